@@ -1,0 +1,1 @@
+"""Items, their titles, titles as tokens, and the trie of all titles."""

@@ -1,0 +1,71 @@
+"""What every reader returns: a prepared dataset of items and time-ordered rows."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from llmrec.catalogue.items import Items
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Rows of one split: row r is a user's history and the target that followed it.
+
+    user: str array [n]; history: int32 item indices, flat, oldest first; offsets: int64 [n + 1] into history;
+    target: int32 item index [n]; timestamp: int64 [n], unix seconds of the target.
+    """
+
+    user: np.ndarray
+    history: np.ndarray
+    offsets: np.ndarray
+    target: np.ndarray
+    timestamp: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+    def history_of(self, row: int) -> np.ndarray:
+        """The item indices of one row's history, oldest first."""
+        return self.history[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def history_row(self) -> np.ndarray:
+        """int64 [history]: the row that each flat history entry belongs to."""
+        return np.repeat(np.arange(len(self)), np.diff(self.offsets))
+
+    def take(self, index: np.ndarray) -> "Rows":
+        """The rows at `index` (int positions or a boolean mask), in that order."""
+        index = np.flatnonzero(index) if index.dtype == bool else index
+        lengths = np.diff(self.offsets)[index]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        flat = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)
+        return replace(
+            self,
+            user=self.user[index],
+            history=self.history[flat],
+            offsets=offsets,
+            target=self.target[index],
+            timestamp=self.timestamp[index],
+        )
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A prepared dataset.
+
+    train: every training row; sample: the training rows that language models are tuned on (the papers' 10,000), a
+    subset of train; report: what the leakage report found; best_ndcg10: the best possible NDCG@10 of a simulated set
+    by split ("valid", "test"), None for real data.
+    """
+
+    name: str
+    simulated: bool
+    items: Items
+    train: Rows
+    sample: Rows
+    valid: Rows
+    test: Rows
+    content_hash: str
+    report: dict[str, Any]
+    best_ndcg10: dict[str, float] | None = None
