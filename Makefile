@@ -1,0 +1,43 @@
+# `make` alone lists the targets. Every target that needs the environment makes it first.
+
+PYTHON ?= python3.11
+TORCH ?= torch==2.13.0
+BIN := .venv/bin
+STAMP := .venv/installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test checks bench clean force
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP)  ## make .venv and install the pinned dependencies; TORCH="torch==2.11.0 --index-url ..." takes another build
+
+demo: $(STAMP)  ## train and evaluate MSL on games, or on its simulation where the real set is absent
+	$(BIN)/python -m llmrec.run objective=msl dataset=games
+
+test: $(STAMP)  ## run the whole suite on two cores; ARGS="-k trie" is passed to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+checks: $(STAMP)  ## lint, formatting and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy llmrec
+
+bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
+	$(BIN)/python experiments/bench/run.py
+
+clean:  ## remove caches and builds; .venv, runs and data stay
+	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
+	find . -path ./.venv -prune -o -type d -name __pycache__ -print | xargs rm -rf
+
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install $(TORCH)
+	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	touch $@
+
+# A torch named on the command line is installed even where the stamp is fresh.
+ifeq ($(origin TORCH),command line)
+$(STAMP): force
+endif

@@ -1,0 +1,31 @@
+"""Marks that skip, visibly, what this machine cannot run: real data, the Llama-3 tokenizer, a GPU."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skips a test marked `real_data("books")`, `llama3_tokenizer` or `gpu` where that is absent."""
+    for mark in item.iter_markers("real_data"):
+        for name in mark.args:
+            _skip_without("LLMREC_DATA", name)
+    if item.get_closest_marker("llama3_tokenizer"):
+        _skip_without("LLMREC_TOKENIZERS", "llama3")
+    if item.get_closest_marker("gpu"):
+        _skip_without_gpu()
+
+
+def _skip_without(variable: str, name: str) -> None:
+    root = os.environ.get(variable)
+    if root is None or not (Path(root) / name).is_dir():
+        pytest.skip(f"needs {name}/ in the folder that {variable} names")
+
+
+def _skip_without_gpu() -> None:
+    # Imported here so that collecting and skipping on a machine without a GPU costs nothing else.
+    import torch
+
+    if not torch.cuda.is_available():
+        pytest.skip("needs a GPU")
