@@ -1,0 +1,110 @@
+"""What an evaluation leaves: metrics.json and, for each split, one Parquet row per user."""
+
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmrec.atomic import atomic_file
+from llmrec.baselines.popularity import recommend_popular
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.errors import InputError
+from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
+from llmrec.evaluation.slices import by_slice, slices
+
+METRICS_FILE = "metrics.json"
+
+
+def split_record(
+    recommended: np.ndarray, scores: np.ndarray, rows: Rows, dataset: Dataset, split: str, exclude_history: bool
+) -> tuple[dict[str, Any], pa.Table]:
+    """The metrics of one split and its table of users.
+
+    recommended: int32 [users, K], distinct-title indices best first, -1 = no more; scores: float [users, K]; rows: the
+    evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
+    were left out of the lists, as they then are for the popularity floor. Table: see `_users_table`.
+    Raises InputError, naming the split, when it has no rows.
+    """
+    if len(rows) == 0:
+        raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
+    list_length = recommended.shape[1]
+    floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
+    ranks = title_ranks(recommended, dataset.items.title_of[rows.target])
+    metrics: dict[str, Any] = {
+        "dataset": dataset.name,
+        "simulated": dataset.simulated,
+        "users": len(rows),
+        "list_length": list_length,
+        **_accuracies(recommended, rows, dataset.items),
+        "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
+        "popularity_floor": _accuracies(floor, rows, dataset.items),
+    }
+    if dataset.best_ndcg10 is not None:
+        metrics["best_ndcg10"] = dataset.best_ndcg10[split]
+    return metrics, _users_table(recommended, scores, rows, dataset.items)
+
+
+def write_record(folder: Path, metrics: dict[str, Any], tables: dict[str, pa.Table]) -> None:
+    """Writes users_<split>.parquet for each table and metrics.json: all of them, or none when a write fails.
+
+    Raises InputError when the folder cannot be written or the disk is full.
+    """
+    with ExitStack() as files:
+        # The stack closes in reverse order: metrics.json takes its place last, since its presence marks the
+        # evaluation as finished.
+        metrics_file = files.enter_context(atomic_file(folder / METRICS_FILE))
+        metrics_file.write_text(json.dumps(metrics, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        for split, table in tables.items():
+            pq.write_table(table, files.enter_context(atomic_file(folder / f"users_{split}.parquet")))
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The metrics of a finished evaluation.
+
+    Raises InputError when the folder holds none or the file is damaged.
+    """
+    path = folder / METRICS_FILE
+    try:
+        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise InputError(f"no finished evaluation in {folder}: {METRICS_FILE} is missing; run it again") from error
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}): remove it and run the evaluation again") from error
+    return metrics
+
+
+def _accuracies(recommended: np.ndarray, rows: Rows, items: Items) -> dict[str, dict[str, float]]:
+    list_length = recommended.shape[1]
+    return {
+        "by_title": accuracy(title_ranks(recommended, items.title_of[rows.target]), list_length),
+        "by_item": accuracy(item_ranks(recommended, rows.target, items), list_length),
+    }
+
+
+def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items) -> pa.Table:
+    """One row per evaluated row, in their order.
+
+    row: its position; user; target: item id; target_title; rank: by title, 0 = absent; item_rank: by item;
+    titles: the recommended titles, best first; scores: their scores.
+    """
+    distinct_titles = pa.array(items.distinct_titles, type=pa.string())
+    target_title = items.title_of[rows.target]
+    given = recommended >= 0
+    list_offsets = np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32)
+    return pa.table(
+        {
+            "row": np.arange(len(rows)),
+            "user": pa.array(rows.user.tolist(), type=pa.string()),
+            "target": pa.array(items.ids, type=pa.string()).take(pa.array(rows.target)),
+            "target_title": distinct_titles.take(pa.array(target_title)),
+            "rank": title_ranks(recommended, target_title),
+            "item_rank": item_ranks(recommended, rows.target, items),
+            "titles": pa.ListArray.from_arrays(list_offsets, distinct_titles.take(pa.array(recommended[given]))),
+            "scores": pa.ListArray.from_arrays(list_offsets, pa.array(scores[given].astype(np.float32))),
+        }
+    )

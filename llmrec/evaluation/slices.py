@@ -1,0 +1,68 @@
+"""For whom a recommender works: the users of an evaluation by what is known of their target and their history."""
+
+from typing import Any
+
+import numpy as np
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
+from llmrec.evaluation.accuracy import accuracy
+
+HISTORY_BINS = (1, 4, 7, 10)
+"""Shortest history of each bin, in items: 1-3, 4-6, 7-9, 10+."""
+
+POPULARITY_BINS = (0, 1, 5, 20)
+"""Fewest training rows that have the item as their target, of each bin: 0, 1-4, 5-19, 20+."""
+
+
+def slices(rows: Rows, train: Rows, items: Items) -> dict[str, np.ndarray]:
+    """Boolean masks [rows] by name.
+
+    cold: the target item never occurs in train in any position, warm: it does; repeated: the target stands in the
+    row's own history, new: it does not; history_*: history length in items; popularity_*: how often the target item
+    is a target in train.
+    """
+    trained = np.zeros(len(items), dtype=bool)
+    trained[train.history] = True
+    trained[train.target] = True
+    warm = trained[rows.target]
+    repeated = _repeated_target(rows)
+    train_count = np.bincount(train.target, minlength=len(items))[rows.target]
+    return {
+        "warm": warm,
+        "cold": ~warm,
+        "repeated": repeated,
+        "new": ~repeated,
+        **_bins("history", np.diff(rows.offsets), HISTORY_BINS),
+        **_bins("popularity", train_count, POPULARITY_BINS),
+    }
+
+
+def by_slice(ranks: np.ndarray, masks: dict[str, np.ndarray], list_length: int) -> dict[str, dict[str, Any]]:
+    """The accuracy of each slice beside its number of users; a slice without users has no metrics.
+
+    ranks: int [users], 1-based, 0 = absent; masks: bool [users] by name; list_length: titles recommended to each user.
+    """
+    return {name: _slice_metrics(ranks[mask], list_length) for name, mask in masks.items()}
+
+
+def _slice_metrics(ranks: np.ndarray, list_length: int) -> dict[str, Any]:
+    users = {"users": len(ranks)}
+    return users | accuracy(ranks, list_length) if len(ranks) else users
+
+
+def _repeated_target(rows: Rows) -> np.ndarray:
+    history_row = rows.history_row
+    same = rows.history == rows.target[history_row]
+    return np.bincount(history_row[same], minlength=len(rows)) > 0
+
+
+def _bins(name: str, values: np.ndarray, lowest: tuple[int, ...]) -> dict[str, np.ndarray]:
+    masks = {}
+    for low, following in zip(lowest, (*lowest[1:], None), strict=True):
+        if following is None:
+            masks[f"{name}_{low}+"] = values >= low
+        else:
+            label = f"{low}" if following == low + 1 else f"{low}-{following - 1}"
+            masks[f"{name}_{label}"] = (values >= low) & (values < following)
+    return masks

@@ -1,0 +1,53 @@
+"""The table at the end of a run."""
+
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+COLUMNS = ("ndcg@5", "ndcg@10", "hr@1", "hr@5", "hr@10", "mrr@10")
+SPLIT_NAMES = {"valid": "validation"}
+
+
+def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> None:
+    """Prints the final table; plain text, 100 columns wide, when the output is not a terminal."""
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100
+    console.print(final_table(metrics, seconds, folder))
+
+
+def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> RenderableType:
+    """Accuracy by title of the model and the popularity floor on each split, and what the run cost.
+
+    metrics: what `split_record` gave, by split; seconds: wall time by stage; folder: where the record lies.
+    """
+    any_split = next(iter(metrics.values()))
+    lines: list[RenderableType] = [_accuracy_table(any_split["dataset"], metrics)]
+    lines.append(Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())))
+    # One line however long it is, so that it can be copied whole.
+    lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
+    if any_split["simulated"]:
+        lines.append(Text(f"SIMULATED data ({any_split['dataset']}): these figures say nothing about real users."))
+    return Group(*lines)
+
+
+def _accuracy_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
+    table = Table(title=f"{dataset}, full catalogue, by title", title_justify="left", box=box.SIMPLE, pad_edge=False)
+    for heading in ("split", "users", "recommender", *(name.upper() for name in COLUMNS)):
+        table.add_column(heading, no_wrap=True, justify="left" if heading in ("split", "recommender") else "right")
+    for split, measured in metrics.items():
+        name = SPLIT_NAMES.get(split, split)
+        users = f"{measured['users']:,}"
+        table.add_row(name, users, "model", *_figures(measured["by_title"]), style="bold")
+        table.add_row(name, users, "popularity floor", *_figures(measured["popularity_floor"]["by_title"]))
+        if "best_ndcg10" in measured:
+            table.add_row(name, users, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
+    return table
+
+
+def _figures(measured: dict[str, float]) -> list[str]:
+    return [f"{measured[name]:.4f}" if name in measured else "-" for name in COLUMNS]
