@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 COLUMNS = ("ndcg@5", "ndcg@10", "hr@1", "hr@5", "hr@10", "mrr@10")
-SPLIT_NAMES = {"valid": "validation"}
+SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 
 def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> None:
@@ -17,7 +17,7 @@ def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, flo
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100
-    console.print(final_table(metrics, seconds, folder))
+    console.print(final_table(metrics, seconds, folder), crop=False)
 
 
 def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> RenderableType:
@@ -36,16 +36,19 @@ def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], f
 
 
 def _accuracy_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
-    table = Table(title=f"{dataset}, full catalogue, by title", title_justify="left", box=box.SIMPLE, pad_edge=False)
-    for heading in ("split", "users", "recommender", *(name.upper() for name in COLUMNS)):
-        table.add_column(heading, no_wrap=True, justify="left" if heading in ("split", "recommender") else "right")
+    users = ", ".join(f"{SPLIT_NAMES[split]} {measured['users']:,}" for split, measured in metrics.items())
+    title = f"{dataset}, full catalogue, by title; users: {users}"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.add_column("split", no_wrap=True)
+    table.add_column("recommender", no_wrap=True)
+    for name in COLUMNS:
+        table.add_column(name.upper(), no_wrap=True, justify="right")
     for split, measured in metrics.items():
-        name = SPLIT_NAMES.get(split, split)
-        users = f"{measured['users']:,}"
-        table.add_row(name, users, "model", *_figures(measured["by_title"]), style="bold")
-        table.add_row(name, users, "popularity floor", *_figures(measured["popularity_floor"]["by_title"]))
+        name = SPLIT_NAMES[split]
+        table.add_row(name, "model", *_figures(measured["by_title"]), style="bold")
+        table.add_row(name, "popularity floor", *_figures(measured["popularity_floor"]["by_title"]))
         if "best_ndcg10" in measured:
-            table.add_row(name, users, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
+            table.add_row(name, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
     return table
 
 

@@ -1,0 +1,58 @@
+"""The generic layout: interactions and items as CSV or Parquet."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.tables import Table, read_table
+
+
+def read_items(path: Path) -> Items:
+    """Reads items.csv|parquet: item, title, optional categories (a list, or text separated by |).
+
+    Raises InputError for a missing or blank title and for an item that stands there twice.
+    """
+    table = read_table(path, ("item", "title"))
+    ids = table.strings("item")
+    titles = table.strings("title")
+    table.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
+    _, first = np.unique(ids.to_numpy(zero_copy_only=False).astype(str), return_index=True)
+    for index in np.setdiff1d(np.arange(len(ids)), first)[:1]:
+        raise table.fail(int(index), f"item {ids[int(index)]} stands there twice", "Keep one of its rows")
+    return Items(ids.to_pylist(), titles.to_pylist(), _categories(table))
+
+
+def read_interactions(path: Path, items_path: Path, items: Items) -> Interactions:
+    """Reads interactions.csv|parquet: user, item, timestamp (unix seconds), optional rating; in the file's order.
+
+    Raises InputError for an item that is not among the items, and for a blank or malformed value.
+    """
+    table = read_table(path, ("user", "item", "timestamp"))
+    user = table.strings("user").dictionary_encode()
+    item_ids = table.strings("item")
+    item = pc.index_in(item_ids, value_set=pa.array(items.ids))
+    for index in np.flatnonzero(np.asarray(pc.is_null(item)))[:1]:
+        problem = f"item {item_ids[int(index)]} is not in {items_path}"
+        raise table.fail(int(index), problem, "Add it there with its title, or remove the row")
+    return Interactions(
+        user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
+        user=user.indices.to_numpy(),
+        item=item.to_numpy(),
+        timestamp=table.integers("timestamp"),
+        rating=table.numbers("rating") if "rating" in table.columns else None,
+    )
+
+
+def _categories(table: Table) -> list[list[str]] | None:
+    if "categories" not in table.columns:
+        return None
+    cells = table.columns["categories"].to_pylist()
+    return [_split(cell) if isinstance(cell, str) else list(cell or []) for cell in cells]
+
+
+def _split(cell: str) -> list[str]:
+    return [category.strip() for category in cell.split("|") if category.strip()]

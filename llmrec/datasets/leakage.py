@@ -1,0 +1,142 @@
+"""What a split lets through, and the traps of its titles: counted, never acted on."""
+
+import itertools
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
+from llmrec.datasets.split import row_keys
+
+
+def leakage_report(
+    items: Items,
+    train: Rows,
+    valid: Rows,
+    test: Rows,
+    k_core_over_whole_period: bool,
+    last_event: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, Any]:
+    """Counts what a reader of results should know about a split; plain JSON values.
+
+    last_event: by split, int64 [rows], the time of each row's last history event. Where it is known (generic layout)
+    "windows_crossing_the_cut" counts the rows of valid and test whose history reaches into their own split's period.
+    A published layout keeps only the targets' times: there it counts the rows whose user has an earlier row in the same
+    split, which is the same number except for users whose first events were too few for a row (a lower bound).
+    k_core_over_whole_period: the filter saw interactions after the cut, so that which items exist leaks a little.
+    """
+    splits = {"train": train, "valid": valid, "test": test}
+    return {
+        "counts": {name: _counts(rows) for name, rows in splits.items()},
+        "cold_targets": {
+            "valid": cold_targets(valid, train),
+            "test": cold_targets(test, train),
+            "test_against_train_and_valid": cold_targets(test, train, valid),
+        },
+        "repeated_targets": {name: repeated_targets(rows) for name, rows in splits.items()},
+        "identical_rows": {name: identical_rows(rows) for name, rows in splits.items()},
+        "windows_crossing_the_cut": {
+            name: _crossing(splits[name], last_event[name] if last_event else None) for name in ("valid", "test")
+        },
+        "event_times_known": last_event is not None,
+        "rows_at_the_boundary": {"valid": _at_boundary(train, valid), "test": _at_boundary(valid, test)},
+        "users_shared": {
+            "train_valid": _users_shared(train, valid),
+            "train_test": _users_shared(train, test),
+            "valid_test": _users_shared(valid, test),
+        },
+        "titles": _titles(items),
+        "k_core_over_whole_period": k_core_over_whole_period,
+    }
+
+
+def cold_targets(rows: Rows, *seen: Rows) -> dict[str, int]:
+    """How many targets occur in `seen` in no position ("never_seen"), and never as a target ("never_a_target")."""
+    targets = np.concatenate([split.target for split in seen])
+    anywhere = np.concatenate([targets, *(split.history for split in seen)])
+    return {
+        "rows": len(rows),
+        "never_seen": int((~np.isin(rows.target, anywhere)).sum()),
+        "never_a_target": int((~np.isin(rows.target, targets)).sum()),
+    }
+
+
+def repeated_targets(rows: Rows) -> int:
+    """How many rows have their target in their history already."""
+    row = rows.history_row
+    return len(np.unique(row[rows.history == rows.target[row]]))
+
+
+def identical_rows(rows: Rows) -> int:
+    """How many rows repeat an earlier row of the split: same user, items and timestamp."""
+    return len(rows) - len(set(row_keys(rows)))
+
+
+def prefix_titles(titles: list[str]) -> int:
+    """How many of the distinct titles are a proper prefix of another title."""
+    ordered = sorted(titles)
+    # In sorted order everything that begins with a title follows it directly.
+    return sum(longer.startswith(title) for title, longer in itertools.pairwise(ordered))
+
+
+def summary(report: Mapping[str, Any]) -> list[str]:
+    """The report in a few lines for the console."""
+    counts, titles = report["counts"], report["titles"]
+    lines = [
+        "rows " + ", ".join(f"{name} {count['rows']:,} ({count['users']:,} users)" for name, count in counts.items()),
+        f"items {titles['items']:,}, distinct titles {titles['distinct']:,} (blank {titles['blank']}, "
+        f"a prefix of another {titles['prefixes']:,})",
+    ]
+    lines += [
+        f"{name} targets never seen in train {_percent(cold['never_seen'], cold['rows'])}, "
+        f"never as a target {_percent(cold['never_a_target'], cold['rows'])}"
+        for name, cold in report["cold_targets"].items()
+        if name in ("valid", "test")
+    ]
+    for key, text in (
+        ("repeated_targets", "target already in the history"),
+        ("identical_rows", "identical rows"),
+        ("windows_crossing_the_cut", "history reaches past the cut"),
+        ("rows_at_the_boundary", "rows at the boundary timestamp"),
+    ):
+        lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
+    if report["k_core_over_whole_period"]:
+        lines.append("the k-core was taken over the whole period, test included")
+    return lines
+
+
+def _counts(rows: Rows) -> dict[str, int]:
+    items = np.unique(np.concatenate([rows.history, rows.target]))
+    return {"rows": len(rows), "users": len(np.unique(rows.user)), "items": len(items)}
+
+
+def _crossing(rows: Rows, last_event: np.ndarray | None) -> int:
+    if last_event is not None:
+        return int((last_event >= rows.timestamp.min()).sum())
+    return len(rows) - len(np.unique(rows.user))
+
+
+def _at_boundary(earlier: Rows, later: Rows) -> int:
+    return int((later.timestamp == earlier.timestamp.max()).sum())
+
+
+def _users_shared(one: Rows, other: Rows) -> int:
+    return len(np.intersect1d(one.user, other.user))
+
+
+def _titles(items: Items) -> dict[str, int]:
+    shared = Counter(items.titles)
+    return {
+        "items": len(items),
+        "distinct": len(shared),
+        "items_sharing_a_title": sum(count for count in shared.values() if count > 1),
+        "blank": sum(not title.strip() for title in items.titles),
+        "prefixes": prefix_titles([title for title in shared if title.strip()]),
+    }
+
+
+def _percent(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.1f} %"

@@ -1,0 +1,106 @@
+"""A dataset, ready for training: located, prepared or taken from the cache, its training sample drawn."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.generic import read_interactions, read_items
+from llmrec.datasets.leakage import cold_targets
+from llmrec.datasets.msl import read_msl
+from llmrec.datasets.prepared import Prepared, read_prepared, write_prepared
+from llmrec.datasets.sequences import Sequences, make_sequences
+from llmrec.datasets.simulator import best_ndcg10, simulate
+from llmrec.datasets.source import Source, interaction_files, locate
+
+
+def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Dataset:
+    """Loads the dataset of a resolved Hydra group (plain containers).
+
+    Real sets are read from data_dir/<name>; what is prepared from them, and simulated sets, are kept in
+    cache_dir/datasets/<name>-<hash>. Raises InputError for data or settings that cannot be used.
+    """
+    source = locate(dataset, data_dir)
+    prepared = load_prepared(source, dataset, cache_dir)
+    positions = sample_positions(prepared, dataset["train_samples"], dataset["sample_seed"])
+    sample = prepared.train.take(positions)
+    against_sample = {split: cold_targets(getattr(prepared, split), sample) for split in ("valid", "test")}
+    return Dataset(
+        name=source.name,
+        simulated=source.simulated,
+        items=prepared.items,
+        train=prepared.train,
+        sample=sample,
+        valid=prepared.valid,
+        test=prepared.test,
+        content_hash=source.content_hash,
+        report=prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}},
+        best_ndcg10=prepared.best_ndcg10,
+    )
+
+
+def prepared_folder(source: Source, cache_dir: Path) -> Path:
+    """The folder of the prepared set: the source itself if it is one, else its place in the cache."""
+    if source.kind == "prepared" and source.path:
+        return source.path
+    return cache_dir / "datasets" / f"{source.name}-{source.content_hash[:12]}"
+
+
+def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -> Prepared:
+    """Reads the prepared set of a source, after making and caching it if it is not there yet."""
+    folder = prepared_folder(source, cache_dir)
+    if source.kind != "prepared" and not folder.exists():
+        write_prepared(prepare(source, dataset), folder)
+    return read_prepared(folder, source.content_hash)
+
+
+def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
+    """Makes the prepared set from its source: the MSL layout, the generic layout or the simulator."""
+    if source.kind == "msl" and source.path:
+        return read_msl(source.path, source.name, source.content_hash, dataset["hold_out"])
+    files = interaction_files(source.path) if source.path else None
+    if files:
+        items = read_items(files[1])
+        sequences = make_sequences(items, read_interactions(*files, items), dataset, str(files[0]))
+        return _from_sequences(source, sequences, None)
+    world, events = simulate(dataset["simulator"])
+    sequences = make_sequences(world.items, events, dataset, "dataset.simulator")
+    best = best_ndcg10(world, events, sequences.item_place, sequences.target_event)
+    return _from_sequences(source, sequences, {split: best[split] for split in ("valid", "test")})
+
+
+def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndarray:
+    """int64: positions in train of the rows that language models are tuned on.
+
+    All of train if `size` is None or not below its rows. The published sample, less held-out rows, if `size` is the
+    number of rows it was published with; a seeded draw from it if `size` is smaller. Else a seeded draw from train.
+    """
+    published = prepared.sample
+    if published is not None and size is not None and prepared.sample_size and size <= prepared.sample_size:
+        return published if size == prepared.sample_size else _draw(published, size, seed)
+    return _draw(np.arange(len(prepared.train)), size, seed)
+
+
+def _draw(positions: np.ndarray, size: int | None, seed: int) -> np.ndarray:
+    if size is None or size >= len(positions):
+        return positions
+    chosen = np.random.default_rng(seed).choice(len(positions), size, replace=False)
+    return positions[np.sort(chosen)]
+
+
+def _from_sequences(source: Source, sequences: Sequences, best: dict[str, float] | None) -> Prepared:
+    return Prepared(
+        name=source.name,
+        layout=source.kind,
+        simulated=source.simulated,
+        content_hash=source.content_hash,
+        items=sequences.items,
+        train=sequences.rows["train"],
+        valid=sequences.rows["valid"],
+        test=sequences.rows["test"],
+        report=sequences.report,
+        interactions=sequences.interactions,
+        best_ndcg10=best,
+    )

@@ -1,0 +1,139 @@
+"""The layout that MSL publishes its sets in: <split>.csv with item lists, and id2name4Rec.json."""
+
+import json
+from collections import defaultdict, deque
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
+from llmrec.datasets.leakage import leakage_report
+from llmrec.datasets.prepared import Prepared
+from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
+from llmrec.datasets.tables import Table, read_table, read_text
+from llmrec.errors import InputError
+
+COLUMNS = ("user_id", "item_ids", "timestamp")
+_ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
+
+
+def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Prepared:
+    """Reads a folder in the MSL layout.
+
+    Train is train.csv, else the published sample train_<n>.csv. Without valid.csv the latest share `hold_out` of
+    train becomes valid, and those rows leave the sample too. valid_<n>.csv and test_<n>.csv are not read. Blank titles
+    and rows that repeat inside a split are kept and counted. Raises InputError for what `read_rows` refuses, and
+    for splits that overlap or stand in the wrong order of time.
+    """
+    items = read_titles(folder / "id2name4Rec.json")
+    sample_path, sample_size = _published_sample(folder)
+    train_path = folder / "train.csv"
+    if not train_path.is_file():
+        if sample_path is None:
+            raise InputError(f"{folder}: no train.csv and no train_<n>.csv. Put one of them there")
+        train_path = sample_path
+    train = read_rows(train_path, items)
+    test = read_rows(folder / "test.csv", items)
+    sample = _positions(sample_path, items, train_path, train) if sample_path else None
+    valid_path = folder / "valid.csv"
+    if valid_path.is_file():
+        valid = read_rows(valid_path, items)
+        check_splits([(train_path, train), (valid_path, valid), (folder / "test.csv", test)])
+    else:
+        check_splits([(train_path, train), (folder / "test.csv", test)])
+        train, valid, sample = _held_out(train_path, train, sample, hold_out)
+    report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
+    return Prepared(name, "msl", False, content_hash, items, train, valid, test, report, sample, sample_size)
+
+
+def read_titles(path: Path) -> Items:
+    """The items of id2name4Rec.json: a JSON object of item id -> title, in the file's order, titles verbatim."""
+    try:
+        titles = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
+    if not isinstance(titles, dict) or not titles:
+        raise InputError(f'{path}, row 1: not an object of item id -> title. Write it as {{"1": "Title", ...}}')
+    for item, title in titles.items():
+        if not isinstance(title, str):
+            raise InputError(f"{path}, key {item!r}: the title {title!r} is not a string. Put it in quotes")
+    return Items(list(titles), list(titles.values()))
+
+
+def read_rows(path: Path, items: Items) -> Rows:
+    """The rows of one split, in the file's order.
+
+    Raises InputError, naming file and row, for a missing file, text that is not UTF-8, a malformed row or list, an item
+    that is not in the catalogue, a list without a history, a timestamp that is no whole number, or no rows at all.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: the file is missing. Put it there; the MSL layout needs it")
+    table = read_table(path, COLUMNS)
+    lists = _item_lists(table)
+    item = _item_indices(table, lists, items, path.with_name("id2name4Rec.json"))
+    ends = lists.offsets.to_numpy().astype(np.int64)[1:]
+    is_target = np.zeros(len(item), dtype=bool)
+    is_target[ends - 1] = True
+    return Rows(
+        user=table.strings("user_id").to_numpy(zero_copy_only=False).astype(str),
+        history=item[~is_target],
+        offsets=np.r_[0, ends - np.arange(1, len(ends) + 1)],
+        target=item[is_target],
+        timestamp=table.integers("timestamp"),
+    )
+
+
+def _item_lists(table: Table) -> pa.ListArray:
+    cells = table.columns["item_ids"]
+    table.require(pc.match_substring_regex(cells, _ITEM_LIST), "item_ids", "a list of item ids like [3, 14, 15]")
+    bare = pc.replace_substring_regex(cells, r"[\[\]\s]", "")
+    lists = pc.split_pattern(bare, ",")
+    has_history = pc.greater(pc.list_value_length(lists), 1)
+    table.require(has_history, "item_ids", "a history and a target (the history is empty)")
+    return lists
+
+
+def _item_indices(table: Table, lists: pa.ListArray, items: Items, catalogue: Path) -> np.ndarray:
+    found = pc.index_in(lists.values, value_set=pa.array(items.ids))
+    for entry in np.flatnonzero(np.asarray(pc.is_null(found)))[:1]:
+        row = int(np.searchsorted(lists.offsets.to_numpy(), entry, side="right")) - 1
+        item = lists.values[int(entry)].as_py()
+        raise table.fail(row, f"item {item} is not in {catalogue}", "Add its title there, or remove the row")
+    return np.asarray(found)
+
+
+def _published_sample(folder: Path) -> tuple[Path | None, int | None]:
+    sizes = [path.stem.removeprefix("train_") for path in folder.glob("train_*.csv")]
+    numbers = [int(size) for size in sizes if size.isdecimal()]
+    if not numbers:
+        return None, None
+    return folder / f"train_{max(numbers)}.csv", max(numbers)
+
+
+def _positions(path: Path, items: Items, train_path: Path, train: Rows) -> np.ndarray:
+    """int64: where each row of the published sample stands in train, matched by content, repeats one by one."""
+    if path == train_path:
+        return np.arange(len(train))
+    places: dict[RowKey, deque[int]] = defaultdict(deque)
+    for position, key in enumerate(row_keys(train)):
+        places[key].append(position)
+    found = []
+    for index, key in enumerate(row_keys(read_rows(path, items))):
+        if not places[key]:
+            raise InputError(f"{path}, row {index + 2}: not among the rows of {train_path}. Draw the sample from it")
+        found.append(places[key].popleft())
+    return np.array(found)
+
+
+def _held_out(path: Path, train: Rows, sample: np.ndarray | None, share: float) -> tuple[Rows, Rows, np.ndarray | None]:
+    kept, held = hold_out_latest(train.timestamp, share)
+    if not len(kept):
+        raise InputError(f"{path}: one row is too few to hold out a validation set. Add rows, or a valid.csv")
+    if sample is not None:
+        sample = np.searchsorted(kept, sample[np.isin(sample, kept)])
+        if not len(sample):
+            raise InputError(f"{path}: every row of the published sample is held out. Lower dataset.hold_out")
+    return train.take(kept), train.take(held), sample

@@ -1,0 +1,172 @@
+"""A prepared set on disk: Parquet files and a manifest that vouches for them."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmrec.atomic import atomic_folder
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
+from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.settings import PREPARED_FORMAT
+from llmrec.errors import InputError
+
+SPLITS = ("train", "valid", "test")
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset before its training sample is drawn.
+
+    sample: int64 positions of the published sample in train, None if nothing was published; sample_size: its rows as
+    published, held-out ones included; interactions: the events behind the rows, ratings included, where they are known.
+    """
+
+    name: str
+    layout: str
+    simulated: bool
+    content_hash: str
+    items: Items
+    train: Rows
+    valid: Rows
+    test: Rows
+    report: dict[str, Any]
+    sample: np.ndarray | None = None
+    sample_size: int | None = None
+    interactions: Interactions | None = None
+    best_ndcg10: dict[str, float] | None = None
+
+
+def write_prepared(prepared: Prepared, folder: Path) -> None:
+    """Writes a prepared set as a whole folder or not at all. Raises InputError when it cannot be written."""
+    tables = {"items": _items_table(prepared.items)}
+    tables |= {split: _rows_table(getattr(prepared, split)) for split in SPLITS}
+    if prepared.sample is not None:
+        tables["sample"] = pa.table({"train_row": prepared.sample})
+    if prepared.interactions is not None:
+        tables["interactions"] = _interactions_table(prepared.interactions, prepared.items)
+    with atomic_folder(folder) as temporary:
+        for stem, table in tables.items():
+            pq.write_table(table, temporary / f"{stem}.parquet")
+        manifest = {
+            "format": PREPARED_FORMAT,
+            "name": prepared.name,
+            "layout": prepared.layout,
+            "simulated": prepared.simulated,
+            "content_hash": prepared.content_hash,
+            "counts": {stem: table.num_rows for stem, table in tables.items()},
+            "sample_size": prepared.sample_size,
+            "best_ndcg10": prepared.best_ndcg10,
+            "report": prepared.report,
+            "files": {f"{stem}.parquet": _sha256(temporary / f"{stem}.parquet") for stem in tables},
+        }
+        (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
+
+
+def read_prepared(folder: Path, content_hash: str) -> Prepared:
+    """Reads a prepared set back; its events stay on disk (`read_interactions`).
+
+    Raises InputError when the manifest or a file is missing, changed, of another format or of another content hash.
+    """
+    manifest = _checked_manifest(folder, content_hash)
+    sample = None
+    if "sample.parquet" in manifest["files"]:
+        sample = pq.read_table(folder / "sample.parquet")["train_row"].to_numpy()
+    return Prepared(
+        name=manifest["name"],
+        layout=manifest["layout"],
+        simulated=manifest["simulated"],
+        content_hash=content_hash,
+        items=_read_items(folder / "items.parquet"),
+        train=_read_rows(folder / "train.parquet"),
+        valid=_read_rows(folder / "valid.parquet"),
+        test=_read_rows(folder / "test.parquet"),
+        report=manifest["report"],
+        sample=sample,
+        sample_size=manifest["sample_size"],
+        best_ndcg10=manifest["best_ndcg10"],
+    )
+
+
+def read_interactions(folder: Path, items: Items) -> Interactions | None:
+    """The events of a prepared set, by user and time; None where the published layout has only rows."""
+    path = folder / "interactions.parquet"
+    if not path.is_file():
+        return None
+    table = pq.read_table(path)
+    user = table["user"].combine_chunks().dictionary_encode()
+    return Interactions(
+        user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
+        user=user.indices.to_numpy(),
+        item=pa.compute.index_in(table["item"], value_set=pa.array(items.ids)).to_numpy(),
+        timestamp=table["timestamp"].to_numpy(),
+        rating=table["rating"].to_numpy() if "rating" in table.column_names else None,
+    )
+
+
+def _checked_manifest(folder: Path, content_hash: str) -> dict[str, Any]:
+    try:
+        manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+        wrong = None
+        if manifest["format"] != PREPARED_FORMAT or manifest["content_hash"] != content_hash:
+            wrong = "manifest.json belongs to another version or other data"
+        for name, digest in manifest["files"].items():
+            if not wrong and _sha256(folder / name) != digest:
+                wrong = f"{name} is not the file that was written"
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        wrong = f"manifest.json or a file it lists cannot be read ({error})"
+    if wrong:
+        raise InputError(f"{folder}: {wrong}. Delete the folder and prepare the set again (a cached one is made anew)")
+    return manifest
+
+
+def _items_table(items: Items) -> pa.Table:
+    columns = {"item": pa.array(items.ids, pa.string()), "title": pa.array(items.titles, pa.string())}
+    if items.categories is not None:
+        columns["categories"] = pa.array(items.categories, pa.list_(pa.string()))
+    return pa.table(columns)
+
+
+def _read_items(path: Path) -> Items:
+    table = pq.read_table(path)
+    categories = table["categories"].to_pylist() if "categories" in table.column_names else None
+    return Items(table["item"].to_pylist(), table["title"].to_pylist(), categories)
+
+
+def _rows_table(rows: Rows) -> pa.Table:
+    history = pa.LargeListArray.from_arrays(pa.array(rows.offsets, pa.int64()), pa.array(rows.history, pa.int32()))
+    user = pa.array(rows.user.tolist(), pa.string())
+    return pa.table({"user": user, "history": history, "target": rows.target, "timestamp": rows.timestamp})
+
+
+def _read_rows(path: Path) -> Rows:
+    table = pq.read_table(path).combine_chunks()
+    history = table["history"].combine_chunks()
+    return Rows(
+        user=table["user"].to_numpy().astype(str),
+        history=history.values.to_numpy(),
+        offsets=history.offsets.to_numpy(),
+        target=table["target"].to_numpy(),
+        timestamp=table["timestamp"].to_numpy(),
+    )
+
+
+def _interactions_table(events: Interactions, items: Items) -> pa.Table:
+    columns = {
+        "user": pa.array(events.user_ids.tolist(), pa.string()).take(pa.array(events.user)),
+        "item": pa.array(items.ids, pa.string()).take(pa.array(events.item)),
+        "timestamp": pa.array(events.timestamp),
+    }
+    if events.rating is not None:
+        columns["rating"] = pa.array(events.rating, pa.float32())
+    return pa.table(columns)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,60 @@
+"""The settings of a dataset group: which of them shape a prepared set, and which values they may take."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from llmrec.errors import InputError
+
+PREPARED_FORMAT = 1
+"""Raised when readers or the files of a prepared set change, so that no older cached set is taken for a new one."""
+
+_SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
+_SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "titles")
+_SHAPING = {"msl": ("hold_out",), "generic": _SEQUENCE_KEYS, "simulated": (*_SEQUENCE_KEYS, "simulator")}
+
+
+def shaping_settings(dataset: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """The settings that shape the prepared set of a source kind; wording and the training sample do not."""
+    return {key: dataset[key] for key in _SHAPING[kind]}
+
+
+def check_settings(dataset: Mapping[str, Any]) -> None:
+    """Raises InputError for a dataset key that is missing or out of range."""
+    required = ("name", "source", "train_samples", "sample_seed", "hold_out", *_SEQUENCE_KEYS)
+    missing = [key for key in required if key not in dataset]
+    if missing:
+        raise InputError(
+            f"dataset.{missing[0]} is not set. Begin the dataset's YAML with `defaults: [shared/base@_here_]`"
+        )
+    _require(dataset, "source", dataset["source"] in ("auto", "real", "simulated"), "auto, real or simulated")
+    samples = dataset["train_samples"]
+    _require(dataset, "train_samples", samples is None or _whole(samples, 1), "a whole number from 1, or null for all")
+    _require(dataset, "sample_seed", _whole(dataset["sample_seed"], 0), "a whole number from 0")
+    hold_out = dataset["hold_out"]
+    _require(dataset, "hold_out", isinstance(hold_out, float) and 0 < hold_out < 1, "a share between 0 and 1")
+    _require(dataset, "k_core", _whole(dataset["k_core"], 1), "a whole number from 1 (1 keeps everything)")
+    _require(dataset, "min_history", _whole(dataset["min_history"], 1), "a whole number from 1")
+    _require(dataset, "max_history", _whole(dataset["max_history"], dataset["min_history"]), "at least min_history")
+    split = dataset["split"]
+    fits = len(split) == 3 and all(share > 0 for share in split) and abs(sum(split) - 1) < 1e-9
+    _require(dataset, "split", fits, "three positive shares (train, valid, test) that sum to 1")
+
+
+def check_simulator(dataset: Mapping[str, Any]) -> None:
+    """Raises InputError for a key of dataset.simulator that is missing or out of range."""
+    simulator = dataset["simulator"]
+    for key in _SIMULATOR_KEYS:
+        if key not in simulator:
+            raise InputError(f"dataset.simulator.{key} is not set. Give it as conf/dataset/games.yaml does")
+    for key in ("items", "users", "events", "days"):
+        if not _whole(simulator[key], 10):
+            raise InputError(f"dataset.simulator.{key}={simulator[key]} cannot be used: give a whole number from 10")
+
+
+def _whole(value: Any, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _require(dataset: Mapping[str, Any], key: str, holds: bool, expected: str) -> None:
+    if not holds:
+        raise InputError(f"dataset.{key}={dataset[key]} cannot be used: give {expected}")

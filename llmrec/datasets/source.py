@@ -1,0 +1,98 @@
+"""Where a dataset comes from: a real folder in one of three layouts, or the simulator.
+
+Standard library only: entry points ask this before anything heavy is imported.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llmrec.datasets.settings import PREPARED_FORMAT, check_settings, check_simulator, shaping_settings
+from llmrec.errors import InputError
+
+SIMULATOR_FILES = ("simulator.py", "simulated_titles.py")
+MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.csv")
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a dataset comes from.
+
+    kind: "msl", "generic", "prepared" or "simulated"; path: its folder, None for the simulator; name: the name used
+    in every path and table ("games", or "games-sim" when simulated); content_hash: sha256 hex over the data and the
+    settings that shape the prepared set.
+    """
+
+    kind: str
+    path: Path | None
+    name: str
+    content_hash: str
+    simulated: bool
+
+
+def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
+    """Finds the data of a dataset group: the real folder data_dir/<name> if it is there, else the simulator.
+
+    `dataset` is the resolved Hydra group as plain containers. Raises InputError when a setting cannot be used, when
+    dataset.source=real finds no folder, or when the folder is in no known layout.
+    """
+    check_settings(dataset)
+    name, wanted = str(dataset["name"]), dataset["source"]
+    folder = data_dir / name
+    if wanted != "simulated" and folder.is_dir():
+        return _real(dataset, name, folder)
+    if wanted == "real" or not dataset.get("simulator"):
+        raise InputError(
+            f"dataset {name}: no folder {folder.absolute()}. Set LLMREC_DATA to the folder that holds {name}/, "
+            "or train on simulated data with dataset.source=simulated (shipped datasets only)"
+        )
+    check_simulator(dataset)
+    files = [Path(__file__).with_name(file) for file in SIMULATOR_FILES]
+    return Source("simulated", None, f"{name}-sim", _hash(files, shaping_settings(dataset, "simulated")), True)
+
+
+def interaction_files(folder: Path) -> tuple[Path, Path] | None:
+    """The interactions and the items file of the generic layout, CSV before Parquet; None if one is missing."""
+    found = []
+    for stem in ("interactions", "items"):
+        files = [folder / f"{stem}{suffix}" for suffix in (".csv", ".parquet")]
+        found += [file for file in files if file.is_file()][:1]
+    return (found[0], found[1]) if len(found) == 2 else None
+
+
+def _real(dataset: Mapping[str, Any], name: str, folder: Path) -> Source:
+    if (folder / "manifest.json").is_file():
+        return _prepared(name, folder)
+    if (folder / "id2name4Rec.json").is_file():
+        files = [file for pattern in MSL_FILES for file in folder.glob(pattern)]
+        return Source("msl", folder, name, _hash(files, shaping_settings(dataset, "msl")), False)
+    generic = interaction_files(folder)
+    if generic:
+        return Source("generic", folder, name, _hash(generic, shaping_settings(dataset, "generic")), False)
+    raise InputError(
+        f"dataset {name}: {folder.absolute()} is in no known layout. Expected one of: id2name4Rec.json with train.csv "
+        "or train_<n>.csv, optionally valid.csv, and test.csv; interactions.csv|parquet with items.csv|parquet; "
+        "or a prepared set with its manifest.json"
+    )
+
+
+def _prepared(name: str, folder: Path) -> Source:
+    path = folder / "manifest.json"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        content_hash, simulated = str(manifest["content_hash"]), bool(manifest["simulated"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the manifest of a prepared set ({error}). Prepare the set again") from error
+    # A simulated set that was moved among the real ones keeps its -sim.
+    return Source("prepared", folder, f"{name}-sim" if simulated else name, content_hash, simulated)
+
+
+def _hash(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
+    digest = hashlib.sha256(json.dumps([PREPARED_FORMAT, settings], sort_keys=True).encode())
+    for file in sorted(files):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        digest.update(f"{file.name} {content}\n".encode())
+    return digest.hexdigest()

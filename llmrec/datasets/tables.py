@@ -1,0 +1,120 @@
+"""Columns of a CSV or Parquet file, checked in bulk; every complaint names the file and the row."""
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from llmrec.errors import InputError
+
+_INTEGER = r"^[+-]?[0-9]{1,18}$"
+_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns of one file. first_row: the number of the first record in the file (2 in a CSV, after its header)."""
+
+    path: Path
+    columns: dict[str, pa.Array]
+    first_row: int
+
+    def __len__(self) -> int:
+        return len(next(iter(self.columns.values())))
+
+    def fail(self, index: int, problem: str, remedy: str) -> InputError:
+        """The error for the record at `index`."""
+        return InputError(f"{self.path}, row {self.first_row + index}: {problem}. {remedy}")
+
+    def require(self, holds: np.ndarray | pa.Array, name: str, expected: str) -> None:
+        """Raises InputError at the first record of column `name` where `holds` is false or null."""
+        wrong = np.flatnonzero(~np.asarray(pc.fill_null(pa.array(holds), False)))
+        if len(wrong):
+            value = str(self.columns[name][int(wrong[0])].as_py())
+            shown = value if len(value) <= 80 else value[:77] + "..."
+            raise self.fail(int(wrong[0]), f"{name} is {shown!r}, not {expected}", "Correct or remove that row")
+
+    def strings(self, name: str) -> pa.Array:
+        """A column as non-empty strings."""
+        column = self.columns[name].cast(pa.string())
+        self.require(pc.greater(pc.utf8_length(column), 0), name, "a value")
+        return column
+
+    def integers(self, name: str) -> np.ndarray:
+        """A column as int64 [n]."""
+        column = self.columns[name]
+        if not pa.types.is_integer(column.type):
+            column = column.cast(pa.string())
+            self.require(pc.match_substring_regex(column, _INTEGER), name, "a whole number")
+        self.require(pc.is_valid(column), name, "a whole number")
+        return np.asarray(column.cast(pa.int64()))
+
+    def numbers(self, name: str) -> np.ndarray:
+        """A column as finite float32 [n]."""
+        column = self.columns[name]
+        if pa.types.is_string(column.type):
+            self.require(pc.match_substring_regex(column, _NUMBER), name, "a number")
+        column = column.cast(pa.float32())
+        self.require(pc.is_finite(column), name, "a finite number")
+        return np.asarray(column)
+
+
+def read_text(path: Path) -> str:
+    """The text of a UTF-8 file (a byte order mark is dropped). Raises InputError naming the line that is not UTF-8."""
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise InputError(f"{path}, row {line}: not UTF-8 ({error.reason}). Save the file as UTF-8") from error
+
+
+def read_table(path: Path, required: Sequence[str]) -> Table:
+    """Reads a CSV (UTF-8, with a header) or Parquet file that has at least the columns `required`.
+
+    Raises InputError for a malformed row, a missing column or a file without rows.
+    """
+    table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
+    missing = [name for name in required if name not in table.columns]
+    if missing:
+        raise InputError(
+            f"{path}, row 1: no column {missing[0]!r} among {', '.join(table.columns) or 'none'}. "
+            f"Name the columns {', '.join(required)}"
+        )
+    if not len(table):
+        raise InputError(f"{path}: no rows after the header. Give the file at least one row, or remove it")
+    return table
+
+
+def _read_csv(path: Path) -> Table:
+    records: list[list[str]] = []
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), strict=True)
+    try:
+        records.extend(reader)
+    except csv.Error as error:
+        raise InputError(f"{path}, row {len(records) + 1}: {error}. Correct that row") from error
+    if not records:
+        raise InputError(f"{path}: empty. Give it a header line and rows")
+    header = records.pop(0)
+    widths = np.fromiter(map(len, records), dtype=np.int64, count=len(records))
+    for index in np.flatnonzero(widths != len(header))[:1]:
+        raise InputError(
+            f"{path}, row {index + 2}: {widths[index]} fields where the header has {len(header)}. Correct that row"
+        )
+    columns = zip(*records, strict=True) if records else ((),) * len(header)
+    return Table(path, {name: pa.array(column, pa.string()) for name, column in zip(header, columns, strict=True)}, 2)
+
+
+def _read_parquet(path: Path) -> Table:
+    try:
+        table = pq.read_table(path)
+        table.validate(full=True)
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path}: not a readable Parquet file ({error}). Write it again") from error
+    return Table(path, {name: table[name].combine_chunks() for name in table.column_names}, 1)

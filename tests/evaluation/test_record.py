@@ -1,0 +1,146 @@
+"""What an evaluation leaves: its metrics, its users table, and files that are whole or absent."""
+
+import json
+from dataclasses import replace
+from math import log2
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from llmrec.errors import InputError
+from llmrec.evaluation.record import read_metrics, split_record, write_record
+from tests.evaluation.small import DATASET, TEST
+
+# Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
+RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
+SCORES = np.array([[-0.5, -1], [-0.25, -2], [-3, -np.inf], [-np.inf, -np.inf]], dtype=np.float32)
+
+
+def ten_titles() -> np.ndarray:
+    """The same lists with room for ten titles, which is what the metrics at 10 need."""
+    lists = np.full((4, 10), -1, dtype=np.int32)
+    lists[:, :2] = RECOMMENDED
+    return lists
+
+
+def test_metrics_by_title_and_by_item() -> None:
+    lists = ten_titles()
+    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False)
+    # By title the ranks are 1, 2, 0, 0; by item d follows a, and c follows a and d: 2, 3, 0, 0.
+    assert metrics["by_title"]["ndcg@10"] == pytest.approx((1 + 1 / log2(3)) / 4)
+    assert metrics["by_item"]["ndcg@10"] == pytest.approx((1 / log2(3) + 1 / 2) / 4)
+    assert metrics["users"] == 4
+    assert metrics["slices"]["cold"] == pytest.approx(
+        dict.fromkeys(metrics["by_title"].keys() - {"ndcg@10_se"}, 0.0) | {"users": 1}
+    )
+    assert metrics["slices"]["history_4-6"] == {"users": 0}
+
+
+def test_popularity_floor_stands_on_the_same_rows() -> None:
+    lists = ten_titles()
+    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False)
+    # Anno and Civ were a target twice each, Braid once, Doom and Elite never: ranks of the targets 1, 2, 5, 3.
+    floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
+    assert metrics["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    without, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True)
+    # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
+    floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
+    assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+
+
+def test_simulated_data_is_named_and_has_its_best_possible() -> None:
+    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    assert metrics["dataset"] == "tiny-sim"
+    assert metrics["simulated"] is True
+    assert metrics["best_ndcg10"] == 0.5
+    real = replace(DATASET, name="tiny", simulated=False, best_ndcg10=None)
+    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, real, "test", exclude_history=False)
+    assert metrics["simulated"] is False
+    assert "best_ndcg10" not in metrics
+
+
+def test_users_table() -> None:
+    _, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    assert table.schema.field("titles").type == pa.list_(pa.string())
+    assert table.schema.field("scores").type == pa.list_(pa.float32())
+    assert table.to_pydict() == {
+        "row": [0, 1, 2, 3],
+        "user": ["u0", "u1", "u2", "u3"],
+        "target": ["d", "c", "f", "b"],
+        "target_title": ["Anno", "Civ", "Elite", "Braid"],
+        "rank": [1, 2, 0, 0],
+        "item_rank": [2, 3, 0, 0],
+        "titles": [["Anno", "Braid"], ["Anno", "Civ"], ["Braid"], []],
+        "scores": [[-0.5, -1.0], [-0.25, -2.0], [-3.0], []],
+    }
+
+
+def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
+    order = np.array([2, 0, 3, 1])
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=True)
+    permuted, other = split_record(
+        RECOMMENDED[order], SCORES[order], TEST.take(order), DATASET, "test", exclude_history=True
+    )
+    assert permuted["by_title"] == pytest.approx(metrics["by_title"])
+    assert permuted["popularity_floor"]["by_item"] == pytest.approx(metrics["popularity_floor"]["by_item"])
+    assert other.drop_columns("row") == table.drop_columns("row").take(pa.array(order))
+
+
+def test_a_split_without_rows_is_named() -> None:
+    empty = np.zeros((0, 10), dtype=np.int32)
+    with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
+        split_record(empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False)
+
+
+def test_write_and_read(tmp_path: Path) -> None:
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
+    assert read_metrics(tmp_path / "eval") == {"test": metrics}
+    assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table
+    assert sorted(file.name for file in (tmp_path / "eval").iterdir()) == ["metrics.json", "users_test.parquet"]
+
+
+def test_a_failed_write_leaves_the_record_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    write_record(tmp_path, {"test": metrics}, {"valid": table, "test": table})
+
+    def full_disk(table: pa.Table, path: Path) -> None:
+        if "test" in Path(path).name:
+            raise OSError(28, "No space left on device")
+        Path(path).write_bytes(b"half")
+
+    monkeypatch.setattr(pq, "write_table", full_disk)
+    with pytest.raises(InputError, match="No space left on device"):
+        write_record(tmp_path, {"other": {}}, {"valid": table, "test": table})
+    assert read_metrics(tmp_path) == {"test": metrics}
+    assert pq.read_table(tmp_path / "users_valid.parquet") == table
+
+
+def test_metrics_take_their_place_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    order: list[str] = []
+
+    def replaced(source: Path, target: Path) -> None:
+        order.append(Path(target).name)
+
+    monkeypatch.setattr("os.replace", replaced)
+    table = pa.table({"row": [0]})
+    write_record(tmp_path, {}, {"valid": table, "test": table})
+    assert order[-1] == "metrics.json"
+    assert len(order) == 3
+
+
+def test_nan_never_reaches_the_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_record(tmp_path, {"ndcg@10": float("nan")}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_what_is_absent_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no finished evaluation"):
+        read_metrics(tmp_path)
+    (tmp_path / "metrics.json").write_text(json.dumps({"test": 1})[:-3])
+    with pytest.raises(InputError, match="damaged"):
+        read_metrics(tmp_path)
