@@ -50,8 +50,8 @@ def simulate(settings: Mapping[str, Any]) -> tuple[World, Interactions]:
     world = _draw_world(settings, rng)
     chosen = np.full(world.day.shape, -1)
     for number, probability in enumerate(next_item_probabilities(world, chosen)):
-        level = rng.random(len(probability)) * probability.sum(1)
-        drawn = (probability.cumsum(1) <= level[:, None]).sum(1)
+        cumulative = probability.cumsum(1)
+        drawn = (cumulative <= rng.random((len(cumulative), 1)) * cumulative[:, -1:]).sum(1)
         chosen[:, number] = np.where(world.day[:, number] >= 0, drawn, -1)
     user, step = np.nonzero(chosen >= 0)
     item = chosen[user, step]
@@ -136,7 +136,7 @@ def _draw_days(settings: Mapping[str, Any], rng: np.random.Generator) -> np.ndar
 
 def _normalised(weights: np.ndarray) -> np.ndarray:
     total: np.ndarray = weights.sum(1, keepdims=True)
-    return np.divide(weights, total, out=np.zeros_like(weights), where=total > 0)
+    return np.asarray(np.divide(weights, total, out=np.zeros_like(weights), where=total > 0))
 
 
 def _ratings(world: World, user: np.ndarray, item: np.ndarray, rng: np.random.Generator) -> np.ndarray:
