@@ -29,7 +29,7 @@ bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
 
 clean:  ## remove caches and builds; .venv, runs and data stay
 	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
-	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
+	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
