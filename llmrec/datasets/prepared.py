@@ -148,12 +148,13 @@ def _rows_table(rows: Rows) -> pa.Table:
 def _read_rows(path: Path) -> Rows:
     table = pq.read_table(path).combine_chunks()
     history = table["history"].combine_chunks()
+    # Copies: Arrow's own arrays are read-only, which torch warns of.
     return Rows(
         user=table["user"].to_numpy().astype(str),
-        history=history.values.to_numpy(),
-        offsets=history.offsets.to_numpy(),
-        target=table["target"].to_numpy(),
-        timestamp=table["timestamp"].to_numpy(),
+        history=history.values.to_numpy().copy(),
+        offsets=history.offsets.to_numpy().copy(),
+        target=table["target"].to_numpy().copy(),
+        timestamp=table["timestamp"].to_numpy().copy(),
     )
 
 

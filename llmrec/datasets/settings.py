@@ -20,12 +20,9 @@ def shaping_settings(dataset: Mapping[str, Any], kind: str) -> dict[str, Any]:
 
 def check_settings(dataset: Mapping[str, Any]) -> None:
     """Raises InputError for a dataset key that is missing or out of range."""
-    required = ("name", "source", "train_samples", "sample_seed", "hold_out", *_SEQUENCE_KEYS)
-    missing = [key for key in required if key not in dataset]
-    if missing:
-        raise InputError(
-            f"dataset.{missing[0]} is not set. Begin the dataset's YAML with `defaults: [shared/base@_here_]`"
-        )
+    for key in ("name", "source", "train_samples", "sample_seed", "hold_out", *_SEQUENCE_KEYS):
+        if key not in dataset:
+            raise InputError(f"dataset.{key} is not set. Begin its YAML with `defaults: [shared/base@_here_, _self_]`")
     _require(dataset, "source", dataset["source"] in ("auto", "real", "simulated"), "auto, real or simulated")
     samples = dataset["train_samples"]
     _require(dataset, "train_samples", samples is None or _whole(samples, 1), "a whole number from 1, or null for all")

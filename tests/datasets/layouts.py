@@ -1,0 +1,76 @@
+"""Small datasets on disk and in memory for the tests of this folder."""
+
+import copy
+import functools
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from llmrec.datasets.dataset import Rows
+
+CONF = Path(__file__).parents[2] / "conf"
+TITLES = {"1": "Iron Harbor", "2": "Iron Harbor 2", "3": "Rock &amp; Roll", "4": "Iron Harbor", "5": '12" Steel'}
+TRAIN = ['7,"[1, 2]",10', '8,"[2, 3, 1]",20', '9,"[3, 4]",30']
+VALID = ['7,"[1, 2, 3]",30', '8,"[2, 3, 1, 2]",40']
+TEST = ['9,"[3, 4, 5]",40', '9,"[3, 4, 5, 4]",50']
+
+
+def group(shipped: str = "games", **changes: Any) -> dict[str, Any]:
+    """The resolved dataset group of a shipped YAML, with changes to its top-level keys."""
+    return {**copy.deepcopy(_composed(shipped)), **changes}
+
+
+@functools.cache
+def _composed(shipped: str) -> dict[str, Any]:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        composed: Any = OmegaConf.to_container(compose(f"dataset/{shipped}"), resolve=True)
+    return dict(composed["dataset"])
+
+
+def write_msl(
+    folder: Path,
+    titles: dict[str, str] | None = None,
+    **splits: Sequence[str] | None,
+) -> Path:
+    """A folder in the MSL layout: lines of each split without the header, None to leave the file out."""
+    folder.mkdir(parents=True)
+    (folder / "id2name4Rec.json").write_text(json.dumps(titles or TITLES), encoding="utf-8")
+    for split, lines in ({"train": TRAIN, "valid": VALID, "test": TEST} | splits).items():
+        if lines is not None:
+            write_lines(folder / f"{split}.csv", ["user_id,item_ids,timestamp", *lines])
+    return folder
+
+
+def write_lines(path: Path, lines: Sequence[str]) -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def write_generic(folder: Path, users: int = 12, events: int = 10, rating: bool = True) -> Path:
+    """A folder in the generic layout: user u takes items u, u + 1, ... of ten, one a day, all in the 5-core."""
+    folder.mkdir(parents=True)
+    write_lines(folder / "items.csv", ["item,title,categories", *(f"i{n},Title {n},even|all" for n in range(10))])
+    lines = ["user,item,timestamp" + ",rating" * rating]
+    for user in range(users):
+        for step in range(events):
+            stars = f",{1 + step % 5}" * rating
+            lines.append(f"u{user},i{(user + step) % 10},{86_400 * (user + step)}{stars}")
+    write_lines(folder / "interactions.csv", lines)
+    return folder
+
+
+def rows(*given: tuple[str, Sequence[int], int, int]) -> Rows:
+    """Rows from (user, history, target, timestamp)."""
+    users, histories, targets, timestamps = zip(*given, strict=True)
+    return Rows(
+        user=np.array(users),
+        history=np.concatenate([np.array(history, dtype=np.int32) for history in histories]),
+        offsets=np.r_[0, np.cumsum([len(history) for history in histories])],
+        target=np.array(targets, dtype=np.int32),
+        timestamp=np.array(timestamps, dtype=np.int64),
+    )

@@ -1,0 +1,139 @@
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from llmrec.datasets import load
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.load import load_dataset, prepared_folder
+from llmrec.datasets.source import locate
+from llmrec.errors import InputError
+from tests.datasets.layouts import group, write_msl
+
+SMALL = {"items": 120, "users": 150}
+
+
+def small(**changes: Any) -> dict[str, object]:
+    dataset = group(source="simulated", **changes)
+    return {**dataset, "simulator": {**dataset["simulator"], **SMALL}}
+
+
+def loaded(root: Path, **changes: Any) -> Dataset:
+    return load_dataset(small(**changes), root, root / "cache")
+
+
+def same(one: Rows, other: Rows) -> bool:
+    fields = ("user", "history", "offsets", "target", "timestamp")
+    return all(np.array_equal(getattr(one, field), getattr(other, field)) for field in fields)
+
+
+def test_the_cached_set_is_used_and_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = loaded(tmp_path)
+    monkeypatch.setattr(load, "prepare", lambda *_: pytest.fail("prepared again"))
+    again = loaded(tmp_path)
+    assert again.items.ids == first.items.ids
+    assert again.items.titles == first.items.titles
+    for split in ("train", "sample", "valid", "test"):
+        assert same(getattr(first, split), getattr(again, split))
+    assert (again.report, again.best_ndcg10) == (first.report, first.best_ndcg10)
+    assert [path.name for path in (tmp_path / "cache/datasets").iterdir()] == [f"games-sim-{first.content_hash[:12]}"]
+
+
+def test_other_settings_take_another_folder(tmp_path: Path) -> None:
+    loaded(tmp_path)
+    loaded(tmp_path, k_core=4)
+    assert len(list((tmp_path / "cache/datasets").iterdir())) == 2
+
+
+def test_arrays_have_the_promised_types(tmp_path: Path) -> None:
+    train = loaded(tmp_path).train
+    assert train.user.dtype.kind == "U"
+    found = [train.history.dtype, train.target.dtype, train.offsets.dtype, train.timestamp.dtype]
+    assert found == [np.int32, np.int32, np.int64, np.int64]
+    assert train.target.flags.writeable
+
+
+def cached_folder(root: Path) -> Path:
+    loaded(root)
+    return prepared_folder(locate(small(), root), root / "cache")
+
+
+def test_a_changed_file_is_refused(tmp_path: Path) -> None:
+    folder = cached_folder(tmp_path)
+    with (folder / "train.parquet").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(InputError, match=rf"{folder.name}: train\.parquet is not the file .*Delete the folder"):
+        loaded(tmp_path)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    folder = cached_folder(tmp_path)
+    (folder / "valid.parquet").unlink()
+    with pytest.raises(InputError, match=r"cannot be read .*valid\.parquet.*Delete the folder"):
+        loaded(tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"content_hash": "other"}, {"format": 0}])
+def test_a_manifest_of_other_data_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
+    path = cached_folder(tmp_path) / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(InputError, match=r"another version or other data\. Delete the folder"):
+        loaded(tmp_path)
+
+
+def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
+    (cached_folder(tmp_path) / "manifest.json").write_text("{")
+    with pytest.raises(InputError, match=r"cannot be read .*Delete the folder"):
+        loaded(tmp_path)
+
+
+def test_a_prepared_set_is_a_source_and_stays_simulated(tmp_path: Path) -> None:
+    first = loaded(tmp_path)
+    shutil.copytree(cached_folder(tmp_path), tmp_path / "data/games")
+    again = load_dataset(group(source="real"), tmp_path / "data", tmp_path / "elsewhere")
+    assert (again.name, again.simulated, again.content_hash) == ("games-sim", True, first.content_hash)
+    assert same(again.test, first.test)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_folder_whose_manifest_is_not_ours_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "games").mkdir()
+    (tmp_path / "games/manifest.json").write_text("[]")
+    with pytest.raises(InputError, match=r"manifest\.json: not the manifest of a prepared set .*Prepare the set again"):
+        load_dataset(group(), tmp_path, tmp_path / "cache")
+
+
+def test_a_seeded_draw_from_train(tmp_path: Path) -> None:
+    dataset = loaded(tmp_path, train_samples=50)
+    assert len(dataset.sample) == 50
+    assert same(dataset.sample, loaded(tmp_path, train_samples=50).sample)
+    assert not same(dataset.sample, loaded(tmp_path, train_samples=50, sample_seed=1).sample)
+    assert same(loaded(tmp_path, train_samples=None).sample, dataset.train)
+
+
+LINES = [f'7,"[1, {1 + n % 5}]",{n}' for n in range(20)]
+PUBLISHED = [9, 4, 17, 19, 2]
+
+
+@pytest.mark.parametrize(
+    ("size", "expected"),
+    [(5, [9, 4, 17, 2]), (None, list(range(18))), (6, None), (18, list(range(18)))],
+)
+def test_the_published_sample(tmp_path: Path, size: int | None, expected: list[int] | None) -> None:
+    folder = tmp_path / "games"
+    write_msl(folder, train=LINES, valid=None, test=['9,"[3, 4]",40'], train_5=[LINES[n] for n in PUBLISHED])
+    dataset = load_dataset(group(train_samples=size), tmp_path, tmp_path / "cache")
+    found = dataset.sample.timestamp.tolist()
+    assert found == expected or (expected is None and len(set(found)) == 6)
+
+
+def test_a_smaller_sample_is_drawn_from_the_published_one(tmp_path: Path) -> None:
+    write_msl(tmp_path / "games", train=LINES, test=["9,\"[3, 4]\",40"], valid=["9,\"[3, 4]\",30"],
+              train_5=[LINES[n] for n in PUBLISHED])  # fmt: skip
+    dataset = load_dataset(group(train_samples=3), tmp_path, tmp_path / "cache")
+    assert len(dataset.sample) == 3
+    assert set(dataset.sample.timestamp.tolist()) < set(PUBLISHED)
+    assert dataset.report["sample"]["rows"] == 3
