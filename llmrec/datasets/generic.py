@@ -11,11 +11,18 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.tables import Table, read_table
 
 
-def read_items(path: Path) -> Items:
-    """Reads items.csv|parquet: item, title, optional categories (a list, or text separated by |).
+def read_generic(interactions: Path, items: Path) -> tuple[Items, Interactions]:
+    """Reads both files of the generic layout; every row keeps its place.
 
-    Raises InputError for a missing or blank title and for an item that stands there twice.
+    interactions: user, item, timestamp (unix seconds), optional rating; items: item, title, optional categories (a
+    list, or text separated by |). Raises InputError, naming file and row, for a blank or malformed value, an item listed
+    twice and an interaction whose item is not listed.
     """
+    catalogue = _read_items(items)
+    return catalogue, _read_interactions(interactions, items, catalogue)
+
+
+def _read_items(path: Path) -> Items:
     table = read_table(path, ("item", "title"))
     ids = table.strings("item")
     titles = table.strings("title")
@@ -26,11 +33,7 @@ def read_items(path: Path) -> Items:
     return Items(ids.to_pylist(), titles.to_pylist(), _categories(table))
 
 
-def read_interactions(path: Path, items_path: Path, items: Items) -> Interactions:
-    """Reads interactions.csv|parquet: user, item, timestamp (unix seconds), optional rating; in the file's order.
-
-    Raises InputError for an item that is not among the items, and for a blank or malformed value.
-    """
+def _read_interactions(path: Path, items_path: Path, items: Items) -> Interactions:
     table = read_table(path, ("user", "item", "timestamp"))
     user = table.strings("user").dictionary_encode()
     item_ids = table.strings("item")

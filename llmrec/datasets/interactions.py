@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interactions:
-    """n events; within a user they follow time, ties in file order, once `by_user_and_time` has been called.
+    """n events, in any order; `by_user_and_time` gives the order that windows are made from.
 
     user_ids: str array [users]; user: int32 index into user_ids [n]; item: int32 item index [n]; timestamp: int64 unix
     seconds [n]; rating: float32 [n], or None where the set has none.

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.generic import read_interactions, read_items
+from llmrec.datasets.generic import read_generic
 from llmrec.datasets.leakage import cold_targets
 from llmrec.datasets.msl import read_msl
 from llmrec.datasets.prepared import Prepared, read_prepared, write_prepared
@@ -57,18 +57,14 @@ def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
-    """Makes the prepared set from its source: the MSL layout, the generic layout or the simulator."""
-    if source.kind == "msl" and source.path:
+    """Makes the prepared set from its source: the simulator, the MSL layout or the generic layout."""
+    if source.path is None:
+        return _simulated(source, dataset)
+    if source.kind == "msl":
         return read_msl(source.path, source.name, source.content_hash, dataset["hold_out"])
-    files = interaction_files(source.path) if source.path else None
-    if files:
-        items = read_items(files[1])
-        sequences = make_sequences(items, read_interactions(*files, items), dataset, str(files[0]))
-        return _from_sequences(source, sequences, None)
-    world, events = simulate(dataset["simulator"])
-    sequences = make_sequences(world.items, events, dataset, "dataset.simulator")
-    best = best_ndcg10(world, events, sequences.item_place, sequences.target_event)
-    return _from_sequences(source, sequences, {split: best[split] for split in ("valid", "test")})
+    interactions, items = interaction_files(source.path)
+    sequences = make_sequences(*read_generic(interactions, items), dataset, str(interactions))
+    return _from_sequences(source, sequences, None)
 
 
 def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndarray:
@@ -88,6 +84,13 @@ def _draw(positions: np.ndarray, size: int | None, seed: int) -> np.ndarray:
         return positions
     chosen = np.random.default_rng(seed).choice(len(positions), size, replace=False)
     return positions[np.sort(chosen)]
+
+
+def _simulated(source: Source, dataset: Mapping[str, Any]) -> Prepared:
+    world, events = simulate(dataset["simulator"])
+    sequences = make_sequences(world.items, events, dataset, "dataset.simulator")
+    targets = {split: sequences.target_event[split] for split in ("valid", "test")}
+    return _from_sequences(source, sequences, best_ndcg10(world, events, sequences.item_place, targets))
 
 
 def _from_sequences(source: Source, sequences: Sequences, best: dict[str, float] | None) -> Prepared:

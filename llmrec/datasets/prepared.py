@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_folder
@@ -15,9 +16,8 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.settings import PREPARED_FORMAT
+from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def read_interactions(folder: Path, items: Items) -> Interactions | None:
     return Interactions(
         user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
         user=user.indices.to_numpy(),
-        item=pa.compute.index_in(table["item"], value_set=pa.array(items.ids)).to_numpy(),
+        item=pc.index_in(table["item"], value_set=pa.array(items.ids)).to_numpy(),
         timestamp=table["timestamp"].to_numpy(),
         rating=table["rating"].to_numpy() if "rating" in table.column_names else None,
     )

@@ -11,11 +11,9 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.kcore import k_core
 from llmrec.datasets.leakage import leakage_report
-from llmrec.datasets.split import global_time_split
+from llmrec.datasets.split import SPLITS, global_time_split
 from llmrec.datasets.windows import windows
 from llmrec.errors import InputError
-
-SPLITS = ("train", "valid", "test")
 
 
 @dataclass(frozen=True)

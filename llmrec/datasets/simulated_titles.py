@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
 
 from llmrec.catalogue.items import Items
+from llmrec.errors import InputError
 
 _EDITION_SHARE = 0.15
 _RELISTED_SHARE = 0.015
@@ -34,11 +36,16 @@ def simulated_items(settings: Mapping[str, Any], rng: np.random.Generator) -> Si
 
     A title is `<first> <second> <genre><number> (<platform>)`, the number from volume 2 on, some with ` - <edition>`:
     so a title can be a prefix of another. A few items are listed twice under one title. HTML entities, quotes and
-    accents come with the words.
+    accents come with the words. Raises InputError when the words do not give so many items.
     """
     size, words = settings["items"], settings["titles"]
     relisted = round(size * _RELISTED_SHARE)
-    originals = [item for item, _ in zip(_drawn(settings, rng), range(size - relisted), strict=False)]
+    originals = list(islice(_drawn(settings, rng), size - relisted))
+    if len(originals) < size - relisted:
+        raise InputError(
+            f"dataset.simulator.items={size}: the words of dataset.simulator.titles give {len(originals)} items. "
+            "Add words to its lists first and second, or lower items"
+        )
     twice = rng.choice(len(originals), relisted, replace=False)
     rows = originals + [originals[index] for index in twice]
     series, volume, platform, edition, genre, release, name = (list(column) for column in zip(*rows, strict=True))

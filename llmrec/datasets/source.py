@@ -44,23 +44,23 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
     folder = data_dir / name
     if wanted != "simulated" and folder.is_dir():
         return _real(dataset, name, folder)
-    if wanted == "real" or not dataset.get("simulator"):
+    if wanted == "real" or "titles" not in (dataset.get("simulator") or {}):
         raise InputError(
             f"dataset {name}: no folder {folder.absolute()}. Set LLMREC_DATA to the folder that holds {name}/, "
-            "or train on simulated data with dataset.source=simulated (shipped datasets only)"
+            "or train on simulated data with dataset.source=simulated (a set that has simulator.titles)"
         )
     check_simulator(dataset)
     files = [Path(__file__).with_name(file) for file in SIMULATOR_FILES]
     return Source("simulated", None, f"{name}-sim", _hash(files, shaping_settings(dataset, "simulated")), True)
 
 
-def interaction_files(folder: Path) -> tuple[Path, Path] | None:
-    """The interactions and the items file of the generic layout, CSV before Parquet; None if one is missing."""
+def interaction_files(folder: Path) -> list[Path]:
+    """The interactions and the items file of the generic layout, CSV before Parquet; empty if one is missing."""
     found = []
     for stem in ("interactions", "items"):
         files = [folder / f"{stem}{suffix}" for suffix in (".csv", ".parquet")]
         found += [file for file in files if file.is_file()][:1]
-    return (found[0], found[1]) if len(found) == 2 else None
+    return found if len(found) == 2 else []
 
 
 def _real(dataset: Mapping[str, Any], name: str, folder: Path) -> Source:

@@ -19,7 +19,11 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 
 @dataclass(frozen=True)
 class Table:
-    """Columns of one file. first_row: the number of the first record in the file (2 in a CSV, after its header)."""
+    """Columns of one file.
+
+    first_row: the number of the first record in errors: 2 in a CSV, whose header is row 1 (a line break inside quotes
+    starts no row), 1 in a Parquet file.
+    """
 
     path: Path
     columns: dict[str, pa.Array]

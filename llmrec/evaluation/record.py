@@ -21,32 +21,39 @@ METRICS_FILE = "metrics.json"
 
 
 def split_record(
-    recommended: np.ndarray, scores: np.ndarray, rows: Rows, dataset: Dataset, split: str, exclude_history: bool
+    recommended: np.ndarray,
+    scores: np.ndarray,
+    rows: Rows,
+    dataset: Dataset,
+    split: str,
+    exclude_history: bool,
+    target_title: np.ndarray,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The metrics of one split and its table of users.
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; scores: float [users, K]; rows: the
     evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
-    were left out of the lists, as they then are for the popularity floor. Table: see `_users_table`.
+    were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
+    counts as a hit (a tokenizer may make several titles one). Table: see `_users_table`.
     Raises InputError, naming the split, when it has no rows.
     """
     if len(rows) == 0:
         raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
     list_length = recommended.shape[1]
     floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
-    ranks = title_ranks(recommended, dataset.items.title_of[rows.target])
+    ranks = title_ranks(recommended, target_title)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "users": len(rows),
         "list_length": list_length,
-        **_accuracies(recommended, rows, dataset.items),
+        **_accuracies(recommended, rows, dataset.items, target_title),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
-        "popularity_floor": _accuracies(floor, rows, dataset.items),
+        "popularity_floor": _accuracies(floor, rows, dataset.items, dataset.items.title_of[rows.target]),
     }
     if dataset.best_ndcg10 is not None:
         metrics["best_ndcg10"] = dataset.best_ndcg10[split]
-    return metrics, _users_table(recommended, scores, rows, dataset.items)
+    return metrics, _users_table(recommended, scores, rows, dataset.items, ranks)
 
 
 def write_record(folder: Path, metrics: dict[str, Any], tables: dict[str, pa.Table]) -> None:
@@ -78,22 +85,25 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return metrics
 
 
-def _accuracies(recommended: np.ndarray, rows: Rows, items: Items) -> dict[str, dict[str, float]]:
+def _accuracies(
+    recommended: np.ndarray, rows: Rows, items: Items, target_title: np.ndarray
+) -> dict[str, dict[str, float]]:
     list_length = recommended.shape[1]
     return {
-        "by_title": accuracy(title_ranks(recommended, items.title_of[rows.target]), list_length),
+        "by_title": accuracy(title_ranks(recommended, target_title), list_length),
         "by_item": accuracy(item_ranks(recommended, rows.target, items), list_length),
     }
 
 
-def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items) -> pa.Table:
+def _users_table(
+    recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items, ranks: np.ndarray
+) -> pa.Table:
     """One row per evaluated row, in their order.
 
     row: its position; user; target: item id; target_title; rank: by title, 0 = absent; item_rank: by item;
     titles: the recommended titles, best first; scores: their scores.
     """
     distinct_titles = pa.array(items.distinct_titles, type=pa.string())
-    target_title = items.title_of[rows.target]
     given = recommended >= 0
     list_offsets = np.concatenate([[0], np.cumsum(given.sum(axis=1))]).astype(np.int32)
     return pa.table(
@@ -101,8 +111,8 @@ def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items:
             "row": np.arange(len(rows)),
             "user": pa.array(rows.user.tolist(), type=pa.string()),
             "target": pa.array(items.ids, type=pa.string()).take(pa.array(rows.target)),
-            "target_title": distinct_titles.take(pa.array(target_title)),
-            "rank": title_ranks(recommended, target_title),
+            "target_title": distinct_titles.take(pa.array(items.title_of[rows.target])),
+            "rank": ranks,
             "item_rank": item_ranks(recommended, rows.target, items),
             "titles": pa.ListArray.from_arrays(list_offsets, distinct_titles.take(pa.array(recommended[given]))),
             "scores": pa.ListArray.from_arrays(list_offsets, pa.array(scores[given].astype(np.float32))),

@@ -11,6 +11,7 @@ from llmrec.datasets.leakage import prefix_titles
 from llmrec.datasets.load import load_dataset
 from llmrec.datasets.simulated_titles import SimulatedItems
 from llmrec.datasets.simulator import World, best_ndcg10, next_item_probabilities, simulate
+from llmrec.errors import InputError
 from tests.datasets.layouts import group
 
 NAMES = ["books", "clothing", "games", "office", "toys"]
@@ -42,6 +43,11 @@ def test_titles_hold_every_trap() -> None:
     for trap in ("&amp;", "&quot;", '"', "'", "É"):
         assert trap in text
     assert all(title.strip() for title in items.titles)
+
+
+def test_too_few_words_are_named() -> None:
+    with pytest.raises(InputError, match=r"dataset\.simulator\.items=5000: the words .* Add words"):
+        simulate(settings(items=5000))
 
 
 def test_events_respect_time(world_and_events: tuple[World, Interactions]) -> None:

@@ -48,7 +48,7 @@ def test_absence_with_source_real_names_the_fix(tmp_path: Path) -> None:
 
 def test_a_set_without_a_simulation_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
-        locate(group(name="games", simulator=None), tmp_path)
+        locate(group(simulator={"users": 10}), tmp_path)
 
 
 def test_an_unknown_layout_lists_what_is_expected(tmp_path: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
 
 def test_a_missing_simulator_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dataset\.simulator\.items is not set\. Give it as"):
-        locate(group(simulator={"seed": 1}), tmp_path)
+        locate(group(simulator={"seed": 1, "titles": {}}), tmp_path)
 
 
 def test_locating_imports_nothing_heavy() -> None:

@@ -16,6 +16,7 @@ from tests.evaluation.small import DATASET, TEST
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
+TITLES = np.array([0, 2, 4, 1], dtype=np.int32)
 SCORES = np.array([[-0.5, -1], [-0.25, -2], [-3, -np.inf], [-np.inf, -np.inf]], dtype=np.float32)
 
 
@@ -28,7 +29,7 @@ def ten_titles() -> np.ndarray:
 
 def test_metrics_by_title_and_by_item() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False)
+    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     # By title the ranks are 1, 2, 0, 0; by item d follows a, and c follows a and d: 2, 3, 0, 0.
     assert metrics["by_title"]["ndcg@10"] == pytest.approx((1 + 1 / log2(3)) / 4)
     assert metrics["by_item"]["ndcg@10"] == pytest.approx((1 / log2(3) + 1 / 2) / 4)
@@ -41,29 +42,29 @@ def test_metrics_by_title_and_by_item() -> None:
 
 def test_popularity_floor_stands_on_the_same_rows() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False)
+    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     # Anno and Civ were a target twice each, Braid once, Doom and Elite never: ranks of the targets 1, 2, 5, 3.
     floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
     assert metrics["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
-    without, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True)
+    without, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True, target_title=TITLES)
     # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
     floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
     assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
 
 
 def test_simulated_data_is_named_and_has_its_best_possible() -> None:
-    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     assert metrics["dataset"] == "tiny-sim"
     assert metrics["simulated"] is True
     assert metrics["best_ndcg10"] == 0.5
     real = replace(DATASET, name="tiny", simulated=False, best_ndcg10=None)
-    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, real, "test", exclude_history=False)
+    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, real, "test", exclude_history=False, target_title=TITLES)
     assert metrics["simulated"] is False
     assert "best_ndcg10" not in metrics
 
 
 def test_users_table() -> None:
-    _, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    _, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     assert table.schema.field("titles").type == pa.list_(pa.string())
     assert table.schema.field("scores").type == pa.list_(pa.float32())
     assert table.to_pydict() == {
@@ -80,7 +81,7 @@ def test_users_table() -> None:
 
 def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
     order = np.array([2, 0, 3, 1])
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=True)
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=True, target_title=TITLES)
     permuted, other = split_record(
         RECOMMENDED[order], SCORES[order], TEST.take(order), DATASET, "test", exclude_history=True
     )
@@ -92,11 +93,11 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
 def test_a_split_without_rows_is_named() -> None:
     empty = np.zeros((0, 10), dtype=np.int32)
     with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
-        split_record(empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False)
+        split_record(empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES)
 
 
 def test_write_and_read(tmp_path: Path) -> None:
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
     assert read_metrics(tmp_path / "eval") == {"test": metrics}
     assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table
@@ -104,7 +105,7 @@ def test_write_and_read(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_record_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False)
+    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
     write_record(tmp_path, {"test": metrics}, {"valid": table, "test": table})
 
     def full_disk(table: pa.Table, path: Path) -> None:

@@ -1,0 +1,43 @@
+"""What is trained of a backbone: all of it, or a LoRA adapter."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from transformers import PreTrainedModel
+
+from llmrec.errors import InputError
+
+
+def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel:
+    """The model with a fresh adapter as `config` (the adapter group) says; name "none" trains all weights.
+
+    Raises InputError when the model has none of the modules that LoRA should adapt.
+    """
+    if config.name == "none":
+        return model
+    if config.eight_bit:
+        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    lora = LoraConfig(
+        task_type="CAUSAL_LM", r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout,
+        target_modules=list(config.modules),
+    )  # fmt: skip
+    try:
+        return get_peft_model(model, lora)  # type: ignore[return-value]
+    except ValueError as error:
+        kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
+        raise InputError(
+            f"adapter.modules={list(config.modules)}: {type(model).__name__} has no such modules. It has "
+            f"{', '.join(sorted(kinds))}"
+        ) from error
+
+
+def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> PreTrainedModel:
+    """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
+    try:
+        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)  # type: ignore[return-value]
+    except (RuntimeError, ValueError) as error:
+        raise InputError(
+            f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model "
+            f"({str(error).strip().splitlines()[0]})"
+        ) from error

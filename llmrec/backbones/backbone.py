@@ -1,0 +1,136 @@
+"""The forward primitive: a prompt and its branches go in, hidden states at the positions asked for come out."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from llmrec.backbones.cache import AppendCache
+from llmrec.backbones.packing import Packed, unpack
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """States at N positions, which project to logits only for the tokens that someone asks for.
+
+    hidden: [N, hidden size], or None on the plain path, where own_logits [N, vocabulary] come from the model itself.
+    """
+
+    head: "Head"
+    hidden: Tensor | None
+    own_logits: Tensor | None = None
+
+    @property
+    def states(self) -> Tensor:
+        """What there is of the N positions: hidden states, or logits on the plain path."""
+        states = self.hidden if self.hidden is not None else self.own_logits
+        assert states is not None
+        return states
+
+    @property
+    def device(self) -> torch.device:
+        """Where the states lie."""
+        return self.states.device
+
+    def __len__(self) -> int:
+        return len(self.states)
+
+    def __getitem__(self, index: Tensor | slice) -> "Encoded":
+        hidden = None if self.hidden is None else self.hidden[index]
+        return Encoded(self.head, hidden, None if self.own_logits is None else self.own_logits[index])
+
+    def logits(self, tokens: Tensor | None = None) -> Tensor:
+        """float32 logits of all tokens [N, vocabulary], or of `tokens` (int64 [M]) only: [N, M]."""
+        if self.own_logits is not None:
+            return (self.own_logits if tokens is None else self.own_logits[:, tokens]).float()
+        assert self.hidden is not None
+        return self.head(self.hidden, tokens)
+
+
+class Head:
+    """A causal LM's output projection, of all tokens or a few, scaled and soft-capped as the model's config says."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.linear = model.get_output_embeddings()
+        config = model.config.get_text_config()
+        # Cohere multiplies, Granite divides, Gemma caps; the probe refuses what none of these explains.
+        self.scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
+        self.cap = getattr(config, "final_logit_softcapping", None)
+
+    def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
+        if tokens is None:
+            logits = self.linear(hidden)
+        else:
+            bias = getattr(self.linear, "bias", None)
+            logits = functional.linear(hidden, self.linear.weight[tokens], None if bias is None else bias[tokens])
+        logits = logits.float() * self.scale
+        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+
+
+class Backbone(nn.Module):
+    """A causal LM (with its adapter, if any) and its tokenizer.
+
+    plain: take the model's own forward over one sequence a branch instead of the shared prompt; set by the probe for
+    models whose attention or head the fast path does not reproduce.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+        super().__init__()
+        self.model = model
+        self.tokenizer = tokenizer
+        self.plain = False
+
+    @property
+    def causal_lm(self) -> PreTrainedModel:
+        """The causal LM itself, inside its adapter."""
+        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+
+    @property
+    def head(self) -> Head:
+        """The output projection."""
+        return Head(self.causal_lm)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights lie."""
+        return next(self.model.parameters()).device
+
+    def encode(self, packed: Packed, at: Tensor) -> Encoded:
+        """States at `at` (int64 [N], flat row * columns + column) of rows of prompts with their branches."""
+        if self.plain:
+            return self._encode_plainly(packed, at)
+        mask = None if packed.single else self.attention_mask(packed.visible())
+        hidden = self.causal_lm.get_decoder()(
+            input_ids=packed.tokens, position_ids=packed.positions, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+        return Encoded(self.head, hidden.flatten(0, 1)[at])
+
+    def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
+        """Hidden states [rows, new, hidden size] of tokens appended to the cache (decoding only).
+
+        visible: bool [rows or 1, new, cached + new], what each new token sees; None: everything up to itself, which is
+        only right for an empty cache.
+        """
+        mask = None if visible is None else self.attention_mask(visible)
+        return (
+            self.causal_lm.get_decoder()(
+                input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
+            )
+        ).last_hidden_state
+
+    def attention_mask(self, visible: Tensor) -> Tensor:
+        """The 4D mask in the form that the model's attention kernel takes."""
+        mask = visible[:, None]
+        if self.causal_lm.config._attn_implementation == "sdpa":
+            return mask
+        lowest = torch.finfo(self.causal_lm.dtype).min
+        return torch.zeros(mask.shape, dtype=self.causal_lm.dtype, device=mask.device).masked_fill(~mask, lowest)
+
+    def _encode_plainly(self, packed: Packed, at: Tensor) -> Encoded:
+        tokens, lengths, index = unpack(packed)
+        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+        logits = self.model(input_ids=tokens, attention_mask=real.long(), use_cache=False).logits
+        sequence, position = index.flatten(0, 1)[at].unbind(-1)
+        return Encoded(self.head, None, logits[sequence, position])

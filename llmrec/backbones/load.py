@@ -1,0 +1,59 @@
+"""A run's backbone: opened, adapted and probed; or taken up again from the weights of a cell."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from llmrec.backbones.adapters import adapt, reopen_adapter
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.pretrained import open_pretrained, save_whole
+from llmrec.backbones.probe import probe
+from llmrec.backbones.tiny import tiny_folder
+from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
+
+WEIGHTS = "weights"
+
+
+def build_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, start: Path | None = None) -> Backbone:
+    """The backbone that training begins with: fresh, or with the weights of the cell `start`.
+
+    config: the resolved run config (groups backbone and adapter). Raises InputError for what cannot be opened.
+    """
+    return _open(config, dataset, cache_dir, None if start is None else start / WEIGHTS, trainable=True)
+
+
+def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, cell: Path) -> Backbone:
+    """The backbone with the weights that a cell's training left."""
+    return _open(config, dataset, cache_dir, cell / WEIGHTS, trainable=False)
+
+
+def save_trained(backbone: Backbone, folder: Path) -> None:
+    """Saves what was trained, as safetensors: the adapter, or the whole model; and the tokenizer."""
+    save_whole(backbone.model, backbone.tokenizer, folder)
+
+
+def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool) -> Backbone:
+    adapter = config.adapter
+    if weights is not None and not weights.is_dir():
+        raise InputError(f"{weights} is missing: train the cell again (the same command, after deleting its folder)")
+    if weights is not None and adapter.name == "none":
+        model, tokenizer = open_pretrained(str(weights), config.backbone)
+    else:
+        path = _base_path(config, dataset, cache_dir)
+        model, tokenizer = open_pretrained(path, config.backbone, eight_bit=adapter.name != "none" and adapter.eight_bit)
+        model = adapt(model, adapter) if weights is None else reopen_adapter(model, weights, trainable)
+    backbone = Backbone(model, tokenizer)
+    window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
+    probe(backbone, longest=config.backbone.max_length, window=window)
+    if trainable and config.backbone.gradient_checkpointing:
+        backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+    return backbone
+
+
+def _base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
+    if config.backbone.name == "tiny":
+        return str(tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir))
+    if not config.backbone.path:
+        raise InputError("backbone=hf needs backbone.path=<the folder of a saved model, or a hub name>")
+    return str(config.backbone.path)

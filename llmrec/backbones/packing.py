@@ -1,0 +1,88 @@
+"""Prompts and their branches laid out in rows: one row a prompt, its branches one after another behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Rows ready for the forward primitive.
+
+    tokens, positions: int64 [rows, columns]; every branch takes up the positions that follow the prompt;
+    branch: int16 [rows, columns], 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    branch: Tensor
+    single: bool
+    """No row has more than one branch: every row is an ordinary causal sequence and needs no mask."""
+
+    def to(self, device: torch.device | str) -> "Packed":
+        """The same rows on another device."""
+        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)[:3]}
+        return replace(self, **moved)
+
+    def visible(self) -> Tensor:
+        """bool [rows, columns, columns]: a query sees the prompt and its own branch, up to itself."""
+        key, query = self.branch[:, None, :], self.branch[:, :, None]
+        columns = torch.arange(self.branch.shape[1], device=self.branch.device)
+        return ((key == 0) | (key == query)) & (columns[None, :] <= columns[:, None])
+
+
+def pack(prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]]) -> tuple[Packed, list[np.ndarray]]:
+    """Lays out prompts (int [length] each, not empty) and, for each, any number of branches (may be empty).
+
+    Returns the rows and, per row, int64 [branches, 2]: the flat index (row * columns + column) of the hidden state that
+    predicts a branch's first token, which is the prompt's last, and of the one that predicts its second; the others
+    follow it.
+    """
+    lengths = [len(prompt) + sum(map(len, row)) for prompt, row in zip(prompts, branches, strict=True)]
+    columns = max(lengths)
+    tokens = np.zeros((len(prompts), columns), dtype=np.int64)
+    positions, branch = np.zeros_like(tokens), np.full_like(tokens, -1, dtype=np.int16)
+    predictors = []
+    for r, (prompt, row) in enumerate(zip(prompts, branches, strict=True)):
+        column = len(prompt)
+        tokens[r, :column], positions[r, :column], branch[r, :column] = prompt, np.arange(column), 0
+        starts = []
+        for b, fed in enumerate(row, start=1):
+            end = column + len(fed)
+            tokens[r, column:end], branch[r, column:end] = fed, b
+            positions[r, column:end] = len(prompt) + np.arange(len(fed))
+            starts.append((r * columns + len(prompt) - 1, r * columns + column))
+            column = end
+        predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
+    single = all(len(row) <= 1 for row in branches)
+    return Packed(torch.from_numpy(tokens), torch.from_numpy(positions), torch.from_numpy(branch), single), predictors
+
+
+def predictor_columns(starts: np.ndarray, within: np.ndarray) -> np.ndarray:
+    """Flat indices of the hidden states that predict tokens `within` (0 = first) of the branch with these starts."""
+    return np.where(within == 0, starts[..., 0], starts[..., 1] + within - 1)
+
+
+def unpack(packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
+    """The same content as plain sequences, one a branch (or one a row without branches): the primitive's slow twin.
+
+    Returns tokens int64 [sequences, length], right-padded; lengths int64 [sequences]; and index int64 [rows, columns,
+    2]: for every column the (sequence, position) where it stands; a prompt column stands in its row's first sequence.
+    """
+    sequences: list[Tensor] = []
+    index = torch.zeros((*packed.tokens.shape, 2), dtype=torch.long)
+    for r in range(len(packed.tokens)):
+        branch = packed.branch[r].cpu()
+        prompt = torch.nonzero(branch == 0)[:, 0]
+        for b in range(1, max(int(branch.max()), 1) + 1):
+            columns = torch.cat([prompt, torch.nonzero(branch == b)[:, 0]])
+            new = columns if b == 1 else columns[len(prompt) :]
+            index[r, new, 0] = len(sequences)
+            index[r, columns, 1] = torch.arange(len(columns))
+            sequences.append(packed.tokens[r, columns.to(packed.tokens.device)])
+    tokens = torch.nn.utils.rnn.pad_sequence(sequences, batch_first=True)
+    device = packed.tokens.device
+    return tokens, torch.tensor([len(s) for s in sequences], device=device), index.to(device)

@@ -1,0 +1,88 @@
+"""A check at load: does the fast path reproduce this very model?"""
+
+import logging
+
+import numpy as np
+import torch
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.cache import AppendCache
+from llmrec.backbones.packing import pack, predictor_columns
+
+logger = logging.getLogger(__name__)
+
+
+def probe(backbone: Backbone, longest: int, window: int | None) -> None:
+    """Compares branches with plain sequences, head(hidden) with the model's own logits, the cache with no cache.
+
+    Sets backbone.plain, with a warning that names the model, where any differs: right but slow beats fast but wrong.
+    longest: tokens of the longest row; window: the model's sliding attention window, which a row may not outgrow, for
+    our masks know no window.
+    """
+    training = backbone.training
+    backbone.eval()
+    try:
+        with torch.no_grad():
+            difference = _difference(backbone)
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
+        difference = float("nan")
+        logger.debug("the probe could not run the fast path: %r", error)
+    finally:
+        backbone.train(training)
+    # Relative to the spread of the logits: an 8-bit mantissa over a few layers moves them by some per cent.
+    tolerance = 1e-3 if backbone.causal_lm.dtype == torch.float32 else 1e-1
+    backbone.plain = not difference <= tolerance or (window is not None and window < longest)
+    if backbone.plain:
+        logger.warning(
+            "%s does not take a prompt with several branches like plain sequences (relative difference %.2g); it is "
+            "trained and decoded one sequence a branch: the same results, slower",
+            type(backbone.causal_lm).__name__,
+            difference,
+        )
+
+
+def _difference(backbone: Backbone) -> float:
+    generator = np.random.default_rng(0)
+    vocabulary = backbone.causal_lm.get_input_embeddings().weight.shape[0]
+    prompts = [generator.integers(0, vocabulary, n) for n in (7, 5)]
+    branches = [[generator.integers(0, vocabulary, n) for n in row] for row in ((3, 4, 2), (1, 3))]
+    packed, starts = pack(prompts, branches)
+    at = np.concatenate(
+        [predictor_columns(s, np.arange(len(b) + 1)) for row, ss in zip(branches, starts, strict=True)
+         for b, s in zip(row, ss, strict=True)]
+    )  # fmt: skip
+    packed, index = packed.to(backbone.device), torch.from_numpy(at).to(backbone.device)
+    backbone.plain = True
+    plain = backbone.encode(packed, index).logits()
+    backbone.plain = False
+    encoded = backbone.encode(packed, index)
+    some = torch.arange(0, vocabulary, 3, device=backbone.device)
+    spread = plain.std()
+    differences = [
+        (encoded.logits() - plain).abs().max() / spread,
+        (encoded.logits(some) - plain[:, some]).abs().max() / spread,
+        _cached_difference(backbone, prompts[0], branches[0][:2]) / spread,
+    ]
+    return float(torch.stack(differences).max())
+
+
+def _cached_difference(backbone: Backbone, prompt: np.ndarray, branches: list[np.ndarray]) -> torch.Tensor:
+    """Two beams on one prompt, their first two tokens appended step by step, against the plain sequences."""
+    device = backbone.device
+    cache = AppendCache(layer_count(backbone), rows=1, capacity=len(prompt) + 4)
+    backbone.extend(cache, torch.from_numpy(prompt)[None].to(device), torch.arange(len(prompt), device=device)[None], None)
+    visible = torch.ones((1, 2, len(prompt)), dtype=torch.bool, device=device)
+    for step in range(2):
+        tokens = torch.tensor([[branch[step] for branch in branches]], device=device)
+        visible = torch.cat([visible, torch.eye(2, dtype=torch.bool, device=device)[None]], dim=2)
+        positions = torch.full_like(tokens, len(prompt) + step)
+        hidden = backbone.extend(cache, tokens, positions, visible)
+    cached = backbone.head(hidden[0], None)
+    sequences = torch.from_numpy(np.stack([np.concatenate([prompt, branch[:2]]) for branch in branches]))
+    plain = backbone.model(input_ids=sequences.to(device), use_cache=False).logits[:, -1].float()
+    return (cached - plain).abs().max()
+
+
+def layer_count(backbone: Backbone) -> int:
+    """Number of layers that keep keys and values."""
+    return int(backbone.causal_lm.config.get_text_config().num_hidden_layers)

@@ -1,0 +1,128 @@
+"""`tiny`: a Llama of about a million parameters with its own vocabulary, built from the dataset alone."""
+
+import hashlib
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.nn import functional
+from tqdm import tqdm
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from llmrec.atomic import atomic_folder
+from llmrec.backbones.pretrained import save_whole
+from llmrec.catalogue.titles import quote
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.prompts import render
+from llmrec.datasets.steps import LengthGroupedSteps
+
+logger = logging.getLogger(__name__)
+PAD, EOS = "<pad>", "<eos>"
+
+
+def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
+    """The folder of the pretrained model and tokenizer, from the cache if they were made before.
+
+    config: the backbone group. The key covers data, settings and this file, not the run's seed: all seeds of a sweep
+    fine-tune the same base.
+    """
+    settings = [OmegaConf.to_container(config), OmegaConf.to_container(wording), dataset.content_hash, len(dataset.sample)]
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
+    digest.update(dataset.sample.target.tobytes() + inspect.getsource(sys.modules[__name__]).encode())
+    folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
+    if not folder.is_dir():
+        with atomic_folder(folder) as temporary:
+            tokenizer = train_tokenizer(config.vocabulary, wording, dataset)
+            save_whole(_pretrain(config, wording, dataset, tokenizer), tokenizer, temporary)
+    return folder
+
+
+def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> PreTrainedTokenizerFast:
+    """A byte-level BPE made from the titles and the prompt's own text; any text can be tokenised."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary, special_tokens=[PAD, EOS], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )  # fmt: skip
+    titles = [quote(title) for title in dataset.items.distinct_titles]
+    # Every row repeats the prompt's text, so its words are worth a token each, however few the titles are.
+    tokenizer.train_from_iterator(titles + [render(wording, [])] * len(titles), trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
+
+
+def _pretrain(
+    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast
+) -> LlamaForCausalLM:
+    settings = config.pretraining
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(settings.seed)
+        model = LlamaForCausalLM(_llama(config, tokenizer))
+    texts = _texts(wording, dataset)
+    rows = [np.array(row) for row in tokenizer(texts, return_attention_mask=False)["input_ids"]]
+    # Room for the target's end; the oldest history goes first, as it does in training.
+    rows = [row[-config.max_length :] for row in rows]
+    lengths = np.array([len(row) for row in rows])
+    size = settings.batch_size
+    epochs = [LengthGroupedSteps(lengths, size, size, settings.seed, epoch, 0, 1) for epoch in range(settings.epochs)]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
+    total = sum(map(len, epochs))
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.1)
+    parameters = sum(weight.numel() for weight in model.parameters())
+    logger.info("tiny: %s parameters, pretraining on %s rows (kept for all runs)", f"{parameters:,}", f"{len(rows):,}")
+    with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False) as bar:
+        for loss in _steps(model, rows, epochs, optimizer, schedule):
+            bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
+            bar.update()
+    return model.eval()
+
+
+def _steps(
+    model: LlamaForCausalLM,
+    rows: list[np.ndarray],
+    epochs: list[LengthGroupedSteps],
+    optimizer: torch.optim.Optimizer,
+    schedule: torch.optim.lr_scheduler.LRScheduler,
+) -> Iterator[float]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    model.to(device).train()
+    for epoch in epochs:
+        for (step,) in epoch:
+            tokens = torch.nn.utils.rnn.pad_sequence(
+                [torch.from_numpy(rows[row]) for row in step], batch_first=True, padding_value=-100
+            ).to(device)
+            hidden = model.model(input_ids=tokens.clamp(min=0), use_cache=False).last_hidden_state[:, :-1]
+            real = tokens[:, 1:] != -100
+            loss = functional.cross_entropy(model.lm_head(hidden[real]), tokens[:, 1:][real])
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            optimizer.zero_grad()
+            yield loss.item()
+    model.to("cpu")
+
+
+def _texts(wording: DictConfig, dataset: Dataset) -> list[str]:
+    titles, sample = dataset.items.titles, dataset.sample
+    return [
+        render(wording, [titles[i] for i in sample.history_of(row)]) + quote(titles[sample.target[row]]) + EOS
+        for row in range(len(sample))
+    ]
+
+
+def _llama(config: DictConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:
+    return LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=config.hidden_size, intermediate_size=config.intermediate_size,
+        num_hidden_layers=config.layers, num_attention_heads=config.heads, num_key_value_heads=config.heads,
+        max_position_embeddings=config.max_length, tie_word_embeddings=True, attention_dropout=0.0,
+        pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id, bos_token_id=None,
+    )  # fmt: skip

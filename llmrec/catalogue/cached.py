@@ -1,0 +1,42 @@
+"""Title tokens and trie, built once per catalogue and tokenizer."""
+
+import hashlib
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from llmrec.atomic import atomic_file
+from llmrec.catalogue.items import Items
+from llmrec.catalogue.titles import TitleTokens, tokenise_titles, tokenizer_hash
+from llmrec.catalogue.trie import Trie, build_trie
+
+
+def catalogue_hash(items: Items) -> str:
+    """A content hash of the distinct titles, in order."""
+    digest = hashlib.sha256()
+    for title in items.distinct_titles:
+        digest.update(title.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()
+
+
+def load_catalogue(
+    tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, cache_dir: Path
+) -> tuple[TitleTokens, Trie, np.ndarray]:
+    """Title tokens, trie (on the CPU) and paths (build_trie) of a catalogue, from the cache if they were built before."""
+    key = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {prompt_end}".encode()).hexdigest()
+    path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
+    if not path.exists():
+        titles = tokenise_titles(tokenizer, items.distinct_titles, prompt_end)
+        trie, nodes = build_trie(titles)
+        arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
+        arrays |= {"tokens": titles.tokens, "offsets": titles.offsets, "moved": np.array([titles.moved]), "path": nodes}
+        with atomic_file(path) as temporary:
+            save_file(arrays, temporary)
+        return titles, trie, nodes
+    stored = load_file(path)
+    trie = Trie(**{field.name: torch.from_numpy(stored[field.name]) for field in fields(Trie)})
+    return TitleTokens(stored["tokens"], stored["offsets"], int(stored["moved"][0])), trie, stored["path"]

@@ -1,0 +1,125 @@
+"""The Lightning data module of the next-item task: rows of a dataset as batches for an objective."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.packing import pack, predictor_columns
+from llmrec.catalogue.cached import load_catalogue
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer
+from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.errors import InputError
+from llmrec.objectives.base import Batch, Objective
+
+
+Element = TypeVar("Element")
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows of a split and their prompts, aligned."""
+
+    rows: Rows
+    prompts: Prompts
+
+
+class NextItemData(LightningDataModule):
+    """Prompts, titles and trie of a dataset for one tokenizer, and the batches that train an objective."""
+
+    def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
+        """config: the resolved run config (dataset.wording, backbone.max_length, trainer, validation, seed)."""
+        super().__init__()
+        self.dataset, self.config = dataset, config
+        items = dataset.items
+        self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
+        self.fan_out = self.trie.fan_out.numpy()[self.path]
+        longest = int(np.diff(self.titles.offsets).argmax())
+        limit = config.backbone.max_length - len(self.titles.of(longest))
+        if limit <= 0:
+            raise InputError(
+                f"the title {items.distinct_titles[longest]!r} takes {len(self.titles.of(longest))} tokens, backbone."
+                f"max_length is {config.backbone.max_length}: raise it"
+            )
+        self.prompt_tokenizer = PromptTokenizer(
+            backbone.tokenizer, config.dataset.wording, limit, self.titles.moved, cache_dir
+        )
+
+    def split(self, rows: Rows) -> Split:
+        """The rows with their prompts."""
+        return Split(rows, self.prompt_tokenizer.rows(rows, self.dataset.items))
+
+    def target_titles(self, rows: Rows) -> np.ndarray:
+        """int32 [rows]: the distinct title of each target, the first of those that the tokenizer makes equal."""
+        leaf = self.trie.title_leaf.numpy()[self.dataset.items.title_of[rows.target]]
+        return self.trie.leaf_title.numpy()[leaf]
+
+    def setup_training(self, objective: Objective, validation: Rows) -> None:
+        """Tokenises the training sample and the validation rows, and asks the objective for its positions."""
+        self.objective = objective
+        self.sample = self.split(self.dataset.sample)
+        self.validation = self.split(validation)
+        self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
+        self.supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        return len(self._steps(epoch=0))
+
+    def train_dataloader(self) -> DataLoader[list[Batch]]:
+        """One element an optimizer step: this rank's micro-batches of it."""
+        assert self.trainer is not None
+        return _loader(self._steps(self.trainer.current_epoch), lambda step: [self.batch(rows) for rows in step])
+
+    def val_dataloader(self) -> DataLoader[np.ndarray]:
+        """This rank's validation rows as one element: decoding cuts them into batches itself."""
+        assert self.trainer is not None
+        mine = np.arange(len(self.validation.rows))[self.trainer.global_rank :: self.trainer.world_size]
+        return _loader([mine], lambda rows: rows)
+
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The micro-batch of some rows of the training sample."""
+        branches = [self.objective.branches(int(r), int(self.sample_titles[r])) for r in rows]
+        supervised = [[np.flatnonzero(self._of(self.supervised, title)) for title in row] for row in branches]
+        fed = [
+            # What follows the last supervised token is never fed, nor is that token itself.
+            [self.titles.of(title)[: at[-1] if len(at) else 0] for title, at in zip(*row, strict=True)]
+            for row in zip(branches, supervised, strict=True)
+        ]
+        packed, starts = pack([self.sample.prompts.of(r) for r in rows], fed)
+        columns, tokens, nodes, owner, number = [], [], [], [], []
+        for r, (titles, positions) in enumerate(zip(branches, supervised, strict=True)):
+            for b, (title, at) in enumerate(zip(titles, positions, strict=True)):
+                columns.append(predictor_columns(starts[r][b], at))
+                tokens.append(self.titles.of(title)[at])
+                nodes.append(self._of(self.path, title)[at])
+                owner.append(np.full(len(at), r))
+                number.append(np.full(len(at), b))
+        flat = (
+            torch.from_numpy(np.concatenate(part).astype(np.int64)) for part in (columns, tokens, nodes, owner, number)
+        )
+        responses = sum(len(self.titles.of(title)) for row in branches for title in row)
+        return Batch(packed, *flat, example=torch.from_numpy(rows), response_tokens=torch.tensor(responses))
+
+    def _of(self, flat: np.ndarray, title: int) -> np.ndarray:
+        return flat[self.titles.offsets[title] : self.titles.offsets[title + 1]]
+
+    def _steps(self, epoch: int) -> LengthGroupedSteps:
+        trainer = self.config.trainer
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        lengths = self.sample.prompts.lengths
+        micro = trainer.micro_batch_size or trainer.batch_size
+        return LengthGroupedSteps(lengths, trainer.batch_size, micro, self.config.seed, epoch, rank, ranks)
+
+
+def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
+    return DataLoader(list(elements), batch_size=None, collate_fn=collate)

@@ -1,0 +1,128 @@
+"""Prompts: the published wording, and rows of a dataset as token sequences (METHODS section 0)."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+from transformers import PreTrainedTokenizerBase
+
+from llmrec.atomic import atomic_file
+from llmrec.catalogue.items import Items
+from llmrec.catalogue.titles import quote, tokenizer_hash
+from llmrec.datasets.dataset import Rows
+from llmrec.errors import InputError
+
+HEADER = (
+    "Below is an instruction that describes a task, paired with an input that provides further context. "
+    "Write a response that appropriately completes the request. "
+)
+PROMPT_END = "### Response:\n"
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts, flat: tokens int32, offsets int64 [prompts + 1]; cut: how many lost their oldest titles."""
+
+    tokens: np.ndarray
+    offsets: np.ndarray
+    cut: int = 0
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def of(self, row: int) -> np.ndarray:
+        """The tokens of one prompt, int32 [length]."""
+        return self.tokens[self.offsets[row] : self.offsets[row + 1]]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """int64 [prompts]."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: np.ndarray) -> "Prompts":
+        """The prompts of some rows, in that order."""
+        pieces = [self.of(row) for row in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+        return Prompts(np.concatenate([self.tokens[:0], *pieces]), offsets)
+
+    def shared_prefix(self) -> np.ndarray:
+        """The tokens that all prompts begin with, short of the last of the shortest."""
+        columns = np.arange(self.lengths.min() - 1)
+        table = self.tokens[self.offsets[:-1, None] + columns]
+        same = (table == table[0]).all(axis=0)
+        return self.of(0)[: len(columns) if same.all() else int(same.argmin())]
+
+
+def render(wording: Mapping[str, str], titles: Sequence[str]) -> str:
+    """The prompt for a history of titles, oldest first; wording has item, items and verb (the dataset's YAML)."""
+    item, items, verb = wording["item"], wording["items"], wording["verb"]
+    instruction = (
+        f"Given a list of {items} the user has {verb} before, please recommend a new {item} that the user likes to "
+        "the user."
+    )
+    history = f"The user has {verb} the following {items} before: " + ", ".join(map(quote, titles))
+    return f"{HEADER}\n\n### Instruction:\n{instruction}\n\n### Input:\n{history}\n \n\n{PROMPT_END}"
+
+
+class PromptTokenizer:
+    """Turns histories into token sequences of at most `limit` tokens, dropping the oldest titles of longer ones.
+
+    limit leaves room for the longest title within the backbone's max_length; moved: TitleTokens.moved.
+    """
+
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, wording: Mapping[str, str], limit: int, moved: int, cache_dir: Path
+    ) -> None:
+        self.tokenizer, self.wording, self.limit, self.moved = tokenizer, wording, limit, moved
+        self.cache_dir = cache_dir / "prompts"
+        self.identity = f"{tokenizer_hash(tokenizer)} {limit} {moved}"
+        empty = len(self._encode([render(wording, [])])[0])
+        if empty > limit:
+            raise InputError(
+                f"the prompt takes {empty} tokens without any history, but backbone.max_length leaves {limit} beside the "
+                f"longest title of the catalogue: set backbone.max_length to {empty - limit} more at least"
+            )
+
+    def rows(self, rows: Rows, items: Items) -> Prompts:
+        """The prompts of a dataset's rows, from the cache if they were tokenised before."""
+        return self.histories([[items.titles[i] for i in rows.history_of(r)] for r in range(len(rows))])
+
+    def histories(self, histories: Sequence[Sequence[str]]) -> Prompts:
+        """The prompts of histories of titles, oldest first."""
+        texts = [render(self.wording, history) for history in histories]
+        digest = hashlib.sha256(self.identity.encode())
+        for text in texts:
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        path = self.cache_dir / f"{digest.hexdigest()[:32]}.safetensors"
+        if path.exists():
+            stored = load_file(path)
+            return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
+        prompts = self._tokenise(texts, histories)
+        with atomic_file(path) as temporary:
+            cut = np.array([prompts.cut])
+            save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": cut}, temporary)
+        return prompts
+
+    def _tokenise(self, texts: list[str], histories: Sequence[Sequence[str]]) -> Prompts:
+        encoded = self._encode(texts)
+        kept = [list(history) for history in histories]
+        cut = [r for r, tokens in enumerate(encoded) if len(tokens) > self.limit]
+        over = cut
+        while over:
+            for r in over:
+                kept[r] = kept[r][1:]
+            for r, tokens in zip(over, self._encode([render(self.wording, kept[r]) for r in over]), strict=True):
+                encoded[r] = tokens
+            over = [r for r in over if len(encoded[r]) > self.limit]
+        offsets = np.concatenate([[0], np.cumsum([len(tokens) for tokens in encoded])]).astype(np.int64)
+        flat = np.fromiter((token for tokens in encoded for token in tokens), dtype=np.int32, count=offsets[-1])
+        return Prompts(flat, offsets, len(cut))
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        encoded = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+        # Some tokenizers end every text with EOS by themselves; a prompt must stay open.
+        ended = 1 if encoded[0][-1] == self.tokenizer.eos_token_id else 0
+        return [tokens[: len(tokens) - ended - self.moved] for tokens in encoded]

@@ -1,0 +1,1 @@
+"""Training objectives: base.py states the interface, every other file is one method."""

@@ -1,0 +1,129 @@
+"""What an objective is: it declares branches and positions, and maps their states to a loss."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+
+from llmrec.backbones.backbone import Backbone, Encoded
+from llmrec.backbones.packing import Packed
+from llmrec.catalogue.trie import Trie
+
+if TYPE_CHECKING:
+    from llmrec.datasets.data_module import NextItemData
+
+Sums = dict[str, Tensor]
+"""Named sums and counts: they add up over micro-batches and ranks and are closed at the optimizer step."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One micro-batch: rows of prompts with branches, and the N positions that the objective supervises.
+
+    at: int64 [N], flat column of the state that predicts; token: int64 [N], what it should predict; node: int64 [N],
+    the trie node reached before it; row, branch: int64 [N], whose position it is; example: int64 [rows], the row of the
+    training sample; response_tokens: int64 [], tokens of all responses with EOS, supervised or not.
+    """
+
+    packed: Packed
+    at: Tensor
+    token: Tensor
+    node: Tensor
+    row: Tensor
+    branch: Tensor
+    example: Tensor
+    response_tokens: Tensor
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The same batch on another device."""
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What an objective may see once, before training: the model that it starts from, the data, a place to cache.
+
+    trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself.
+    """
+
+    backbone: Backbone
+    trie: Trie
+    data: "NextItemData"
+    cache_dir: Path
+    stage: Path | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Part:
+    """A micro-batch's part of the step: its share of the loss, and what it adds to the step's statistics."""
+
+    loss: Tensor
+    statistics: Sums = field(default_factory=dict)
+
+
+class Objective(nn.Module, ABC):
+    """A training objective, chosen by `_target_`; its hyper-parameters are constructor arguments.
+
+    State that moves between steps lives in buffers, so that checkpoints keep it.
+    """
+
+    needs_whole_step = False
+    """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
+
+    def prepare(self, preparation: Preparation) -> None:  # noqa: B027 - most objectives have nothing to prepare
+        """Looks once at model and data before training: relevance, reference log-probabilities, rejected items."""
+
+    def branches(self, example: int, target: int) -> list[int]:
+        """The titles that continue an example's prompt, one branch each; `target` is the title of its target."""
+        return [target]
+
+    @abstractmethod
+    def supervised(self, fan_out: Tensor) -> Tensor:
+        """bool [length]: which tokens of a response are supervised, from their fan-outs (int [length])."""
+
+    @abstractmethod
+    def totals(self, batch: Batch) -> Sums:
+        """Denominators that the batch adds, known before the forward pass; summed over the whole step."""
+
+    @abstractmethod
+    def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
+        """The batch's part of the loss; totals are those of the whole step, over micro-batches and ranks."""
+
+    def close_step(self, statistics: Sums) -> None:  # noqa: B027 - most objectives have no state that moves
+        """Moves the state once an optimizer step, from the statistics of all micro-batches and ranks."""
+
+    def monitors(self) -> dict[str, float]:
+        """Named scalars to log after each step."""
+        return {}
+
+
+class TokenLoss(Objective):
+    """An objective that is the mean of a loss per supervised token of the target.
+
+    A subclass says which tokens it supervises and maps their states to losses; GDRT takes any of them.
+    """
+
+    supervises: ClassVar[Literal["response", "branching"]] = "response"
+    """"response": every token with EOS; "branching": where the trie leaves more than one choice."""
+
+    @abstractmethod
+    def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
+        """float32 [N], the loss of each supervised token; and what it adds to the step's statistics."""
+
+    def supervised(self, fan_out: Tensor) -> Tensor:
+        """As `supervises` declares."""
+        return fan_out > 1 if self.supervises == "branching" else torch.ones_like(fan_out, dtype=torch.bool)
+
+    def totals(self, batch: Batch) -> Sums:
+        """The number of supervised tokens."""
+        return {"tokens": torch.tensor(len(batch.at), device=batch.at.device)}
+
+    def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
+        """The batch's share of the mean over the step's supervised tokens."""
+        losses, statistics = self.token_losses(encoded, batch)
+        return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)

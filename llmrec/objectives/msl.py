@@ -1,0 +1,125 @@
+"""MSL: softmax over the valid tokens only, with a fixed or an adaptive temperature (arXiv 2504.04178, SIGIR 2025)."""
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import torch
+from torch import Tensor, distributed
+
+from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.trie import Trie, segment_logsumexp
+from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss
+
+
+class MSL(TokenLoss):
+    """Masked softmax loss: -tau * log [ exp(f(y)/tau) / sum over valid tokens z of exp(f(z)/tau) ].
+
+    temperature: tau, fixed; None chooses the adaptive temperature scheduler (ATS), which aims at probability `eta` for
+    the first branching token. reduction: "branching" takes the mean over positions with a choice (the published ATS
+    script), "response" counts the forced positions too, whose loss is zero (the published fixed-temperature script,
+    which also leaves out the factor tau; we keep it, as the paper's formula does). statistics: "previous_step" gives
+    each step the temperature that the steps before it closed (our reading, exact under accumulation and ranks);
+    "same_step" as published, needs the step in one micro-batch.
+    """
+
+    supervises = "branching"
+    tau: Tensor
+    trie: Trie
+
+    def __init__(
+        self,
+        temperature: float | None = None,
+        eta: float = 0.25,
+        start: float = 1.5,
+        bounds: tuple[float, float] = (1.5, 5.0),
+        ema: float = 0.95,
+        reduction: Literal["branching", "response"] = "branching",
+        statistics: Literal["previous_step", "same_step"] = "previous_step",
+    ) -> None:
+        super().__init__()
+        self.adaptive = temperature is None
+        self.eta, self.bounds, self.ema, self.reduction, self.statistics = eta, bounds, ema, reduction, statistics
+        self.needs_whole_step = self.adaptive and statistics == "same_step"
+        self.register_buffer("tau", torch.tensor(start if temperature is None else temperature, dtype=torch.float64))
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Takes the trie, whose children are the valid tokens."""
+        self.trie = preparation.trie
+
+    def totals(self, batch: Batch) -> Sums:
+        """The number of branching tokens, or of all response tokens."""
+        return {"tokens": batch.response_tokens} if self.reduction == "response" else super().totals(batch)
+
+    def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
+        """Loss of each branching token, float32 [N], and the logits' statistics for the temperature."""
+        owner, edge = self.trie.children(batch.node)
+        valid = self.trie.edge_token[edge].long()
+        # One product with the distinct valid tokens: the sum of fan-outs would gather the same head rows many times.
+        asked, column = torch.unique(valid, return_inverse=True)
+        logits = encoded.logits(asked)[owner, column]
+        positive = logits[valid == batch.token[owner]]
+        statistics = self._statistics(logits.detach(), positive.detach(), owner, batch) if self.adaptive else {}
+        if self.needs_whole_step:
+            self._move(_over_ranks(statistics))
+        tau = self.tau.to(logits.dtype)
+        return tau * segment_logsumexp(logits / tau, owner, len(batch.node)) - positive, statistics
+
+    def close_step(self, statistics: Sums) -> None:
+        """Moves the adaptive temperature."""
+        if self.adaptive and not self.needs_whole_step:
+            self._move(statistics)
+
+    def monitors(self) -> dict[str, float]:
+        """The temperature of the next step."""
+        return {"temperature": float(self.tau)}
+
+    def _statistics(self, logits: Tensor, positive: Tensor, owner: Tensor, batch: Batch) -> Sums:
+        """Sums over each row's statistics node: the first on its path with fan-out * eta > 1."""
+        fan_out = self.trie.fan_out[batch.node]
+        # With fan-out * eta <= 1 the aim is met by chance already and log(m * eta) has no use.
+        candidate = torch.nonzero(fan_out * self.eta > 1)[:, 0]
+        rows = len(batch.example)
+        first = torch.full((rows,), len(fan_out), device=fan_out.device)
+        first = first.scatter_reduce(0, batch.row[candidate], candidate, "amin")
+        chosen = torch.zeros(len(fan_out) + 1, dtype=torch.bool, device=fan_out.device)
+        chosen[first] = True
+        chosen = chosen[:-1]
+        valid = logits[chosen[owner]].double()
+        return {
+            "positive": positive[chosen].double().sum(),
+            "rows": chosen.sum().double(),
+            "valid": valid.sum(),
+            "valid_squares": valid.square().sum(),
+            "valid_count": torch.tensor(float(len(valid)), dtype=torch.float64, device=valid.device),
+            "fan_outs": torch.bincount(fan_out[chosen], minlength=int(self.trie.fan_out.max()) + 1).double(),
+        }
+
+    def _move(self, sums: Mapping[str, Tensor]) -> None:
+        if sums["valid_count"] < 2:
+            return
+        mean = sums["valid"] / sums["valid_count"]
+        variance = (sums["valid_squares"] - sums["valid_count"] * mean**2) / (sums["valid_count"] - 1)
+        advantage = sums["positive"] / sums["rows"] - mean
+        fan_out = torch.nonzero(sums["fan_outs"])[:, 0]
+        weight = sums["fan_outs"][fan_out]
+        tau = adaptive_temperature(advantage, variance.clamp(min=0), fan_out, self.eta)
+        new = ((tau * weight).sum() / weight.sum()).clamp(*self.bounds)
+        self.tau.copy_(self.ema * self.tau + (1 - self.ema) * new)
+
+
+def adaptive_temperature(advantage: Tensor, variance: Tensor, fan_out: Tensor, eta: float) -> Tensor:
+    """tau = (d + sqrt(max(d^2 - 2 s2 L, 0))) / (2 L), L = log(m * eta), per fan-out m with m * eta > 1.
+
+    advantage: d, mean positive minus mean valid logit; variance: s2 of the valid logits. The plus root of the published
+    code; the paper prints the minus root, which does not tend to d / L as s2 goes to 0.
+    """
+    log_ratio = fan_out.double().log() + math.log(eta)
+    return (advantage + (advantage**2 - 2 * variance * log_ratio).clamp(min=0).sqrt()) / (2 * log_ratio)
+
+
+def _over_ranks(sums: Sums) -> Sums:
+    if distributed.is_available() and distributed.is_initialized():
+        for value in sums.values():
+            distributed.all_reduce(value)
+    return sums

@@ -1,0 +1,47 @@
+"""One cell: python -m llmrec.run objective=msl dataset=games. Nothing heavy is imported before it is needed."""
+
+import sys
+
+import hydra
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.conf_dir import conf_dir
+from llmrec.errors import InputError
+from llmrec.training.cells import cell_path
+
+
+def _cell(*, _root_: DictConfig) -> str:
+    try:
+        return cell_path(_root_)
+    except InputError as error:
+        # Hydra asks for the run's folder before it calls `_run`; an error there would come out as its own.
+        _stop(error)
+        raise
+
+
+def _stop(error: InputError) -> None:
+    print(f"llmrec: {error}", file=sys.stderr)
+    sys.exit(2)
+
+
+@hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
+def _run(config: DictConfig) -> None:
+    from hydra.core.hydra_config import HydraConfig
+
+    from llmrec.training.run_cell import run_cell
+
+    composed = OmegaConf.create({**config, "hydra": HydraConfig.get()})
+    try:
+        run_cell(composed)
+    except InputError as error:
+        _stop(error)
+
+
+def main() -> None:
+    """Entry point of `llmrec` and `python -m llmrec.run`."""
+    OmegaConf.register_new_resolver("llmrec.cell", _cell, replace=True)
+    _run()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""Cells: the folders in which one training and its evaluations leave their facts.
+
+runs/<dataset>/<task>/<backbone>/<objective>/<training fingerprint>/ holds what training made, eval/<evaluation
+fingerprint>/ in it what a way of decoding and measuring made. Standard library and OmegaConf only.
+"""
+
+import fcntl
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.datasets.source import Source, locate
+from llmrec.errors import InputError
+from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
+from llmrec.training.stages import stage_config
+
+CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The folder of one training, found from its config."""
+
+    folder: Path
+
+    @property
+    def config_file(self) -> Path:
+        """The resolved config, as plain YAML."""
+        return self.folder / CONFIG
+
+    @property
+    def trained(self) -> bool:
+        """Whether training has finished: training.json is written last."""
+        return (self.folder / TRAINING).is_file()
+
+    @property
+    def training(self) -> dict[str, Any]:
+        """What training.json says: provenance, the chosen epoch, seconds."""
+        return dict(json.loads((self.folder / TRAINING).read_text(encoding="utf-8")))
+
+    def config(self) -> DictConfig:
+        """The resolved config that made the cell. Raises InputError when the folder is no cell."""
+        if not self.config_file.is_file():
+            raise InputError(f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<fingerprint>")
+        config = OmegaConf.load(self.config_file)
+        assert isinstance(config, DictConfig)
+        return config
+
+    def evaluation(self, config: DictConfig) -> Path:
+        """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
+        plain = OmegaConf.to_container(config, resolve=True)
+        assert isinstance(plain, dict)
+        return self.folder / "eval" / evaluation_fingerprint(plain)  # type: ignore[arg-type]
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Holds the cell against other processes; a process that dies lets go. Raises InputError when it is held."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with open(self.folder / ".lock", "w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise InputError(f"another process is at work on {self.folder}: wait for it or stop it") from error
+            yield
+
+
+def run_source(config: DictConfig) -> Source:
+    """Where the run's data come from."""
+    return locate(OmegaConf.to_container(config.dataset, resolve=True), Path(config.paths.data))  # type: ignore[arg-type]
+
+
+def cell_path(config: DictConfig) -> str:
+    """The path of a run's cell below runs/: <dataset>/<task>/<backbone>/<objective>/<training fingerprint>.
+
+    config: composed with its hydra node, whose choices name the groups.
+    """
+    plain = plain_config(config)
+    source = run_source(config)
+    stage = stage_config(config)
+    before = None if stage is None else cell_path(stage).rpartition("/")[2]
+    choices = config.hydra.runtime.choices
+    backbone = choices["backbone"] if choices["adapter"] == "none" else f"{choices['backbone']}-{choices['adapter']}"
+    names = [source.name, choices["task"], backbone, choices["objective"].replace("/", "-")]
+    return "/".join([*names, training_fingerprint(plain, source.content_hash, before)])
+
+
+def plain_config(config: DictConfig) -> dict[str, Any]:
+    """The resolved run config without Hydra's own node, as plain containers."""
+    groups = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    # A masked copy forgets its parent; interpolations into the root resolve in the copy itself.
+    plain = OmegaConf.to_container(groups, resolve=True)
+    assert isinstance(plain, dict)
+    return plain  # type: ignore[return-value]

@@ -1,0 +1,79 @@
+"""Fingerprints: what makes two trainings, or two evaluations, the same.
+
+Standard library and OmegaConf only: Hydra asks for a run's folder before anything heavy is imported.
+"""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+PACKAGE = Path(__file__).resolve().parent.parent
+TRAINING_CODE = ("atomic.py", "catalogue", "datasets", "backbones", "decoding", "training", "objectives/base.py")
+EVALUATION_CODE = ("catalogue", "datasets", "backbones", "decoding", "evaluation", "baselines/popularity.py")
+TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
+EVALUATION_GROUPS = ("decoding", "evaluation")
+NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
+"""Keys of the trainer group that say where it runs, not what comes out."""
+
+
+def training_fingerprint(config: dict[str, Any], data_hash: str, stage: str | None) -> str:
+    """16 hex digits over the config, data and code that make a cell's weights; stage: the fingerprint it starts from.
+
+    config: the resolved run config as plain containers.
+    """
+    groups = {group: config[group] for group in TRAINING_GROUPS}
+    groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
+    # The data hash says where the data comes from and what they hold.
+    groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in ("source", "simulator")}
+    code = code_hash(TRAINING_CODE, _targets(config["objective"]))
+    return _short(groups, data_hash, stage, code)
+
+
+def evaluation_fingerprint(config: dict[str, Any]) -> str:
+    """16 hex digits over the config and code that decode a trained cell and measure it."""
+    return _short({group: config[group] for group in EVALUATION_GROUPS}, code_hash(EVALUATION_CODE, ()))
+
+
+def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
+    """A hash of what the code does: files or folders of the package and modules by name, comments and docstrings aside."""
+    files = {file for place in places for file in _files(PACKAGE / place)}
+    specs = (importlib.util.find_spec(module) for module in modules)
+    files |= {Path(spec.origin) for spec in specs if spec is not None and spec.origin}
+    digest = hashlib.sha256()
+    for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
+        digest.update(f"{file.parent.name}/{file.name} {_meaning(file)}\n".encode())
+    return digest.hexdigest()
+
+
+def _files(place: Path) -> Iterable[Path]:
+    return place.rglob("*.py") if place.is_dir() else [place]
+
+
+def _meaning(file: Path) -> str:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+
+
+def _is_text(line: ast.AST) -> bool:
+    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+
+
+def _targets(objective: Any) -> Iterator[str]:
+    """The modules of the classes that an objective's config names, at any depth."""
+    if isinstance(objective, dict):
+        if isinstance(objective.get("_target_"), str):
+            yield objective["_target_"].rpartition(".")[0]
+        for value in objective.values():
+            yield from _targets(value)
+
+
+def _short(*parts: Any) -> str:
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]

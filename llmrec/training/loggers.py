@@ -1,0 +1,66 @@
+"""Where curves go: curves.csv always, W&B or TensorBoard by choice; none of them waits for a network."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+
+from llmrec.errors import InputError
+from llmrec.training.curves import CurvesLogger
+
+logger = logging.getLogger(__name__)
+
+
+def build_loggers(config: DictConfig, cell: Path, plain: dict[str, Any], curves: CurvesLogger) -> list[Logger]:
+    """The loggers of a run; config: the logger group; plain: the run's config, which W&B shows."""
+    loggers: list[Logger] = [curves]
+    if config.tensorboard:
+        loggers.append(_tensorboard(cell))
+    if config.wandb:
+        loggers += _wandb(config, cell, plain)
+    return loggers
+
+
+def _tensorboard(cell: Path) -> TensorBoardLogger:
+    try:
+        return TensorBoardLogger(cell, name=None, version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise InputError("logger=tensorboard needs TensorBoard: pip install 'llmrec[tensorboard]'") from error
+
+
+def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbLogger]:
+    """W&B, online only where the user is logged in or asks for it; a run without it when it cannot start."""
+    try:
+        import wandb
+    except ImportError:
+        logger.warning("W&B is not installed; curves.csv is written all the same (pip install wandb, or logger=csv)")
+        return []
+    mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
+    for attempt in dict.fromkeys([mode, "offline"]):
+        try:
+            started = WandbLogger(
+                project=config.project, save_dir=cell, name="-".join(cell.parts[-5:-1]), id=cell.name, mode=attempt,
+                resume="allow", config=plain, settings=wandb.Settings(silent=True, init_timeout=20),
+            )  # fmt: skip
+            # Lightning starts W&B at the first logged value; a failure then would end the run.
+            assert started.experiment is not None
+        except (wandb.errors.Error, OSError) as error:
+            logger.warning("W&B could not start in mode %s (%s)", attempt, error)
+        else:
+            logger.info("W&B: %s, %s", attempt, cell / "wandb")
+            return [started]
+    return []
+
+
+def _logged_in() -> bool:
+    import netrc
+
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    try:
+        return netrc.netrc().authenticators("api.wandb.ai") is not None
+    except (OSError, netrc.NetrcParseError):
+        return False

@@ -1,0 +1,149 @@
+"""The Lightning module: one training step is one optimizer step, validation is a ranking of the catalogue."""
+
+import resource
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning import LightningModule, seed_everything
+from torch import distributed
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.datasets.data_module import NextItemData
+from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.rank import rank_titles
+from llmrec.errors import InputError
+from llmrec.evaluation.accuracy import title_ranks
+from llmrec.evaluation.streaming import RankMetrics
+from llmrec.objectives.base import Batch, Objective, Preparation, Sums
+
+
+class Recommender(LightningModule):
+    """Tunes a backbone with an objective.
+
+    Optimisation is manual, because a batch here is a whole optimizer step: its denominators are counted over all
+    micro-batches and ranks before the first backward pass, and the objective's state moves when it is closed.
+    """
+
+    def __init__(self, backbone: Backbone, objective: Objective, data: NextItemData, config: DictConfig) -> None:
+        """config: the resolved run config (groups trainer and validation, seed)."""
+        super().__init__()
+        self.automatic_optimization = False
+        self.backbone, self.objective = backbone, objective
+        self.data, self.config = data, config
+        self.ranks = RankMetrics()
+
+    def prepare(self, cache_dir: Path, stage: Path | None) -> None:
+        """Lets the objective look at model and data; the model must be where it will be trained."""
+        trie = self.data.trie.to(self.backbone.device)
+        self.objective.prepare(Preparation(self.backbone, trie, self.data, cache_dir, stage, self.config.seed))
+
+    def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
+        """AdamW with linear warm-up and linear decay to zero over the whole training."""
+        settings = self.config.trainer
+        weights = [weight for weight in self.parameters() if weight.requires_grad]
+        optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+        total, warmup = settings.epochs * self.data.steps_per_epoch, settings.warmup_steps
+
+        def factor(step: int) -> float:
+            return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
+
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds the epoch by itself, so that dropout after a resume is what it would have been."""
+        seed_everything(self.config.seed * 1_000_003 + self.current_epoch + self.global_rank, verbose=False)
+
+    def training_step(self, step: list[Batch], _: int) -> None:
+        """One optimizer step over this rank's micro-batches."""
+        started = time.perf_counter()
+        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        totals = self._over_ranks(_add(self.objective.totals(batch) for batch in step))
+        parts = []
+        for batch in step:
+            part = self.objective(self.backbone.encode(batch.packed, batch.at), batch, totals)
+            # DDP averages gradients over the ranks; the parts are shares of the whole step's loss.
+            self.manual_backward(part.loss * self.trainer.world_size)
+            parts.append({**part.statistics, "loss": part.loss.detach().double()})
+        statistics = self._over_ranks(_add(parts))
+        loss = float(statistics.pop("loss"))
+        self._refuse_nan(loss)
+        norm = torch.nn.utils.clip_grad_norm_(
+            [weight for weight in self.parameters() if weight.requires_grad], self.config.trainer.clip
+        )
+        optimizer.step()  # type: ignore[union-attr]
+        schedule.step()  # type: ignore[union-attr, call-arg]
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        self.objective.close_step(statistics)
+        self._log_step(loss, float(norm), sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)
+
+    def validation_step(self, rows: np.ndarray, _: int) -> None:
+        """Ranks the catalogue for this rank's share of the validation sample, always with trie scores."""
+        split = self.data.validation
+        prompts = split.prompts.take(rows)
+        recommended, _scores = rank_titles(
+            self.backbone, self.data.trie, prompts, BeamSearch(self.config.validation.beams)
+        )
+        targets = self.data.target_titles(split.rows.take(rows))
+        self.ranks.update(torch.from_numpy(title_ranks(recommended, targets)).to(self.device))
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs what the checkpoint is chosen by, with its standard error."""
+        for name, value in self.ranks.compute().items():
+            self.log(f"valid/{name}", float(value), prog_bar=name == "ndcg@10")
+        self.ranks.reset()
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leaves frozen weights out: they are opened again from where they came."""
+        trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
+        kept = {name for name in checkpoint["state_dict"] if name in trained or name.startswith("objective.")}
+        checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in kept}
+
+    def load_state_dict(self, state_dict: Any, strict: bool = False, assign: bool = False) -> Any:
+        """Takes up what `on_save_checkpoint` kept."""
+        return super().load_state_dict(state_dict, strict=False, assign=assign)
+
+    def _refuse_nan(self, loss: float) -> None:
+        if not np.isfinite(loss):
+            raise InputError(
+                f"the loss became {loss} at step {self.global_step} (epoch {self.current_epoch}); training stops, the "
+                "last good checkpoint is kept. Try a smaller trainer.learning_rate or trainer.clip, or a temperature "
+                "further from 0; if backbone.dtype is bfloat16, try float32"
+            )
+
+    def _log_step(self, loss: float, norm: float, tokens: int, started: float) -> None:
+        measured = {
+            "loss": loss,
+            **self.objective.monitors(),
+            "gradient_norm": norm,
+            "learning_rate": float(self.optimizers().param_groups[0]["lr"]),  # type: ignore[union-attr]
+            "tokens_per_second": tokens / (time.perf_counter() - started),
+            "memory_gib": _memory_gib(self.device),
+        }
+        for name, value in measured.items():
+            self.log(f"train/{name}", value, prog_bar=name in ("loss", "tokens_per_second"))
+
+    def _over_ranks(self, sums: Sums) -> Sums:
+        if self.trainer.world_size > 1:
+            for value in sums.values():
+                distributed.all_reduce(value)
+        return sums
+
+
+def _add(parts: Iterable[Sums]) -> Sums:
+    total: Sums = {}
+    for part in parts:
+        for name, value in part.items():
+            total[name] = total[name] + value if name in total else value
+    return total
+
+
+def _memory_gib(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+

@@ -1,0 +1,35 @@
+"""Where a result comes from: versions, code revision, hardware."""
+
+import platform
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+PACKAGES = (
+    "llmrec", "torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "numpy", "hydra-core", "omegaconf",
+)  # fmt: skip
+
+
+def provenance() -> dict[str, Any]:
+    """Versions, the code's revision where it lies in a git checkout, and the machine."""
+    return {
+        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "revision": _revision(),
+        "hardware": {
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+            "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        },
+    }
+
+
+def _revision() -> str | None:
+    folder = Path(__file__).resolve().parent
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None

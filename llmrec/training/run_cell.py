@@ -1,0 +1,103 @@
+"""One cell from its config to its record: what is done is read, what is missing is made."""
+
+import json
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.atomic import atomic_file
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.leakage import summary
+from llmrec.datasets.load import load_dataset
+from llmrec.evaluation.record import METRICS_FILE, read_metrics
+from llmrec.evaluation.table import print_final_table
+from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source
+from llmrec.training.evaluate_cell import evaluate_cell
+from llmrec.training.provenance import provenance
+from llmrec.training.quiet import quiet
+from llmrec.training.stages import run_stage, stage_config, stage_overrides
+from llmrec.training.train import CHECKPOINTS, train
+
+logger = logging.getLogger(__name__)
+
+
+def run_cell(config: DictConfig) -> None:
+    """Trains and evaluates the cell of a composed config (with its hydra node) and prints its table.
+
+    Raises InputError for whatever of the user's cannot be used.
+    """
+    quiet()
+    cell = Cell(Path(config.paths.runs) / cell_path(config))
+    plain = OmegaConf.create(plain_config(config))
+    with cell.lock():
+        folder = cell.evaluation(plain)
+        if not (folder / METRICS_FILE).is_file():
+            dataset = open_dataset(plain)
+            if not cell.trained:
+                stage = _finished_stage(config)
+                _train(plain, dataset, cell, stage)
+            evaluate_cell(plain, dataset, cell, folder)
+        else:
+            logger.info("this cell is done already; its record is read from %s", folder)
+    print_record(cell, folder)
+
+
+def open_dataset(config: DictConfig) -> Dataset:
+    """The dataset of a resolved config, announced: which data, how many users and items, what leaks."""
+    source = run_source(config)
+    if source.simulated:
+        print(f"SIMULATED data: {source.name}. No real set is used (looked for {Path(config.paths.data) / config.dataset.name})")
+    settings: dict[str, Any] = OmegaConf.to_container(config.dataset, resolve=True)  # type: ignore[assignment]
+    dataset = load_dataset(settings, Path(config.paths.data), Path(config.paths.cache))
+    users = len(set(dataset.train.user.tolist()))
+    logger.info(
+        "%s: %s items (%s titles), %s users; rows: train %s (tuned on %s), valid %s, test %s",
+        dataset.name, f"{len(dataset.items):,}", f"{len(dataset.items.distinct_titles):,}", f"{users:,}",
+        *(f"{len(rows):,}" for rows in (dataset.train, dataset.sample, dataset.valid, dataset.test)),
+    )  # fmt: skip
+    for line in summary(dataset.report):
+        logger.info("  %s", line)
+    return dataset
+
+
+def print_record(cell: Cell, folder: Path) -> None:
+    """The table of a finished evaluation."""
+    record = read_metrics(folder)
+    seconds = cell.training["seconds"] | {f"evaluation, {name}": spent for name, spent in record["seconds"].items()}
+    print_final_table(record["splits"], seconds, folder)
+
+
+def _finished_stage(config: DictConfig) -> Path | None:
+    overrides, stage = stage_overrides(config), stage_config(config)
+    if overrides is None or stage is None:
+        return None
+    cell = Cell(Path(stage.paths.runs) / cell_path(stage))
+    if not cell.trained:
+        run_stage(overrides, config)
+    return cell.folder
+
+
+def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None) -> None:
+    started = time.perf_counter()
+    with atomic_file(cell.folder / CONFIG) as temporary:
+        OmegaConf.save(config, temporary)
+    with atomic_file(cell.folder / "leakage.json") as temporary:
+        temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
+    made = train(config, dataset, cell.folder, stage)
+    made |= {
+        "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
+        "stage": None if stage is None else str(stage),
+        "scale": config.scale,
+        "seed": config.seed,
+        "provenance": provenance(),
+        "wall_seconds": time.perf_counter() - started,
+    }
+    with atomic_file(cell.folder / TRAINING) as temporary:
+        temporary.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
+    # With training.json in place nothing will resume: weights/ holds what was chosen.
+    shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
+

@@ -1,0 +1,154 @@
+"""Trains a cell: from the resolved config to weights, curves and training.json."""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import torch
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.loggers import WandbLogger
+
+from llmrec.atomic import atomic_folder
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
+from llmrec.catalogue.cached import catalogue_hash
+from llmrec.catalogue.titles import tokenizer_hash
+from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.errors import InputError
+from llmrec.objectives.base import Objective
+from llmrec.training.curves import CurvesLogger
+from llmrec.training.loggers import build_loggers
+from llmrec.training.module import Recommender
+
+logger = logging.getLogger(__name__)
+CHECKPOINTS = "checkpoints"
+CHOSEN_BY = "valid/ndcg@10"
+
+
+def train(config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None) -> dict[str, Any]:
+    """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
+
+    stage: the cell whose weights it starts from. Returns what training.json should say of it. Raises InputError for
+    whatever cannot be trained.
+    """
+    started = time.perf_counter()
+    seed_everything(config.seed, verbose=False)
+    cache_dir = Path(config.paths.cache)
+    objective: Objective = hydra.utils.instantiate(config.objective)
+    _check(objective, config)
+    backbone = build_backbone(config, dataset, cache_dir, stage)
+    data = NextItemData(dataset, backbone, config, cache_dir)
+    data.setup_training(objective, sample_rows(dataset.valid, config.validation.users, config.validation.sample_seed))
+    if data.sample.prompts.cut:
+        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
+    module = Recommender(backbone, objective, data, config)
+    prepared = time.perf_counter()
+    trainer, best = _trainer(config, cell)
+    # Before fit, which on a resume would show the objective the interrupted weights instead of the first ones.
+    module.to(trainer.strategy.root_device)
+    module.prepare(cache_dir, stage)
+    last = cell / CHECKPOINTS / "last.ckpt"
+    _announce(config, data, module, last)
+    # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
+    _curves(trainer).rewind(_step_of(last))
+    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
+    chosen = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    module.load_state_dict(chosen["state_dict"])
+    if trainer.is_global_zero:
+        _save(module, cell)
+    _finish_loggers(trainer)
+    return {
+        "chosen_epoch": int(chosen["epoch"]),
+        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": len(data.validation.rows)},
+        "optimizer_steps": trainer.global_step,
+        "trained_parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
+        "plain_path": backbone.plain,
+        "identity": identity(backbone, dataset),
+        "seconds": {"preparing": prepared - started, "training": time.perf_counter() - prepared},
+    }
+
+
+def sample_rows(rows: Rows, users: int | None, seed: int) -> Rows:
+    """A fixed seeded sample of rows, in their order; all of them when users is None or not less."""
+    if users is None or users >= len(rows):
+        return rows
+    chosen = np.random.default_rng(seed).choice(len(rows), users, replace=False)
+    return rows.take(np.sort(chosen))
+
+
+def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
+    """What weights are tied to: hashes of the catalogue and of the tokenizer."""
+    return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+
+
+def _check(objective: Objective, config: DictConfig) -> None:
+    settings = config.trainer
+    micro_batches = -(-settings.batch_size // (settings.micro_batch_size or settings.batch_size))
+    if objective.needs_whole_step and micro_batches > 1:
+        raise InputError(
+            f"objective.statistics=same_step needs the whole step in one micro-batch, but trainer.batch_size="
+            f"{settings.batch_size} comes in {micro_batches}: set trainer.micro_batch_size=null, or take "
+            "objective.statistics=previous_step"
+        )
+
+
+def _trainer(config: DictConfig, cell: Path) -> tuple[Trainer, ModelCheckpoint]:
+    settings = config.trainer
+    best = ModelCheckpoint(
+        cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
+        save_on_train_epoch_end=False, auto_insert_metric_name=False,
+    )  # fmt: skip
+    last = ModelCheckpoint(cell / CHECKPOINTS, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
+    plain = OmegaConf.to_container(config, resolve=True)
+    callbacks: list[Callback] = [best, last]
+    if settings.progress:
+        callbacks.append(TQDMProgressBar(refresh_rate=5))
+    trainer = Trainer(
+        accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy,
+        precision=precision, max_epochs=settings.epochs, check_val_every_n_epoch=config.validation.every,
+        callbacks=callbacks, logger=build_loggers(config.logger, cell, plain, CurvesLogger(cell / "curves.csv")),
+        num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
+        reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
+    )  # fmt: skip
+    return trainer, best
+
+
+def _announce(config: DictConfig, data: NextItemData, module: Recommender, last: Path) -> None:
+    trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+    logger.info(
+        "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
+        f"{trained:,}", config.backbone.name, f"{len(data.sample.rows):,}", config.trainer.epochs,
+        data.steps_per_epoch, module.device, f"; resuming from {last}" if last.exists() else "",
+    )  # fmt: skip
+
+
+def _step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"]) if checkpoint.exists() else 0
+
+
+def _curves(trainer: Trainer) -> CurvesLogger:
+    return next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
+
+
+def _save(module: Recommender, cell: Path) -> None:
+    weights = cell / WEIGHTS
+    # What stands there is of a training that was killed after it had saved: the same weights, made again.
+    shutil.rmtree(weights, ignore_errors=True)
+    with atomic_folder(weights) as temporary:
+        save_trained(module.backbone, temporary)
+
+
+def _finish_loggers(trainer: Trainer) -> None:
+    for log in trainer.loggers:
+        if isinstance(log, WandbLogger):
+            log.experiment.finish()
