@@ -15,8 +15,8 @@ def read_generic(interactions: Path, items: Path) -> tuple[Items, Interactions]:
     """Reads both files of the generic layout; every row keeps its place.
 
     interactions: user, item, timestamp (unix seconds), optional rating; items: item, title, optional categories (a
-    list, or text separated by |). Raises InputError, naming file and row, for a blank or malformed value, an item listed
-    twice and an interaction whose item is not listed.
+    list, or text separated by |). Raises InputError, naming file and row, for a blank or malformed value, an item
+    listed twice and an interaction whose item is not listed.
     """
     catalogue = _read_items(items)
     return catalogue, _read_interactions(interactions, items, catalogue)
