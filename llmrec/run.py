@@ -1,5 +1,6 @@
 """One cell: python -m llmrec.run objective=msl dataset=games. Nothing heavy is imported before it is needed."""
 
+import os
 import sys
 
 import hydra
@@ -39,6 +40,8 @@ def _run(config: DictConfig) -> None:
 
 def main() -> None:
     """Entry point of `llmrec` and `python -m llmrec.run`."""
+    # Threads that wait actively halt a machine that has other work; read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     OmegaConf.register_new_resolver("llmrec.cell", _cell, replace=True)
     _run()
 

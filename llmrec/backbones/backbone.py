@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import Packed, unpack
@@ -101,11 +101,29 @@ class Backbone(nn.Module):
         """States at `at` (int64 [N], flat row * columns + column) of rows of prompts with their branches."""
         if self.plain:
             return self._encode_plainly(packed, at)
-        mask = None if packed.single else self.attention_mask(packed.visible())
+        visible = packed.visible()
         hidden = self.causal_lm.get_decoder()(
-            input_ids=packed.tokens, position_ids=packed.positions, attention_mask=mask, use_cache=False
+            input_ids=packed.tokens[:, packed.shared :],
+            position_ids=packed.positions[:, packed.shared :],
+            attention_mask=None if visible is None else self.attention_mask(visible),
+            past_key_values=self._shared_states(packed),
+            use_cache=packed.shared > 0,
         ).last_hidden_state
-        return Encoded(self.head, hidden.flatten(0, 1)[at])
+        columns = packed.tokens.shape[1]
+        row, column = at // columns, at % columns - packed.shared
+        return Encoded(self.head, hidden[row, column])
+
+    def _shared_states(self, packed: Packed) -> DynamicCache | None:
+        """Keys and values of the columns that all rows share, computed once; gradients flow through them."""
+        if not packed.shared:
+            return None
+        once = DynamicCache()
+        self.causal_lm.get_decoder()(input_ids=packed.tokens[:1, : packed.shared], past_key_values=once, use_cache=True)
+        rows = len(packed.tokens)
+        spread = DynamicCache()
+        for number, layer in enumerate(once.layers):
+            spread.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
+        return spread
 
     def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Hidden states [rows, new, hidden size] of tokens appended to the cache (decoding only).

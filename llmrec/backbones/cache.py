@@ -20,12 +20,16 @@ class AppendLayer(DynamicLayer):
         """Allocates the whole capacity at the first append."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = (
-            torch.empty((self.rows, states.shape[1], self.capacity, states.shape[3]), dtype=self.dtype, device=self.device)
+            torch.empty(
+                (self.rows, states.shape[1], self.capacity, states.shape[3]), dtype=self.dtype, device=self.device
+            )
             for states in (key_states, value_states)
         )
         self.is_initialized = True
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object) -> tuple[Tensor, Tensor]:
+    def update(
+        self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
+    ) -> tuple[Tensor, Tensor]:
         """Appends new states; returns views of all that is filled."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)

@@ -41,7 +41,9 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
         model, tokenizer = open_pretrained(str(weights), config.backbone)
     else:
         path = _base_path(config, dataset, cache_dir)
-        model, tokenizer = open_pretrained(path, config.backbone, eight_bit=adapter.name != "none" and adapter.eight_bit)
+        model, tokenizer = open_pretrained(
+            path, config.backbone, eight_bit=adapter.name != "none" and adapter.eight_bit
+        )
         model = adapt(model, adapter) if weights is None else reopen_adapter(model, weights, trainable)
     backbone = Backbone(model, tokenizer)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)

@@ -13,7 +13,8 @@ class Packed:
     """Rows ready for the forward primitive.
 
     tokens, positions: int64 [rows, columns]; every branch takes up the positions that follow the prompt;
-    branch: int16 [rows, columns], 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end.
+    branch: int16 [rows, columns], 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end; shared: how
+    many columns all prompts have in common, short of the last of the shortest: they are run once for all rows.
     """
 
     tokens: Tensor
@@ -21,21 +22,34 @@ class Packed:
     branch: Tensor
     single: bool
     """No row has more than one branch: every row is an ordinary causal sequence and needs no mask."""
+    shared: int = 0
 
     def to(self, device: torch.device | str) -> "Packed":
         """The same rows on another device."""
-        moved = {f.name: getattr(self, f.name).to(device, non_blocking=True) for f in fields(self)[:3]}
+        tensors = (field.name for field in fields(self)[:3])
+        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
         return replace(self, **moved)
 
-    def visible(self) -> Tensor:
-        """bool [rows, columns, columns]: a query sees the prompt and its own branch, up to itself."""
-        key, query = self.branch[:, None, :], self.branch[:, :, None]
+    def visible(self) -> Tensor | None:
+        """What each query behind the shared columns sees: the prompt and its own branch, up to itself.
+
+        bool [rows, columns - shared, columns]; one row for all where no row has several branches; None where that is
+        what a causal model does anyway.
+        """
         columns = torch.arange(self.branch.shape[1], device=self.branch.device)
-        return ((key == 0) | (key == query)) & (columns[None, :] <= columns[:, None])
+        causal = columns[None, :] <= columns[self.shared :, None]
+        if self.single:
+            return causal[None] if self.shared else None
+        key, query = self.branch[:, None, :], self.branch[:, self.shared :, None]
+        return ((key == 0) | (key == query)) & causal
 
 
-def pack(prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]]) -> tuple[Packed, list[np.ndarray]]:
+def pack(
+    prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]], shared: int = 0
+) -> tuple[Packed, list[np.ndarray]]:
     """Lays out prompts (int [length] each, not empty) and, for each, any number of branches (may be empty).
+
+    shared: Packed.shared.
 
     Returns the rows and, per row, int64 [branches, 2]: the flat index (row * columns + column) of the hidden state that
     predicts a branch's first token, which is the prompt's last, and of the one that predicts its second; the others
@@ -58,7 +72,8 @@ def pack(prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]]
             column = end
         predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
     single = all(len(row) <= 1 for row in branches)
-    return Packed(torch.from_numpy(tokens), torch.from_numpy(positions), torch.from_numpy(branch), single), predictors
+    laid_out = (torch.from_numpy(part) for part in (tokens, positions, branch))
+    return Packed(*laid_out, single=single, shared=shared), predictors
 
 
 def predictor_columns(starts: np.ndarray, within: np.ndarray) -> np.ndarray:

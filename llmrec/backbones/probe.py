@@ -1,6 +1,7 @@
 """A check at load: does the fast path reproduce this very model?"""
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -46,7 +47,8 @@ def _difference(backbone: Backbone) -> float:
     vocabulary = backbone.causal_lm.get_input_embeddings().weight.shape[0]
     prompts = [generator.integers(0, vocabulary, n) for n in (7, 5)]
     branches = [[generator.integers(0, vocabulary, n) for n in row] for row in ((3, 4, 2), (1, 3))]
-    packed, starts = pack(prompts, branches)
+    prompts[1][:3] = prompts[0][:3]
+    packed, starts = pack(prompts, branches, shared=3)
     at = np.concatenate(
         [predictor_columns(s, np.arange(len(b) + 1)) for row, ss in zip(branches, starts, strict=True)
          for b, s in zip(row, ss, strict=True)]
@@ -56,10 +58,12 @@ def _difference(backbone: Backbone) -> float:
     plain = backbone.encode(packed, index).logits()
     backbone.plain = False
     encoded = backbone.encode(packed, index)
+    unshared = backbone.encode(replace(packed, shared=0), index)
     some = torch.arange(0, vocabulary, 3, device=backbone.device)
     spread = plain.std()
     differences = [
         (encoded.logits() - plain).abs().max() / spread,
+        (unshared.logits() - plain).abs().max() / spread,
         (encoded.logits(some) - plain[:, some]).abs().max() / spread,
         _cached_difference(backbone, prompts[0], branches[0][:2]) / spread,
     ]
@@ -70,7 +74,9 @@ def _cached_difference(backbone: Backbone, prompt: np.ndarray, branches: list[np
     """Two beams on one prompt, their first two tokens appended step by step, against the plain sequences."""
     device = backbone.device
     cache = AppendCache(layer_count(backbone), rows=1, capacity=len(prompt) + 4)
-    backbone.extend(cache, torch.from_numpy(prompt)[None].to(device), torch.arange(len(prompt), device=device)[None], None)
+    backbone.extend(
+        cache, torch.from_numpy(prompt)[None].to(device), torch.arange(len(prompt), device=device)[None], None
+    )
     visible = torch.ones((1, 2, len(prompt)), dtype=torch.bool, device=device)
     for step in range(2):
         tokens = torch.tensor([[branch[step] for branch in branches]], device=device)

@@ -17,10 +17,13 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmrec.atomic import atomic_folder
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_whole
+from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.prompts import render
+from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.datasets.steps import LengthGroupedSteps
 
 logger = logging.getLogger(__name__)
@@ -33,14 +36,20 @@ def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache
     config: the backbone group. The key covers data, settings and this file, not the run's seed: all seeds of a sweep
     fine-tune the same base.
     """
-    settings = [OmegaConf.to_container(config), OmegaConf.to_container(wording), dataset.content_hash, len(dataset.sample)]
+    settings = [
+        OmegaConf.to_container(config),
+        OmegaConf.to_container(wording),
+        dataset.content_hash,
+        len(dataset.sample),
+    ]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(dataset.sample.target.tobytes() + inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, wording, dataset)
-            save_whole(_pretrain(config, wording, dataset, tokenizer), tokenizer, temporary)
+            model = _pretrain(config, wording, dataset, tokenizer, cache_dir)
+            save_whole(model, tokenizer, temporary)
     return folder
 
 
@@ -60,63 +69,66 @@ def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> P
 
 
 def _pretrain(
-    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast
+    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
 ) -> LlamaForCausalLM:
     settings = config.pretraining
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = LlamaForCausalLM(_llama(config, tokenizer))
-    texts = _texts(wording, dataset)
-    rows = [np.array(row) for row in tokenizer(texts, return_attention_mask=False)["input_ids"]]
-    # Room for the target's end; the oldest history goes first, as it does in training.
-    rows = [row[-config.max_length :] for row in rows]
-    lengths = np.array([len(row) for row in rows])
+    backbone = Backbone(model, tokenizer).to("cuda" if torch.cuda.is_available() else "cpu").train()
+    rows = _rows(config, wording, dataset, tokenizer, cache_dir)
     size = settings.batch_size
-    epochs = [LengthGroupedSteps(lengths, size, size, settings.seed, epoch, 0, 1) for epoch in range(settings.epochs)]
+    epochs = [
+        LengthGroupedSteps(rows.lengths, size, size, settings.seed, epoch, 0, 1) for epoch in range(settings.epochs)
+    ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
     total = sum(map(len, epochs))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.1)
     parameters = sum(weight.numel() for weight in model.parameters())
     logger.info("tiny: %s parameters, pretraining on %s rows (kept for all runs)", f"{parameters:,}", f"{len(rows):,}")
-    with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False) as bar:
-        for loss in _steps(model, rows, epochs, optimizer, schedule):
+    with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1) as bar:
+        for loss in _losses(backbone, rows, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
-    return model.eval()
+    return model.cpu().eval()
 
 
-def _steps(
-    model: LlamaForCausalLM,
-    rows: list[np.ndarray],
+def _losses(
+    backbone: Backbone,
+    rows: Prompts,
     epochs: list[LengthGroupedSteps],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> Iterator[float]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model.to(device).train()
+    """Takes one optimizer step after the other and yields its loss."""
+    shared = len(rows.shared_prefix())
     for epoch in epochs:
         for (step,) in epoch:
-            tokens = torch.nn.utils.rnn.pad_sequence(
-                [torch.from_numpy(rows[row]) for row in step], batch_first=True, padding_value=-100
-            ).to(device)
-            hidden = model.model(input_ids=tokens.clamp(min=0), use_cache=False).last_hidden_state[:, :-1]
-            real = tokens[:, 1:] != -100
-            loss = functional.cross_entropy(model.lm_head(hidden[real]), tokens[:, 1:][real])
+            packed, _ = pack([rows.of(row) for row in step], [[] for _ in step], shared)
+            predicts = torch.zeros_like(packed.tokens, dtype=torch.bool)
+            # Nobody needs a model that can say the instruction.
+            predicts[:, shared:-1] = packed.branch[:, shared + 1 :] == 0
+            at = torch.nonzero(predicts.flatten())[:, 0]
+            encoded = backbone.encode(packed.to(backbone.device), at.to(backbone.device))
+            loss = functional.cross_entropy(encoded.logits(), packed.tokens.flatten()[at + 1].to(backbone.device))
             loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
             yield loss.item()
-    model.to("cpu")
 
 
-def _texts(wording: DictConfig, dataset: Dataset) -> list[str]:
-    titles, sample = dataset.items.titles, dataset.sample
-    return [
-        render(wording, [titles[i] for i in sample.history_of(row)]) + quote(titles[sample.target[row]]) + EOS
-        for row in range(len(sample))
-    ]
+def _rows(
+    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
+) -> Prompts:
+    """The training rows, each prompt with its target."""
+    items = dataset.items
+    titles, _, _ = load_catalogue(tokenizer, items, PROMPT_END, cache_dir)
+    limit = prompt_limit(config.max_length, titles, items)
+    prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(dataset.sample, items)
+    targets = items.title_of[dataset.sample.target]
+    return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])
 
 
 def _llama(config: DictConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:

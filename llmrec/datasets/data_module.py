@@ -15,11 +15,9 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer
+from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
 from llmrec.datasets.steps import LengthGroupedSteps
-from llmrec.errors import InputError
 from llmrec.objectives.base import Batch, Objective
-
 
 Element = TypeVar("Element")
 
@@ -42,16 +40,9 @@ class NextItemData(LightningDataModule):
         items = dataset.items
         self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
         self.fan_out = self.trie.fan_out.numpy()[self.path]
-        longest = int(np.diff(self.titles.offsets).argmax())
-        limit = config.backbone.max_length - len(self.titles.of(longest))
-        if limit <= 0:
-            raise InputError(
-                f"the title {items.distinct_titles[longest]!r} takes {len(self.titles.of(longest))} tokens, backbone."
-                f"max_length is {config.backbone.max_length}: raise it"
-            )
-        self.prompt_tokenizer = PromptTokenizer(
-            backbone.tokenizer, config.dataset.wording, limit, self.titles.moved, cache_dir
-        )
+        limit = prompt_limit(config.backbone.max_length, self.titles, items)
+        wording = config.dataset.wording
+        self.prompt_tokenizer = PromptTokenizer(backbone.tokenizer, wording, limit, self.titles.moved, cache_dir)
 
     def split(self, rows: Rows) -> Split:
         """The rows with their prompts."""
@@ -68,6 +59,9 @@ class NextItemData(LightningDataModule):
         self.sample = self.split(self.dataset.sample)
         self.validation = self.split(validation)
         self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
+        # Checkpointed layers forget the cache that holds the shared columns.
+        checkpointing = self.config.backbone.gradient_checkpointing
+        self.shared = 0 if checkpointing else len(self.sample.prompts.shared_prefix())
         self.supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
 
     @property
@@ -95,7 +89,7 @@ class NextItemData(LightningDataModule):
             [self.titles.of(title)[: at[-1] if len(at) else 0] for title, at in zip(*row, strict=True)]
             for row in zip(branches, supervised, strict=True)
         ]
-        packed, starts = pack([self.sample.prompts.of(r) for r in rows], fed)
+        packed, starts = pack([self.sample.prompts.of(r) for r in rows], fed, self.shared)
         columns, tokens, nodes, owner, number = [], [], [], [], []
         for r, (titles, positions) in enumerate(zip(branches, supervised, strict=True)):
             for b, (title, at) in enumerate(zip(titles, positions, strict=True)):

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llmrec.atomic import atomic_file
 from llmrec.catalogue.items import Items
-from llmrec.catalogue.titles import quote, tokenizer_hash
+from llmrec.catalogue.titles import TitleTokens, quote, tokenizer_hash
 from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
 
@@ -33,6 +33,13 @@ class Prompts:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @staticmethod
+    def joined(pieces: Sequence[np.ndarray], cut: int = 0) -> "Prompts":
+        """Token sequences, int [length] each, laid flat."""
+        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
+        flat = np.concatenate([np.zeros(0, dtype=np.int32), *pieces]).astype(np.int32)
+        return Prompts(flat, offsets, cut)
+
     def of(self, row: int) -> np.ndarray:
         """The tokens of one prompt, int32 [length]."""
         return self.tokens[self.offsets[row] : self.offsets[row + 1]]
@@ -44,9 +51,7 @@ class Prompts:
 
     def take(self, rows: np.ndarray) -> "Prompts":
         """The prompts of some rows, in that order."""
-        pieces = [self.of(row) for row in rows]
-        offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
-        return Prompts(np.concatenate([self.tokens[:0], *pieces]), offsets)
+        return Prompts.joined([self.of(row) for row in rows])
 
     def shared_prefix(self) -> np.ndarray:
         """The tokens that all prompts begin with, short of the last of the shortest."""
@@ -65,6 +70,21 @@ def render(wording: Mapping[str, str], titles: Sequence[str]) -> str:
     )
     history = f"The user has {verb} the following {items} before: " + ", ".join(map(quote, titles))
     return f"{HEADER}\n\n### Instruction:\n{instruction}\n\n### Input:\n{history}\n \n\n{PROMPT_END}"
+
+
+def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
+    """How many tokens of max_length (the backbone's) the longest title of the catalogue leaves to a prompt.
+
+    Raises InputError, naming the title, when it leaves none.
+    """
+    lengths = np.diff(titles.offsets)
+    limit = max_length - int(lengths.max())
+    if limit <= 0:
+        raise InputError(
+            f"the title {items.distinct_titles[int(lengths.argmax())]!r} takes {lengths.max()} tokens with its end, but "
+            f"backbone.max_length is {max_length}: raise it"
+        )
+    return limit
 
 
 class PromptTokenizer:
@@ -117,9 +137,7 @@ class PromptTokenizer:
             for r, tokens in zip(over, self._encode([render(self.wording, kept[r]) for r in over]), strict=True):
                 encoded[r] = tokens
             over = [r for r in over if len(encoded[r]) > self.limit]
-        offsets = np.concatenate([[0], np.cumsum([len(tokens) for tokens in encoded])]).astype(np.int64)
-        flat = np.fromiter((token for tokens in encoded for token in tokens), dtype=np.int32, count=offsets[-1])
-        return Prompts(flat, offsets, len(cut))
+        return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], len(cut))
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         encoded = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]

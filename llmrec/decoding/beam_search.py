@@ -121,7 +121,9 @@ def _candidates(
     alive = (state.score > NEVER) & ~state.done[:, None]
     at = torch.nonzero(alive.flatten())[:, 0]
     owner, edge = trie.children(state.node.flatten()[at])
-    step_score = _edge_scores(encoded[at], owner, edge, trie, settings, _dead(trie, edge + 1, at[owner] // beams, excluded))
+    step_score = _edge_scores(
+        encoded[at], owner, edge, trie, settings, _dead(trie, edge + 1, at[owner] // beams, excluded)
+    )
     source = at[owner]
     row = source // beams
     per_row = torch.bincount(row, minlength=rows)

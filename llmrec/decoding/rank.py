@@ -85,4 +85,3 @@ def _rows_that_fit(length: int, backbone: Backbone, trie: Trie, settings: BeamSe
 
 def _memory(device: torch.device) -> int:
     return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_MEMORY
-

@@ -50,7 +50,9 @@ class CachedSession:
         device = self.backbone.device
         columns = torch.arange(self.start + width, device=device)
         causal = None if self.start == 0 else (columns <= columns[self.start :, None])[None]
-        hidden = self.backbone.extend(self.cache, torch.from_numpy(tokens).to(device), columns[None, self.start :], causal)
+        hidden = self.backbone.extend(
+            self.cache, torch.from_numpy(tokens).to(device), columns[None, self.start :], causal
+        )
         at = (self.lengths - self.start - last)[:, None] + torch.arange(last, device=device)
         rows = torch.arange(len(rest), device=device)[:, None]
         return Encoded(self.backbone.head, hidden[rows, at].flatten(0, 1))
@@ -63,7 +65,9 @@ class CachedSession:
         self.visible = torch.cat([inherited, own], dim=2)
         positions = (self.lengths + self.step)[:, None].expand(-1, beams)
         self.step += 1
-        return Encoded(self.backbone.head, self.backbone.extend(self.cache, tokens, positions, self.visible).flatten(0, 1))
+        return Encoded(
+            self.backbone.head, self.backbone.extend(self.cache, tokens, positions, self.visible).flatten(0, 1)
+        )
 
 
 class PlainSession:
@@ -83,7 +87,9 @@ class PlainSession:
     def extend(self, tokens: Tensor, parent: Tensor) -> Encoded:
         """States of `tokens` [rows, beams] that continue the beams `parent` [rows, beams] of the step before."""
         parent, new = parent.cpu(), tokens.cpu()[:, :, None]
-        self.beams = torch.cat([self.beams.gather(1, parent[:, :, None].expand(-1, -1, self.beams.shape[2])), new], dim=2)
+        self.beams = torch.cat(
+            [self.beams.gather(1, parent[:, :, None].expand(-1, -1, self.beams.shape[2])), new], dim=2
+        )
         packed, starts = pack(self.prompts, [list(row.numpy()) for row in self.beams])
         last = np.array(self.beams.shape[2])
         at = np.concatenate([predictor_columns(row, last) for row in starts])

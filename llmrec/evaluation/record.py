@@ -95,9 +95,7 @@ def _accuracies(
     }
 
 
-def _users_table(
-    recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items, ranks: np.ndarray
-) -> pa.Table:
+def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items, ranks: np.ndarray) -> pa.Table:
     """One row per evaluated row, in their order.
 
     row: its position; user; target: item id; target_title; rank: by title, 0 = absent; item_rank: by item;

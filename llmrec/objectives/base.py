@@ -75,7 +75,7 @@ class Objective(nn.Module, ABC):
     needs_whole_step = False
     """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
 
-    def prepare(self, preparation: Preparation) -> None:  # noqa: B027 - most objectives have nothing to prepare
+    def prepare(self, preparation: Preparation) -> None:
         """Looks once at model and data before training: relevance, reference log-probabilities, rejected items."""
 
     def branches(self, example: int, target: int) -> list[int]:
@@ -94,7 +94,7 @@ class Objective(nn.Module, ABC):
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's part of the loss; totals are those of the whole step, over micro-batches and ranks."""
 
-    def close_step(self, statistics: Sums) -> None:  # noqa: B027 - most objectives have no state that moves
+    def close_step(self, statistics: Sums) -> None:
         """Moves the state once an optimizer step, from the statistics of all micro-batches and ranks."""
 
     def monitors(self) -> dict[str, float]:

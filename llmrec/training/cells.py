@@ -46,7 +46,9 @@ class Cell:
     def config(self) -> DictConfig:
         """The resolved config that made the cell. Raises InputError when the folder is no cell."""
         if not self.config_file.is_file():
-            raise InputError(f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<fingerprint>")
+            raise InputError(
+                f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<fingerprint>"
+            )
         config = OmegaConf.load(self.config_file)
         assert isinstance(config, DictConfig)
         return config

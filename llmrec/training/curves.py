@@ -48,7 +48,9 @@ class CurvesLogger(Logger):
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Appends one line a value."""
         with open(self.path, "a", newline="") as file:
-            csv.writer(file).writerows([step, name, f"{value:.8g}"] for name, value in metrics.items() if name != "epoch")
+            csv.writer(file).writerows(
+                [step, name, f"{value:.8g}"] for name, value in metrics.items() if name != "epoch"
+            )
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:

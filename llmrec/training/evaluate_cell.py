@@ -48,7 +48,7 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     """
     started = time.perf_counter()
     backbone, data = open_trained(config, dataset, cell)
-    backbone.to(_device(config))
+    backbone.to(run_device(config))
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
@@ -77,5 +77,6 @@ def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: 
     return split_record(titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows))
 
 
-def _device(config: DictConfig) -> str:
+def run_device(config: DictConfig) -> str:
+    """Where a trained backbone is decoded."""
     return "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"

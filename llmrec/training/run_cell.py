@@ -13,6 +13,7 @@ from llmrec.atomic import atomic_file
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
+from llmrec.errors import InputError
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source
@@ -46,13 +47,29 @@ def run_cell(config: DictConfig) -> None:
     print_record(cell, folder)
 
 
+def evaluate_again(cell: Cell, config: DictConfig) -> None:
+    """Evaluates a trained cell with other settings of decoding and evaluation and prints the table.
+
+    config: the cell's own, overridden. Raises InputError for a cell that is not trained or does not fit the data.
+    """
+    quiet()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not cell.trained:
+        raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+    with cell.lock():
+        folder = cell.evaluation(config)
+        if not (folder / METRICS_FILE).is_file():
+            evaluate_cell(config, open_dataset(config), cell, folder)
+    print_record(cell, folder)
+
+
 def open_dataset(config: DictConfig) -> Dataset:
     """The dataset of a resolved config, announced: which data, how many users and items, what leaks."""
     source = run_source(config)
     if source.simulated:
-        print(f"SIMULATED data: {source.name}. No real set is used (looked for {Path(config.paths.data) / config.dataset.name})")
-    settings: dict[str, Any] = OmegaConf.to_container(config.dataset, resolve=True)  # type: ignore[assignment]
-    dataset = load_dataset(settings, Path(config.paths.data), Path(config.paths.cache))
+        looked_for = Path(config.paths.data) / config.dataset.name
+        print(f"SIMULATED data: {source.name}. No real set is used (looked for {looked_for})", flush=True)
+    dataset = quiet_dataset(config)
     users = len(set(dataset.train.user.tolist()))
     logger.info(
         "%s: %s items (%s titles), %s users; rows: train %s (tuned on %s), valid %s, test %s",
@@ -62,6 +79,12 @@ def open_dataset(config: DictConfig) -> Dataset:
     for line in summary(dataset.report):
         logger.info("  %s", line)
     return dataset
+
+
+def quiet_dataset(config: DictConfig) -> Dataset:
+    """The dataset of a resolved config."""
+    settings: dict[str, Any] = OmegaConf.to_container(config.dataset, resolve=True)  # type: ignore[assignment]
+    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache))
 
 
 def print_record(cell: Cell, folder: Path) -> None:
@@ -100,4 +123,3 @@ def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None)
         temporary.write_text(json.dumps(made, indent=2) + "\n", encoding="utf-8")
     # With training.json in place nothing will resume: weights/ holds what was chosen.
     shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
-

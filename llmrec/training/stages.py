@@ -42,4 +42,3 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
 
 def _group(override: str) -> str:
     return override.lstrip("+~").split("=")[0].split("@")[0].split("/")[0].split(".")[0]
-

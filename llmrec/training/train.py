@@ -133,7 +133,9 @@ def _announce(config: DictConfig, data: NextItemData, module: Recommender, last:
 
 
 def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"]) if checkpoint.exists() else 0
+    return (
+        int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"]) if checkpoint.exists() else 0
+    )
 
 
 def _curves(trainer: Trainer) -> CurvesLogger:

@@ -1,0 +1,46 @@
+"""A trained cell, decoded or measured another way: python -m llmrec.evaluate run=runs/... decoding.scores=vocab."""
+
+import sys
+from pathlib import Path
+
+from llmrec.errors import InputError
+
+HELP = """\
+Decodes a trained cell another way and measures it; nothing is trained.
+
+  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.scores=vocab decoding.length_penalty=1
+  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding=vocab
+  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.exclude_history=true evaluation.users=null
+
+run=FOLDER is a cell's folder. What is not given stays as the cell was run. The record goes to FOLDER/eval/<fingerprint>
+and is only read where it is there already.
+"""
+
+
+def main() -> None:
+    """Entry point of `llmrec-evaluate` and `python -m llmrec.evaluate`."""
+    arguments = sys.argv[1:]
+    if not arguments or {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return
+    try:
+        _evaluate(arguments)
+    except InputError as error:
+        print(f"llmrec: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _evaluate(arguments: list[str]) -> None:
+    from llmrec.training.cells import Cell
+    from llmrec.training.overrides import override, split_arguments
+    from llmrec.training.run_cell import evaluate_again
+
+    own, overrides = split_arguments(arguments, ["run"])
+    if "run" not in own:
+        raise InputError("run=<the folder of a trained cell> is missing (try --help)")
+    cell = Cell(Path(own["run"]))
+    evaluate_again(cell, override(cell.config(), overrides))
+
+
+if __name__ == "__main__":
+    main()

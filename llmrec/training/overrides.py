@@ -1,0 +1,64 @@
+"""Command-line overrides of a trained cell's config: only of what does not change its weights."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from llmrec.conf_dir import conf_dir
+from llmrec.errors import InputError
+
+FREE = ("decoding", "evaluation", "paths", "trainer.accelerator", "trainer.progress")
+"""What may differ from the config that trained the cell."""
+
+
+def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
+    """Arguments key=value: those whose key is in `own`, as text, and the rest, which override the cell's config."""
+    pairs = [argument.partition("=") for argument in arguments]
+    for key, equals, _ in pairs:
+        if not equals:
+            raise InputError(f"{key!r} is not of the form key=value (try --help)")
+    mine = {key: value for key, _, value in pairs if key in own}
+    return mine, [f"{key}={value}" for key, _, value in pairs if key not in own]
+
+
+def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+    """The config with overrides in Hydra's syntax: group=option (decoding=vocab) or key=value (decoding.beams=20).
+
+    Raises InputError for what cannot be parsed, does not exist, or would change the weights.
+    """
+    config = OmegaConf.create(OmegaConf.to_container(config))  # type: ignore[assignment]
+    OmegaConf.set_struct(config, True)
+    for text in overrides:
+        try:
+            parsed = OverridesParser.create().parse_override(text)
+        except HydraException as error:
+            raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
+        key, value = parsed.key_or_group, parsed.value()
+        if not any(key == free or key.startswith(f"{free}.") for free in FREE):
+            raise InputError(f"{text}: a trained cell takes only {', '.join(FREE)}; train another with llmrec.run")
+        if key == "decoding":
+            config.decoding = _option(key, str(value))
+        else:
+            _set(config, key, value)
+    return config
+
+
+def _option(group: str, name: str) -> DictConfig:
+    folder = Path(conf_dir()) / group
+    file = folder / f"{name}.yaml"
+    if not file.is_file():
+        options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise InputError(f"{group}={name}: there is no such option; there are {options}")
+    return OmegaConf.load(file)  # type: ignore[return-value]
+
+
+def _set(config: DictConfig, key: str, value: Any) -> None:
+    try:
+        OmegaConf.update(config, key, value)
+    except OmegaConfBaseException as error:
+        raise InputError(f"{key}={value}: {str(error).splitlines()[0]}") from error
