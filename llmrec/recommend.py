@@ -1,4 +1,4 @@
-"""A trained cell and histories -> the best titles: python -m llmrec.recommend run=runs/... history='["Title A"]' k=10."""
+"""A trained cell and histories -> the best titles: python -m llmrec.recommend run=runs/... history=["A"] k=10."""
 
 import json
 import logging

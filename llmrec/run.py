@@ -1,11 +1,14 @@
 """One cell: python -m llmrec.run objective=msl dataset=games. Nothing heavy is imported before it is needed."""
 
+import errno
 import os
 import sys
+from pathlib import Path
 
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.atomic import atomic_file, unwritable
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.training.cells import cell_path
@@ -13,7 +16,11 @@ from llmrec.training.cells import cell_path
 
 def _cell(*, _root_: DictConfig) -> str:
     try:
-        return cell_path(_root_)
+        path = cell_path(_root_)
+        # Hydra writes there before it calls `_run`, and says less when it cannot.
+        with atomic_file(Path(_root_.paths.runs) / path / ".writable"):
+            pass
+        return path
     except InputError as error:
         # Hydra asks for the run's folder before it calls `_run`; an error there would come out as its own.
         _stop(error)
@@ -36,6 +43,10 @@ def _run(config: DictConfig) -> None:
         run_cell(composed)
     except InputError as error:
         _stop(error)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        _stop(unwritable(Path(error.filename or config.paths.runs), error))
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from transformers import PreTrainedModel
 from llmrec.errors import InputError
 
 
-def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel:
+def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel | PeftModel:
     """The model with a fresh adapter as `config` (the adapter group) says; name "none" trains all weights.
 
     Raises InputError when the model has none of the modules that LoRA should adapt.
@@ -23,7 +23,7 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel:
         target_modules=list(config.modules),
     )  # fmt: skip
     try:
-        return get_peft_model(model, lora)  # type: ignore[return-value]
+        return get_peft_model(model, lora)
     except ValueError as error:
         kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
         raise InputError(
@@ -32,10 +32,10 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel:
         ) from error
 
 
-def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> PreTrainedModel:
+def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> PeftModel:
     """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)  # type: ignore[return-value]
+        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
         raise InputError(
             f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model "

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from peft import PeftModel
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -76,7 +77,7 @@ class Backbone(nn.Module):
     models whose attention or head the fast path does not reproduce.
     """
 
-    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
@@ -85,7 +86,9 @@ class Backbone(nn.Module):
     @property
     def causal_lm(self) -> PreTrainedModel:
         """The causal LM itself, inside its adapter."""
-        return self.model.get_base_model() if hasattr(self.model, "get_base_model") else self.model
+        model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        assert isinstance(model, PreTrainedModel)
+        return model
 
     @property
     def head(self) -> Head:
@@ -117,13 +120,12 @@ class Backbone(nn.Module):
         """Keys and values of the columns that all rows share, computed once; gradients flow through them."""
         if not packed.shared:
             return None
-        once = DynamicCache()
-        self.causal_lm.get_decoder()(input_ids=packed.tokens[:1, : packed.shared], past_key_values=once, use_cache=True)
-        rows = len(packed.tokens)
-        spread = DynamicCache()
-        for number, layer in enumerate(once.layers):
-            spread.update(layer.keys.expand(rows, -1, -1, -1), layer.values.expand(rows, -1, -1, -1), number)
-        return spread
+        cache = DynamicCache()
+        self.causal_lm.get_decoder()(
+            input_ids=packed.tokens[:1, : packed.shared], past_key_values=cache, use_cache=True
+        )
+        cache.batch_repeat_interleave(len(packed.tokens))
+        return cache
 
     def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Hidden states [rows, new, hidden size] of tokens appended to the cache (decoding only).

@@ -1,6 +1,5 @@
-"""A key-value cache that is allocated once and only appended to: never concatenated, repeated or reordered."""
+"""A key-value cache with room to append to: not concatenated at every step, never repeated or reordered."""
 
-import torch
 from torch import Tensor
 from transformers.cache_utils import Cache, DynamicLayer
 
@@ -17,12 +16,10 @@ class AppendLayer(DynamicLayer):
             self.update(*(states.expand(rows, -1, -1, -1) for states in prefix))
 
     def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-        """Allocates the whole capacity at the first append."""
+        """Allocates the capacity for states like these."""
         self.dtype, self.device = key_states.dtype, key_states.device
         self.keys, self.values = (
-            torch.empty(
-                (self.rows, states.shape[1], self.capacity, states.shape[3]), dtype=self.dtype, device=self.device
-            )
+            states.new_empty((self.rows, states.shape[1], self.capacity, states.shape[3]))
             for states in (key_states, value_states)
         )
         self.is_initialized = True
@@ -33,11 +30,26 @@ class AppendLayer(DynamicLayer):
         """Appends new states; returns views of all that is filled."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
-        end = self.filled + key_states.shape[2]
-        self.keys[:, :, self.filled : end] = key_states
-        self.values[:, :, self.filled : end] = value_states
-        self.filled = end
-        return self.keys[:, :, :end], self.values[:, :, :end]
+        start, self.filled = self.filled, self.filled + key_states.shape[2]
+        if self.filled > self.capacity:
+            self._grow(start, max(self.filled, 2 * self.capacity))
+        keys, values = self.states
+        keys[:, :, start:], values[:, :, start:] = key_states, value_states
+        return keys, values
+
+    @property
+    def states(self) -> tuple[Tensor, Tensor]:
+        """Views of the filled keys and values."""
+        assert self.keys is not None
+        assert self.values is not None
+        return self.keys[:, :, : self.filled], self.values[:, :, : self.filled]
+
+    def _grow(self, filled: int, capacity: int) -> None:
+        old = self.states
+        self.capacity = capacity
+        self.lazy_initialization(*old)
+        for new, states in zip(self.states, old, strict=True):
+            new[:, :, :filled] = states[:, :, :filled]
 
     def get_seq_length(self) -> int:
         """Number of cached columns."""
@@ -48,10 +60,6 @@ class AppendCache(Cache):
     """One AppendLayer a model layer; `prefix`, the layers of a one-row cache, is what all rows begin with."""
 
     def __init__(self, layers: int, rows: int, capacity: int, prefix: "AppendCache | None" = None) -> None:
-        shared = [None] * layers if prefix is None else [prefix.states(i) for i in range(layers)]
-        super().__init__(layers=[AppendLayer(rows, capacity, states) for states in shared])
-
-    def states(self, layer: int) -> tuple[Tensor, Tensor]:
-        """The filled keys and values of a layer."""
-        filled = self.layers[layer].get_seq_length()
-        return self.layers[layer].keys[:, :, :filled], self.layers[layer].values[:, :, :filled]
+        shared = [None] * layers if prefix is None else [layer.states for layer in prefix.append_layers]
+        self.append_layers: list[AppendLayer] = [AppendLayer(rows, capacity, states) for states in shared]
+        super().__init__(layers=list(self.append_layers))

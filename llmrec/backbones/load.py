@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
+from peft import PeftModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.adapters import adapt, reopen_adapter
 from llmrec.backbones.backbone import Backbone
@@ -34,23 +36,27 @@ def save_trained(backbone: Backbone, folder: Path) -> None:
 
 
 def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool) -> Backbone:
-    adapter = config.adapter
     if weights is not None and not weights.is_dir():
         raise InputError(f"{weights} is missing: train the cell again (the same command, after deleting its folder)")
-    if weights is not None and adapter.name == "none":
-        model, tokenizer = open_pretrained(str(weights), config.backbone)
-    else:
-        path = _base_path(config, dataset, cache_dir)
-        model, tokenizer = open_pretrained(
-            path, config.backbone, eight_bit=adapter.name != "none" and adapter.eight_bit
-        )
-        model = adapt(model, adapter) if weights is None else reopen_adapter(model, weights, trainable)
+    model, tokenizer = _weights(config, dataset, cache_dir, weights, trainable)
     backbone = Backbone(model, tokenizer)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
     if trainable and config.backbone.gradient_checkpointing:
         backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     return backbone
+
+
+def _weights(
+    config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool
+) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+    adapter = config.adapter
+    if weights is not None and adapter.name == "none":
+        return open_pretrained(str(weights), config.backbone)
+    model, tokenizer = open_pretrained(_base_path(config, dataset, cache_dir), config.backbone, adapter.eight_bit)
+    if weights is None:
+        return adapt(model, adapter), tokenizer
+    return reopen_adapter(model, weights, trainable), tokenizer
 
 
 def _base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:

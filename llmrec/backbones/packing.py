@@ -72,8 +72,8 @@ def pack(
             column = end
         predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
     single = all(len(row) <= 1 for row in branches)
-    laid_out = (torch.from_numpy(part) for part in (tokens, positions, branch))
-    return Packed(*laid_out, single=single, shared=shared), predictors
+    laid_out = [torch.from_numpy(part) for part in (tokens, positions, branch)]
+    return Packed(laid_out[0], laid_out[1], laid_out[2], single, shared), predictors
 
 
 def predictor_columns(starts: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
+from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoTokenizer,
     BitsAndBytesConfig,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -24,41 +26,61 @@ def open_pretrained(
     config: backbone.dtype, .attention, .trust_remote_code. Raises InputError when there is nothing to load, when the
     model has no causal head, or when the tokenizer knows more tokens than the model.
     """
-    code = config.trust_remote_code
-    try:
-        kind = AutoConfig.from_pretrained(path, trust_remote_code=code)
-        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=code)
-    except (OSError, ValueError) as error:
+    kind, tokenizer = _open_tokenizer(path, config.trust_remote_code)
+    model, missing = _open_model(path, config, eight_bit)
+    if missing or kind.is_encoder_decoder:
+        lacking = ", ".join(sorted(missing)[:3]) or "it is an encoder-decoder"
         raise InputError(
-            f"backbone.path={path}: no model and tokenizer could be opened there ({_first_line(error)}). Give the folder "
-            "of a saved model or a hub name that this machine can reach"
-        ) from error
-    quantised = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}
-    try:
-        model, loading = AutoModelForCausalLM.from_pretrained(
-            path, dtype=getattr(torch, config.dtype), attn_implementation=config.attention, trust_remote_code=code,
-            output_loading_info=True, **quantised,
-        )  # fmt: skip
-    except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"backbone.path={path}: {_first_line(error)}") from error
-    if loading["missing_keys"] or kind.is_encoder_decoder:
-        missing = ", ".join(sorted(loading["missing_keys"])[:3]) or "it is an encoder-decoder"
-        raise InputError(
-            f"backbone.path={path}: {type(model).__name__} has no trained causal head there (missing: {missing}). Give a "
-            "model that was saved as a causal LM"
+            f"backbone.path={path}: {type(model).__name__} has no trained causal head there (missing: {lacking}). Give "
+            "a model that was saved as a causal LM"
         )
-    rows = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > rows:
+    if len(tokenizer) > vocabulary_size(model):
         raise InputError(
-            f"backbone.path={path}: the tokenizer has {len(tokenizer):,} tokens, the model {rows:,} embeddings; they do "
-            "not belong together: save both from one model (resize_token_embeddings after adding tokens)"
+            f"backbone.path={path}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary_size(model):,} "
+            "embeddings; they do not belong together: save both from one model (resize_token_embeddings after adding "
+            "tokens)"
         )
     return model, tokenizer
 
 
-def save_whole(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Saves a model (safetensors) and its tokenizer as `open_pretrained` reads them."""
-    model.save_pretrained(folder)
+def _open_tokenizer(path: str, code: bool) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
+    try:
+        kind = AutoConfig.from_pretrained(path, trust_remote_code=code)
+        return kind, AutoTokenizer.from_pretrained(path, trust_remote_code=code)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"backbone.path={path}: no model and tokenizer could be opened there ({_first_line(error)}). Give the "
+            "folder of a saved model or a hub name that this machine can reach"
+        ) from error
+
+
+def _open_model(path: str, config: DictConfig, eight_bit: bool) -> tuple[PreTrainedModel, set[str]]:
+    """The model, and the names of its weights that were not there."""
+    quantised = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}
+    try:
+        model, loading = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+            path,
+            dtype=getattr(torch, config.dtype),
+            attn_implementation=config.attention,
+            trust_remote_code=config.trust_remote_code,
+            output_loading_info=True,
+            **quantised,
+        )
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(f"backbone.path={path}: {_first_line(error)}") from error
+    return model, loading["missing_keys"]  # type: ignore[has-type]
+
+
+def vocabulary_size(model: PreTrainedModel) -> int:
+    """Rows of the model's input embeddings."""
+    embeddings = model.get_input_embeddings()
+    assert isinstance(embeddings, torch.nn.Embedding)
+    return embeddings.num_embeddings
+
+
+def save_whole(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Saves a model, or its adapter alone, as safetensors, and the tokenizer."""
+    model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
 
 

@@ -9,6 +9,7 @@ import torch
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
+from llmrec.backbones.pretrained import vocabulary_size
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
 
 def _difference(backbone: Backbone) -> float:
     generator = np.random.default_rng(0)
-    vocabulary = backbone.causal_lm.get_input_embeddings().weight.shape[0]
+    vocabulary = vocabulary_size(backbone.causal_lm)
     prompts = [generator.integers(0, vocabulary, n) for n in (7, 5)]
     branches = [[generator.integers(0, vocabulary, n) for n in row] for row in ((3, 4, 2), (1, 3))]
     prompts[1][:3] = prompts[0][:3]

@@ -26,7 +26,7 @@ def catalogue_hash(items: Items) -> str:
 def load_catalogue(
     tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, cache_dir: Path
 ) -> tuple[TitleTokens, Trie, np.ndarray]:
-    """Title tokens, trie (on the CPU) and paths (build_trie) of a catalogue, from the cache if they were built before."""
+    """Title tokens, trie (on the CPU) and paths (see build_trie) of a catalogue, cached."""
     key = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {prompt_end}".encode()).hexdigest()
     path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
     if not path.exists():

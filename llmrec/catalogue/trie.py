@@ -38,16 +38,17 @@ class Trie:
         """int32 [nodes]: number of valid tokens after each prefix."""
         return self.first_edge.diff()
 
-    @cached_property
-    def forced_prefix(self) -> np.ndarray:
-        """int32 [n]: the tokens that every title begins with; empty where the root branches."""
-        fan_out, tokens, node = self.fan_out.cpu().numpy(), self.edge_token.cpu().numpy(), 0
-        first, low, high = (t.cpu().numpy() for t in (self.first_edge, self.leaf_low, self.leaf_high))
-        prefix = []
-        while fan_out[node] == 1 and high[node] - low[node] > 1:
-            prefix.append(tokens[first[node]])
-            node = int(first[node]) + 1
-        return np.array(prefix, dtype=np.int32)
+    def forced(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens after each node up to its next choice or EOS, int64 [nodes, longest], and how many, [nodes]."""
+        tokens, lengths = [], torch.zeros_like(nodes)
+        while True:
+            following = torch.where(self.fan_out[nodes] == 1, self.first_edge[nodes].long() + 1, nodes)
+            going = (following != nodes) & (self.fan_out[following] > 0)
+            if not bool(going.any()):
+                return torch.stack([*tokens, torch.zeros_like(nodes)], dim=1)[:, :-1], lengths
+            tokens.append(self.edge_token[following - 1].long())
+            lengths += going
+            nodes = torch.where(going, following, nodes)
 
     def children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The edges of each node, flat: (owner, edge), int64, owner indexing into `nodes`."""

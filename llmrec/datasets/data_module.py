@@ -12,8 +12,8 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.catalogue.cached import load_catalogue
+from llmrec.datasets.batches import Responses, build_batch
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
 from llmrec.datasets.steps import LengthGroupedSteps
@@ -62,7 +62,8 @@ class NextItemData(LightningDataModule):
         # Checkpointed layers forget the cache that holds the shared columns.
         checkpointing = self.config.backbone.gradient_checkpointing
         self.shared = 0 if checkpointing else len(self.sample.prompts.shared_prefix())
-        self.supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
+        supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
+        self.responses = Responses(self.titles, self.path, supervised)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -82,30 +83,9 @@ class NextItemData(LightningDataModule):
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The micro-batch of some rows of the training sample."""
-        branches = [self.objective.branches(int(r), int(self.sample_titles[r])) for r in rows]
-        supervised = [[np.flatnonzero(self._of(self.supervised, title)) for title in row] for row in branches]
-        fed = [
-            # What follows the last supervised token is never fed, nor is that token itself.
-            [self.titles.of(title)[: at[-1] if len(at) else 0] for title, at in zip(*row, strict=True)]
-            for row in zip(branches, supervised, strict=True)
-        ]
-        packed, starts = pack([self.sample.prompts.of(r) for r in rows], fed, self.shared)
-        columns, tokens, nodes, owner, number = [], [], [], [], []
-        for r, (titles, positions) in enumerate(zip(branches, supervised, strict=True)):
-            for b, (title, at) in enumerate(zip(titles, positions, strict=True)):
-                columns.append(predictor_columns(starts[r][b], at))
-                tokens.append(self.titles.of(title)[at])
-                nodes.append(self._of(self.path, title)[at])
-                owner.append(np.full(len(at), r))
-                number.append(np.full(len(at), b))
-        flat = (
-            torch.from_numpy(np.concatenate(part).astype(np.int64)) for part in (columns, tokens, nodes, owner, number)
-        )
-        responses = sum(len(self.titles.of(title)) for row in branches for title in row)
-        return Batch(packed, *flat, example=torch.from_numpy(rows), response_tokens=torch.tensor(responses))
-
-    def _of(self, flat: np.ndarray, title: int) -> np.ndarray:
-        return flat[self.titles.offsets[title] : self.titles.offsets[title + 1]]
+        prompts = [self.sample.prompts.of(row) for row in rows]
+        branches = [self.objective.branches(int(row), int(self.sample_titles[row])) for row in rows]
+        return build_batch(rows, prompts, branches, self.responses, self.shared)
 
     def _steps(self, epoch: int) -> LengthGroupedSteps:
         trainer = self.config.trainer
@@ -116,4 +96,4 @@ class NextItemData(LightningDataModule):
 
 
 def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
-    return DataLoader(list(elements), batch_size=None, collate_fn=collate)
+    return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

@@ -81,7 +81,7 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
     limit = max_length - int(lengths.max())
     if limit <= 0:
         raise InputError(
-            f"the title {items.distinct_titles[int(lengths.argmax())]!r} takes {lengths.max()} tokens with its end, but "
+            f"the title {items.distinct_titles[int(lengths.argmax())]!r} takes {lengths.max()} tokens with EOS, but "
             f"backbone.max_length is {max_length}: raise it"
         )
     return limit
@@ -102,8 +102,8 @@ class PromptTokenizer:
         empty = len(self._encode([render(wording, [])])[0])
         if empty > limit:
             raise InputError(
-                f"the prompt takes {empty} tokens without any history, but backbone.max_length leaves {limit} beside the "
-                f"longest title of the catalogue: set backbone.max_length to {empty - limit} more at least"
+                f"the prompt takes {empty} tokens without any history, but backbone.max_length leaves {limit} beside "
+                f"the longest title of the catalogue: raise backbone.max_length by {empty - limit} at least"
             )
 
     def rows(self, rows: Rows, items: Items) -> Prompts:

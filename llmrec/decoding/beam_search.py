@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.catalogue.trie import Trie, segment_logsumexp
-from llmrec.decoding.session import CachedSession, PlainSession, SharedPrefix
+from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 
 NEVER = float("-inf")
 
@@ -36,12 +36,21 @@ class _State:
 
     node: Tensor
     score: Tensor
+    branch: Tensor
+    """Which branch of the session a beam continues."""
+    place: Tensor
+    """Where the session keeps the state of a beam's newest token."""
     leaf: Tensor
     """Finished titles as leaves, -1 where none."""
     final: Tensor
     """Their scores, -inf where none."""
     done: Tensor
     """bool [rows]: nothing live can still enter the finished."""
+
+    @property
+    def alive(self) -> Tensor:
+        """bool [rows, beams]: what the search goes on with."""
+        return (self.score > NEVER) & ~self.done[:, None]
 
 
 @torch.inference_mode()
@@ -58,46 +67,38 @@ def search(
     prompts: int [length] each; shared: what they all begin with; trie: on the backbone's device; excluded: int64
     [rows, n] leaves that a row must not get (its history), -1 = padding.
     """
-    forced = trie.forced_prefix
+    forced = trie.forced(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
     prompts = [np.concatenate([prompt, forced]) for prompt in prompts]
-    session: CachedSession | PlainSession
+    session: Session
     if backbone.plain:
         session = PlainSession(backbone, prompts)
     else:
         session = CachedSession(backbone, shared, prompts, settings.beams * int(trie.leaf_length.max()))
-    encoded = session.prefill(len(forced) + 1)
-    state = _start(len(prompts), trie, settings, _forced_score(encoded, forced, len(prompts), settings))
-    encoded = encoded[len(forced) :: len(forced) + 1]
-    generated = len(forced)
+    state = _start(session.start(1 + len(forced)), settings)
+    generated = 0
     while True:
         generated += 1
-        tokens, parent = _step(state, encoded, trie, settings, excluded, generated)
+        branched = _step(state, session, trie, settings, excluded, generated)
         if bool(state.done.all()):
             return state.leaf, state.final
-        encoded = session.extend(tokens, parent)
+        if bool(branched.any()):
+            _feed(state, session, trie, branched)
 
 
-def _start(rows: int, trie: Trie, settings: BeamSearch, score: Tensor) -> _State:
-    node = torch.full((rows, 1), trie.walk(trie.forced_prefix), device=score.device)
-    leaf = torch.full((rows, settings.beams), -1, device=score.device)
-    final = torch.full((rows, settings.beams), NEVER, device=score.device)
-    return _State(node, score[:, None], leaf, final, torch.zeros(rows, dtype=torch.bool, device=score.device))
-
-
-def _forced_score(encoded: Encoded, forced: np.ndarray, rows: int, settings: BeamSearch) -> Tensor:
-    if settings.scores == "trie" or len(forced) == 0:
-        return torch.zeros(rows, device=encoded.device)
-    log_probs = encoded.logits().log_softmax(-1).unflatten(0, (rows, -1))[:, :-1]
-    tokens = torch.from_numpy(forced.astype(np.int64)).to(log_probs.device)
-    return log_probs.gather(2, tokens.expand(rows, -1)[:, :, None]).sum((1, 2))
+def _start(place: Tensor, settings: BeamSearch) -> _State:
+    root = torch.zeros_like(place)
+    leaf = torch.full((len(place), settings.beams), -1, device=place.device)
+    final = torch.full((len(place), settings.beams), NEVER, device=place.device)
+    done = torch.zeros(len(place), dtype=torch.bool, device=place.device)
+    return _State(root, root.float(), root, place, leaf, final, done)
 
 
 def _step(
-    state: _State, encoded: Encoded, trie: Trie, settings: BeamSearch, excluded: Tensor | None, generated: int
-) -> tuple[Tensor, Tensor]:
-    """Moves the state one token on; returns the tokens to feed and the beams that they continue."""
+    state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None, generated: int
+) -> Tensor:
+    """Moves the state one token on; returns which beams took a choice, so that the model has not seen their token."""
     beams = settings.beams
-    score, child, parent = _candidates(state, encoded, trie, settings, excluded)
+    score, child, parent = _candidates(state, session, trie, settings, excluded)
     score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)
     child, parent = child.gather(1, order), parent.gather(1, order)
     low, high = trie.leaf_low[child].long(), trie.leaf_high[child].long()
@@ -105,25 +106,38 @@ def _step(
     _finish(state, score, low, last, trie, settings, generated)
     live = torch.where(last, NEVER, score)
     live, order = live.topk(min(beams, live.shape[1]), dim=1)
+    parent = parent.gather(1, order)
+    chosen = trie.fan_out[state.node.gather(1, parent)] > 1
     state.score, state.node = live, child.gather(1, order)
+    state.branch, state.place = state.branch.gather(1, parent), state.place.gather(1, parent) + 1
     best = live[:, 0] / generated**settings.length_penalty
     state.done |= (live[:, 0] == NEVER) | ~(best > state.final.amin(1))
+    return chosen & state.alive
+
+
+def _feed(state: _State, session: Session, trie: Trie, branched: Tensor) -> None:
+    """Runs the newest token of the beams that branched through the model, and at once all that is forced after it."""
+    node = state.node[branched]
     # A node other than the root is reached by the edge before it.
-    tokens = trie.edge_token[(state.node - 1).clamp(min=0)].long()
-    return tokens, parent.gather(1, order)
+    forced, count = trie.forced(node)
+    fed = torch.cat([trie.edge_token[node - 1].long()[:, None], forced], dim=1)
+    tokens = torch.zeros((*branched.shape, fed.shape[1]), dtype=torch.long, device=node.device)
+    tokens[branched] = fed
+    lengths = torch.zeros_like(state.node)
+    lengths[branched] = count + 1
+    state.place = torch.where(branched, session.extend(state.branch, tokens, lengths), state.place)
+    state.branch = torch.arange(branched.shape[1], device=node.device).expand_as(state.branch)
 
 
 def _candidates(
-    state: _State, encoded: Encoded, trie: Trie, settings: BeamSearch, excluded: Tensor | None
+    state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
     """All continuations of all live beams: scores, nodes and parents, [rows, most continuations of a row]."""
     rows, beams = state.node.shape
-    alive = (state.score > NEVER) & ~state.done[:, None]
-    at = torch.nonzero(alive.flatten())[:, 0]
+    at = torch.nonzero(state.alive.flatten())[:, 0]
     owner, edge = trie.children(state.node.flatten()[at])
-    step_score = _edge_scores(
-        encoded[at], owner, edge, trie, settings, _dead(trie, edge + 1, at[owner] // beams, excluded)
-    )
+    dead = _dead(trie, edge + 1, at[owner] // beams, excluded)
+    step_score = _edge_scores(session.states(state.place.flatten()[at]), owner, edge, trie, settings, dead)
     source = at[owner]
     row = source // beams
     per_row = torch.bincount(row, minlength=rows)

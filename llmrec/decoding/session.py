@@ -1,6 +1,7 @@
-"""What a beam search asks of a model: states after the prompts, then states of tokens that continue some beam."""
+"""What a beam search asks of a model: states after the prompts, then states of tokens that continue some branch."""
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -8,8 +9,28 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.cache import AppendCache
-from llmrec.backbones.packing import pack, predictor_columns
+from llmrec.backbones.packing import Packed, pack, predictor_columns
 from llmrec.backbones.probe import layer_count
+
+
+class Session(Protocol):
+    """A batch of prompts in a model, each with one branch, empty at first, that is continued and forked."""
+
+    def states(self, place: Tensor) -> Encoded:
+        """States at places (int64 [N]) that `start` and `extend` named."""
+        ...
+
+    def start(self, last: int) -> Tensor:
+        """Runs the prompts; int64 [rows, 1], the place of the first of each one's `last` last tokens, in a row."""
+        ...
+
+    def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """Replaces each row's branches by continuations of them: branch int64 [rows, beams], which of them it continues.
+
+        tokens int64 [rows, beams, longest], lengths int64 [rows, beams]: what is appended, which may be nothing.
+        Returns int64 [rows, beams], the place of the first of each one's appended tokens; the others follow it.
+        """
+        ...
 
 
 class SharedPrefix:
@@ -25,72 +46,98 @@ class SharedPrefix:
 
 
 class CachedSession:
-    """Prompts are run once, not once a beam; beams are query positions of their prompt's row."""
+    """Prompts are run once, not once a beam; branches lie one after another in their prompt's row of the cache."""
 
     def __init__(self, backbone: Backbone, shared: SharedPrefix, prompts: Sequence[np.ndarray], columns: int) -> None:
-        """columns: how many positions will be appended at most."""
-        self.backbone, self.shared = backbone, shared
-        self.start = len(shared.tokens)
-        self.lengths = torch.tensor([len(prompt) for prompt in prompts], device=backbone.device)
-        self.prompts = prompts
-        width = int(self.lengths.max())
+        """columns: how many positions will be appended, about; the cache grows if it must."""
+        self.backbone, self.shared, self.prompts = backbone, shared, prompts
+        device = backbone.device
+        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        width = int(lengths.max())
         self.cache = AppendCache(layer_count(backbone), len(prompts), width + columns, shared.cache)
-        columns_ = torch.arange(width, device=backbone.device)
-        self.visible = (columns_ < self.lengths[:, None])[:, None]
-        """bool [rows, beams, cached columns]: what each beam's newest token sees."""
-        self.step = 0
+        self.visible = (torch.arange(width, device=device) < lengths[:, None])[:, None]
+        """bool [rows, branches, cached columns]: what each branch's next token sees."""
+        self.rows = torch.arange(len(prompts), device=device)[:, None]
 
-    def prefill(self, last: int) -> Encoded:
-        """States of the last `last` tokens of every prompt, [rows * last]."""
-        rest = [prompt[self.start :] for prompt in self.prompts]
-        width = max(map(len, rest))
-        tokens = np.zeros((len(rest), width), dtype=np.int64)
-        for r, prompt in enumerate(rest):
-            tokens[r, : len(prompt)] = prompt
-        device = self.backbone.device
-        columns = torch.arange(self.start + width, device=device)
-        causal = None if self.start == 0 else (columns <= columns[self.start :, None])[None]
+    def states(self, place: Tensor) -> Encoded:
+        """As Session.states."""
+        return Encoded(self.backbone.head, self.hidden[place])
+
+    def start(self, last: int) -> Tensor:
+        """As Session.start."""
+        begin = len(self.shared.tokens)
+        rest = [torch.from_numpy(prompt[begin:].astype(np.int64)) for prompt in self.prompts]
+        tokens = torch.nn.utils.rnn.pad_sequence(rest, batch_first=True).to(self.backbone.device)
+        columns = torch.arange(self.visible.shape[2], device=tokens.device)
+        causal = None if begin == 0 else (columns <= columns[begin:, None])[None]
+        hidden = self.backbone.extend(self.cache, tokens, columns[None, begin:], causal)
+        lengths = self.visible.sum(2)
+        kept = lengths - begin - last + torch.arange(last, device=tokens.device)
+        self.hidden = hidden[self.rows, kept].flatten(0, 1)
+        return self.rows * last
+
+    def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """As Session.extend."""
+        beams, longest = tokens.shape[1:]
+        end = lengths.cumsum(1)
+        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(tokens), -1).contiguous()
+        # Columns behind a row's last branch are padding: they see the padding before them and some branch's prompt.
+        owner = torch.searchsorted(end, column, right=True)
+        of = owner.clamp(max=beams - 1)
+        within = column - (end - lengths).gather(1, of)
+        inherited = self.visible[self.rows, branch]
+        own = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
         hidden = self.backbone.extend(
-            self.cache, torch.from_numpy(tokens).to(device), columns[None, self.start :], causal
+            self.cache,
+            tokens[self.rows, of, within.clamp(max=longest - 1)],
+            inherited.sum(2).gather(1, of) + within,
+            torch.cat([inherited[self.rows, of], own], dim=2),
         )
-        at = (self.lengths - self.start - last)[:, None] + torch.arange(last, device=device)
-        rows = torch.arange(len(rest), device=device)[:, None]
-        return Encoded(self.backbone.head, hidden[rows, at].flatten(0, 1))
-
-    def extend(self, tokens: Tensor, parent: Tensor) -> Encoded:
-        """States of `tokens` [rows, beams] that continue the beams `parent` [rows, beams] of the step before."""
-        rows, beams = tokens.shape
-        own = torch.eye(beams, dtype=torch.bool, device=tokens.device).expand(rows, -1, -1)
-        inherited = self.visible.gather(1, parent[:, :, None].expand(-1, -1, self.visible.shape[2]))
-        self.visible = torch.cat([inherited, own], dim=2)
-        positions = (self.lengths + self.step)[:, None].expand(-1, beams)
-        self.step += 1
-        return Encoded(
-            self.backbone.head, self.backbone.extend(self.cache, tokens, positions, self.visible).flatten(0, 1)
-        )
+        mine = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
+        self.visible = torch.cat([inherited, mine], dim=2)
+        place = len(self.hidden) + self.rows * column.shape[1] + end - lengths
+        self.hidden = torch.cat([self.hidden, hidden.flatten(0, 1)])
+        return place
 
 
 class PlainSession:
-    """The same for a backbone on the plain path: every beam is run again from its prompt at each step."""
+    """The same for a backbone on the plain path: every continued branch is run again from its prompt."""
 
     def __init__(self, backbone: Backbone, prompts: Sequence[np.ndarray]) -> None:
         self.backbone, self.prompts = backbone, prompts
-        self.beams = torch.zeros((len(prompts), 1, 0), dtype=torch.long)
+        self.branches = [[prompt[:0]] for prompt in prompts]
 
-    def prefill(self, last: int) -> Encoded:
-        """States of the last `last` tokens of every prompt, [rows * last]."""
+    def states(self, place: Tensor) -> Encoded:
+        """As Session.states."""
+        return Encoded(self.backbone.head, None, self.logits[place])
+
+    def start(self, last: int) -> Tensor:
+        """As Session.start."""
         packed, _ = pack(self.prompts, [[] for _ in self.prompts])
-        width = packed.tokens.shape[1]
-        at = [r * width + len(prompt) - last + i for r, prompt in enumerate(self.prompts) for i in range(last)]
-        return self.backbone.encode(packed.to(self.backbone.device), torch.tensor(at, device=self.backbone.device))
+        ends = np.arange(len(self.prompts)) * packed.tokens.shape[1] + [len(prompt) for prompt in self.prompts]
+        self.logits = self._run(packed, (ends[:, None] - last + np.arange(last)).flatten())
+        return torch.arange(len(self.prompts), device=self.backbone.device)[:, None] * last
 
-    def extend(self, tokens: Tensor, parent: Tensor) -> Encoded:
-        """States of `tokens` [rows, beams] that continue the beams `parent` [rows, beams] of the step before."""
-        parent, new = parent.cpu(), tokens.cpu()[:, :, None]
-        self.beams = torch.cat(
-            [self.beams.gather(1, parent[:, :, None].expand(-1, -1, self.beams.shape[2])), new], dim=2
-        )
-        packed, starts = pack(self.prompts, [list(row.numpy()) for row in self.beams])
-        last = np.array(self.beams.shape[2])
-        at = np.concatenate([predictor_columns(row, last) for row in starts])
-        return self.backbone.encode(packed.to(self.backbone.device), torch.from_numpy(at).to(self.backbone.device))
+    def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
+        """As Session.extend."""
+        new = [
+            [row[:n] for row, n in zip(*of, strict=True)]
+            for of in zip(tokens.cpu().numpy(), lengths.tolist(), strict=True)
+        ]
+        self.branches = [
+            [np.concatenate([old[b], fed]) for b, fed in zip(chosen, row, strict=True)]
+            for old, chosen, row in zip(self.branches, branch.tolist(), new, strict=True)
+        ]
+        packed, starts = pack(self.prompts, self.branches)
+        at = [
+            predictor_columns(start, len(whole) - len(fed) + 1 + np.arange(len(fed)))
+            for of in zip(starts, self.branches, new, strict=True)
+            for start, whole, fed in zip(*of, strict=True)
+        ]
+        end = len(self.logits) + lengths.flatten().cumsum(0).view_as(lengths)
+        self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(at))])
+        return end - lengths
+
+    def _run(self, packed: Packed, at: np.ndarray) -> Tensor:
+        device = self.backbone.device
+        return self.backbone.encode(packed.to(device), torch.from_numpy(at).to(device)).states

@@ -93,7 +93,7 @@ def cell_path(config: DictConfig) -> str:
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
     """The resolved run config without Hydra's own node, as plain containers."""
-    groups = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     # A masked copy forgets its parent; interpolations into the root resolve in the copy itself.
     plain = OmegaConf.to_container(groups, resolve=True)
     assert isinstance(plain, dict)

@@ -40,7 +40,7 @@ def evaluation_fingerprint(config: dict[str, Any]) -> str:
 
 
 def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
-    """A hash of what the code does: files or folders of the package and modules by name, comments and docstrings aside."""
+    """A hash of what the code does, comments and docstrings aside: files or folders of the package, modules by name."""
     files = {file for place in places for file in _files(PACKAGE / place)}
     specs = (importlib.util.find_spec(module) for module in modules)
     files |= {Path(spec.origin) for spec in specs if spec is not None and spec.origin}

@@ -1,7 +1,10 @@
 """Where curves go: curves.csv always, W&B or TensorBoard by choice; none of them waits for a network."""
 
 import logging
+import netrc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +17,36 @@ from llmrec.training.curves import CurvesLogger
 logger = logging.getLogger(__name__)
 
 
-def build_loggers(config: DictConfig, cell: Path, plain: dict[str, Any], curves: CurvesLogger) -> list[Logger]:
-    """The loggers of a run; config: the logger group; plain: the run's config, which W&B shows."""
-    loggers: list[Logger] = [curves]
+@contextmanager
+def open_loggers(config: DictConfig, cell: Path, plain: dict[str, Any]) -> Iterator[list[Logger]]:
+    """The loggers of a run, finished when the block ends.
+
+    config: the logger group; plain: the run's whole config, which W&B shows. One W&B run a cell, also when resumed.
+    """
+    loggers: list[Logger] = [CurvesLogger(cell / "curves.csv")]
     if config.tensorboard:
         loggers.append(_tensorboard(cell))
     if config.wandb:
         loggers += _wandb(config, cell, plain)
-    return loggers
+    try:
+        yield loggers
+    finally:
+        for log in loggers:
+            if isinstance(log, WandbLogger):
+                log.experiment.finish()
+
+
+def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
+    """Shows the final metrics by title, of validation and test, in W&B's summary."""
+    for log in loggers:
+        if isinstance(log, WandbLogger):
+            log.experiment.summary.update(
+                {
+                    f"{split}/{name}": value
+                    for split, measured in splits.items()
+                    for name, value in measured["by_title"].items()
+                }
+            )
 
 
 def _tensorboard(cell: Path) -> TensorBoardLogger:
@@ -38,6 +63,7 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
     except ImportError:
         logger.warning("W&B is not installed; curves.csv is written all the same (pip install wandb, or logger=csv)")
         return []
+    os.environ.setdefault("WANDB_SILENT", "true")
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
@@ -56,8 +82,6 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
 
 
 def _logged_in() -> bool:
-    import netrc
-
     if os.environ.get("WANDB_API_KEY"):
         return True
     try:

@@ -76,7 +76,7 @@ class Recommender(LightningModule):
             [weight for weight in self.parameters() if weight.requires_grad], self.config.trainer.clip
         )
         optimizer.step()  # type: ignore[union-attr]
-        schedule.step()  # type: ignore[union-attr, call-arg]
+        schedule.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
         self.objective.close_step(statistics)
         self._log_step(loss, float(norm), sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)

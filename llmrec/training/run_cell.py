@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
 from llmrec.datasets.dataset import Dataset
@@ -18,6 +19,7 @@ from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source
 from llmrec.training.evaluate_cell import evaluate_cell
+from llmrec.training.loggers import log_summary, open_loggers
 from llmrec.training.provenance import provenance
 from llmrec.training.quiet import quiet
 from llmrec.training.stages import run_stage, stage_config, stage_overrides
@@ -38,10 +40,11 @@ def run_cell(config: DictConfig) -> None:
         folder = cell.evaluation(plain)
         if not (folder / METRICS_FILE).is_file():
             dataset = open_dataset(plain)
-            if not cell.trained:
-                stage = _finished_stage(config)
-                _train(plain, dataset, cell, stage)
-            evaluate_cell(plain, dataset, cell, folder)
+            stage = None if cell.trained else _finished_stage(config)
+            with open_loggers(plain.logger, cell.folder, plain_config(config)) as loggers:
+                if not cell.trained:
+                    _train(plain, dataset, cell, stage, loggers)
+                log_summary(loggers, evaluate_cell(plain, dataset, cell, folder)["splits"])
         else:
             logger.info("this cell is done already; its record is read from %s", folder)
     print_record(cell, folder)
@@ -90,7 +93,8 @@ def quiet_dataset(config: DictConfig) -> Dataset:
 def print_record(cell: Cell, folder: Path) -> None:
     """The table of a finished evaluation."""
     record = read_metrics(folder)
-    seconds = cell.training["seconds"] | {f"evaluation, {name}": spent for name, spent in record["seconds"].items()}
+    names = {"opening": "opening", "valid": "decoding validation", "test": "decoding test"}
+    seconds = cell.training["seconds"] | {names[name]: spent for name, spent in record["seconds"].items()}
     print_final_table(record["splits"], seconds, folder)
 
 
@@ -104,13 +108,13 @@ def _finished_stage(config: DictConfig) -> Path | None:
     return cell.folder
 
 
-def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None) -> None:
+def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None, loggers: list[Logger]) -> None:
     started = time.perf_counter()
     with atomic_file(cell.folder / CONFIG) as temporary:
         OmegaConf.save(config, temporary)
     with atomic_file(cell.folder / "leakage.json") as temporary:
         temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
-    made = train(config, dataset, cell.folder, stage)
+    made = train(config, dataset, cell.folder, stage, loggers)
     made |= {
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
         "stage": None if stage is None else str(stage),

@@ -9,10 +9,10 @@ from typing import Any
 import hydra
 import numpy as np
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
-from pytorch_lightning.loggers import WandbLogger
+from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
@@ -24,7 +24,6 @@ from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.objectives.base import Objective
 from llmrec.training.curves import CurvesLogger
-from llmrec.training.loggers import build_loggers
 from llmrec.training.module import Recommender
 
 logger = logging.getLogger(__name__)
@@ -32,7 +31,9 @@ CHECKPOINTS = "checkpoints"
 CHOSEN_BY = "valid/ndcg@10"
 
 
-def train(config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None) -> dict[str, Any]:
+def train(
+    config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None, loggers: list[Logger]
+) -> dict[str, Any]:
     """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
 
     stage: the cell whose weights it starts from. Returns what training.json should say of it. Raises InputError for
@@ -50,7 +51,7 @@ def train(config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None) 
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
     module = Recommender(backbone, objective, data, config)
     prepared = time.perf_counter()
-    trainer, best = _trainer(config, cell)
+    trainer, best = _trainer(config, cell, loggers)
     # Before fit, which on a resume would show the objective the interrupted weights instead of the first ones.
     module.to(trainer.strategy.root_device)
     module.prepare(cache_dir, stage)
@@ -63,7 +64,6 @@ def train(config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None) 
     module.load_state_dict(chosen["state_dict"])
     if trainer.is_global_zero:
         _save(module, cell)
-    _finish_loggers(trainer)
     return {
         "chosen_epoch": int(chosen["epoch"]),
         "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": len(data.validation.rows)},
@@ -99,7 +99,7 @@ def _check(objective: Objective, config: DictConfig) -> None:
         )
 
 
-def _trainer(config: DictConfig, cell: Path) -> tuple[Trainer, ModelCheckpoint]:
+def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Trainer, ModelCheckpoint]:
     settings = config.trainer
     best = ModelCheckpoint(
         cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
@@ -109,14 +109,13 @@ def _trainer(config: DictConfig, cell: Path) -> tuple[Trainer, ModelCheckpoint]:
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
-    plain = OmegaConf.to_container(config, resolve=True)
     callbacks: list[Callback] = [best, last]
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
         accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy,
         precision=precision, max_epochs=settings.epochs, check_val_every_n_epoch=config.validation.every,
-        callbacks=callbacks, logger=build_loggers(config.logger, cell, plain, CurvesLogger(cell / "curves.csv")),
+        callbacks=callbacks, logger=loggers,
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
     )  # fmt: skip
@@ -148,9 +147,3 @@ def _save(module: Recommender, cell: Path) -> None:
     shutil.rmtree(weights, ignore_errors=True)
     with atomic_folder(weights) as temporary:
         save_trained(module.backbone, temporary)
-
-
-def _finish_loggers(trainer: Trainer) -> None:
-    for log in trainer.loggers:
-        if isinstance(log, WandbLogger):
-            log.experiment.finish()

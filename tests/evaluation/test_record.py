@@ -29,7 +29,9 @@ def ten_titles() -> np.ndarray:
 
 def test_metrics_by_title_and_by_item() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    metrics, _ = split_record(
+        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES
+    )
     # By title the ranks are 1, 2, 0, 0; by item d follows a, and c follows a and d: 2, 3, 0, 0.
     assert metrics["by_title"]["ndcg@10"] == pytest.approx((1 + 1 / log2(3)) / 4)
     assert metrics["by_item"]["ndcg@10"] == pytest.approx((1 / log2(3) + 1 / 2) / 4)
@@ -42,11 +44,15 @@ def test_metrics_by_title_and_by_item() -> None:
 
 def test_popularity_floor_stands_on_the_same_rows() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    metrics, _ = split_record(
+        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES
+    )
     # Anno and Civ were a target twice each, Braid once, Doom and Elite never: ranks of the targets 1, 2, 5, 3.
     floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
     assert metrics["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
-    without, _ = split_record(lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True, target_title=TITLES)
+    without, _ = split_record(
+        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True, target_title=TITLES
+    )
     # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
     floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
     assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
@@ -83,7 +89,13 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
     order = np.array([2, 0, 3, 1])
     metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=True, target_title=TITLES)
     permuted, other = split_record(
-        RECOMMENDED[order], SCORES[order], TEST.take(order), DATASET, "test", exclude_history=True
+        RECOMMENDED[order],
+        SCORES[order],
+        TEST.take(order),
+        DATASET,
+        "test",
+        exclude_history=True,
+        target_title=TITLES[order],
     )
     assert permuted["by_title"] == pytest.approx(metrics["by_title"])
     assert permuted["popularity_floor"]["by_item"] == pytest.approx(metrics["popularity_floor"]["by_item"])
@@ -97,7 +109,9 @@ def test_a_split_without_rows_is_named() -> None:
 
 
 def test_write_and_read(tmp_path: Path) -> None:
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    metrics, table = split_record(
+        RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES
+    )
     write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
     assert read_metrics(tmp_path / "eval") == {"test": metrics}
     assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table
@@ -105,7 +119,9 @@ def test_write_and_read(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_record_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    metrics, table = split_record(
+        RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES
+    )
     write_record(tmp_path, {"test": metrics}, {"valid": table, "test": table})
 
     def full_disk(table: pa.Table, path: Path) -> None:
