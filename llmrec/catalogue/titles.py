@@ -42,9 +42,11 @@ def quote(title: str) -> str:
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """A content hash of the vocabulary and every rule of the tokenizer."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = backend.to_str() if backend is not None else json.dumps(tokenizer.get_vocab(), sort_keys=True)
+    rules = json.loads(backend.to_str()) if backend is not None else dict(sorted(tokenizer.get_vocab().items()))
+    # Settings of the latest call, which every call of ours switches off.
+    rules |= {"truncation": None, "padding": None}
     marks = [tokenizer.bos_token_id, tokenizer.eos_token_id, type(tokenizer).__name__]
-    return hashlib.sha256((rules + json.dumps(marks)).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([rules, marks]).encode()).hexdigest()
 
 
 def tokenise_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str) -> TitleTokens:
