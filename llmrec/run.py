@@ -8,7 +8,7 @@ from pathlib import Path
 import hydra
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.atomic import atomic_file, unwritable
+from llmrec.atomic import check_writable, unwritable
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.training.cells import cell_path
@@ -18,8 +18,7 @@ def _cell(*, _root_: DictConfig) -> str:
     try:
         path = cell_path(_root_)
         # Hydra writes there before it calls `_run`, and says less when it cannot.
-        with atomic_file(Path(_root_.paths.runs) / path / ".writable"):
-            pass
+        check_writable(Path(_root_.paths.runs) / path)
         return path
     except InputError as error:
         # Hydra asks for the run's folder before it calls `_run`; an error there would come out as its own.

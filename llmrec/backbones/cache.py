@@ -12,6 +12,7 @@ class AppendLayer(DynamicLayer):
     def __init__(self, rows: int, capacity: int, prefix: tuple[Tensor, Tensor] | None) -> None:
         super().__init__()
         self.rows, self.capacity, self.filled = rows, capacity, 0
+        self.appended: Tensor | None = None
         if prefix is not None:
             self.update(*(states.expand(rows, -1, -1, -1) for states in prefix))
 
@@ -27,15 +28,20 @@ class AppendLayer(DynamicLayer):
     def update(
         self, key_states: Tensor, value_states: Tensor, *args: object, **kwargs: object
     ) -> tuple[Tensor, Tensor]:
-        """Appends new states; returns views of all that is filled."""
+        """Appends new states; returns all that is filled, of the appended rows."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         start, self.filled = self.filled, self.filled + key_states.shape[2]
         if self.filled > self.capacity:
             self._grow(start, max(self.filled, 2 * self.capacity))
         keys, values = self.states
-        keys[:, :, start:], values[:, :, start:] = key_states, value_states
-        return keys, values
+        if self.appended is None:
+            keys[:, :, start:], values[:, :, start:] = key_states, value_states
+            return keys, values
+        # What nobody sees still takes part in products with zero, so it must be finite.
+        keys[:, :, start:], values[:, :, start:] = 0, 0
+        keys[self.appended, :, start:], values[self.appended, :, start:] = key_states, value_states
+        return keys[self.appended], values[self.appended]
 
     @property
     def states(self) -> tuple[Tensor, Tensor]:
@@ -63,3 +69,8 @@ class AppendCache(Cache):
         shared = [None] * layers if prefix is None else [layer.states for layer in prefix.append_layers]
         self.append_layers: list[AppendLayer] = [AppendLayer(rows, capacity, states) for states in shared]
         super().__init__(layers=list(self.append_layers))
+
+    def append_to(self, rows: Tensor | None) -> None:
+        """Names the rows (int64, None: all) that the next states belong to; the others get columns of zeros."""
+        for layer in self.append_layers:
+            layer.appended = rows

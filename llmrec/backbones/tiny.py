@@ -22,12 +22,14 @@ from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_whole
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.datasets.steps import LengthGroupedSteps
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
+LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
+"""Keys of the backbone group that concern the fine-tuning alone."""
 
 
 def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
@@ -36,14 +38,10 @@ def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache
     config: the backbone group. The key covers data, settings and this file, not the run's seed: all seeds of a sweep
     fine-tune the same base.
     """
-    settings = [
-        OmegaConf.to_container(config),
-        OmegaConf.to_container(wording),
-        dataset.content_hash,
-        len(dataset.sample),
-    ]
+    shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
+    settings = [OmegaConf.to_container(shaping), OmegaConf.to_container(wording), dataset.content_hash]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(dataset.sample.target.tobytes() + inspect.getsource(sys.modules[__name__]).encode())
+    digest.update(inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
@@ -126,9 +124,18 @@ def _rows(
     items = dataset.items
     titles, _, _ = load_catalogue(tokenizer, items, PROMPT_END, cache_dir)
     limit = prompt_limit(config.max_length, titles, items)
-    prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(dataset.sample, items)
-    targets = items.title_of[dataset.sample.target]
+    train = _training_rows(config.pretraining, dataset)
+    prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(train, items)
+    targets = items.title_of[train.target]
     return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])
+
+
+def _training_rows(settings: DictConfig, dataset: Dataset) -> Rows:
+    train = dataset.train
+    if settings.rows is None or settings.rows >= len(train):
+        return train
+    chosen = np.random.default_rng(settings.seed).choice(len(train), settings.rows, replace=False)
+    return train.take(np.sort(chosen))
 
 
 def _llama(config: DictConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:

@@ -79,23 +79,30 @@ class CachedSession:
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
         """As Session.extend."""
         beams, longest = tokens.shape[1:]
-        end = lengths.cumsum(1)
-        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(tokens), -1).contiguous()
+        inherited = self.visible[self.rows, branch]
+        # Rows without anything new sit out.
+        fed = torch.nonzero(lengths.sum(1))[:, 0]
+        tokens, seen, count = tokens[fed], inherited[fed], lengths[fed]
+        rows = self.rows[: len(fed)]
+        end = count.cumsum(1)
+        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(fed), -1).contiguous()
         # Columns behind a row's last branch are padding: they see the padding before them and some branch's prompt.
         owner = torch.searchsorted(end, column, right=True)
         of = owner.clamp(max=beams - 1)
-        within = column - (end - lengths).gather(1, of)
-        inherited = self.visible[self.rows, branch]
+        within = column - (end - count).gather(1, of)
         own = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
+        self.cache.append_to(None if len(fed) == len(branch) else fed)
         hidden = self.backbone.extend(
             self.cache,
-            tokens[self.rows, of, within.clamp(max=longest - 1)],
-            inherited.sum(2).gather(1, of) + within,
-            torch.cat([inherited[self.rows, of], own], dim=2),
+            tokens[rows, of, within.clamp(max=longest - 1)],
+            seen.sum(2).gather(1, of) + within,
+            torch.cat([seen[rows, of], own], dim=2),
         )
-        mine = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
+        mine = inherited.new_zeros((*branch.shape, column.shape[1]))
+        mine[fed] = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
         self.visible = torch.cat([inherited, mine], dim=2)
-        place = len(self.hidden) + self.rows * column.shape[1] + end - lengths
+        place = torch.zeros_like(branch)
+        place[fed] = len(self.hidden) + rows * column.shape[1] + end - count
         self.hidden = torch.cat([self.hidden, hidden.flatten(0, 1)])
         return place
 
