@@ -13,7 +13,17 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent
-TRAINING_CODE = ("atomic.py", "catalogue", "datasets", "backbones", "decoding", "training", "objectives/base.py")
+TRAINING_CODE = (
+    "catalogue",
+    "datasets",
+    "backbones",
+    "decoding",
+    "evaluation/accuracy.py",
+    "evaluation/streaming.py",
+    "objectives/base.py",
+    "training/module.py",
+    "training/train.py",
+)
 EVALUATION_CODE = ("catalogue", "datasets", "backbones", "decoding", "evaluation", "baselines/popularity.py")
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")

@@ -90,6 +90,11 @@ def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
 
 def _check(objective: Objective, config: DictConfig) -> None:
     settings = config.trainer
+    if config.validation.every > settings.epochs:
+        raise InputError(
+            f"validation.every={config.validation.every} is more than trainer.epochs={settings.epochs}: no checkpoint "
+            "would ever be chosen; set it to 1"
+        )
     micro_batches = -(-settings.batch_size // (settings.micro_batch_size or settings.batch_size))
     if objective.needs_whole_step and micro_batches > 1:
         raise InputError(
