@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import InputError
 from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
@@ -51,6 +52,9 @@ class Cell:
             )
         config = OmegaConf.load(self.config_file)
         assert isinstance(config, DictConfig)
+        # Where things lie now, not where they lay when the cell was trained.
+        now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
+        config.paths = OmegaConf.to_container(now.paths, resolve=True)
         return config
 
     def evaluation(self, config: DictConfig) -> Path:

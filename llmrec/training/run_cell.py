@@ -34,6 +34,7 @@ def run_cell(config: DictConfig) -> None:
     Raises InputError for whatever of the user's cannot be used.
     """
     quiet()
+    _announce(config)
     cell = Cell(Path(config.paths.runs) / cell_path(config))
     plain = OmegaConf.create(plain_config(config))
     with cell.lock():
@@ -59,6 +60,7 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+    _announce(config)
     with cell.lock():
         folder = cell.evaluation(config)
         if not (folder / METRICS_FILE).is_file():
@@ -67,11 +69,7 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
 
 
 def open_dataset(config: DictConfig) -> Dataset:
-    """The dataset of a resolved config, announced: which data, how many users and items, what leaks."""
-    source = run_source(config)
-    if source.simulated:
-        looked_for = Path(config.paths.data) / config.dataset.name
-        print(f"SIMULATED data: {source.name}. No real set is used (looked for {looked_for})", flush=True)
+    """The dataset of a resolved config, described: how many users and items, what leaks."""
     dataset = quiet_dataset(config)
     users = len(set(dataset.train.user.tolist()))
     logger.info(
@@ -82,6 +80,15 @@ def open_dataset(config: DictConfig) -> Dataset:
     for line in summary(dataset.report):
         logger.info("  %s", line)
     return dataset
+
+
+def _announce(config: DictConfig) -> None:
+    source = run_source(config)
+    if source.simulated:
+        looked_for = Path(config.paths.data) / config.dataset.name
+        logger.info("SIMULATED data: %s. No real set is used (looked for %s)", source.name, looked_for)
+    else:
+        logger.info("real data: %s from %s (%s layout)", source.name, source.path, source.kind)
 
 
 def quiet_dataset(config: DictConfig) -> Dataset:

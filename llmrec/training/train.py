@@ -41,36 +41,22 @@ def train(
     """
     started = time.perf_counter()
     seed_everything(config.seed, verbose=False)
-    cache_dir = Path(config.paths.cache)
-    objective: Objective = hydra.utils.instantiate(config.objective)
-    _check(objective, config)
-    backbone = build_backbone(config, dataset, cache_dir, stage)
-    data = NextItemData(dataset, backbone, config, cache_dir)
-    data.setup_training(objective, sample_rows(dataset.valid, config.validation.users, config.validation.sample_seed))
-    if data.sample.prompts.cut:
-        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
-    module = Recommender(backbone, objective, data, config)
+    module = _module(config, dataset, stage)
     prepared = time.perf_counter()
     trainer, best = _trainer(config, cell, loggers)
     # Before fit, which on a resume would show the objective the interrupted weights instead of the first ones.
     module.to(trainer.strategy.root_device)
-    module.prepare(cache_dir, stage)
-    last = cell / CHECKPOINTS / "last.ckpt"
-    _announce(config, data, module, last)
-    # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
-    _curves(trainer).rewind(_step_of(last))
-    trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
-    chosen = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
-    module.load_state_dict(chosen["state_dict"])
+    module.prepare(Path(config.paths.cache), stage)
+    chosen = _fit(module, trainer, best, cell)
     if trainer.is_global_zero:
         _save(module, cell)
     return {
         "chosen_epoch": int(chosen["epoch"]),
-        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": len(data.validation.rows)},
+        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": len(module.data.validation.rows)},
         "optimizer_steps": trainer.global_step,
-        "trained_parameters": sum(weight.numel() for weight in module.parameters() if weight.requires_grad),
-        "plain_path": backbone.plain,
-        "identity": identity(backbone, dataset),
+        "trained_parameters": _trained_parameters(module),
+        "plain_path": module.backbone.plain,
+        "identity": identity(module.backbone, dataset),
         "seconds": {"preparing": prepared - started, "training": time.perf_counter() - prepared},
     }
 
@@ -86,6 +72,18 @@ def sample_rows(rows: Rows, users: int | None, seed: int) -> Rows:
 def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
     """What weights are tied to: hashes of the catalogue and of the tokenizer."""
     return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+
+
+def _module(config: DictConfig, dataset: Dataset, stage: Path | None) -> Recommender:
+    objective: Objective = hydra.utils.instantiate(config.objective)
+    _check(objective, config)
+    cache_dir, validation = Path(config.paths.cache), config.validation
+    backbone = build_backbone(config, dataset, cache_dir, stage)
+    data = NextItemData(dataset, backbone, config, cache_dir)
+    data.setup_training(objective, sample_rows(dataset.valid, validation.users, validation.sample_seed))
+    if data.sample.prompts.cut:
+        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
+    return Recommender(backbone, objective, data, config)
 
 
 def _check(objective: Objective, config: DictConfig) -> None:
@@ -127,23 +125,31 @@ def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Tra
     return trainer, best
 
 
-def _announce(config: DictConfig, data: NextItemData, module: Recommender, last: Path) -> None:
-    trained = sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
+def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> dict[str, Any]:
+    """Trains to the end, from the last checkpoint if there is one; leaves the chosen weights in the module."""
+    last = cell / CHECKPOINTS / "last.ckpt"
+    resume = last if last.exists() else None
+    config, data = module.config, module.data
     logger.info(
         "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
-        f"{trained:,}", config.backbone.name, f"{len(data.sample.rows):,}", config.trainer.epochs,
-        data.steps_per_epoch, module.device, f"; resuming from {last}" if last.exists() else "",
+        f"{_trained_parameters(module):,}", config.backbone.name, f"{len(data.sample.rows):,}", config.trainer.epochs,
+        data.steps_per_epoch, module.device, f"; resuming from {resume}" if resume else "",
     )  # fmt: skip
+    # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
+    curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
+    curves.rewind(_step_of(resume) if resume else 0)
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    chosen: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    module.load_state_dict(chosen["state_dict"])
+    return chosen
 
 
 def _step_of(checkpoint: Path) -> int:
-    return (
-        int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"]) if checkpoint.exists() else 0
-    )
+    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
 
 
-def _curves(trainer: Trainer) -> CurvesLogger:
-    return next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
+def _trained_parameters(module: Recommender) -> int:
+    return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
 
 
 def _save(module: Recommender, cell: Path) -> None:
