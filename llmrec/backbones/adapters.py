@@ -3,7 +3,14 @@
 from pathlib import Path
 
 from omegaconf import DictConfig
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    prepare_model_for_kbit_training,
+)
+from safetensors.torch import load_file
 from transformers import PreTrainedModel
 
 from llmrec.errors import InputError
@@ -35,9 +42,19 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel | PeftM
 def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> PeftModel:
     """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
     try:
-        return PeftModel.from_pretrained(model, folder, is_trainable=trainable)
+        adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
-        raise InputError(
-            f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model "
-            f"({str(error).strip().splitlines()[0]})"
-        ) from error
+        raise _misfit(model, folder, str(error).strip().splitlines()[0]) from error
+    # Where the numbers of layers differ, PEFT leaves the others as they are and only warns.
+    stored = {name for name in load_file(folder / "adapter_model.safetensors") if "lora_" in name}
+    differing = stored ^ get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
+    if differing:
+        raise _misfit(model, folder, f"{min(differing)} is only in one of them")
+    return adapted
+
+
+def _misfit(model: PreTrainedModel, folder: Path, why: str) -> InputError:
+    return InputError(
+        f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model ({why}). Point "
+        "backbone.path to that model"
+    )

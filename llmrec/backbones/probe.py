@@ -10,6 +10,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.backbones.pretrained import vocabulary_size
+from llmrec.errors import InputError
 
 logger = logging.getLogger(__name__)
 
@@ -19,10 +20,11 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
 
     Sets backbone.plain, with a warning that names the model, where any differs: right but slow beats fast but wrong.
     longest: tokens of the longest row; window: the model's sliding attention window, which a row may not outgrow, for
-    our masks know no window.
+    our masks know no window. Raises InputError for a model that reads ahead: it would be shown what it is to predict.
     """
     training = backbone.training
     backbone.eval()
+    _refuse_reading_ahead(backbone)
     try:
         with torch.no_grad():
             difference = _difference(backbone)
@@ -31,9 +33,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
         logger.debug("the probe could not run the fast path: %r", error)
     finally:
         backbone.train(training)
-    # Relative to the spread of the logits: an 8-bit mantissa over a few layers moves them by some per cent.
-    tolerance = 1e-3 if backbone.causal_lm.dtype == torch.float32 else 1e-1
-    backbone.plain = not difference <= tolerance or (window is not None and window < longest)
+    backbone.plain = not difference <= _tolerance(backbone) or (window is not None and window < longest)
     if backbone.plain:
         logger.warning(
             "%s does not take a prompt with several branches like plain sequences (relative difference %.2g); it is "
@@ -41,6 +41,25 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
             type(backbone.causal_lm).__name__,
             difference,
         )
+
+
+def _refuse_reading_ahead(backbone: Backbone) -> None:
+    length = 8
+    tokens = np.random.default_rng(0).integers(0, vocabulary_size(backbone.causal_lm), (2, length))
+    tokens[1, : length // 2] = tokens[0, : length // 2]
+    with torch.no_grad():
+        logits = backbone.model(input_ids=torch.from_numpy(tokens).to(backbone.device), use_cache=False).logits
+    before = logits[:, : length // 2].float()
+    if (before[0] - before[1]).abs().max() > _tolerance(backbone) * before.std():
+        raise InputError(
+            f"{type(backbone.causal_lm).__name__} is not causal: what it predicts depends on the tokens that follow. "
+            "Give a model that was trained as a causal LM"
+        )
+
+
+def _tolerance(backbone: Backbone) -> float:
+    # Relative to the spread of the logits: an 8-bit mantissa over a few layers moves them by some per cent.
+    return 1e-3 if backbone.causal_lm.dtype == torch.float32 else 1e-1
 
 
 def _difference(backbone: Backbone) -> float:
