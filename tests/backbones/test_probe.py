@@ -1,0 +1,80 @@
+"""The check at load: who takes the fast path, who the plain one, and that it says so."""
+
+import logging
+from collections.abc import Callable
+
+import pytest
+from torch import Tensor
+from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
+
+from llmrec.backbones.probe import probe
+from llmrec.errors import InputError
+from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, llama, qwen2, short_window
+
+
+def window_of(model: PreTrainedModel) -> int | None:
+    return getattr(model.config, "sliding_window", None)
+
+
+@pytest.mark.parametrize("architecture", FAST)
+def test_the_fast_path_is_taken_in_silence(
+    architecture: Callable[[], PreTrainedModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = backbone(architecture)
+    probe(model, longest=64, window=None)
+    assert not model.plain
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("architecture", PLAIN)
+def test_the_plain_path_is_taken_with_a_warning_that_names_the_model(
+    architecture: Callable[[], PreTrainedModel], caplog: pytest.LogCaptureFixture
+) -> None:
+    model = backbone(architecture)
+    probe(model, longest=64, window=window_of(model.causal_lm))
+    assert model.plain
+    (record,) = caplog.records
+    assert record.levelno == logging.WARNING
+    assert type(model.causal_lm).__name__ in record.getMessage()
+
+
+def test_a_window_that_no_row_outgrows_is_no_reason_for_the_plain_path() -> None:
+    model = backbone(llama)
+    probe(model, longest=64, window=64)
+    assert not model.plain
+    probe(model, longest=65, window=64)
+    assert model.plain
+
+
+def test_a_window_that_the_model_does_not_use_is_none() -> None:
+    assert window_of(qwen2()) is None
+    assert window_of(short_window()) == 4
+
+
+def test_a_head_that_does_more_than_the_config_says_takes_the_plain_path() -> None:
+    model = backbone(llama)
+    own_forward = model.causal_lm.forward
+
+    def shifted(*args: Tensor, **kwargs: Tensor) -> Tensor:
+        output = own_forward(*args, **kwargs)
+        output.logits = output.logits * 1.5
+        return output
+
+    model.causal_lm.forward = shifted
+    probe(model, longest=64, window=None)
+    assert model.plain
+
+
+def test_a_model_that_reads_ahead_is_refused() -> None:
+    # A masked language model opens as a "causal LM", and would be shown the target that it is to predict.
+    model = backbone(lambda: BertLMHeadModel(BertConfig(**SHAPE)))
+    with pytest.raises(InputError, match="BertLMHeadModel is not causal"):
+        probe(model, longest=64, window=None)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_probe_leaves_the_model_in_its_mode_and_without_gradients(training: bool) -> None:
+    model = backbone(llama).train(training)
+    probe(model, longest=64, window=None)
+    assert model.training is training
+    assert all(weight.grad is None for weight in model.parameters())
