@@ -48,8 +48,7 @@ def _refuse_reading_ahead(backbone: Backbone) -> None:
     tokens = np.random.default_rng(0).integers(0, vocabulary_size(backbone.causal_lm), (2, length))
     tokens[1, : length // 2] = tokens[0, : length // 2]
     with torch.no_grad():
-        logits = backbone.model(input_ids=torch.from_numpy(tokens).to(backbone.device), use_cache=False).logits
-    before = logits[:, : length // 2].float()
+        before = _own_logits(backbone, tokens)[:, : length // 2]
     if (before[0] - before[1]).abs().max() > _tolerance(backbone) * before.std():
         raise InputError(
             f"{type(backbone.causal_lm).__name__} is not causal: what it predicts depends on the tokens that follow. "
@@ -104,9 +103,14 @@ def _cached_difference(backbone: Backbone, prompt: np.ndarray, branches: list[np
         positions = torch.full_like(tokens, len(prompt) + step)
         hidden = backbone.extend(cache, tokens, positions, visible)
     cached = backbone.head(hidden[0], None)
-    sequences = torch.from_numpy(np.stack([np.concatenate([prompt, branch[:2]]) for branch in branches]))
-    plain = backbone.model(input_ids=sequences.to(device), use_cache=False).logits[:, -1].float()
-    return (cached - plain).abs().max()
+    plain = _own_logits(backbone, np.stack([np.concatenate([prompt, branch[:2]]) for branch in branches]))
+    return (cached - plain[:, -1]).abs().max()
+
+
+def _own_logits(backbone: Backbone, sequences: np.ndarray) -> torch.Tensor:
+    tokens = torch.from_numpy(sequences).to(backbone.device)
+    # Without a mask, transformers warns of a random token that happens to be the pad token.
+    return backbone.model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits.float()
 
 
 def layer_count(backbone: Backbone) -> int:
