@@ -22,7 +22,7 @@ from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_whole
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
-from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.datasets.steps import LengthGroupedSteps
 
@@ -124,18 +124,10 @@ def _rows(
     items = dataset.items
     titles, _, _ = load_catalogue(tokenizer, items, PROMPT_END, cache_dir)
     limit = prompt_limit(config.max_length, titles, items)
-    train = _training_rows(config.pretraining, dataset)
+    train = dataset.train.take(draw(len(dataset.train), config.pretraining.rows, config.pretraining.seed))
     prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(train, items)
     targets = items.title_of[train.target]
     return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])
-
-
-def _training_rows(settings: DictConfig, dataset: Dataset) -> Rows:
-    train = dataset.train
-    if settings.rows is None or settings.rows >= len(train):
-        return train
-    chosen = np.random.default_rng(settings.seed).choice(len(train), settings.rows, replace=False)
-    return train.take(np.sort(chosen))
 
 
 def _llama(config: DictConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:

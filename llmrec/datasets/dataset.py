@@ -50,6 +50,13 @@ class Rows:
         )
 
 
+def draw(count: int, size: int | None, seed: int) -> np.ndarray:
+    """int64: `size` of the positions 0 .. count - 1, in order, drawn by the seed; all if size is None or not below."""
+    if size is None or size >= count:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
+
+
 @dataclass(frozen=True)
 class Dataset:
     """A prepared dataset.

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.generic import read_generic
 from llmrec.datasets.leakage import cold_targets
 from llmrec.datasets.msl import read_msl
@@ -75,15 +75,9 @@ def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndar
     """
     published = prepared.sample
     if published is not None and size is not None and prepared.sample_size and size <= prepared.sample_size:
-        return published if size == prepared.sample_size else _draw(published, size, seed)
-    return _draw(np.arange(len(prepared.train)), size, seed)
-
-
-def _draw(positions: np.ndarray, size: int | None, seed: int) -> np.ndarray:
-    if size is None or size >= len(positions):
-        return positions
-    chosen = np.random.default_rng(seed).choice(len(positions), size, replace=False)
-    return positions[np.sort(chosen)]
+        # Held-out rows have left the published sample, so it may hold fewer rows than its name says.
+        return published if size == prepared.sample_size else published[draw(len(published), size, seed)]
+    return draw(len(prepared.train), size, seed)
 
 
 def _simulated(source: Source, dataset: Mapping[str, Any]) -> Prepared:

@@ -12,13 +12,13 @@ from tqdm import tqdm
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import trained_backbone
 from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, draw
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.errors import InputError
 from llmrec.evaluation.record import split_record, write_record
 from llmrec.training.cells import Cell
-from llmrec.training.train import identity, sample_rows
+from llmrec.training.train import identity
 
 SPLITS = ("valid", "test")
 
@@ -69,7 +69,8 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
 
 def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: str) -> tuple[dict[str, Any], pa.Table]:
     dataset, decoding = data.dataset, config.decoding
-    rows = sample_rows(getattr(dataset, split), config.evaluation.users, config.evaluation.sample_seed)
+    rows = getattr(dataset, split)
+    rows = rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
     settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
     excluded = history_leaves(rows, dataset.items, data.trie) if decoding.exclude_history else None
     with tqdm(total=len(rows), desc=f"decoding {split}", unit="user", disable=not config.trainer.progress) as bar:

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
@@ -20,7 +19,7 @@ from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.dataset import Dataset, draw
 from llmrec.errors import InputError
 from llmrec.objectives.base import Objective
 from llmrec.training.curves import CurvesLogger
@@ -61,14 +60,6 @@ def train(
     }
 
 
-def sample_rows(rows: Rows, users: int | None, seed: int) -> Rows:
-    """A fixed seeded sample of rows, in their order; all of them when users is None or not less."""
-    if users is None or users >= len(rows):
-        return rows
-    chosen = np.random.default_rng(seed).choice(len(rows), users, replace=False)
-    return rows.take(np.sort(chosen))
-
-
 def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
     """What weights are tied to: hashes of the catalogue and of the tokenizer."""
     return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
@@ -80,7 +71,8 @@ def _module(config: DictConfig, dataset: Dataset, stage: Path | None) -> Recomme
     cache_dir, validation = Path(config.paths.cache), config.validation
     backbone = build_backbone(config, dataset, cache_dir, stage)
     data = NextItemData(dataset, backbone, config, cache_dir)
-    data.setup_training(objective, sample_rows(dataset.valid, validation.users, validation.sample_seed))
+    watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
+    data.setup_training(objective, dataset.valid.take(watched))
     if data.sample.prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
     return Recommender(backbone, objective, data, config)
