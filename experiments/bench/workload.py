@@ -1,6 +1,7 @@
-"""What the arms measure: Books (simulated where the real set is absent) and a random Llama of hidden size 512, 4 layers."""
+"""What the arms measure: a dataset, simulated where the real set is absent, and a random Llama of hidden size 512."""
 
 import os
+import resource
 from pathlib import Path
 
 import torch
@@ -15,29 +16,35 @@ from llmrec.datasets.load import load_dataset
 
 BATCH = 8
 LLAMA3_VOCABULARY = 128_256
+SMALL_VOCABULARY = 4_096
 
 
 def dataset_and_config(name: str) -> tuple[Dataset, DictConfig]:
     """A shipped dataset, real if it is under $LLMREC_DATA, and the run config that goes with it."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", [f"dataset={name}", "backbone.max_length=1024"])
-    paths = Path(config.paths.data), Path(config.paths.cache)
-    return load_dataset(OmegaConf.to_container(config.dataset, resolve=True), *paths), config
+    settings = OmegaConf.to_container(config.dataset, resolve=True)
+    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache)), config
 
 
 def llama3_tokenizer(dataset: Dataset, config: DictConfig) -> PreTrainedTokenizerBase:
-    """The real tokenizer if it is under $LLMREC_TOKENIZERS, else a BPE made from the titles."""
+    """The real tokenizer if it is under $LLMREC_TOKENIZERS, else a small one made from the titles."""
     folder = Path(os.environ.get("LLMREC_TOKENIZERS", "tokenizers")) / "llama3"
     if folder.is_dir():
         return AutoTokenizer.from_pretrained(folder)
-    return train_tokenizer(4_096, config.dataset.wording, dataset)
+    return train_tokenizer(SMALL_VOCABULARY, config.dataset.wording, dataset)
 
 
 def random_llama(vocabulary: int) -> LlamaForCausalLM:
-    """Hidden size 512, 4 layers, 8 heads, SwiGLU of 1,376; initialised at random, float32."""
+    """A float32 Llama of 4 layers, hidden size 512, SwiGLU of 1,376, 8 heads, input and output embeddings apart."""
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=vocabulary, hidden_size=512, intermediate_size=1_376, num_hidden_layers=4, num_attention_heads=8,
         num_key_value_heads=8, max_position_embeddings=2_048, tie_word_embeddings=False, attention_dropout=0.0,
     )  # fmt: skip
     return LlamaForCausalLM(config)
+
+
+def peak_megabytes() -> float:
+    """Peak resident memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

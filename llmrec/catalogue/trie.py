@@ -40,7 +40,8 @@ class Trie:
 
     def forced(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after each node up to its next choice or EOS, int64 [nodes, longest], and how many, [nodes]."""
-        tokens, lengths = [], torch.zeros_like(nodes)
+        tokens: list[Tensor] = []
+        lengths = torch.zeros_like(nodes)
         while True:
             following = torch.where(self.fan_out[nodes] == 1, self.first_edge[nodes].long() + 1, nodes)
             going = (following != nodes) & (self.fan_out[following] > 0)

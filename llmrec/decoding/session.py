@@ -25,7 +25,7 @@ class Session(Protocol):
         ...
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Replaces each row's branches by continuations of them: branch int64 [rows, beams], which of them it continues.
+        """Replaces each row's branches by continuations: branch int64 [rows, beams], which of the old it continues.
 
         tokens int64 [rows, beams, longest], lengths int64 [rows, beams]: what is appended, which may be nothing.
         Returns int64 [rows, beams], the place of the first of each one's appended tokens; the others follow it.

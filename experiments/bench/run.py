@@ -1,0 +1,85 @@
+"""`make bench`: every arm in a fresh process, arms of a family in turn; the table is kept beside this file.
+
+python experiments/bench/run.py
+"""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from table import render
+
+HERE = Path(__file__).parent
+FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
+    "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
+    "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
+    "build_trie": (1, [["games"], ["million"]]),
+    "metrics": (1, [[]]),
+}
+"""Script: how many rounds, and the arms of a round as arguments."""
+THREADS = {
+    "OMP_NUM_THREADS": "2",
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "HF_HUB_OFFLINE": "1",
+    "TOKENIZERS_PARALLELISM": "true",
+}
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy")
+
+Raw = dict[str, list[dict[str, Any]]]
+"""Arm ("script argument ...") -> the figures of each round."""
+
+
+def measure(script: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The figures that an arm prints as its last line; CalledProcessError when it fails, whose errors are shown."""
+    command = [sys.executable, str(HERE / f"{script}.py"), *arguments]
+    done = subprocess.run(command, env=os.environ | THREADS, stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure_all() -> Raw:
+    """Runs every arm of every family, round by round."""
+    raw: Raw = {}
+    for script, (rounds, arms) in FAMILIES.items():
+        for number in range(rounds):
+            for arguments in arms:
+                name = " ".join([script, *arguments])
+                print(f"round {number + 1} of {rounds}: {name}", file=sys.stderr, flush=True)
+                raw.setdefault(name, []).append(measure(script, arguments))
+    return raw
+
+
+def machine() -> dict[str, Any]:
+    """Where and with what the figures were taken."""
+    processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    return {
+        "processor": processor[0].split(":")[1].strip(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[1],
+        "python": platform.python_version(),
+        **{package: version(package) for package in PACKAGES},
+        "settings": THREADS,
+        "command": "python experiments/bench/run.py",
+    }
+
+
+def main() -> None:
+    """Measures, prints the table, writes results.json and results.md."""
+    before = machine()
+    raw = measure_all()
+    table = render(raw, before)
+    for rounds in raw.values():
+        for figures in rounds:
+            figures.pop("found", None)
+    (HERE / "results.json").write_text(json.dumps({"machine": before, "arms": raw}, indent=1) + "\n")
+    (HERE / "results.md").write_text(table)
+    print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""The table of a bench: medians over rounds, ratios between arms, and whether ours and theirs agree."""
+
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+Raw = dict[str, list[dict[str, Any]]]
+
+
+def render(raw: Raw, machine: dict[str, Any]) -> str:
+    """The whole page in Markdown."""
+    facts = ", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("settings", "command"))
+    settings = " ".join(f"{key}={value}" for key, value in machine["settings"].items())
+    parts = [_training(raw, "lora"), _training(raw, "full"), _decoding(raw), _catalogue(raw), _metrics(raw)]
+    head = (
+        f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
+    )
+    return "\n".join([head, *parts])
+
+
+def _training(raw: Raw, adapter: str) -> str:
+    ours, published = raw[f"training_step ours {adapter}"], raw[f"training_step published {adapter}"]
+    difference = np.abs(np.array(ours[0]["losses"]) - published[0]["losses"]).max()
+    what = "LoRA on q_proj and v_proj, as the paper trains" if adapter == "lora" else "all weights"
+    lines = [
+        f"## MSL training step, {what} ({ours[0]['data']}, vocabulary 128,256, batch 8)\n",
+        "Forward, backward and AdamW. Growth: peak memory over that of model and data loaded.\n",
+        _row("", "s a step", "peak MB", "growth MB"),
+        _rule(4),
+        *(
+            _row(name, *(f"{_of(rounds, key):,.2f}" for key in ("seconds", "peak_mb", "growth_mb")))
+            for name, rounds in (("ours", ours), ("published", published))
+        ),
+        _row(
+            "published : ours (wanted: 3, 2)" if adapter == "lora" else "published : ours",
+            *(f"{_of(published, key) / _of(ours, key):.1f}" for key in ("seconds", "peak_mb", "growth_mb")),
+        ),
+        f"\nLargest difference of the losses of {len(ours[0]['losses'])} steps: {difference:.1e} (wanted: 1e-5)\n",
+    ]
+    return "\n".join(lines)
+
+
+def _decoding(raw: Raw) -> str:
+    arms = {arm: raw[f"decoding {arm}"] for arm in ("huggingface", "vocab", "trie", "prefill")}
+    slowest, floor = _of(arms["huggingface"], "users_a_second"), _of(arms["prefill"], "users_a_second")
+    same, difference = _agreement(arms["vocab"][0]["found"], arms["huggingface"][0]["found"])
+    lines = [
+        f"## Decoding, 10 beams, batch 8, 24 users ({arms['vocab'][0]['data']}, vocabulary 4,096)\n",
+        "Floor: one plain forward pass of the prompts (the row prefill). Ours runs what all prompts share only once.\n",
+        _row(
+            "", "users a second", "times Hugging Face", "share of the floor's speed", "model runs a batch", "in prefill"
+        ),
+        _rule(6),
+        *(
+            _row(
+                arm,
+                f"{_of(rounds, 'users_a_second'):.2f}",
+                f"{_of(rounds, 'users_a_second') / slowest:.1f}"
+                + {"vocab": " (wanted: 3)", "trie": " (wanted: 12)"}.get(arm, ""),
+                f"{_of(rounds, 'users_a_second') / floor:.0%}",
+                f"{_of(rounds, 'decoder_runs_a_batch'):.1f}",
+                f"{_of(rounds, 'prefill_share'):.0%}",
+            )
+            for arm, rounds in arms.items()
+        ),
+        f"\nvocab = Hugging Face, titles in order: {same} of {len(arms['vocab'][0]['found'])} users; "
+        f"largest difference of scores {difference:.1e} (wanted: 1e-4)\n",
+    ]
+    return "\n".join(lines)
+
+
+def _agreement(ours: list[Any], theirs: list[Any]) -> tuple[int, float]:
+    same = sum(mine[0] == other[0] for mine, other in zip(ours, theirs, strict=True))
+    scores = np.array([mine[1] for mine in ours]) - np.array([other[1] for other in theirs])
+    return same, float(np.abs(scores).max())
+
+
+def _catalogue(raw: Raw) -> str:
+    lines = [
+        "## Titles as tokens, and their trie\n",
+        _row("", "titles", "tokenise s", "trie s", "both s", "peak MB"),
+        _rule(6),
+    ]
+    for arm, wanted in (("games", "(wanted: 2)"), ("million", "(wanted: 90)")):
+        rounds = raw[f"build_trie {arm}"]
+        seconds = (f"{_of(rounds, key):.2f}" for key in ("tokenise_seconds", "trie_seconds"))
+        both, peak = f"{_of(rounds, 'seconds'):.2f} {wanted}", f"{_of(rounds, 'peak_mb'):,.0f}"
+        lines.append(_row(rounds[0]["data"], f"{rounds[0]['titles']:,}", *seconds, both, peak))
+    return "\n".join([*lines, "\nPeak memory of the whole process; wanted: 2,000 MB for a million titles.\n"])
+
+
+def _metrics(raw: Raw) -> str:
+    return f"## Metrics of 100,000 users with lists of ten\n\n{_of(raw['metrics'], 'seconds'):.2f} s (wanted: 1)\n"
+
+
+def _of(rounds: list[dict[str, Any]], key: str) -> float:
+    return median(figures[key] for figures in rounds)
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _rule(columns: int) -> str:
+    return "|---" * columns + "|"
