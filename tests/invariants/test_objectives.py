@@ -1,0 +1,145 @@
+"""What holds for every objective in conf/objective, those to come included."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from llmrec.errors import InputError
+from llmrec.training.train import _check
+from tests.invariants.world import (
+    CASES,
+    ROWS,
+    World,
+    assert_same_step,
+    build_objective,
+    build_world,
+    micro_batches,
+    take_step,
+)
+
+ALL = list(range(len(ROWS)))
+Case = tuple[str, ...]
+
+pytestmark = pytest.mark.parametrize("case", CASES, ids=" ".join)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+def skip_whole_step(world: World) -> None:
+    if world.objective.needs_whole_step:
+        pytest.skip("needs the whole step in one micro-batch, which is refused before training")
+
+
+def test_the_loss_is_finite_and_positive(case: Case, cache: Path) -> None:
+    world = build_world(case, cache)
+    step = take_step(world, micro_batches(world, ALL))
+    assert 0 < step.loss < float("inf")
+
+
+def test_every_weight_is_trained_and_has_a_finite_gradient(case: Case, cache: Path) -> None:
+    world = build_world(case, cache)
+    gradients = take_step(world, micro_batches(world, ALL)).gradients
+    assert gradients.keys() == dict(world.backbone.named_parameters()).keys()
+    assert all(bool(gradient.isfinite().all()) and bool(gradient.any()) for gradient in gradients.values())
+
+
+def test_frozen_weights_have_no_gradient(case: Case, cache: Path) -> None:
+    world = build_world(case, cache, lora=True)
+    gradients = take_step(world, micro_batches(world, ALL)).gradients
+    assert gradients.keys() == {name for name, _ in world.backbone.named_parameters() if "lora_" in name}
+    assert all(bool(gradient.any()) for gradient in gradients.values())
+
+
+def test_padding_changes_nothing(case: Case, cache: Path) -> None:
+    world = build_world(case, cache)
+    (batch,) = micro_batches(world, ALL)
+    packed = replace(batch.packed, tokens=torch.where(batch.packed.branch < 0, 7, batch.packed.tokens))
+    assert not torch.equal(packed.tokens, batch.packed.tokens)
+    again = take_step(build_world(case, cache), [replace(batch, packed=packed)])
+    assert_same_step(take_step(world, [batch]), again)
+
+
+def test_the_order_of_the_rows_changes_nothing(case: Case, cache: Path) -> None:
+    world, other = build_world(case, cache), build_world(case, cache)
+    one = take_step(world, micro_batches(world, ALL))
+    assert_same_step(one, take_step(other, micro_batches(other, [5, 0, 7, 2, 6, 1, 4, 3])))
+
+
+@pytest.mark.parametrize("parts", [[[row] for row in ALL], [[0, 1, 2], [3, 4, 5], [6, 7]]], ids=["8x1", "3+3+2"])
+def test_accumulation_changes_nothing(case: Case, cache: Path, parts: Sequence[Sequence[int]]) -> None:
+    world, other = build_world(case, cache), build_world(case, cache)
+    skip_whole_step(world)
+    one = take_step(world, micro_batches(world, ALL))
+    assert_same_step(one, take_step(other, micro_batches(other, *parts)))
+
+
+def test_an_objective_that_needs_the_whole_step_refuses_accumulation(case: Case, cache: Path) -> None:
+    objective = build_objective(case)
+    whole, divided, uneven = (
+        OmegaConf.create(
+            {"trainer": {"batch_size": 8, "micro_batch_size": size, "epochs": 1}, "validation": {"every": 1}}
+        )
+        for size in (None, 4, 5)
+    )
+    _check(objective, whole)
+    for config in (divided, uneven):
+        if not objective.needs_whole_step:
+            _check(objective, config)
+            continue
+        with pytest.raises(InputError, match=r"trainer\.micro_batch_size"):
+            _check(objective, config)
+
+
+def test_branches_are_plain_sequences(case: Case, cache: Path) -> None:
+    fast, plain = build_world(case, cache), build_world(case, cache)
+    plain.backbone.plain = True
+    assert_same_step(take_step(fast, micro_batches(fast, ALL)), take_step(plain, micro_batches(plain, ALL)))
+
+
+def test_sharing_the_prompts_start_changes_nothing(case: Case, cache: Path) -> None:
+    world, other = build_world(case, cache), build_world(case, cache)
+    assert other.data.shared > 20
+    other.data.shared = 0
+    assert_same_step(take_step(world, micro_batches(world, ALL)), take_step(other, micro_batches(other, ALL)))
+
+
+def test_a_few_steps_lower_the_loss(case: Case, cache: Path) -> None:
+    world = build_world(case, cache)
+    batches = micro_batches(world, ALL)
+    untouched = copy.deepcopy(world.objective.state_dict())
+    optimizer = torch.optim.AdamW(world.backbone.parameters(), lr=1e-2)
+    before = take_step(world, batches).loss
+    totals = world.objective.totals(batches[0])
+    for _ in range(6):
+        part = world.objective(world.backbone.encode(batches[0].packed, batches[0].at), batches[0], totals)
+        part.loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        world.objective.close_step(dict(part.statistics))
+    # Both are measured from the state that training begins with, for a temperature scales the loss.
+    world.objective.load_state_dict(untouched)
+    assert take_step(world, batches).loss < 0.8 * before
+
+
+def test_the_state_that_a_checkpoint_keeps_is_all_of_it(case: Case, cache: Path) -> None:
+    world, resumed = build_world(case, cache), build_world(case, cache)
+    for rows in (ALL, ALL[:5]):
+        take_step(world, micro_batches(world, rows))
+    resumed.objective.load_state_dict(world.objective.state_dict())
+    assert_same_step(
+        take_step(world, micro_batches(world, ALL[2:])), take_step(resumed, micro_batches(resumed, ALL[2:]))
+    )
+
+
+def test_what_it_monitors_are_finite_numbers(case: Case, cache: Path) -> None:
+    world = build_world(case, cache)
+    take_step(world, micro_batches(world, ALL))
+    assert all(abs(value) < float("inf") for value in world.objective.monitors().values())

@@ -1,0 +1,172 @@
+"""A small catalogue, eight training rows and a random model, on which every shipped objective is tried."""
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+from torch import Tensor
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from llmrec.backbones.adapters import adapt
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.tiny import train_tokenizer
+from llmrec.catalogue.items import Items
+from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.objectives.base import Batch, Objective, Preparation
+from tests.datasets.layouts import CONF, rows
+
+TITLES = [
+    "Anno 1404", "Anno 1800", "Braid", "Celeste", "Civ 5", "Civ 6", "Doom", 'Doom" Box', "Elite", "Fez", "Fez", "Go",
+]  # fmt: skip
+"""With their quotes: a root with one child, eight first words, one title within another, one title twice."""
+
+ROWS = rows(
+    ("a", [0], 1, 1), ("b", [2, 3], 6, 2), ("c", [4, 5, 8], 7, 3), ("d", [9], 10, 4),
+    ("e", [11, 0, 2], 3, 5), ("f", [6], 8, 6), ("g", [7, 1], 11, 7), ("h", [5], 4, 8),
+)  # fmt: skip
+
+CONFIG = OmegaConf.create(
+    {
+        "backbone": {"max_length": 200, "gradient_checkpointing": False},
+        "dataset": {"wording": {"item": "game", "items": "games", "verb": "played"}},
+        "trainer": {"batch_size": 8, "micro_batch_size": None},
+        "seed": 1,
+    }
+)
+LORA = OmegaConf.create(
+    {"name": "lora", "rank": 4, "alpha": 8, "dropout": 0.0, "modules": ["q_proj", "v_proj"], "eight_bit": False}
+)
+
+VARIANTS = {
+    "msl": [
+        ["temperature=4.5"],
+        ["reduction=response"],
+        ["temperature=4.5", "reduction=response"],
+        ["statistics=same_step"],
+    ]
+}
+"""Settings that are tried beside each YAML's own."""
+
+CASES = [
+    (path.stem, *changes)
+    for path in sorted((CONF / "objective").glob("*.yaml"))
+    for changes in [[], *VARIANTS.get(path.stem, [])]
+]
+"""Every YAML of conf/objective with its own settings, and the variants: a new file joins by itself."""
+
+
+def build_objective(case: Sequence[str]) -> Objective:
+    """The objective of a case: the name of its YAML, then changes to its settings."""
+    objective: Objective = hydra.utils.instantiate(_composed(*case).objective)
+    return objective
+
+
+@functools.cache
+def _composed(name: str, *changes: str) -> Any:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose(f"objective/{name}", overrides=[f"objective.{change}" for change in changes])
+
+
+def small_dataset(sample: Rows = ROWS) -> Dataset:
+    """The catalogue with the same rows in every split."""
+    items = Items([str(number) for number in range(len(TITLES))], TITLES)
+    return Dataset("small", True, items, sample, sample, sample, sample, "0", {})
+
+
+@functools.cache
+def small_tokenizer() -> PreTrainedTokenizerFast:
+    """One token a word of the prompt, a few a title."""
+    return train_tokenizer(400, CONFIG.dataset.wording, small_dataset())
+
+
+def random_backbone(lora: bool = False) -> Backbone:
+    """The same random weights at every call; with lora, an adapter that has moved from its start is what is trained."""
+    tokenizer = small_tokenizer()
+    torch.manual_seed(3)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
+        num_key_value_heads=1, max_position_embeddings=200, initializer_range=0.2,
+    )  # fmt: skip
+    model = LlamaForCausalLM(config)
+    if not lora:
+        return Backbone(model, tokenizer)
+    adapted = adapt(model, LORA)
+    for name, weight in adapted.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight, std=0.3)
+    return Backbone(adapted, tokenizer)
+
+
+@dataclass
+class World:
+    """An objective that has looked at model and data, as before the first training step."""
+
+    objective: Objective
+    backbone: Backbone
+    data: NextItemData
+
+
+def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Rows = ROWS) -> World:
+    """The world of a case; `cache` may be shared by all worlds."""
+    objective, backbone = build_objective(case), random_backbone(lora)
+    data = NextItemData(small_dataset(sample), backbone, CONFIG, cache)
+    data.setup_training(objective, sample)
+    objective.prepare(Preparation(backbone, data.trie, data, cache, None, 1))
+    return World(objective, backbone, data)
+
+
+def micro_batches(world: World, *parts: Sequence[int]) -> list[Batch]:
+    """One micro-batch for each list of rows."""
+    return [world.data.batch(np.array(part)) for part in parts]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one optimizer step computed: its loss, the gradient of every weight that has one, the objective's state."""
+
+    loss: float
+    gradients: Mapping[str, Tensor]
+    state: Mapping[str, Tensor]
+
+
+def take_step(world: World, batches: Sequence[Batch]) -> Step:
+    """One step over its micro-batches, the weights left as they are; the objective's state moves."""
+    totals = add([world.objective.totals(batch) for batch in batches])
+    parts = []
+    for batch in batches:
+        part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+        part.loss.backward()
+        parts.append({**part.statistics, "loss": part.loss.detach().double()})
+    closed = add(parts)
+    loss = float(closed.pop("loss"))
+    world.objective.close_step(closed)
+    weights = {name: weight for name, weight in world.backbone.named_parameters() if weight.grad is not None}
+    gradients = {name: weight.grad.clone() for name, weight in weights.items()}
+    world.backbone.zero_grad()
+    return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})
+
+
+def add(parts: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Named sums of all micro-batches."""
+    return {name: torch.stack([torch.as_tensor(part[name]) for part in parts]).sum(0) for name in parts[0]}
+
+
+def assert_same_step(one: Step, other: Step) -> None:
+    """Equal to float32's rounding, gradients relative to the largest of all."""
+    assert other.loss == pytest.approx(one.loss, rel=1e-5)
+    assert one.gradients.keys() == other.gradients.keys()
+    largest = max(float(gradient.abs().max()) for gradient in one.gradients.values())
+    for name, gradient in one.gradients.items():
+        torch.testing.assert_close(other.gradients[name], gradient, atol=2e-5 * largest, rtol=0, msg=name)
+    assert one.state.keys() == other.state.keys()
+    for name, value in one.state.items():
+        torch.testing.assert_close(other.state[name], value, atol=1e-6, rtol=1e-6, msg=name)
