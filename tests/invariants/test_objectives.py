@@ -126,7 +126,7 @@ def test_a_few_steps_lower_the_loss(case: Case, cache: Path) -> None:
         world.objective.close_step(dict(part.statistics))
     # Both are measured from the state that training begins with, for a temperature scales the loss.
     world.objective.load_state_dict(untouched)
-    assert take_step(world, batches).loss < 0.8 * before
+    assert take_step(world, batches).loss < 0.9 * before
 
 
 def test_the_state_that_a_checkpoint_keeps_is_all_of_it(case: Case, cache: Path) -> None:

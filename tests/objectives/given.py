@@ -1,0 +1,44 @@
+"""Batches over titles given as tokens, and states whose logits are given: objectives without any model."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.trie import build_trie
+from llmrec.datasets.batches import Responses, build_batch
+from llmrec.objectives.base import Batch, Objective, Preparation, Sums
+from tests.catalogue.prefixes import token_titles
+
+PROMPT = np.array([3, 4], dtype=np.int32)
+
+
+def prepared_batch(objective: Objective, titles: Sequence[Sequence[int]], targets: Sequence[int]) -> Batch:
+    """The objective, told the catalogue, and a batch of one row a target; its positions stand row by row, in order."""
+    tokens = token_titles(titles)
+    trie, path = build_trie(tokens)
+    objective.prepare(Preparation(None, trie, None, Path(), None, 0))
+    supervised = objective.supervised(torch.from_numpy(trie.fan_out.numpy()[path])).numpy()
+    prompts, branches = [PROMPT for _ in targets], [[target] for target in targets]
+    return build_batch(np.arange(len(targets)), prompts, branches, Responses(tokens, path, supervised), shared=0)
+
+
+def given(logits: Sequence[Sequence[float]] | Tensor) -> Encoded:
+    """States with these logits, one row a supervised position."""
+    return Encoded(None, None, torch.as_tensor(logits, dtype=torch.float32))
+
+
+def step(objective: Objective, parts: Sequence[tuple[Encoded, Batch]]) -> float:
+    """The loss of one optimizer step over its micro-batches; closes the step."""
+    totals = added([objective.totals(batch) for _, batch in parts])
+    done = [objective(encoded, batch, totals) for encoded, batch in parts]
+    objective.close_step(added([part.statistics for part in done]))
+    return float(sum(part.loss for part in done))
+
+
+def added(sums: Sequence[Sums]) -> Sums:
+    """Named sums of all micro-batches."""
+    return {name: torch.stack([part[name] for part in sums]).sum(0) for name in sums[0]}
