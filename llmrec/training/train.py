@@ -100,7 +100,10 @@ def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Tra
         cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
         save_on_train_epoch_end=False, auto_insert_metric_name=False,
     )  # fmt: skip
-    last = ModelCheckpoint(cell / CHECKPOINTS, save_last=True, save_top_k=0, save_on_train_epoch_end=True)
+    # With save_top_k=0 and save_last=True Lightning saves nothing before the training ends.
+    last = ModelCheckpoint(
+        cell / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+    )
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
