@@ -16,13 +16,22 @@ from tests.catalogue.prefixes import token_titles
 PROMPT = np.array([3, 4], dtype=np.int32)
 
 
-def prepared_batch(objective: Objective, titles: Sequence[Sequence[int]], targets: Sequence[int]) -> Batch:
-    """The objective, told the catalogue, and a batch of one row a target; its positions stand row by row, in order."""
+def prepared_batch(
+    objective: Objective,
+    titles: Sequence[Sequence[int]],
+    targets: Sequence[int],
+    prompts: Sequence[np.ndarray] | None = None,
+) -> Batch:
+    """Tells the objective the catalogue; a batch of one row a target, its positions row by row, in order.
+
+    prompts: one a target; without them all have the same two tokens.
+    """
     tokens = token_titles(titles)
     trie, path = build_trie(tokens)
     objective.prepare(Preparation(None, trie, None, Path(), None, 0))
     supervised = objective.supervised(torch.from_numpy(trie.fan_out.numpy()[path])).numpy()
-    prompts, branches = [PROMPT for _ in targets], [[target] for target in targets]
+    branches = [[target] for target in targets]
+    prompts = [PROMPT for _ in targets] if prompts is None else prompts
     return build_batch(np.arange(len(targets)), prompts, branches, Responses(tokens, path, supervised), shared=0)
 
 
