@@ -8,11 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmrec.backbones.backbone import Backbone, Encoded
-from llmrec.catalogue.trie import Trie, segment_logsumexp
+from llmrec.backbones.backbone import Backbone
+from llmrec.catalogue.trie import Trie
+from llmrec.decoding.edge_scores import NEVER, all_excluded, edge_scores
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
-
-NEVER = float("-inf")
 
 
 @dataclass(frozen=True)
@@ -136,8 +135,8 @@ def _candidates(
     rows, beams = state.node.shape
     at = torch.nonzero(state.alive.flatten())[:, 0]
     owner, edge = trie.children(state.node.flatten()[at])
-    dead = _dead(trie, edge + 1, at[owner] // beams, excluded)
-    step_score = _edge_scores(session.states(state.place.flatten()[at]), owner, edge, trie, settings, dead)
+    dead = None if excluded is None else all_excluded(trie, edge + 1, excluded[at[owner] // beams])
+    step_score = edge_scores(session.states(state.place.flatten()[at]), owner, edge, trie, settings.scores, dead)
     source = at[owner]
     row = source // beams
     per_row = torch.bincount(row, minlength=rows)
@@ -148,30 +147,6 @@ def _candidates(
     score[row, column] = state.score.flatten()[source] + step_score
     child[row, column], parent[row, column] = edge + 1, source % beams
     return score, child, parent
-
-
-def _edge_scores(
-    encoded: Encoded, owner: Tensor, edge: Tensor, trie: Trie, settings: BeamSearch, dead: Tensor | None
-) -> Tensor:
-    """Log-probability of each edge given its node, -inf where every title behind it is excluded."""
-    token = trie.edge_token[edge].long()
-    if settings.scores == "vocab":
-        logits = encoded.logits()
-        score = logits[owner, token] - logits.logsumexp(-1)[owner]
-        return score if dead is None else score.masked_fill(dead, NEVER)
-    asked, column = torch.unique(token, return_inverse=True)
-    score = encoded.logits(asked)[owner, column]
-    if dead is not None:
-        score = score.masked_fill(dead, NEVER)
-    return score - segment_logsumexp(score, owner, len(encoded))[owner]
-
-
-def _dead(trie: Trie, node: Tensor, row: Tensor, excluded: Tensor | None) -> Tensor | None:
-    if excluded is None:
-        return None
-    low, high = trie.leaf_low[node].long(), trie.leaf_high[node].long()
-    inside = (excluded[row] >= low[:, None]) & (excluded[row] < high[:, None])
-    return inside.sum(1) == high - low
 
 
 def _finish(

@@ -75,12 +75,14 @@ def _rows_that_fit(length: int, backbone: Backbone, trie: Trie, settings: BeamSe
     config = backbone.causal_lm.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    columns = length + settings.beams * int(trie.leaf_length.max())
+    # At most a whole title is fed for every beam at once.
+    fed = settings.beams * int(trie.leaf_length.max())
+    columns = length + fed
     cache = 2 * layer_count(backbone) * heads * head_size * columns * backbone.causal_lm.dtype.itemsize
-    # Prefill: the widest activations of the prompt; a step: float32 logits and their log-softmax for every beam.
-    prefill = 8 * length * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
-    step = settings.beams * (columns + 3 * 4 * config.vocab_size)
-    return int(np.clip(_memory(backbone.device) // (cache + prefill + step), 1, MOST_ROWS[backbone.device.type]))
+    # The widest activations; a mask, as bool and as numbers; float32 logits and their log-softmax for every beam.
+    activations = 8 * max(length, fed) * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
+    step = activations + 5 * fed * columns + 3 * 4 * settings.beams * config.vocab_size
+    return int(np.clip(_memory(backbone.device) // (cache + step), 1, MOST_ROWS[backbone.device.type]))
 
 
 def _memory(device: torch.device) -> int:

@@ -1,0 +1,82 @@
+"""With as many beams as titles the search is an exhaustive ranking; its probabilities obey the lemma of MSL."""
+
+import math
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from llmrec.catalogue.trie import build_trie
+from llmrec.decoding.beam_search import BeamSearch
+from tests.decoding.small import QUOTE, found, random_backbone, random_prompts, random_titles, title_scores
+
+TITLES = random_titles(40, seed=3, quote=QUOTE)
+TRIE, _ = build_trie(TITLES)
+BACKBONE = random_backbone(seed=3)
+PROMPTS = random_prompts()
+
+
+@cache
+def exhaustive(prompt: int, scores: str) -> dict[int, float]:
+    """Every title's log-probability, best first."""
+    return title_scores(BACKBONE, PROMPTS[prompt], TITLES, scores)
+
+
+@pytest.mark.parametrize(("beams", "scores"), [(40, "trie"), (57, "trie"), (57, "vocab")])
+def test_equals_the_exhaustive_ranking(beams: int, scores: str) -> None:
+    for prompt, (titles, points) in zip(
+        PROMPTS, found(BACKBONE, TRIE, PROMPTS, BeamSearch(beams, scores)), strict=True
+    ):
+        expected = title_scores(BACKBONE, prompt, TITLES, scores)
+        assert titles == list(expected)
+        assert points == pytest.approx(list(expected.values()), abs=1e-4)
+
+
+def test_trie_probabilities_sum_to_one() -> None:
+    for _, points in found(BACKBONE, TRIE, PROMPTS, BeamSearch(40)):
+        assert sum(map(math.exp, points)) == pytest.approx(1, abs=1e-5)
+
+
+def test_lemma() -> None:
+    """-log NDCG <= MSL <= LML and MSL >= log(rank), losses summed over a title's tokens, temperature 1."""
+    masked, whole = exhaustive(0, "trie"), exhaustive(0, "vocab")
+    for rank, (title, log_probability) in enumerate(masked.items(), start=1):
+        msl, lml = -log_probability, -whole[title]
+        assert math.log(math.log2(rank + 1)) <= msl <= lml
+        assert msl >= math.log(rank) - 1e-9
+
+
+def excluded_leaves(history: list[list[int]]) -> torch.Tensor:
+    """Leaves of each prompt's history, -1 = padding."""
+    leaves = torch.full((len(history), max(map(len, history))), -1)
+    for row, titles in enumerate(history):
+        leaves[row, : len(titles)] = TRIE.title_leaf[titles]
+    return leaves
+
+
+@pytest.mark.parametrize("scores", ["trie", "vocab"])
+def test_excluded_titles_never_come(scores: str) -> None:
+    """With trie scores the others' probabilities are those of a catalogue without the excluded titles."""
+    generator = np.random.default_rng(0)
+    history = [generator.choice(40, size, replace=False).tolist() for size in (25, 1, 0, 10)]
+    result = found(BACKBONE, TRIE, PROMPTS, BeamSearch(40, scores), excluded=excluded_leaves(history))
+    for prompt, left_out, (titles, points) in zip(PROMPTS, history, result, strict=True):
+        expected = title_scores(BACKBONE, prompt, TITLES, scores, left_out)
+        assert titles == list(expected)
+        assert points == pytest.approx(list(expected.values()), abs=1e-4)
+
+
+def test_excluding_keeps_the_order_of_vocab_scores() -> None:
+    (titles, points), *_ = found(BACKBONE, TRIE, PROMPTS, BeamSearch(40, "vocab"))
+    history = [titles[:3], titles[5:7], titles[:1], []]
+    (left, left_points), *_ = found(BACKBONE, TRIE, PROMPTS, BeamSearch(40, "vocab"), excluded=excluded_leaves(history))
+    assert left == titles[3:]
+    assert left_points == pytest.approx(points[3:], abs=1e-4)
+
+
+def test_all_excluded_leaves_nothing() -> None:
+    history = [list(range(40)), [], [], []]
+    nothing, *rest = found(BACKBONE, TRIE, PROMPTS, BeamSearch(10), excluded=excluded_leaves(history))
+    assert nothing == ([], [])
+    assert all(len(titles) == 10 for titles, _ in rest)

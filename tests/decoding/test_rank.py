@@ -1,0 +1,85 @@
+"""Ranking for many prompts: batches, row order, histories left out."""
+
+import numpy as np
+import pytest
+
+from llmrec.catalogue.items import Items
+from llmrec.catalogue.trie import build_trie
+from llmrec.datasets.dataset import Rows
+from llmrec.datasets.prompts import Prompts
+from llmrec.decoding import rank
+from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.rank import history_leaves, rank_titles
+from tests.decoding.small import EOS, found, random_backbone, random_prompts, random_titles, token_titles
+
+TRIE, _ = build_trie(random_titles(60, seed=2, quote=None))
+SETTINGS = BeamSearch(5)
+
+
+def as_prompts(prompts: list[np.ndarray]) -> Prompts:
+    """Prompts laid out flat."""
+    offsets = np.concatenate([[0], np.cumsum([len(prompt) for prompt in prompts])]).astype(np.int64)
+    return Prompts(np.concatenate([np.zeros(0, dtype=np.int32), *prompts]).astype(np.int32), offsets)
+
+
+@pytest.mark.parametrize("memory", [1, 1 << 30])
+def test_rows_come_back_in_their_order(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether memory lets one row or all of them into a batch."""
+    monkeypatch.setattr(rank, "CPU_MEMORY", memory)
+    backbone, prompts, sizes = random_backbone(seed=2), random_prompts() * 2, []
+    titles, scores = rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
+    assert sizes == ([1] * 8 if memory == 1 else [8])
+    for prompt, row, points in zip(prompts, titles, scores, strict=True):
+        ((alone, alone_points),) = found(backbone, TRIE, [prompt], SETTINGS)
+        assert row.tolist() == alone
+        assert points.tolist() == pytest.approx(alone_points, abs=1e-4)
+
+
+def test_no_prompts() -> None:
+    titles, scores = rank_titles(random_backbone(seed=2), TRIE, as_prompts([]), SETTINGS)
+    assert titles.shape == scores.shape == (0, 5)
+
+
+def test_excluded_titles_stay_with_their_rows() -> None:
+    """Batches are ordered by length; what a row must not get moves with it."""
+    backbone, prompts = random_backbone(seed=2), as_prompts(random_prompts())
+    best, _ = rank_titles(backbone, TRIE, prompts, SETTINGS)
+    excluded = TRIE.title_leaf.numpy()[best].astype(np.int64)
+    titles, _ = rank_titles(backbone, TRIE, prompts, SETTINGS, excluded)
+    for row, left_out in zip(titles, best, strict=True):
+        assert (row >= 0).all()
+        assert not set(row.tolist()) & set(left_out.tolist())
+
+
+def test_more_beams_than_titles_are_padded() -> None:
+    trie, _ = build_trie(token_titles([(3, EOS), (4, 5, EOS)]))
+    titles, scores = rank_titles(random_backbone(seed=2), trie, as_prompts(random_prompts()), SETTINGS)
+    assert (titles[:, 2:] == -1).all()
+    assert (scores[:, 2:] == -np.inf).all()
+    assert np.sort(titles[:, :2]).tolist() == [[0, 1]] * 4
+
+
+def test_history_leaves() -> None:
+    """Each history's leaves once each: repeated items, items of one title, titles of equal tokens."""
+    items = Items(ids=list("abcd"), titles=["one", "two", "one", "three"])
+    # The tokenizer makes "one" (title 0) and "three" (title 2) equal.
+    trie, _ = build_trie(token_titles([(4, EOS), (3, EOS), (4, EOS)]))
+    one, two = trie.title_leaf.tolist()[:2]
+    rows = Rows(
+        user=np.array(["u", "v", "w"]),
+        history=np.array([0, 1, 2, 3, 0, 1, 1], dtype=np.int32),
+        offsets=np.array([0, 4, 4, 7]),
+        target=np.zeros(3, dtype=np.int32),
+        timestamp=np.zeros(3, dtype=np.int64),
+    )
+    table = history_leaves(rows, items, trie)
+    assert table.dtype == np.int64
+    assert [sorted(row) for row in table.tolist()] == [sorted([one, two]), [-1, -1], sorted([one, two])]
+
+
+def test_history_leaves_without_histories() -> None:
+    items = Items(ids=["a"], titles=["one"])
+    trie, _ = build_trie(token_titles([(4, EOS)]))
+    none = np.zeros(0, dtype=np.int32)
+    rows = Rows(np.zeros(0, dtype=str), none, np.zeros(1, dtype=np.int64), none, none.astype(np.int64))
+    assert history_leaves(rows, items, trie).shape == (0, 1)

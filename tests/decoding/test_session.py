@@ -1,0 +1,47 @@
+"""Sessions: the states that they give are those of plain sequences, however branches fork and grow."""
+
+import numpy as np
+import pytest
+import torch
+
+from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
+from tests.decoding.small import random_backbone, random_prompts
+
+BACKBONE, PLAIN, PROMPTS = random_backbone(seed=4), random_backbone(seed=4), random_prompts(shared=4)
+PLAIN.plain = True
+
+
+def opened(kind: str) -> Session:
+    """A session of each kind: one without room in its cache, one with, a plain one."""
+    if kind == "plain":
+        return PlainSession(PLAIN, PROMPTS)
+    return CachedSession(BACKBONE, SharedPrefix(BACKBONE, PROMPTS[0][:4]), PROMPTS, columns=0 if kind == "full" else 99)
+
+
+@pytest.mark.parametrize("kind", ["full", "roomy", "plain"])
+@torch.inference_mode()
+def test_states_are_those_of_plain_sequences(kind: str) -> None:
+    generator = np.random.default_rng(0)
+    session = opened(kind)
+    session.start(1)
+    branches = [[[]] for _ in PROMPTS]
+    # Uneven continuations; in the second step the last row has nothing new, in the third only one row has.
+    for lengths in (
+        [[2, 1], [1, 3], [0, 2], [1, 1]],
+        [[0, 4], [2, 0], [1, 1], [0, 0]],
+        [[0, 0], [0, 5], [0, 0], [0, 0]],
+    ):
+        branch = generator.integers(0, len(branches[0]), (4, 2))
+        tokens = generator.integers(3, 32, (4, 2, 5))
+        branches = [
+            [branches[row][branch[row, beam]] + tokens[row, beam, : lengths[row][beam]].tolist() for beam in range(2)]
+            for row in range(4)
+        ]
+        place = session.extend(torch.from_numpy(branch), torch.from_numpy(tokens), torch.tensor(lengths))
+        for row in range(4):
+            for beam in range(2):
+                new = lengths[row][beam]
+                sequence = torch.tensor([[*PROMPTS[row].tolist(), *branches[row][beam]]])
+                expected = BACKBONE.model(input_ids=sequence).logits[0, sequence.shape[1] - new :]
+                found = session.states(place[row, beam] + torch.arange(new)).logits()
+                torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
