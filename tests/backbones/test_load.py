@@ -1,0 +1,102 @@
+"""A run's backbone: opened fresh, saved as a cell's weights, taken up again."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained, trained_backbone
+from llmrec.backbones.packing import pack
+from llmrec.backbones.pretrained import save_whole
+from llmrec.errors import InputError
+from tests.backbones.models import llama, sequence, short_window
+from tests.backbones.test_adapters import PAPER
+from tests.catalogue.vocabularies import characters
+
+NONE = {"name": "none", "eight_bit": False}
+
+
+@pytest.fixture
+def base(tmp_path: Path) -> Path:
+    """A saved model and its tokenizer."""
+    torch.manual_seed(0)
+    model = llama()
+    model.resize_token_embeddings(len(characters()))
+    save_whole(model, characters(), tmp_path / "base")
+    return tmp_path / "base"
+
+
+def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> DictConfig:
+    settings = {
+        "name": "hf", "path": None if path is None else str(path), "max_length": 64, "dtype": "float32",
+        "attention": "sdpa", "trust_remote_code": False, "gradient_checkpointing": False,
+    }  # fmt: skip
+    return OmegaConf.create({"backbone": settings | backbone, "adapter": adapter})
+
+
+def build(config: DictConfig, start: Path | None = None) -> Backbone:
+    """Neither dataset nor cache is asked for a backbone that has a path."""
+    return build_backbone(config, None, Path(), start)
+
+
+def moved(backbone: Backbone) -> Backbone:
+    """Its trainable weights somewhere else than at their start."""
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for weight in backbone.parameters():
+            if weight.requires_grad:
+                weight.add_(torch.randn_like(weight) * 0.3)
+    return backbone
+
+
+@torch.no_grad()
+def logits(backbone: Backbone) -> torch.Tensor:
+    packed, _ = pack([sequence(6, seed=0)], [[]])
+    return backbone.eval().encode(packed, torch.tensor([1, 3, 5])).logits()
+
+
+@pytest.mark.parametrize("adapter", [NONE, PAPER], ids=["whole", "lora"])
+def test_a_cells_weights_are_taken_up_again(tmp_path: Path, base: Path, adapter: dict[str, Any]) -> None:
+    config, cell = run_config(base, adapter), tmp_path / "cell"
+    backbone = moved(build(config))
+    save_trained(backbone, cell / WEIGHTS)
+    expected = logits(backbone)
+    assert not torch.allclose(expected, logits(build(config)), atol=0.1)
+    assert torch.equal(logits(trained_backbone(config, None, Path(), cell)), expected)
+    assert torch.equal(logits(build(config, start=cell)), expected)
+
+
+def test_an_adapters_cell_holds_no_copy_of_the_model(tmp_path: Path, base: Path) -> None:
+    save_trained(build(run_config(base, PAPER)), tmp_path / "cell")
+    assert {path.name for path in (tmp_path / "cell").glob("*.safetensors")} == {"adapter_model.safetensors"}
+
+
+@pytest.mark.parametrize("adapter", [NONE, PAPER], ids=["whole", "lora"])
+def test_what_is_to_be_trained_is_in_training_mode(base: Path, adapter: dict[str, Any]) -> None:
+    # Saved models open in evaluation mode, in which dropout and gradient checkpointing would do nothing.
+    assert all(module.training for module in build(run_config(base, adapter)).modules())
+
+
+def test_gradient_checkpointing_is_switched_on_where_it_is_asked_for(base: Path) -> None:
+    assert build(run_config(base, PAPER, gradient_checkpointing=True)).causal_lm.is_gradient_checkpointing
+    assert not build(run_config(base, PAPER)).causal_lm.is_gradient_checkpointing
+
+
+def test_the_models_own_window_decides_with_the_longest_row(tmp_path: Path) -> None:
+    model = short_window()
+    model.resize_token_embeddings(len(characters()))
+    save_whole(model, characters(), tmp_path)
+    assert build(run_config(tmp_path, NONE)).plain
+
+
+def test_a_backbone_without_a_path() -> None:
+    with pytest.raises(InputError, match=r"backbone\.path="):
+        build(run_config(None, NONE))
+
+
+def test_a_cell_without_weights(tmp_path: Path, base: Path) -> None:
+    with pytest.raises(InputError, match="is missing: train the cell again"):
+        trained_backbone(run_config(base, NONE), None, Path(), tmp_path)

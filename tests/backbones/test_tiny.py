@@ -1,0 +1,69 @@
+"""The backbone that is built from the dataset alone."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from llmrec.backbones import tiny
+from llmrec.backbones.tiny import tiny_folder, train_tokenizer
+from llmrec.catalogue.titles import quote, tokenise_titles
+from llmrec.datasets.prompts import PROMPT_END, render
+from tests.invariants.world import CONFIG, TITLES, small_dataset
+
+WORDING = CONFIG.dataset.wording
+
+
+def settings(**changes: Any) -> DictConfig:
+    shape = {"vocabulary": 400, "hidden_size": 16, "intermediate_size": 16, "layers": 1, "heads": 2, "max_length": 200}
+    pretraining = {"seed": 0, "rows": 8, "epochs": 2, "batch_size": 4, "learning_rate": 3e-3}
+    return OmegaConf.create({"name": "tiny", **shape, "pretraining": pretraining, "dtype": "float32", **changes})
+
+
+def folder(cache: Path, **changes: Any) -> Path:
+    return tiny_folder(settings(**changes), WORDING, small_dataset(), cache)
+
+
+def test_any_text_can_be_tokenised_and_read_back() -> None:
+    tokenizer = train_tokenizer(400, WORDING, small_dataset())
+    for text in ('Pokémon: 12" Steel &amp; 日本語\n \n', render(WORDING, TITLES)):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_the_prompts_words_are_a_token_each() -> None:
+    tokenizer = train_tokenizer(600, WORDING, small_dataset())
+    words = "recommend a new game that the user likes"
+    assert len(tokenizer(" " + words)["input_ids"]) == len(words.split())
+
+
+def test_no_token_of_the_prompt_moves_to_the_titles() -> None:
+    titles = tokenise_titles(train_tokenizer(400, WORDING, small_dataset()), TITLES, PROMPT_END)
+    assert titles.moved == 0
+
+
+def test_it_is_pretrained_once_and_opens_with_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = folder(tmp_path)
+    monkeypatch.setattr(tiny, "_pretrain", lambda *_: pytest.fail("pretrained again"))
+    assert folder(tmp_path) == first
+    tokenizer, model = AutoTokenizer.from_pretrained(first), AutoModelForCausalLM.from_pretrained(first)
+    assert tokenizer.eos_token == "<eos>"
+    assert model.get_input_embeddings().num_embeddings == len(tokenizer)
+    assert tokenizer.decode(tokenizer(quote("Doom"))["input_ids"]) == quote("Doom")
+
+
+def test_the_same_settings_make_the_same_weights(tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    one = folder(tmp_path / "one")
+    torch.manual_seed(2)
+    other = folder(tmp_path / "other")
+    assert one.name == other.name
+    weights = [AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (one, other)]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_settings_of_the_fine_tuning_alone_need_no_other_base(tmp_path: Path) -> None:
+    assert folder(tmp_path) == folder(tmp_path, dtype="bfloat16")
+    assert folder(tmp_path) != folder(tmp_path, hidden_size=32)
