@@ -71,15 +71,16 @@ class Recommender(LightningModule):
             parts.append({**part.statistics, "loss": part.loss.detach().double()})
         statistics = self._over_ranks(_add(parts))
         loss = float(statistics.pop("loss"))
-        self._refuse_nan(loss)
-        norm = torch.nn.utils.clip_grad_norm_(
-            [weight for weight in self.parameters() if weight.requires_grad], self.config.trainer.clip
-        )
+        self._refuse_nan("loss", loss)
+        trained = [weight for weight in self.parameters() if weight.requires_grad]
+        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.trainer.clip))
+        # Of the last step before a checkpoint no later loss would tell.
+        self._refuse_nan("norm of the gradient", norm)
         optimizer.step()  # type: ignore[union-attr]
         schedule.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
         self.objective.close_step(statistics)
-        self._log_step(loss, float(norm), sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)
+        self._log_step(loss, norm, sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)
 
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks the catalogue for this rank's share of the validation sample, always with trie scores."""
@@ -107,12 +108,12 @@ class Recommender(LightningModule):
         """Takes up what `on_save_checkpoint` kept."""
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
-    def _refuse_nan(self, loss: float) -> None:
-        if not np.isfinite(loss):
+    def _refuse_nan(self, name: str, value: float) -> None:
+        if not np.isfinite(value):
             raise InputError(
-                f"the loss became {loss} at step {self.global_step} (epoch {self.current_epoch}); training stops, the "
-                "last good checkpoint is kept. Try a smaller trainer.learning_rate or trainer.clip, or a temperature "
-                "further from 0; if backbone.dtype is bfloat16, try float32"
+                f"the {name} became {value} at step {self.global_step} (epoch {self.current_epoch}); training stops, "
+                "the last good checkpoint is kept. Try a smaller trainer.learning_rate or trainer.clip, or a "
+                "temperature further from 0; if backbone.dtype is bfloat16, try float32"
             )
 
     def _log_step(self, loss: float, norm: float, tokens: int, started: float) -> None:
