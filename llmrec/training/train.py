@@ -13,7 +13,7 @@ from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 
-from llmrec.atomic import atomic_folder
+from llmrec.atomic import atomic_folder, unwritable
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
 from llmrec.catalogue.cached import catalogue_hash
@@ -133,7 +133,10 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Pat
     # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(_step_of(resume) if resume else 0)
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    except OSError as error:
+        raise unwritable(cell / CHECKPOINTS, error) from error
     chosen: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
     module.load_state_dict(chosen["state_dict"])
     return chosen
