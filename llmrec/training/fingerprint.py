@@ -12,6 +12,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from llmrec.errors import InputError
+
 PACKAGE = Path(__file__).resolve().parent.parent
 TRAINING_CODE = (
     "catalogue",
@@ -52,12 +54,24 @@ def evaluation_fingerprint(config: dict[str, Any]) -> str:
 def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
     """A hash of what the code does, comments and docstrings aside: files or folders of the package, modules by name."""
     files = {file for place in places for file in _files(PACKAGE / place)}
-    specs = (importlib.util.find_spec(module) for module in modules)
-    files |= {Path(spec.origin) for spec in specs if spec is not None and spec.origin}
+    files |= {_module_file(module) for module in modules}
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
         digest.update(f"{file.parent.name}/{file.name} {_meaning(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _module_file(module: str) -> Path:
+    try:
+        spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError:
+        spec = None
+    if spec is None or spec.origin is None:
+        raise InputError(
+            f"_target_: there is no module {module!r}. Name a class by its module, and start the command in the folder "
+            "that the module's path begins in, or add that folder to PYTHONPATH"
+        )
+    return Path(spec.origin)
 
 
 def _files(place: Path) -> Iterable[Path]:
