@@ -1,0 +1,123 @@
+"""Runs llmrec's commands as processes of their own, in a folder away from the checkout."""
+
+import multiprocessing
+import os
+import runpy
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+DEBUG = ("scale=debug", "trainer.progress=false")
+FORKS = multiprocessing.get_context("forkserver")
+# The import of torch and its friends takes longer than all that a small run does.
+FORKS.set_forkserver_preload(["llmrec.training.serve"])
+
+
+@dataclass(frozen=True)
+class Done:
+    """A command that ended: its exit status and what it printed, stdout and stderr in one."""
+
+    status: int
+    output: str
+
+    def last_line(self) -> str:
+        """The last line that says something."""
+        return self.output.strip().splitlines()[-1]
+
+    def record(self) -> Path:
+        """The folder that the run named as its record; of a run with a stage, the run's own, which comes last."""
+        return Path([line for line in self.output.splitlines() if line.startswith("record: ")][-1][8:])
+
+    def cell(self) -> Path:
+        """The folder of the training that the record belongs to."""
+        return self.record().parents[1]
+
+
+@dataclass
+class Started:
+    """A command at work."""
+
+    process: multiprocessing.process.BaseProcess
+    log: Path
+
+    def kill_when(self, holds: Callable[[], bool]) -> None:
+        """Ends the command as `kill -9` does, once `holds` is true. Fails when it ends by itself before that."""
+        while not holds():
+            assert self.process.is_alive(), f"ended before it could be killed:\n{self.log.read_text()}"
+            time.sleep(0.002)
+        self.process.kill()
+        self.process.join()
+        assert self.process.exitcode == -9
+
+    def wait(self) -> Done:
+        """Waits for its end."""
+        self.process.join()
+        assert self.process.exitcode is not None
+        return Done(self.process.exitcode, self.log.read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """A folder to run commands in, with its own data and runs; the cache may be shared, for pretraining takes time."""
+
+    root: Path
+    cache: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def runs(self) -> Path:
+        """Where records go."""
+        return self.root / "runs"
+
+    @property
+    def data(self) -> Path:
+        """Where real sets are looked for."""
+        return self.root / "data"
+
+    def environment(self) -> dict[str, str]:
+        """What the commands find in their environment: no settings of W&B but the workplace's own."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+        folders = {"LLMREC_DATA": self.data, "LLMREC_CACHE": self.cache, "LLMREC_RUNS": self.runs}
+        own = {name: str(folder) for name, folder in folders.items()}
+        return {**inherited, **own, "OMP_NUM_THREADS": "1", **self.variables}
+
+    def typed(self, module: str, *arguments: str) -> Done:
+        """`python -m module arguments`, as a user types it, in a fresh interpreter."""
+        done = subprocess.run(
+            [sys.executable, "-m", module, *arguments], cwd=self.root, env=self.environment(),
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
+        )  # fmt: skip
+        return Done(done.returncode, done.stdout)
+
+    def start(self, module: str, *arguments: str) -> Started:
+        """The same in a process that is forked where the imports are done already: seconds faster."""
+        log = self.root / f"{time.monotonic_ns()}.log"
+        process = FORKS.Process(target=_become, args=(module, arguments, self.root, self.environment(), log))
+        process.start()
+        return Started(process, log)
+
+    def run(self, module: str, *arguments: str) -> Done:
+        """Starts the command and waits for its end."""
+        return self.start(module, *arguments).wait()
+
+    def train(self, *overrides: str) -> Done:
+        """A run of scale debug that logs to curves.csv alone, unless the overrides say otherwise; it must succeed."""
+        done = self.run("llmrec.run", *DEBUG, "logger=csv", *overrides)
+        assert done.status == 0, done.output
+        return done
+
+
+def _become(module: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str], log: Path) -> None:
+    with open(log, "w", encoding="utf-8") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    # `python -m` puts the folder that it runs in first.
+    sys.path.insert(0, str(folder))
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -1,0 +1,90 @@
+"""A trained cell, decoded and measured another way: nothing is trained, nothing is lost."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from tests.cli.commands import Done, Workplace
+from tests.cli.test_run import written
+
+
+@pytest.fixture(scope="module")
+def with_vocab_scores(trained: tuple[Workplace, Done]) -> Done:
+    """The trained cell evaluated with scores over the whole vocabulary, as a user types it."""
+    place, done = trained
+    evaluated = place.typed("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
+    assert evaluated.status == 0, evaluated.output
+    return evaluated
+
+
+def test_other_scores_make_a_second_evaluation_beside_the_first(
+    trained: tuple[Workplace, Done], with_vocab_scores: Done
+) -> None:
+    _, done = trained
+    assert with_vocab_scores.record() != done.record()
+    assert with_vocab_scores.cell() == done.cell()
+    assert json.loads((with_vocab_scores.record() / "metrics.json").read_text())["decoding"]["scores"] == "vocab"
+    assert json.loads((done.record() / "metrics.json").read_text())["decoding"]["scores"] == "trie"
+
+
+def test_evaluation_trains_nothing(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
+    cell = trained[1].cell()
+    ends = (cell / "training.json").stat().st_mtime_ns
+    assert all(time <= ends for name, time in written(cell).items() if not name.startswith("eval/"))
+    assert all((with_vocab_scores.record() / name).stat().st_mtime_ns > ends for name in ("metrics.json",))
+
+
+def test_evaluation_measures_the_same_users(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
+    first, second = (
+        pq.read_table(folder / "users_test.parquet").column("row").to_pylist()
+        for folder in (trained[1].record(), with_vocab_scores.record())
+    )
+    assert first == second
+
+
+def test_evaluation_that_is_there_is_read(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
+    place, done = trained
+    before = written(done.cell())
+    again = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
+    assert again.record() == with_vocab_scores.record()
+    assert written(done.cell()) == before
+
+
+def test_decoding_group_takes_all_settings_of_its_file(trained: tuple[Workplace, Done]) -> None:
+    place, done = trained
+    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding=vocab", "evaluation.users=5")
+    assert evaluated.status == 0, evaluated.output
+    record = json.loads((evaluated.record() / "metrics.json").read_text())
+    assert record["decoding"] == {"scores": "vocab", "beams": 10, "length_penalty": 1.0, "exclude_history": False}
+    assert record["splits"]["test"]["users"] == 5
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
+        (["run={cell}", "decoding=nonsense"], "there are trie, vocab"),
+        (["run={cell}", "decoding.nonsense=1"], "nonsense"),
+        (["run={cell}", "decoding.beams"], "key=value"),
+        (["run={cell}/eval"], "is not the folder of a run"),
+        (["decoding=vocab"], "run=<the folder of a trained cell> is missing"),
+    ],
+)
+def test_what_an_evaluation_cannot_take_is_refused(
+    arguments: list[str], says: str, trained: tuple[Workplace, Done]
+) -> None:
+    place, done = trained
+    refused = place.run("llmrec.evaluate", *(argument.format(cell=done.cell()) for argument in arguments))
+    assert refused.status == 2
+    assert refused.output.startswith("llmrec: ")
+    assert says in refused.output
+
+
+def test_cell_that_is_not_trained_is_refused(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
+    place, done = trained
+    (tmp_path / "config.yaml").write_text((done.cell() / "config.yaml").read_text())
+    refused = place.run("llmrec.evaluate", f"run={tmp_path}")
+    assert refused.status == 2
+    assert "is not trained yet" in refused.output

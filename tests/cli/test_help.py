@@ -1,0 +1,53 @@
+"""The help pages: for people to read, and there at once."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Workplace
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+HEAVY = ("torch", "transformers", "pytorch_lightning", "pyarrow", "numpy", "wandb")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `python -m llmrec.run --help` prints."""
+    folder = tmp_path_factory.mktemp("help")
+    done = Workplace(folder, folder / "cache").typed("llmrec.run", "--help")
+    assert done.status == 0
+    assert not (folder / "runs").exists()
+    return done.output
+
+
+def test_help_gives_three_examples(page: str) -> None:
+    assert sum("python -m llmrec.run " in line for line in page.splitlines()) >= 3
+
+
+def test_help_lists_every_option_of_every_group(page: str) -> None:
+    for group in (REPOSITORY / "conf").iterdir():
+        if group.is_dir():
+            options = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
+            assert f"\n{group.name}: {options}\n" in page
+
+
+def test_help_names_the_other_two_commands(page: str) -> None:
+    assert "llmrec.evaluate" in page
+    assert "llmrec.recommend" in page
+
+
+@pytest.mark.parametrize("module", ["llmrec.run", "llmrec.evaluate", "llmrec.recommend"])
+def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
+    after_exit = f"import atexit, sys; atexit.register(lambda: print('heavy:', {set(HEAVY)} & set(sys.modules)))"
+    run = f"import runpy; sys.argv = ['{module}', '--help']; runpy.run_module('{module}', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", f"{after_exit}; {run}"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip().endswith("heavy: set()"), done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", ["llmrec.evaluate", "llmrec.recommend"])
+def test_other_commands_explain_themselves_without_arguments(module: str, tmp_path: Path) -> None:
+    done = Workplace(tmp_path, tmp_path / "cache").run(module)
+    assert done.status == 0
+    assert f"python -m {module} run=" in done.output

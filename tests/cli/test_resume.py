@@ -1,0 +1,88 @@
+"""A kill at any moment, then the same command: it ends with the figures of an uninterrupted run."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+
+from tests.cli.commands import DEBUG, Done, Workplace
+
+COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
+MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
+
+
+def after_the_first_checkpoint(cell: Path) -> bool:
+    """Right after the first epoch has been saved."""
+    return (cell / "checkpoints" / "last.ckpt").exists()
+
+
+def in_the_first_epoch(cell: Path) -> bool:
+    """Before there is a checkpoint: all begins again."""
+    return reached(cell, 3)
+
+
+def in_the_second_epoch(cell: Path) -> bool:
+    """Steps after the checkpoint are lost and made again."""
+    return reached(cell, 10)
+
+
+def in_the_evaluation(cell: Path) -> bool:
+    """After training, before the record is there."""
+    return (cell / "training.json").exists()
+
+
+@pytest.mark.parametrize(
+    "moment", [in_the_first_epoch, after_the_first_checkpoint, in_the_second_epoch, in_the_evaluation]
+)
+def test_killed_run_ends_as_an_uninterrupted_one(
+    moment: Callable[[Path], bool], trained: tuple[Workplace, Done], place: Workplace
+) -> None:
+    whole = trained[1]
+    cell = place.runs / whole.cell().relative_to(trained[0].runs)
+    place.start(*COMMAND).kill_when(lambda: moment(cell))
+    assert not list(cell.glob("eval/*/metrics.json"))
+
+    resumed = place.run(*COMMAND)
+    assert resumed.status == 0, resumed.output
+    assert ("resuming from" in resumed.output) == (moment in (after_the_first_checkpoint, in_the_second_epoch))
+    assert_same(resumed, whole)
+
+
+def test_killed_training_leaves_no_half_written_file(trained: tuple[Workplace, Done], place: Workplace) -> None:
+    cell = place.runs / trained[1].cell().relative_to(trained[0].runs)
+    place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell))
+    assert not (cell / "weights").exists()
+    assert not (cell / "training.json").exists()
+
+
+def reached(cell: Path, step: int) -> bool:
+    """Whether curves.csv has come to an optimizer step."""
+    curves = cell / "curves.csv"
+    return curves.exists() and f"\n{step},train/loss," in curves.read_text()
+
+
+def assert_same(resumed: Done, whole: Done) -> None:
+    """Weights, curves, figures and the users' lists are equal; times are not compared."""
+    weights, expected = (load_file(done.cell() / "weights" / "model.safetensors") for done in (resumed, whole))
+    assert weights.keys() == expected.keys()
+    assert all((weights[name] == expected[name]).all() for name in expected)
+    assert curves(resumed) == curves(whole)
+    assert (resumed.record().name, figures(resumed)) == (whole.record().name, figures(whole))
+    for split in ("valid", "test"):
+        mine, theirs = (pq.read_table(done.record() / f"users_{split}.parquet") for done in (resumed, whole))
+        assert mine.equals(theirs)
+
+
+def curves(done: Done) -> list[str]:
+    """The lines of curves.csv, less those that depend on the machine's load."""
+    lines = (done.cell() / "curves.csv").read_text().splitlines()
+    return [line for line in lines if line.split(",")[1] not in MEASURED_BY_THE_CLOCK]
+
+
+def figures(done: Done) -> str:
+    """metrics.json without its seconds, which come last."""
+    text, seconds, _ = (done.record() / "metrics.json").read_text().partition('"seconds"')
+    assert seconds
+    return text

@@ -1,0 +1,161 @@
+"""The main job: what a run shows, what it leaves, and what it does when it is asked for again."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
+
+from tests.cli.commands import DEBUG, Done, Workplace
+
+TRAINING_FILES = ("config.yaml", "training.json", "leakage.json", "curves.csv", "weights/model.safetensors")
+EVALUATION_FILES = ("metrics.json", "users_valid.parquet", "users_test.parquet")
+
+
+def test_first_and_last_lines_of_a_simulated_run_say_so(trained: tuple[Workplace, Done]) -> None:
+    lines = trained[1].output.strip().splitlines()
+    assert lines[0].startswith("SIMULATED data: games-sim")
+    assert lines[-1].startswith("SIMULATED data (games-sim)")
+
+
+def test_run_announces_users_items_and_rows(trained: tuple[Workplace, Done]) -> None:
+    _, done = trained
+    announced = next(line for line in done.output.splitlines() if line.startswith("games-sim: "))
+    for word in (" items ", " users; ", "train ", "tuned on 200", "valid ", "test "):
+        assert word in announced
+
+
+def test_final_table_has_six_metrics_for_model_floor_and_best_possible(trained: tuple[Workplace, Done]) -> None:
+    lines = trained[1].output.splitlines()
+    header = next(line.split() for line in lines if "NDCG@10" in line)
+    assert header == ["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"]
+    for split in ("validation", "test"):
+        for recommender in ("model", "popularity floor", "best possible"):
+            assert any(line.split()[: 1 + len(recommender.split())] == [split, *recommender.split()] for line in lines)
+
+
+def test_final_table_shows_the_figures_of_the_record(trained: tuple[Workplace, Done]) -> None:
+    _, done = trained
+    splits = json.loads((done.record() / "metrics.json").read_text())["splits"]
+    row = next(line.split() for line in done.output.splitlines() if line.split()[:2] == ["test", "model"])
+    assert row[3] == f"{splits['test']['by_title']['ndcg@10']:.4f}"
+
+
+def test_record_lies_in_the_folder_of_its_cell(trained: tuple[Workplace, Done]) -> None:
+    place, done = trained
+    assert done.cell().parent == place.runs / "games-sim" / "next_item" / "tiny" / "msl"
+    assert all((done.cell() / file).is_file() for file in TRAINING_FILES)
+    assert all((done.record() / file).is_file() for file in EVALUATION_FILES)
+
+
+def test_finished_cell_keeps_no_checkpoints(trained: tuple[Workplace, Done]) -> None:
+    assert not (trained[1].cell() / "checkpoints").exists()
+
+
+def test_curves_hold_loss_temperature_gradient_norm_throughput_and_memory(trained: tuple[Workplace, Done]) -> None:
+    logged = {line.split(",")[1] for line in (trained[1].cell() / "curves.csv").read_text().splitlines()[1:]}
+    wanted = ("loss", "temperature", "gradient_norm", "learning_rate", "tokens_per_second", "memory_gib")
+    assert {f"train/{name}" for name in wanted} | {"valid/ndcg@10"} <= logged
+
+
+def test_training_says_where_it_comes_from(trained: tuple[Workplace, Done]) -> None:
+    training = json.loads((trained[1].cell() / "training.json").read_text())
+    assert training["scale"] == "debug"
+    assert training["dataset"]["name"] == "games-sim"
+    assert training["dataset"]["simulated"]
+    assert {"torch", "transformers", "python"} <= set(training["provenance"]["versions"])
+    assert training["identity"]["catalogue"]
+
+
+def test_table_of_users_has_one_row_per_evaluated_user(trained: tuple[Workplace, Done]) -> None:
+    table = pq.read_table(trained[1].record() / "users_test.parquet")
+    assert len(table) == 40
+    assert {"user", "target", "titles", "scores", "rank"} <= set(table.column_names)
+
+
+def test_finished_cell_is_read_and_not_run_again(trained: tuple[Workplace, Done]) -> None:
+    place, done = trained
+    before = written(done.cell())
+    again = place.train("objective=msl", "dataset=games")
+    assert "done already" in again.output
+    assert again.record() == done.record()
+    assert written(done.cell()) == before
+
+
+def test_stage_is_run_first_as_a_cell_of_its_own_and_then_reused(place: Workplace) -> None:
+    short = ("trainer.epochs=1", "evaluation.users=5")
+    staged = place.train("objective=msl", "stage=sft", *short)
+    (stage,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").iterdir()
+    assert "first its stage: " in staged.output
+    assert json.loads((staged.cell() / "training.json").read_text())["stage"] == str(stage)
+
+    before = written(stage)
+    assert place.train("objective=sft", *short).cell() == stage
+    again = place.train("objective=msl", "stage=sft", "objective.temperature=2", *short)
+    assert again.cell() != staged.cell()
+    assert "first its stage: " not in again.output
+    assert written(stage) == before
+
+
+def test_saved_huggingface_model_with_lora_and_a_fixed_temperature(place: Workplace) -> None:
+    saved = save_random_llama(place.root / "llama", tokenizer_of=place.cache)
+    done = place.train("backbone=hf", f"backbone.path={saved}", "adapter=lora", "objective.temperature=4.5")
+    assert done.cell().parent.parent.name == "hf-lora"
+    weights = done.cell() / "weights"
+    assert (weights / "adapter_model.safetensors").is_file()
+    assert not (weights / "model.safetensors").exists()
+    temperatures = {
+        line.split(",")[2] for line in (done.cell() / "curves.csv").read_text().splitlines() if ",train/temp" in line
+    }
+    assert temperatures == {"4.5"}
+
+
+@pytest.mark.parametrize("group", ["objective", "dataset", "backbone"])
+def test_unknown_option_of_a_group_lists_the_options(group: str, tmp_path: Path) -> None:
+    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.run", f"{group}=nonsense")
+    assert done.status != 0
+    known = {"objective": ("msl", "sft"), "dataset": ("books", "games"), "backbone": ("hf", "tiny")}[group]
+    assert all(f"\t{option}\n" in done.output for option in known)
+    assert "Traceback" not in done.output
+
+
+def test_absent_real_set_stops_the_run_with_its_remedy(tmp_path: Path) -> None:
+    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.run", "dataset=books", "dataset.source=real")
+    assert done.status == 2
+    assert done.output.startswith("llmrec: dataset books: no folder ")
+    assert "LLMREC_DATA" in done.output
+    assert not (tmp_path / "runs").exists()
+
+
+def test_runs_that_cannot_be_written_stop_the_run_with_its_remedy(tmp_path: Path) -> None:
+    # Tests may run as root, whom no permission stops; a file in the folder's place stops anyone.
+    (tmp_path / "runs").touch()
+    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.run", *DEBUG, "logger=csv")
+    assert done.status == 2
+    assert done.output.startswith(f"llmrec: cannot write {tmp_path / 'runs'}")
+    assert "paths.runs" in done.output
+
+
+def save_random_llama(folder: Path, tokenizer_of: Path) -> Path:
+    """A random Llama saved with the tokenizer of the pretrained backbone in a cache."""
+    (pretrained,) = (tokenizer_of / "tiny").glob("games-sim-*")
+    tokenizer = AutoTokenizer.from_pretrained(pretrained)
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2,
+        max_position_embeddings=512, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def written(cell: Path) -> dict[str, int]:
+    """When each file that a training or an evaluation leaves was last written."""
+    return {
+        str(file.relative_to(cell)): file.stat().st_mtime_ns
+        for file in cell.rglob("*")
+        if file.is_file() and file.name not in (".lock", "run.log") and ".hydra" not in file.parts
+    }

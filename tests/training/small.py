@@ -1,0 +1,49 @@
+"""Cells so small that a test trains one in a second: a few rows, one narrow layer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.conf_dir import conf_dir
+from llmrec.training.run_cell import plain_config
+
+SMALL = (
+    "scale=debug",
+    "logger=csv",
+    "dataset.train_samples=48",
+    "backbone.layers=1",
+    "backbone.hidden_size=32",
+    "backbone.intermediate_size=32",
+    "backbone.heads=2",
+    "backbone.vocabulary=512",
+    "trainer.accelerator=cpu",
+    "trainer.batch_size=16",
+    "trainer.progress=false",
+    "validation.users=8",
+    "evaluation.users=8",
+)
+
+
+@contextmanager
+def composed(root: Path, *overrides: str) -> Iterator[DictConfig]:
+    """The config of a run whose data, cache and runs lie below `root`, with its hydra node.
+
+    Hydra stays initialised inside the block, as it is in a run.
+    """
+    paths = [f"paths.{name}={root / name}" for name in ("data", "cache", "runs")]
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("config", [*SMALL, *paths, *overrides], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        yield config
+
+
+def resolved(root: Path, *overrides: str) -> DictConfig:
+    """The same, resolved and without the hydra node, as training and evaluation take it."""
+    with composed(root, *overrides) as config:
+        plain = OmegaConf.create(plain_config(config))
+    assert isinstance(plain, DictConfig)
+    return plain

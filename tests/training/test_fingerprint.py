@@ -1,0 +1,170 @@
+"""What makes two trainings the same cell, and what does not."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from llmrec.errors import InputError
+from llmrec.training import fingerprint
+from llmrec.training.cells import cell_path
+from llmrec.training.fingerprint import code_hash, evaluation_fingerprint
+from tests.datasets.layouts import write_generic
+from tests.training.small import composed, resolved
+
+OBJECTIVE = '"""What it is."""\n\n\nclass Mine:\n    """A class."""\n\n    weight = 1.0  # as published\n'
+
+
+@pytest.fixture(scope="module")
+def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without any data, so that sets are simulated."""
+    return tmp_path_factory.mktemp("nowhere")
+
+
+@pytest.fixture(scope="module")
+def cell(nowhere: Path) -> str:
+    """The path of the cell without any overrides."""
+    return cell_of(nowhere)
+
+
+@pytest.fixture(scope="module")
+def evaluation(nowhere: Path) -> str:
+    """The fingerprint of the evaluation without any overrides."""
+    return evaluation_of(nowhere)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "logger=wandb",
+        "logger.project=other",
+        "decoding=vocab",
+        "decoding.beams=3",
+        "evaluation.users=null",
+        "trainer.devices=2",
+        "trainer.accelerator=gpu",
+        "trainer.strategy=ddp",
+        "trainer.progress=true",
+        "paths.runs=elsewhere",
+        "paths.cache=elsewhere",
+    ],
+)
+def test_what_leaves_the_weights_alone_leaves_the_cell_alone(override: str, cell: str, nowhere: Path) -> None:
+    assert cell_of(nowhere, override) == cell
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "seed=1",
+        "objective.temperature=2",
+        "objective.eta=0.3",
+        "objective=sft",
+        "stage=sft",
+        "trainer.epochs=3",
+        "trainer.learning_rate=1e-5",
+        "validation.users=9",
+        "backbone.hidden_size=64",
+        "adapter=lora",
+        "dataset.train_samples=47",
+        "dataset.simulator.seed=9",
+        "dataset=office",
+    ],
+)
+def test_what_moves_the_weights_makes_another_cell(override: str, cell: str, nowhere: Path) -> None:
+    assert cell_of(nowhere, override).rpartition("/")[2] != cell.rpartition("/")[2]
+
+
+def test_settings_of_the_stage_make_another_cell(tmp_path: Path) -> None:
+    stages = (f'stage.overrides=["objective=sft","seed={seed}"]' for seed in (1, 2))
+    one, other = (cell_of(tmp_path, "stage=sft", stage) for stage in stages)
+    assert one != other
+
+
+def test_content_of_the_data_makes_another_cell(tmp_path: Path) -> None:
+    folder = write_generic(tmp_path / "data" / "games")
+    before = cell_of(tmp_path)
+    with open(folder / "interactions.csv", "a") as file:
+        file.write("u1,i1,99999999,5\n")
+    assert cell_of(tmp_path) != before
+
+
+def test_path_names_dataset_task_backbone_with_adapter_and_objective(tmp_path: Path) -> None:
+    path = cell_of(tmp_path, "adapter=lora")
+    assert path.startswith("games-sim/next_item/tiny-lora/msl/")
+
+
+def test_real_data_is_not_called_simulated(tmp_path: Path) -> None:
+    write_generic(tmp_path / "data" / "games")
+    assert cell_of(tmp_path).startswith("games/")
+
+
+@pytest.mark.parametrize(
+    "override", ["decoding.scores=vocab", "decoding.beams=3", "decoding.exclude_history=true", "evaluation.users=3"]
+)
+def test_decoding_or_measuring_otherwise_makes_another_evaluation(
+    override: str, evaluation: str, nowhere: Path
+) -> None:
+    assert evaluation_of(nowhere, override) != evaluation
+
+
+@pytest.mark.parametrize("override", ["seed=1", "objective=sft", "trainer.epochs=3", "logger=wandb"])
+def test_training_leaves_the_evaluation_fingerprint_alone(override: str, evaluation: str, nowhere: Path) -> None:
+    assert evaluation_of(nowhere, override) == evaluation
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("  # as published", "  # our reading", True),
+        ("A class.", "Another text.", True),
+        ("What it is.", "What it was.", True),
+        ("weight = 1.0", "weight = 2.0", False),
+        ("class Mine", "class Ours", False),
+    ],
+)
+def test_code_counts_by_what_it_does(
+    old: str, new: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashes = []
+    for number, source in enumerate((OBJECTIVE, OBJECTIVE.replace(old, new))):
+        folder = tmp_path / str(number)
+        (folder / "mine").mkdir(parents=True)
+        (folder / "mine" / "objective.py").write_text(source)
+        monkeypatch.setattr(fingerprint, "PACKAGE", folder)
+        hashes.append(code_hash(["mine"], []))
+    assert (hashes[0] == hashes[1]) == same
+
+
+def test_code_of_a_users_objective_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = tmp_path / "my_objective.py"
+    file.write_text(OBJECTIVE)
+    before = cell_of(tmp_path, "objective._target_=my_objective.Mine")
+    file.write_text(OBJECTIVE.replace("1.0", "2.0"))
+    fingerprint._meaning.cache_clear()
+    assert cell_of(tmp_path, "objective._target_=my_objective.Mine") != before
+
+
+def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> None:
+    with pytest.raises(InputError, match=r"no module 'nobody\.knows'.*PYTHONPATH"):
+        cell_of(nowhere, "objective._target_=nobody.knows.Mine")
+
+
+def test_cells_do_not_depend_on_where_the_package_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = code_hash(["objectives"], [])
+    shutil.copytree(fingerprint.PACKAGE / "objectives", tmp_path / "objectives")
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    assert code_hash(["objectives"], []) == here
+
+
+def cell_of(root: Path, *overrides: str) -> str:
+    """The path of the cell of a run with overrides."""
+    with composed(root, *overrides) as config:
+        return cell_path(config)
+
+
+def evaluation_of(root: Path, *overrides: str) -> str:
+    """The fingerprint of the evaluation of a run with overrides."""
+    config: dict[str, object] = dict(resolved(root, *overrides))
+    return evaluation_fingerprint(config)
