@@ -48,8 +48,6 @@ LORA = OmegaConf.create(
 
 VARIANTS = {
     "msl": [
-        ["temperature=4.5"],
-        ["reduction=response"],
         ["temperature=4.5", "reduction=response"],
         ["statistics=same_step"],
     ]
