@@ -37,18 +37,24 @@ def main() -> None:
 
 
 def run_lane(dataset: str) -> None:
-    """Every cell of a set, seed by seed, so that an early table compares all objectives."""
+    """Every cell of a set, seed by seed, so that an early table compares all objectives; then its other decoding."""
+    cells: list[tuple[str, Path]] = []
     for seed in SEEDS:
         for name, overrides in OBJECTIVES.items():
             arguments = [*overrides, f"dataset={dataset}", "dataset.source=real", "scale=cpu", f"seed={seed}"]
             record = call("llmrec.run", [*arguments, "logger=csv", "trainer.progress=false"])
-            records = {"trie": record}
-            records["vocab"] = call("llmrec.evaluate", [f"run={record.parent.parent}", "decoding=vocab"])
-            with lock:
-                for scores, folder in records.items():
-                    figures[dataset, name, scores].append(json.loads((folder / "metrics.json").read_text())["splits"])
-                RESULT.write_text(table())
-            print(f"{dataset}, {name}, seed {seed}: {record}", flush=True)
+            keep((dataset, name, "trie"), record)
+            cells.append((name, record.parent.parent))
+    for name, cell in cells:
+        keep((dataset, name, "vocab"), call("llmrec.evaluate", [f"run={cell}", "decoding=vocab"]))
+
+
+def keep(key: Key, record: Path) -> None:
+    """Adds a record's figures and writes the table anew."""
+    with lock:
+        figures[key].append(json.loads((record / "metrics.json").read_text())["splits"])
+        RESULT.write_text(table())
+    print(*key, record, flush=True)
 
 
 def call(module: str, arguments: list[str]) -> Path:
