@@ -60,7 +60,7 @@ def machine() -> dict[str, Any]:
     return {
         "processor": processor[0].split(":")[1].strip(),
         "cores": os.cpu_count(),
-        "load": os.getloadavg()[1],
+        "load": round(os.getloadavg()[1], 1),
         "python": platform.python_version(),
         **{package: version(package) for package in PACKAGES},
         "settings": THREADS,
