@@ -42,6 +42,8 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     backbone = Backbone(model, tokenizer)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
+    # Pretrained models open without dropout, and Lightning trains a model in the mode in which it finds it.
+    backbone.train(trainable)
     if trainable and config.backbone.gradient_checkpointing:
         backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
     return backbone

@@ -33,14 +33,15 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
         logger.debug("the probe could not run the fast path: %r", error)
     finally:
         backbone.train(training)
-    backbone.plain = not difference <= _tolerance(backbone) or (window is not None and window < longest)
-    if backbone.plain:
-        logger.warning(
-            "%s does not take a prompt with several branches like plain sequences (relative difference %.2g); it is "
-            "trained and decoded one sequence a branch: the same results, slower",
-            type(backbone.causal_lm).__name__,
-            difference,
-        )
+    reason = None
+    if not difference <= _tolerance(backbone):
+        reason = f"takes branches of a prompt otherwise than plain sequences (relative difference {difference:.2g})"
+    elif window is not None and window < longest:
+        reason = f"sees only {window} tokens back, fewer than backbone.max_length={longest}"
+    backbone.plain = reason is not None
+    if reason:
+        name = type(backbone.causal_lm).__name__
+        logger.warning("%s %s; it runs one sequence a branch: the same results, slower", name, reason)
 
 
 def _refuse_reading_ahead(backbone: Backbone) -> None:

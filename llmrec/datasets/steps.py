@@ -18,19 +18,20 @@ class LengthGroupedSteps:
         self, lengths: np.ndarray, batch_size: int, micro_batch_size: int, seed: int, epoch: int, rank: int, ranks: int
     ) -> None:
         self.lengths, self.batch_size, self.micro_batch_size = lengths, batch_size, micro_batch_size
-        self.generator = np.random.default_rng([seed, epoch])
+        self.seed = [seed, epoch]
         self.rank, self.ranks = rank, ranks
 
     def __len__(self) -> int:
         return -(-len(self.lengths) // self.batch_size)
 
     def __iter__(self) -> Iterator[list[np.ndarray]]:
-        order = self.generator.permutation(len(self.lengths))
+        generator = np.random.default_rng(self.seed)
+        order = generator.permutation(len(self.lengths))
         steps = []
         for start in range(0, len(order), GROUP * self.batch_size):
             group = order[start : start + GROUP * self.batch_size]
             group = group[np.argsort(-self.lengths[group], kind="stable")]
             steps += [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
-        for step in self.generator.permutation(len(steps)):
+        for step in generator.permutation(len(steps)):
             mine = steps[step][self.rank :: self.ranks]
             yield [mine[i : i + self.micro_batch_size] for i in range(0, len(mine), self.micro_batch_size)]

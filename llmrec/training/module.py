@@ -139,7 +139,7 @@ def _add(parts: Iterable[Sums]) -> Sums:
     total: Sums = {}
     for part in parts:
         for name, value in part.items():
-            total[name] = total[name] + value if name in total else value
+            total[name] = total[name] + value if name in total else value.clone()
     return total
 
 
