@@ -7,9 +7,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from llmrec.datasets.dataset import draw
 from llmrec.training.cells import Cell
 from llmrec.training.run_cell import quiet_dataset
-from llmrec.training.train import sample_rows
 from tests.cli.commands import Done, Workplace
 
 
@@ -60,9 +60,10 @@ def test_file_in_a_batch_gives_what_each_history_gives_alone(
 def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
     config = Cell(done.cell()).config()
+    config.paths = {"data": str(place.data), "cache": str(place.cache), "runs": str(place.runs)}
     dataset = quiet_dataset(config)
-    evaluated = sample_rows(dataset.test, config.evaluation.users, config.evaluation.sample_seed)
-    history = json.dumps([dataset.items.titles[item] for item in evaluated.history_of(7)])
+    evaluated = draw(len(dataset.test), config.evaluation.users, config.evaluation.sample_seed)
+    history = json.dumps([dataset.items.titles[item] for item in dataset.test.history_of(evaluated[7])])
     asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={history}", "k=10")
     recorded = pq.read_table(done.record() / "users_test.parquet").column("titles")[7].as_py()
     assert [parts(line)[2] for line in asked.output.strip().splitlines()] == recorded

@@ -15,16 +15,19 @@ SMALL = (
     "scale=debug",
     "logger=csv",
     "dataset.train_samples=48",
-    "backbone.layers=1",
-    "backbone.hidden_size=32",
-    "backbone.intermediate_size=32",
-    "backbone.heads=2",
-    "backbone.vocabulary=512",
     "trainer.accelerator=cpu",
     "trainer.batch_size=16",
     "trainer.progress=false",
     "validation.users=8",
     "evaluation.users=8",
+)
+
+NARROW = (
+    "backbone.layers=1",
+    "backbone.hidden_size=32",
+    "backbone.intermediate_size=32",
+    "backbone.heads=2",
+    "backbone.vocabulary=512",
 )
 
 
@@ -35,8 +38,9 @@ def composed(root: Path, *overrides: str) -> Iterator[DictConfig]:
     Hydra stays initialised inside the block, as it is in a run.
     """
     paths = [f"paths.{name}={root / name}" for name in ("data", "cache", "runs")]
+    narrow = () if any(override.startswith("backbone=") for override in overrides) else NARROW
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [*SMALL, *paths, *overrides], return_hydra_config=True)
+        config = compose("config", [*SMALL, *narrow, *paths, *overrides], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
         yield config
 

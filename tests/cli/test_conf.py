@@ -1,0 +1,93 @@
+"""Every shipped YAML composes, fits what it targets, and begins with the command that uses it."""
+
+import importlib
+import inspect
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.conf_dir import conf_dir
+from llmrec.objectives.base import Objective
+from llmrec.training.cells import plain_config
+
+CONF = Path(conf_dir())
+FILES = sorted(file.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml"))
+GROUPED = [file for file in FILES if file not in ("config.yaml", "dataset/shared/base.yaml")]
+NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD
+OBJECTIVES = [file for file in FILES if file.startswith("objective/")]
+
+
+def options(group: str) -> list[str]:
+    """The shipped options of a config group."""
+    return [file.split("/")[1].removesuffix(".yaml") for file in GROUPED if file.startswith(f"{group}/")]
+
+
+@pytest.mark.parametrize("file", GROUPED)
+def test_option_composes_and_resolves(file: str) -> None:
+    group, option = file.removesuffix(".yaml").split("/")
+    assert plain(f"{group}={option}").keys() >= {"dataset", "objective", "trainer", "seed"}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "objective", "adapter"),
+    list(product(options("dataset"), options("objective"), options("adapter"))),
+)
+def test_datasets_objectives_and_adapters_compose_with_one_another(dataset: str, objective: str, adapter: str) -> None:
+    config = plain(f"dataset={dataset}", f"objective={objective}", f"adapter={adapter}")
+    assert (config["dataset"]["name"], config["adapter"]["name"]) == (dataset, adapter)
+    assert config["trainer"]["learning_rate"] == config["adapter"]["learning_rate"]
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_first_line_holds_the_command_that_uses_the_file(file: str) -> None:
+    first = (CONF / file).read_text(encoding="utf-8").splitlines()[:2]
+    command = next((line for line in first if "python -m llmrec.run " in line), None)
+    assert command is not None
+    assert "#" in command
+    if file in GROUPED and not file.startswith("experiment/"):
+        group, option = file.removesuffix(".yaml").split("/")
+        assert f"{group}={option}" in command
+
+
+@pytest.mark.parametrize("file", [file for file in FILES if file.startswith(("objective/", "stage/", "scale/"))])
+def test_command_of_the_file_can_be_parsed(file: str) -> None:
+    command = next(line for line in (CONF / file).read_text().splitlines() if "python -m llmrec.run " in line)
+    arguments = command.partition("llmrec.run ")[2].split()
+    assert arguments
+    OverridesParser.create().parse_overrides(arguments)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        compose("config", arguments)
+
+
+@pytest.mark.parametrize("file", OBJECTIVES)
+def test_keys_of_an_objective_are_the_arguments_of_its_class(file: str) -> None:
+    settings = OmegaConf.to_container(OmegaConf.load(CONF / file))
+    assert isinstance(settings, dict)
+    module, _, name = settings.pop("_target_").rpartition(".")
+    target: type[Objective] = getattr(importlib.import_module(module), name)
+    # A class without a constructor of its own has nn.Module's (*args, **kwargs), and takes nothing.
+    parameters = [known for known in inspect.signature(target).parameters.values() if known.kind == NAMED]
+    assert {known.name: _listed(known.default) for known in parameters} == settings
+
+
+def test_stage_names_overrides_that_compose() -> None:
+    for stage in options("stage"):
+        overrides = plain(f"stage={stage}")["stage"]["overrides"] or []
+        assert plain(*overrides)["objective"]
+
+
+def plain(*overrides: str) -> dict[str, Any]:
+    """The composed and resolved config."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose("config", list(overrides))
+    assert isinstance(config, DictConfig)
+    return plain_config(config)
+
+
+def _listed(default: Any) -> Any:
+    return list(default) if isinstance(default, tuple) else default

@@ -1,0 +1,100 @@
+"""What a run cannot use is refused before the training, with what was wrong and what to do."""
+
+import json
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from llmrec.errors import InputError
+from llmrec.training.cells import Cell, cell_path
+from llmrec.training.run_cell import evaluate_again, run_cell
+from tests.datasets.layouts import write_generic, write_lines, write_msl
+from tests.training.small import composed
+
+
+@pytest.fixture
+def cell(tmp_path: Path) -> Cell:
+    """A trained cell of a real set in the generic layout."""
+    write_generic(tmp_path / "data" / "games")
+    with composed(tmp_path, "trainer.epochs=1") as config:
+        run_cell(config)
+        return Cell(tmp_path / "runs" / cell_path(config))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["dataset.source=real"], r"dataset games: no folder .*LLMREC_DATA"),
+        (["dataset.source=nonsense"], r"dataset\.source=nonsense cannot be used: give auto, real or simulated"),
+        (["dataset.train_samples=0"], r"dataset\.train_samples=0 cannot be used"),
+        (["backbone=hf"], r"backbone\.path"),
+        (["backbone=hf", "backbone.path=/absent/model"], r"backbone\.path=/absent/model"),
+        (["backbone.max_length=10"], r"raise (it|backbone\.max_length)"),
+        (["backbone.max_length=60"], r"raise backbone\.max_length by"),
+        (["adapter=lora", "adapter.modules=[nonsense]"], r"no such modules. It has .*q_proj"),
+        (
+            ["objective.statistics=same_step", "trainer.micro_batch_size=4"],
+            r"same_step .* comes in 4: set trainer\.micro_batch_size=null",
+        ),
+    ],
+)
+def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str, tmp_path: Path, cache: Path) -> None:
+    with composed(tmp_path, f"paths.cache={cache}", *overrides) as config, pytest.raises(InputError, match=says):
+        run_cell(config)
+    assert not list(tmp_path.rglob("training.json"))
+
+
+def test_malformed_row_of_a_set_is_named(tmp_path: Path) -> None:
+    write_msl(tmp_path / "data" / "games", test=['9,"[3, 4, 5]",40', '9,"[3, 4, oops]",50'])
+    with composed(tmp_path) as config, pytest.raises(InputError, match=r"test\.csv, row 3: item_ids is .*oops"):
+        run_cell(config)
+
+
+def test_splits_that_overlap_are_refused(tmp_path: Path) -> None:
+    write_msl(tmp_path / "data" / "games", valid=['9,"[3, 4]",30'])
+    with composed(tmp_path) as config, pytest.raises(InputError, match=r"train\.csv"):
+        run_cell(config)
+
+
+def test_cell_of_another_catalogue_is_refused(cell: Cell, tmp_path: Path) -> None:
+    items = tmp_path / "data" / "games" / "items.csv"
+    write_lines(items, items.read_text().replace("Title 3", "Another title").splitlines())
+    with pytest.raises(InputError, match=r"was trained with another catalogue .*dataset's folder"):
+        evaluate_again(cell, other_decoding(cell))
+
+
+def test_cell_whose_data_are_gone_is_not_evaluated_on_simulated_ones(cell: Cell, tmp_path: Path) -> None:
+    (tmp_path / "data" / "games").rename(tmp_path / "data" / "elsewhere")
+    with pytest.raises(InputError, match="was trained with another catalogue"):
+        evaluate_again(cell, other_decoding(cell))
+
+
+def test_cell_of_another_tokenizer_is_refused(cell: Cell) -> None:
+    file = cell.folder / "weights" / "tokenizer.json"
+    tokenizer = json.loads(file.read_text(encoding="utf-8"))
+    merges = tokenizer["model"]["merges"]
+    merges[0], merges[1] = merges[1], merges[0]
+    file.write_text(json.dumps(tokenizer), encoding="utf-8")
+    with pytest.raises(InputError, match="was trained with another tokenizer"):
+        evaluate_again(cell, other_decoding(cell))
+
+
+def test_cell_without_its_weights_is_refused(cell: Cell) -> None:
+    (cell.folder / "weights").rename(cell.folder / "elsewhere")
+    with pytest.raises(InputError, match="weights is missing: train the cell again"):
+        evaluate_again(cell, other_decoding(cell))
+
+
+def test_damaged_record_is_refused_by_its_name(cell: Cell) -> None:
+    (record,) = (cell.folder / "eval").glob("*/metrics.json")
+    record.write_text(record.read_text()[:50])
+    with pytest.raises(InputError, match=f"{record} is damaged"):
+        evaluate_again(cell, cell.config())
+
+
+def other_decoding(cell: Cell) -> DictConfig:
+    """The cell's config with a decoding that has not been measured."""
+    config = cell.config()
+    config.decoding.beams = 2
+    return config
