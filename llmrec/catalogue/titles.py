@@ -70,7 +70,13 @@ def tokenise_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], p
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None:
+        return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]
+    # Straight to the backend: a quarter of the time of a million titles goes into the wrapper.
+    backend.no_padding()
+    backend.no_truncation()
+    return [row.ids for row in backend.encode_batch_fast(texts, add_special_tokens=False)]
 
 
 def _common_prefix(end: np.ndarray, row: list[int]) -> int:
