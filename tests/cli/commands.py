@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
+
 DEBUG = ("scale=debug", "trainer.progress=false")
 FORKS = multiprocessing.get_context("forkserver")
 # The import of torch and its friends takes longer than all that a small run does.
@@ -117,6 +119,8 @@ def _become(module: str, arguments: tuple[str, ...], folder: Path, environment: 
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
+    # Read from the environment when torch was imported, which was before the fork; more threads add in another order.
+    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     # `python -m` puts the folder that it runs in first.
     sys.path.insert(0, str(folder))
     sys.argv = [module, *arguments]

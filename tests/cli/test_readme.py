@@ -29,15 +29,6 @@ def test_own_objective_trains(followed: Workplace) -> None:
     assert done.cell().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
 
 
-def test_setting_of_the_own_objective_makes_another_cell(followed: Workplace) -> None:
-    overrides = (*DEBUG, "logger=csv", "trainer.epochs=1", "evaluation.users=5")
-    cells = {
-        followed.run("llmrec.run", *arguments("objective=smoothed"), f"objective.smoothing={value}", *overrides).cell()
-        for value in (0.1, 0.2)
-    }
-    assert len(cells) == 2
-
-
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("dataset=shop"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
