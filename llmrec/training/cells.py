@@ -14,6 +14,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.atomic import check_writable
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import InputError
@@ -66,7 +67,7 @@ class Cell:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Holds the cell against other processes; a process that dies lets go. Raises InputError when it is held."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        check_writable(self.folder)
         with open(self.folder / ".lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

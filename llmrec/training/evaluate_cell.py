@@ -31,7 +31,7 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
     cache_dir = Path(config.paths.cache)
     backbone = trained_backbone(config, dataset, cache_dir, cell.folder)
     now = identity(backbone, dataset)
-    for name, remedy in (("catalogue", "the dataset's folder"), ("tokenizer", "backbone.path")):
+    for name, remedy in (("catalogue", "LLMREC_DATA (or paths.data)"), ("tokenizer", "backbone.path")):
         trained_with = cell.training["identity"][name]
         if now[name] != trained_with:
             raise InputError(

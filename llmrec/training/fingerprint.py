@@ -26,7 +26,15 @@ TRAINING_CODE = (
     "training/module.py",
     "training/train.py",
 )
-EVALUATION_CODE = ("catalogue", "datasets", "backbones", "decoding", "evaluation", "baselines/popularity.py")
+EVALUATION_CODE = (
+    "catalogue",
+    "datasets",
+    "backbones",
+    "decoding",
+    "evaluation",
+    "baselines/popularity.py",
+    "training/evaluate_cell.py",
+)
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
@@ -54,11 +62,18 @@ def evaluation_fingerprint(config: dict[str, Any]) -> str:
 def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
     """A hash of what the code does, comments and docstrings aside: files or folders of the package, modules by name."""
     files = {file for place in places for file in _files(PACKAGE / place)}
-    files |= {_module_file(module) for module in modules}
+    files |= {file for module in modules for file in _with_bases(_module_file(module))}
     digest = hashlib.sha256()
     for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
         digest.update(f"{file.parent.name}/{file.name} {_meaning(file)}\n".encode())
     return digest.hexdigest()
+
+
+def _with_bases(file: Path) -> set[Path]:
+    """The file and the objectives that it builds upon: a subclass of MSL changes when MSL does."""
+    imported = (node.module for node in ast.walk(_syntax(file)) if isinstance(node, ast.ImportFrom) and node.module)
+    bases = [name for name in imported if name.startswith("llmrec.objectives.") and name != "llmrec.objectives.base"]
+    return {file}.union(*(_with_bases(_module_file(name)) for name in bases))
 
 
 def _module_file(module: str) -> Path:
@@ -78,9 +93,13 @@ def _files(place: Path) -> Iterable[Path]:
     return place.rglob("*.py") if place.is_dir() else [place]
 
 
+def _syntax(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"))
+
+
 @cache
 def _meaning(file: Path) -> str:
-    tree = ast.parse(file.read_text(encoding="utf-8"))
+    tree = _syntax(file)
     for node in ast.walk(tree):
         body = getattr(node, "body", None)
         if isinstance(body, list):

@@ -28,12 +28,15 @@ def open_loggers(config: DictConfig, cell: Path, plain: dict[str, Any]) -> Itera
         loggers.append(_tensorboard(cell))
     if config.wandb:
         loggers += _wandb(config, cell, plain)
+    started = [log.experiment for log in loggers if isinstance(log, WandbLogger)]
     try:
         yield loggers
-    finally:
-        for log in loggers:
-            if isinstance(log, WandbLogger):
-                log.experiment.finish()
+    except BaseException:
+        for run in started:
+            run.finish(exit_code=1)
+        raise
+    for run in started:
+        run.finish()
 
 
 def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
@@ -64,6 +67,8 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
         logger.warning("W&B is not installed; curves.csv is written all the same (pip install wandb, or logger=csv)")
         return []
     os.environ.setdefault("WANDB_SILENT", "true")
+    # It warns of a setting that Lightning makes.
+    logging.getLogger("wandb").setLevel(logging.ERROR)
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
@@ -73,7 +78,7 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
             )  # fmt: skip
             # Lightning starts W&B at the first logged value; a failure then would end the run.
             assert started.experiment is not None
-        except (wandb.errors.Error, OSError) as error:
+        except (wandb.errors.Error, OSError, ValueError) as error:
             logger.warning("W&B could not start in mode %s (%s)", attempt, error)
         else:
             logger.info("W&B: %s, %s", attempt, cell / "wandb")

@@ -8,12 +8,13 @@ from typing import Any
 
 import hydra
 import torch
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from pytorch_lightning import Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 
-from llmrec.atomic import atomic_folder, unwritable
+from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
 from llmrec.catalogue.cached import catalogue_hash
@@ -22,6 +23,7 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.errors import InputError
 from llmrec.objectives.base import Objective
+from llmrec.training.checkpoints import AtomicCheckpointIO
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 
@@ -66,7 +68,7 @@ def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
 
 
 def _module(config: DictConfig, dataset: Dataset, stage: Path | None) -> Recommender:
-    objective: Objective = hydra.utils.instantiate(config.objective)
+    objective = _objective(config)
     _check(objective, config)
     cache_dir, validation = Path(config.paths.cache), config.validation
     backbone = build_backbone(config, dataset, cache_dir, stage)
@@ -76,6 +78,14 @@ def _module(config: DictConfig, dataset: Dataset, stage: Path | None) -> Recomme
     if data.sample.prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
     return Recommender(backbone, objective, data, config)
+
+
+def _objective(config: DictConfig) -> Objective:
+    try:
+        objective: Objective = hydra.utils.instantiate(config.objective)
+    except InstantiationException as error:
+        raise InputError(f"the objective cannot be made from its settings: {error}") from error
+    return objective
 
 
 def _check(objective: Objective, config: DictConfig) -> None:
@@ -113,7 +123,7 @@ def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Tra
     trainer = Trainer(
         accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy,
         precision=precision, max_epochs=settings.epochs, check_val_every_n_epoch=config.validation.every,
-        callbacks=callbacks, logger=loggers,
+        callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
     )  # fmt: skip
@@ -133,10 +143,7 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Pat
     # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(_step_of(resume) if resume else 0)
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
-    except OSError as error:
-        raise unwritable(cell / CHECKPOINTS, error) from error
+    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
     chosen: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
     module.load_state_dict(chosen["state_dict"])
     return chosen

@@ -60,7 +60,7 @@ def test_splits_that_overlap_are_refused(tmp_path: Path) -> None:
 def test_cell_of_another_catalogue_is_refused(cell: Cell, tmp_path: Path) -> None:
     items = tmp_path / "data" / "games" / "items.csv"
     write_lines(items, items.read_text().replace("Title 3", "Another title").splitlines())
-    with pytest.raises(InputError, match=r"was trained with another catalogue .*dataset's folder"):
+    with pytest.raises(InputError, match=r"was trained with another catalogue .*LLMREC_DATA"):
         evaluate_again(cell, other_decoding(cell))
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from pytorch_lightning import Trainer
 
 from llmrec.errors import InputError
+from llmrec.training import checkpoints
 from llmrec.training.cells import Cell, cell_path
 from llmrec.training.run_cell import evaluate_again, run_cell
 from tests.training.small import composed
@@ -45,7 +45,7 @@ def test_full_disk_while_a_checkpoint_is_written_is_an_error_with_its_remedy(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     with composed(tmp_path, f"paths.cache={cache}") as config:
-        monkeypatch.setattr(Trainer, "save_checkpoint", no_space)
+        monkeypatch.setattr(checkpoints.torch, "save", no_space)
         with pytest.raises(InputError, match=r"cannot write .*checkpoints.*No space left on device"):
             run_cell(config)
         assert not Cell(tmp_path / "runs" / cell_path(config)).trained

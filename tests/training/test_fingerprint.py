@@ -146,6 +146,12 @@ def test_code_of_a_users_objective_counts(tmp_path: Path, monkeypatch: pytest.Mo
     assert cell_of(tmp_path, "objective._target_=my_objective.Mine") != before
 
 
+def test_objective_that_builds_on_another_changes_with_it(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.py"
+    mine.write_text("from llmrec.objectives.base import Sums\nfrom llmrec.objectives.msl import MSL\n" + OBJECTIVE)
+    assert fingerprint._with_bases(mine) == {mine, fingerprint.PACKAGE / "objectives" / "msl.py"}
+
+
 def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> None:
     with pytest.raises(InputError, match=r"no module 'nobody\.knows'.*PYTHONPATH"):
         cell_of(nowhere, "objective._target_=nobody.knows.Mine")
