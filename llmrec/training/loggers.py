@@ -66,23 +66,20 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
     except ImportError:
         logger.warning("W&B is not installed; curves.csv is written all the same (pip install wandb, or logger=csv)")
         return []
-    os.environ.setdefault("WANDB_SILENT", "true")
-    # It warns of a setting that Lightning makes.
-    logging.getLogger("wandb").setLevel(logging.ERROR)
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
-            started = WandbLogger(
-                project=config.project, save_dir=cell, name="-".join(cell.parts[-5:-1]), id=cell.name, mode=attempt,
+            # Lightning would start it at the first logged value, and a failure would end the run.
+            run = wandb.init(  # type: ignore[arg-type]
+                project=config.project, dir=cell, name="-".join(cell.parts[-5:-1]), id=cell.name, mode=attempt,
                 resume="allow", config=plain, settings=wandb.Settings(silent=True, init_timeout=20),
             )  # fmt: skip
-            # Lightning starts W&B at the first logged value; a failure then would end the run.
-            assert started.experiment is not None
         except (wandb.errors.Error, OSError, ValueError) as error:
             logger.warning("W&B could not start in mode %s (%s)", attempt, error)
         else:
+            run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
             logger.info("W&B: %s, %s", attempt, cell / "wandb")
-            return [started]
+            return [WandbLogger(experiment=run)]
     return []
 
 
