@@ -70,10 +70,16 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
             # Lightning would start it at the first logged value, and a failure would end the run.
-            run = wandb.init(  # type: ignore[arg-type]
-                project=config.project, dir=cell, name="-".join(cell.parts[-5:-1]), id=cell.name, mode=attempt,
-                resume="allow", config=plain, settings=wandb.Settings(silent=True, init_timeout=20),
-            )  # fmt: skip
+            run = wandb.init(
+                project=config.project,
+                dir=cell,
+                name="-".join(cell.parts[-5:-1]),
+                id=cell.name,
+                mode=attempt,  # type: ignore[arg-type]
+                resume="allow",
+                config=plain,
+                settings=wandb.Settings(silent=True, init_timeout=20),
+            )
         except (wandb.errors.Error, OSError, ValueError) as error:
             logger.warning("W&B could not start in mode %s (%s)", attempt, error)
         else:
