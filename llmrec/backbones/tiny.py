@@ -84,7 +84,7 @@ def _pretrain(
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.1)
     parameters = sum(weight.numel() for weight in model.parameters())
     logger.info("tiny: %s parameters, pretraining on %s rows (kept for all runs)", f"{parameters:,}", f"{len(rows):,}")
-    with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1) as bar:
+    with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1, disable=None) as bar:
         for loss in _losses(backbone, rows, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()

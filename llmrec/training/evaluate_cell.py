@@ -73,7 +73,9 @@ def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: 
     rows = rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
     settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
     excluded = history_leaves(rows, dataset.items, data.trie) if decoding.exclude_history else None
-    with tqdm(total=len(rows), desc=f"decoding {split}", unit="user", disable=not config.trainer.progress) as bar:
+    with tqdm(
+        total=len(rows), desc=f"decoding {split}", unit="user", disable=None if config.trainer.progress else True
+    ) as bar:
         titles, scores = rank_titles(backbone, data.trie, data.split(rows).prompts, settings, excluded, bar.update)
     return split_record(titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows))
 
