@@ -56,7 +56,9 @@ class Recommender(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seeds the epoch by itself, so that dropout after a resume is what it would have been."""
-        seed_everything(self.config.seed * 1_000_003 + self.current_epoch + self.global_rank, verbose=False)
+        seed = self.config.seed * 1_000_003 + self.current_epoch + self.global_rank
+        # Generators take 32 bits.
+        seed_everything(seed % 2**32, verbose=False)
 
     def training_step(self, step: list[Batch], _: int) -> None:
         """One optimizer step over this rank's micro-batches."""
