@@ -33,9 +33,10 @@ def prepared(adapter: str) -> tuple[Backbone, NextItemData, MSL]:
     dataset, config = dataset_and_config("books")
     model = adapt(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA if adapter == "lora" else {"name": "none"}))
     backbone = Backbone(model, llama3_tokenizer(dataset, config)).train()
-    data = NextItemData(dataset, backbone, config, Path(config.paths.cache))
+    cache_dir = Path(config.paths.cache)
+    data = NextItemData(dataset, backbone, config, cache_dir)
     objective = MSL(temperature=TAU)
-    objective.prepare(Preparation(backbone, data.trie, data, Path(config.paths.cache), None, seed=0))
+    objective.prepare(Preparation(backbone, lambda: backbone, data.trie, data, cache_dir, None, seed=0))
     data.setup_training(objective, dataset.valid.take(np.arange(BATCH)))
     return backbone, data, objective
 

@@ -1,5 +1,7 @@
 """The forward primitive: a prompt and its branches go in, hidden states at the positions asked for come out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -89,6 +91,25 @@ class Backbone(nn.Module):
         model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
         assert isinstance(model, PreTrainedModel)
         return model
+
+    @property
+    def adapted(self) -> bool:
+        """Whether an adapter is what is trained."""
+        return isinstance(self.model, PeftModel)
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """Switches the adapter off, if there is one: the backbone before any tuning."""
+        if isinstance(self.model, PeftModel):
+            with self.model.disable_adapter():
+                yield
+        else:
+            yield
+
+    def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
+        """The weights by name, those of an adapter only where it is not switched off."""
+        off = any(getattr(module, "disable_adapters", False) for module in self.modules())
+        return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
 
     @property
     def head(self) -> Head:

@@ -58,6 +58,20 @@ class Trie:
         within = torch.arange(len(owner), device=nodes.device) - (counts.cumsum(0) - counts)[owner]
         return owner, self.first_edge[nodes].long()[owner] + within
 
+    def edges(self, nodes: Tensor, tokens: Tensor) -> Tensor:
+        """int64 [n]: the edge that each token takes from its node; tokens must be valid there."""
+        return torch.searchsorted(self._keys, nodes.long() * self._stride + tokens.long())
+
+    @cached_property
+    def _stride(self) -> int:
+        return int(self.edge_token.max()) + 1
+
+    @cached_property
+    def _keys(self) -> Tensor:
+        """int64 [edges], ascending: a number for each pair of node and token."""
+        node = torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+        return node * self._stride + self.edge_token.long()
+
     def walk(self, tokens: np.ndarray) -> int:
         """The node that a prefix reaches. Raises InputError when no title begins with it."""
         node = 0

@@ -48,6 +48,10 @@ class NextItemData(LightningDataModule):
         """The rows with their prompts."""
         return Split(rows, self.prompt_tokenizer.rows(rows, self.dataset.items))
 
+    def history_free_prompt(self) -> np.ndarray:
+        """The prompt with an empty history, int32 [length]; InputError where the sample's prompts are not of one."""
+        return self.prompt_tokenizer.history_free(self.sample.prompts)
+
     def target_titles(self, rows: Rows) -> np.ndarray:
         """int32 [rows]: the distinct title of each target, the first of those that the tokenizer makes equal."""
         leaf = self.trie.title_leaf.numpy()[self.dataset.items.title_of[rows.target]]

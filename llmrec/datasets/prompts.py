@@ -87,6 +87,12 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
     return limit
 
 
+def _check_wording(wording: Mapping[str, str]) -> None:
+    for key in ("item", "items", "verb"):
+        if not isinstance(wording[key], str):
+            raise InputError(f"dataset.wording.{key}={wording[key]}: give one text, which stands in every row's prompt")
+
+
 class PromptTokenizer:
     """Turns histories into token sequences of at most `limit` tokens, dropping the oldest titles of longer ones.
 
@@ -97,6 +103,7 @@ class PromptTokenizer:
         self, tokenizer: PreTrainedTokenizerBase, wording: Mapping[str, str], limit: int, moved: int, cache_dir: Path
     ) -> None:
         self.tokenizer, self.wording, self.limit, self.moved = tokenizer, wording, limit, moved
+        _check_wording(wording)
         self.cache_dir = cache_dir / "prompts"
         self.identity = f"{tokenizer_hash(tokenizer)} {limit} {moved}"
         empty = len(self._encode([render(wording, [])])[0])
@@ -125,6 +132,32 @@ class PromptTokenizer:
             cut = np.array([prompts.cut])
             save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": cut}, temporary)
         return prompts
+
+    def history_free(self, prompts: Prompts) -> np.ndarray:
+        """The prompt with an empty history, int32 [length], which is one for all prompts.
+
+        Raises InputError, naming the first, when some prompts say something else around their histories.
+        """
+        head, tail = self._template()
+        starts, ends = prompts.offsets[:-1], prompts.offsets[1:]
+        fits = prompts.lengths >= len(head) + len(tail)
+        at = starts[fits, None] + np.arange(len(head)), ends[fits, None] - len(tail) + np.arange(len(tail))
+        same = np.zeros(len(prompts), dtype=bool)
+        same[fits] = (prompts.tokens[at[0]] == head).all(axis=1) & (prompts.tokens[at[1]] == tail).all(axis=1)
+        if not same.all():
+            raise InputError(
+                f"the prompt of row {int(same.argmin())} is not of the dataset's one template: relevance to the prompt "
+                "without history belongs to a title only where header, instruction and history phrase are the same "
+                "for all rows; use one wording, or an objective other than gdrt"
+            )
+        return self.histories([[]]).of(0)
+
+    def _template(self) -> tuple[np.ndarray, np.ndarray]:
+        """The tokens before and behind every history, short of two each that may merge with a title."""
+        one, other = (self.histories([[title]]).of(0) for title in ("A", "9 z"))
+        least = min(len(one), len(other))
+        head, tail = one[:least] == other[:least], (one[::-1][:least] == other[::-1][:least])
+        return one[: int(head.argmin()) - 2], one[len(one) - int(tail.argmin()) + 2 :]
 
     def _tokenise(self, texts: list[str], histories: Sequence[Sequence[str]]) -> Prompts:
         encoded = self._encode(texts)

@@ -1,21 +1,23 @@
 """What an objective is: it declares branches and positions, and maps their states to a loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import Packed
 from llmrec.catalogue.trie import Trie
+from llmrec.errors import InputError
 
 if TYPE_CHECKING:
     from llmrec.datasets.data_module import NextItemData
 
+Choice = TypeVar("Choice", bound=str)
 Sums = dict[str, Tensor]
 """Named sums and counts: they add up over micro-batches and ranks and are closed at the optimizer step."""
 
@@ -47,10 +49,12 @@ class Batch:
 class Preparation:
     """What an objective may see once, before training: the model that it starts from, the data, a place to cache.
 
-    trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself.
+    trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself;
+    open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory.
     """
 
     backbone: Backbone
+    open_base: Callable[[], Backbone]
     trie: Trie
     data: "NextItemData"
     cache_dir: Path
@@ -94,11 +98,18 @@ class Objective(nn.Module, ABC):
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's part of the loss; totals are those of the whole step, over micro-batches and ranks."""
 
+    def start_epoch(self, epoch: int) -> None:
+        """Looks again before each epoch, 0 the first, which `prepare` has just come before."""
+
     def close_step(self, statistics: Sums) -> None:
         """Moves the state once an optimizer step, from the statistics of all micro-batches and ranks."""
 
     def monitors(self) -> dict[str, float]:
         """Named scalars to log after each step."""
+        return {}
+
+    def report(self) -> dict[str, Any]:
+        """What training.json should say of the preparation."""
         return {}
 
 
@@ -119,11 +130,36 @@ class TokenLoss(Objective):
         """As `supervises` declares."""
         return fan_out > 1 if self.supervises == "branching" else torch.ones_like(fan_out, dtype=torch.bool)
 
+    def checked_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
+        """`token_losses`. Raises InputError when there is not one loss for each supervised token."""
+        losses, statistics = self.token_losses(encoded, batch)
+        if losses.shape != batch.token.shape:
+            raise InputError(
+                f"{type(self).__name__}.token_losses gave losses of shape {list(losses.shape)} for {len(batch.token)} "
+                f"supervised tokens: return one loss for each, shape [{len(batch.token)}]"
+            )
+        return losses, statistics
+
     def totals(self, batch: Batch) -> Sums:
         """The number of supervised tokens."""
         return {"tokens": torch.tensor(len(batch.at), device=batch.at.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's share of the mean over the step's supervised tokens."""
-        losses, statistics = self.token_losses(encoded, batch)
+        losses, statistics = self.checked_losses(encoded, batch)
         return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)
+
+
+def one_of(name: str, value: Choice, *choices: str) -> Choice:
+    """The value of an objective's setting. Raises ValueError, which says the choices, when it is none of them."""
+    if value not in choices:
+        raise ValueError(f"objective.{name}={value}: choose one of {', '.join(choices)}")
+    return value
+
+
+def over_ranks(sums: Sums) -> Sums:
+    """The same sums over all ranks."""
+    if distributed.is_available() and distributed.is_initialized():
+        for value in sums.values():
+            distributed.all_reduce(value)
+    return sums

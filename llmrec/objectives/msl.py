@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from typing import Literal
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import Trie, segment_logsumexp
-from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss
+from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, one_of, over_ranks
 
 
 class MSL(TokenLoss):
@@ -39,7 +39,9 @@ class MSL(TokenLoss):
     ) -> None:
         super().__init__()
         self.adaptive = temperature is None
-        self.eta, self.bounds, self.ema, self.reduction, self.statistics = eta, bounds, ema, reduction, statistics
+        self.eta, self.bounds, self.ema = eta, bounds, ema
+        self.reduction = one_of("reduction", reduction, "branching", "response")
+        statistics = one_of("statistics", statistics, "previous_step", "same_step")
         self.needs_whole_step = self.adaptive and statistics == "same_step"
         self.register_buffer("tau", torch.tensor(start if temperature is None else temperature, dtype=torch.float64))
 
@@ -61,7 +63,7 @@ class MSL(TokenLoss):
         positive = logits[valid == batch.token[owner]]
         statistics = self._statistics(logits.detach(), positive.detach(), owner, batch) if self.adaptive else {}
         if self.needs_whole_step:
-            self._move(_over_ranks(statistics))
+            self._move(over_ranks(statistics))
         tau = self.tau.to(logits.dtype)
         return tau * segment_logsumexp(logits / tau, owner, len(batch.node)) - positive, statistics
 
@@ -116,10 +118,3 @@ def adaptive_temperature(advantage: Tensor, variance: Tensor, fan_out: Tensor, e
     """
     log_ratio = fan_out.double().log() + math.log(eta)
     return (advantage + (advantage**2 - 2 * variance * log_ratio).clamp(min=0).sqrt()) / (2 * log_ratio)
-
-
-def _over_ranks(sums: Sums) -> Sums:
-    if distributed.is_available() and distributed.is_initialized():
-        for value in sums.values():
-            distributed.all_reduce(value)
-    return sums

@@ -92,7 +92,9 @@ def cell_path(config: DictConfig) -> str:
     before = None if stage is None else cell_path(stage).rpartition("/")[2]
     choices = config.hydra.runtime.choices
     backbone = choices["backbone"] if choices["adapter"] == "none" else f"{choices['backbone']}-{choices['adapter']}"
-    names = [source.name, choices["task"], backbone, choices["objective"].replace("/", "-")]
+    # A group within the objective tells apart what the objective's name alone does not: gdrt-sft, gdrt-msl.
+    parts = [choices[group] for group in sorted(choices) if group.startswith("objective/")]
+    names = [source.name, choices["task"], backbone, "-".join([choices["objective"].replace("/", "-"), *parts])]
     return "/".join([*names, training_fingerprint(plain, source.content_hash, before)])
 
 

@@ -2,7 +2,7 @@
 
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
-from torch import distributed
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
@@ -19,7 +18,7 @@ from llmrec.decoding.rank import rank_titles
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import title_ranks
 from llmrec.evaluation.streaming import RankMetrics
-from llmrec.objectives.base import Batch, Objective, Preparation, Sums
+from llmrec.objectives.base import Batch, Objective, Preparation, Sums, over_ranks
 
 
 class Recommender(LightningModule):
@@ -37,10 +36,15 @@ class Recommender(LightningModule):
         self.data, self.config = data, config
         self.ranks = RankMetrics()
 
-    def prepare(self, cache_dir: Path, stage: Path | None) -> None:
+    def prepare(self, open_base: Callable[[], Backbone], cache_dir: Path, stage: Path | None) -> None:
         """Lets the objective look at model and data; the model must be where it will be trained."""
-        trie = self.data.trie.to(self.backbone.device)
-        self.objective.prepare(Preparation(self.backbone, trie, self.data, cache_dir, stage, self.config.seed))
+        device = self.backbone.device
+        self.objective.prepare(
+            Preparation(
+                self.backbone, lambda: open_base().to(device), self.data.trie.to(device), self.data, cache_dir, stage,
+                self.config.seed,
+            )
+        )  # fmt: skip
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
         """AdamW with linear warm-up and linear decay to zero over the whole training."""
@@ -56,6 +60,7 @@ class Recommender(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seeds the epoch by itself, so that dropout after a resume is what it would have been."""
+        self.objective.start_epoch(self.current_epoch)
         seed = self.config.seed * 1_000_003 + self.current_epoch + self.global_rank
         # Generators take 32 bits.
         seed_everything(seed % 2**32, verbose=False)
@@ -64,14 +69,14 @@ class Recommender(LightningModule):
         """One optimizer step over this rank's micro-batches."""
         started = time.perf_counter()
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
-        totals = self._over_ranks(_add(self.objective.totals(batch) for batch in step))
+        totals = over_ranks(_add(self.objective.totals(batch) for batch in step))
         parts = []
         for batch in step:
             part = self.objective(self.backbone.encode(batch.packed, batch.at), batch, totals)
             # DDP averages gradients over the ranks; the parts are shares of the whole step's loss.
             self.manual_backward(part.loss * self.trainer.world_size)
             parts.append({**part.statistics, "loss": part.loss.detach().double()})
-        statistics = self._over_ranks(_add(parts))
+        statistics = over_ranks(_add(parts))
         loss = float(statistics.pop("loss"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
@@ -129,12 +134,6 @@ class Recommender(LightningModule):
         }
         for name, value in measured.items():
             self.log(f"train/{name}", value, prog_bar=name in ("loss", "tokens_per_second"))
-
-    def _over_ranks(self, sums: Sums) -> Sums:
-        if self.trainer.world_size > 1:
-            for value in sums.values():
-                distributed.all_reduce(value)
-        return sums
 
 
 def _add(parts: Iterable[Sums]) -> Sums:

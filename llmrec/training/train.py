@@ -47,7 +47,8 @@ def train(
     trainer, best = _trainer(config, cell, loggers)
     # Before fit, which on a resume would show the objective the interrupted weights instead of the first ones.
     module.to(trainer.strategy.root_device)
-    module.prepare(Path(config.paths.cache), stage)
+    cache_dir = Path(config.paths.cache)
+    module.prepare(lambda: build_backbone(config, dataset, cache_dir), cache_dir, stage)
     chosen = _fit(module, trainer, best, cell)
     if trainer.is_global_zero:
         _save(module, cell)
@@ -57,6 +58,7 @@ def train(
         "optimizer_steps": trainer.global_step,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
+        "objective": module.objective.report(),
         "identity": identity(module.backbone, dataset),
         "seconds": {"preparing": prepared - started, "training": time.perf_counter() - prepared},
     }
@@ -98,9 +100,9 @@ def _check(objective: Objective, config: DictConfig) -> None:
     micro_batches = -(-settings.batch_size // (settings.micro_batch_size or settings.batch_size))
     if objective.needs_whole_step and micro_batches > 1:
         raise InputError(
-            f"objective.statistics=same_step needs the whole step in one micro-batch, but trainer.batch_size="
+            f"statistics=same_step of the objective needs the whole step in one micro-batch, but trainer.batch_size="
             f"{settings.batch_size} comes in {micro_batches}: set trainer.micro_batch_size=null, or take "
-            "objective.statistics=previous_step"
+            "statistics=previous_step"
         )
 
 

@@ -48,11 +48,18 @@ LORA = OmegaConf.create(
 
 VARIANTS = {
     "msl": [
-        ["temperature=4.5", "reduction=response"],
-        ["statistics=same_step"],
-    ]
+        ["objective.temperature=4.5", "objective.reduction=response"],
+        ["objective.statistics=same_step"],
+    ],
+    "gdrt": [
+        ["objective/token_loss=msl", "objective.temperature=2", "objective.group_count=4"],
+        ["objective.statistics=same_step", "objective.prior=uniform", "objective.group_count=3"],
+        ["objective/token_loss=msl", "objective.groups=position", "objective.group_count=2", "objective.ema=0.9"],
+        ["objective/token_loss=msl", "objective.token_loss.statistics=same_step", "objective.groups=random"],
+        ["objective.weights=inverse_relevance", "objective.reference=current"],
+    ],
 }
-"""Settings that are tried beside each YAML's own."""
+"""Settings that are tried beside each YAML's own, as overrides."""
 
 CASES = [
     (path.stem, *changes)
@@ -71,7 +78,7 @@ def build_objective(case: Sequence[str]) -> Objective:
 @functools.cache
 def _composed(name: str, *changes: str) -> Any:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(f"objective/{name}", overrides=[f"objective.{change}" for change in changes])
+        return compose(f"objective/{name}", overrides=list(changes))
 
 
 def small_dataset(sample: Rows = ROWS) -> Dataset:
@@ -118,7 +125,7 @@ def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Ro
     objective, backbone = build_objective(case), random_backbone(lora)
     data = NextItemData(small_dataset(sample), backbone, CONFIG, cache)
     data.setup_training(objective, sample)
-    objective.prepare(Preparation(backbone, data.trie, data, cache, None, 1))
+    objective.prepare(Preparation(backbone, random_backbone, data.trie, data, cache, None, 1))
     return World(objective, backbone, data)
 
 

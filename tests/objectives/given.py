@@ -28,7 +28,7 @@ def prepared_batch(
     """
     tokens = token_titles(titles)
     trie, path = build_trie(tokens)
-    objective.prepare(Preparation(None, trie, None, Path(), None, 0))
+    objective.prepare(Preparation(None, None, trie, None, Path(), None, 0))
     supervised = objective.supervised(torch.from_numpy(trie.fan_out.numpy()[path])).numpy()
     branches = [[target] for target in targets]
     prompts = [PROMPT for _ in targets] if prompts is None else prompts
