@@ -15,6 +15,7 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
+from llmrec.evaluation.fairness import fairness
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
@@ -28,14 +29,16 @@ def split_record(
     split: str,
     exclude_history: bool,
     target_title: np.ndarray,
+    relevance: np.ndarray | None,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The metrics of one split and its table of users.
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; scores: float [users, K]; rows: the
     evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
     were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
-    counts as a hit (a tokenizer may make several titles one). Table: see `_users_table`.
-    Raises InputError, naming the split, when it has no rows.
+    counts as a hit (a tokenizer may make several titles one); relevance: float [distinct titles], None = not measured,
+    see `fairness`. Table: see `_users_table`.
+    Raises InputError when the split has no rows, naming it, or relevance is not of this catalogue.
     """
     if len(rows) == 0:
         raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
@@ -48,8 +51,12 @@ def split_record(
         "users": len(rows),
         "list_length": list_length,
         **_accuracies(recommended, rows, dataset.items, target_title),
+        "fairness": fairness(recommended, rows, dataset.train, dataset.items, relevance),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
-        "popularity_floor": _accuracies(floor, rows, dataset.items, dataset.items.title_of[rows.target]),
+        "popularity_floor": {
+            **_accuracies(floor, rows, dataset.items, dataset.items.title_of[rows.target]),
+            "fairness": fairness(floor, rows, dataset.train, dataset.items, relevance),
+        },
     }
     if dataset.best_ndcg10 is not None:
         metrics["best_ndcg10"] = dataset.best_ndcg10[split]

@@ -77,7 +77,9 @@ def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: 
         total=len(rows), desc=f"decoding {split}", unit="user", disable=None if config.trainer.progress else True
     ) as bar:
         titles, scores = rank_titles(backbone, data.trie, data.split(rows).prompts, settings, excluded, bar.update)
-    return split_record(titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows))
+    return split_record(
+        titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows), relevance=None
+    )
 
 
 def run_device(config: DictConfig) -> str:

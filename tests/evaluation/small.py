@@ -8,6 +8,9 @@ from llmrec.datasets.dataset import Dataset, Rows
 ITEMS = Items(ids=list("abcdef"), titles=["Anno", "Braid", "Civ", "Anno", "Doom", "Elite"])
 """Six items; a and d are both called Anno, so the distinct titles are Anno, Braid, Civ, Doom, Elite."""
 
+RELEVANCE = np.array([-5.0, -1.0, -4.0, -1.0, -3.0])
+"""Best first: Braid, Doom (equal, later in the catalogue), Elite, Civ, Anno."""
+
 
 def rows_of(*pairs: tuple[list[int], int]) -> Rows:
     """Rows from pairs of (history, target), item indices; row r is of user "u<r>" at time r."""

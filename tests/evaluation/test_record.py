@@ -4,15 +4,17 @@ import json
 from dataclasses import replace
 from math import log2
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics, split_record, write_record
-from tests.evaluation.small import DATASET, TEST
+from tests.evaluation.small import DATASET, RELEVANCE, TEST
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
@@ -27,11 +29,20 @@ def ten_titles() -> np.ndarray:
     return lists
 
 
+def record_of(
+    lists: np.ndarray,
+    scores: np.ndarray,
+    dataset: Dataset = DATASET,
+    exclude_history: bool = False,
+    relevance: np.ndarray | None = None,
+) -> tuple[dict[str, Any], pa.Table]:
+    """The record of the test split."""
+    return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, relevance)
+
+
 def test_metrics_by_title_and_by_item() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(
-        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES
-    )
+    metrics, _ = record_of(lists, np.zeros(lists.shape))
     # By title the ranks are 1, 2, 0, 0; by item d follows a, and c follows a and d: 2, 3, 0, 0.
     assert metrics["by_title"]["ndcg@10"] == pytest.approx((1 + 1 / log2(3)) / 4)
     assert metrics["by_item"]["ndcg@10"] == pytest.approx((1 / log2(3) + 1 / 2) / 4)
@@ -44,33 +55,64 @@ def test_metrics_by_title_and_by_item() -> None:
 
 def test_popularity_floor_stands_on_the_same_rows() -> None:
     lists = ten_titles()
-    metrics, _ = split_record(
-        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=False, target_title=TITLES
-    )
+    metrics, _ = record_of(lists, np.zeros(lists.shape))
     # Anno and Civ were a target twice each, Braid once, Doom and Elite never: ranks of the targets 1, 2, 5, 3.
     floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
     assert metrics["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
-    without, _ = split_record(
-        lists, np.zeros(lists.shape), TEST, DATASET, "test", exclude_history=True, target_title=TITLES
-    )
+    without, _ = record_of(lists, np.zeros(lists.shape), exclude_history=True)
     # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
     floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
     assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
 
 
+def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
+    metrics, _ = record_of(RECOMMENDED, SCORES, relevance=RELEVANCE)
+    # Five slots: Anno and Braid twice, Civ once. The floor gives Anno and Civ, the two most popular, to all four users.
+    # The most relevant fifth of the titles is Braid.
+    assert metrics["fairness"] == pytest.approx(
+        {
+            "head20_share": 2 / 5,
+            "coverage": 3 / 5,
+            "gini": 12 / 25,
+            "average_popularity": (2 * 2 + 2 * 1 + 1 * 2) / 5,
+            "top20_relevance_share": 2 / 5,
+        }
+    )
+    assert metrics["popularity_floor"]["fairness"] == pytest.approx(
+        {
+            "head20_share": 1 / 2,
+            "coverage": 2 / 5,
+            "gini": 3 / 5,
+            "average_popularity": 2,
+            "top20_relevance_share": 0,
+        }
+    )
+
+
+def test_floor_and_model_are_held_against_the_same_histories() -> None:
+    lists = ten_titles()
+    metrics, _ = record_of(lists, np.zeros(lists.shape), relevance=RELEVANCE)
+    floor = metrics["popularity_floor"]["fairness"]
+    for grouping in ("popularity", "relevance"):
+        assert metrics["fairness"][grouping]["gh"] == floor[grouping]["gh"]
+    # By popularity: Anno, Civ, Braid, Doom, Elite. The floor gives every user all five.
+    assert floor["popularity"]["gp@10"] == [1 / 5] * 5
+    assert floor["popularity"]["gh"] == [12 / 17, 2 / 17, 1 / 17, 2 / 17, 0]
+
+
 def test_simulated_data_is_named_and_has_its_best_possible() -> None:
-    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    metrics, _ = record_of(RECOMMENDED, SCORES)
     assert metrics["dataset"] == "tiny-sim"
     assert metrics["simulated"] is True
     assert metrics["best_ndcg10"] == 0.5
     real = replace(DATASET, name="tiny", simulated=False, best_ndcg10=None)
-    metrics, _ = split_record(RECOMMENDED, SCORES, TEST, real, "test", exclude_history=False, target_title=TITLES)
+    metrics, _ = record_of(RECOMMENDED, SCORES, real)
     assert metrics["simulated"] is False
     assert "best_ndcg10" not in metrics
 
 
 def test_users_table() -> None:
-    _, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES)
+    _, table = record_of(RECOMMENDED, SCORES)
     assert table.schema.field("titles").type == pa.list_(pa.string())
     assert table.schema.field("scores").type == pa.list_(pa.float32())
     assert table.to_pydict() == {
@@ -87,7 +129,7 @@ def test_users_table() -> None:
 
 def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
     order = np.array([2, 0, 3, 1])
-    metrics, table = split_record(RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=True, target_title=TITLES)
+    metrics, table = record_of(RECOMMENDED, SCORES, exclude_history=True)
     permuted, other = split_record(
         RECOMMENDED[order],
         SCORES[order],
@@ -96,8 +138,10 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
         "test",
         exclude_history=True,
         target_title=TITLES[order],
+        relevance=None,
     )
     assert permuted["by_title"] == pytest.approx(metrics["by_title"])
+    assert permuted["fairness"] == metrics["fairness"]
     assert permuted["popularity_floor"]["by_item"] == pytest.approx(metrics["popularity_floor"]["by_item"])
     assert other.drop_columns("row") == table.drop_columns("row").take(pa.array(order))
 
@@ -105,13 +149,14 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
 def test_a_split_without_rows_is_named() -> None:
     empty = np.zeros((0, 10), dtype=np.int32)
     with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
-        split_record(empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES)
+        split_record(
+            empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES, relevance=None
+        )
 
 
-def test_write_and_read(tmp_path: Path) -> None:
-    metrics, table = split_record(
-        RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES
-    )
+@pytest.mark.parametrize("lists", [ten_titles(), np.full((4, 10), -1, dtype=np.int32)])
+def test_write_and_read(lists: np.ndarray, tmp_path: Path) -> None:
+    metrics, table = record_of(lists, np.zeros(lists.shape), relevance=RELEVANCE)
     write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
     assert read_metrics(tmp_path / "eval") == {"test": metrics}
     assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table
@@ -119,9 +164,7 @@ def test_write_and_read(tmp_path: Path) -> None:
 
 
 def test_a_failed_write_leaves_the_record_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    metrics, table = split_record(
-        RECOMMENDED, SCORES, TEST, DATASET, "test", exclude_history=False, target_title=TITLES
-    )
+    metrics, table = record_of(RECOMMENDED, SCORES)
     write_record(tmp_path, {"test": metrics}, {"valid": table, "test": table})
 
     def full_disk(table: pa.Table, path: Path) -> None:
