@@ -18,6 +18,18 @@ SPLIT = {
     "popularity_floor": {"by_title": FLOOR},
     "best_ndcg10": 0.2468,
 }
+SPREAD = {"head20_share": 0.61, "coverage": 0.0525, "gini": 0.975, "average_popularity": 12.5}
+FAIRNESS = SPREAD | {"popularity": {"groups": 5, "mgu@5": 0.1821, "dgu@5": 0.7, "mgu@10": 0.19, "dgu@10": 0.8}}
+FLOOR_FAIRNESS = FAIRNESS | {"head20_share": 1.0}
+FAIR_SPLIT = SPLIT | {
+    "fairness": FAIRNESS,
+    "popularity_floor": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS},
+}
+RELEVANCE = {"relevance": {"groups": 5, "mgu@5": 0.25}, "top20_relevance_share": 0.8}
+RELEVANT_SPLIT = SPLIT | {
+    "fairness": FAIRNESS | RELEVANCE,
+    "popularity_floor": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS | RELEVANCE},
+}
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
 
 
@@ -37,15 +49,49 @@ def test_rows_and_columns(capsys: pytest.CaptureFixture[str]) -> None:
     assert ["test", "best", "possible", "-", "0.2468", "-", "-", "-", "-"] in cells
 
 
+def test_fairness_stands_below_the_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": FAIR_SPLIT})]
+    heading = cells.index(["split", "recommender", "pop.", "pop.", "20", "%", "coverage", "Gini"])
+    assert cells[heading - 1] == ["MGU@5", "DGU@5", "head"]
+    model = ["0.1821", "0.7000", "0.6100", "0.0525", "0.9750"]
+    floor = ["0.1821", "0.7000", "1.0000", "0.0525", "0.9750"]
+    assert cells[heading + 2 : heading + 6] == [
+        ["validation", "model", *model],
+        ["validation", "popularity", "floor", *floor],
+        ["test", "model", *model],
+        ["test", "popularity", "floor", *floor],
+    ]
+    assert heading > cells.index(["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"])
+
+
+def test_relevance_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [line.split() for line in printed(capsys, {"test": RELEVANT_SPLIT})]
+    assert ["MGU@5", "MGU@5", "DGU@5", "head", "rel."] in cells
+    assert ["split", "recommender", "pop.", "rel.", "pop.", "20", "%", "coverage", "Gini", "20", "%"] in cells
+    assert ["test", "model", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000"] in cells
+
+
+def test_what_only_the_floor_has_is_a_dash_for_the_model(capsys: pytest.CaptureFixture[str]) -> None:
+    silent = FAIR_SPLIT | {"fairness": {}}
+    cells = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": silent})]
+    assert ["test", "model", *["-"] * 5] in cells
+
+
+def test_a_record_without_fairness_has_one_table(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, {"test": SPLIT})
+    assert sum("recommender" in line for line in lines) == 1
+    assert not any("fairness" in line for line in lines)
+
+
 def test_plain_text_of_at_most_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, {"valid": SPLIT, "test": SPLIT})
+    lines = printed(capsys, {"valid": RELEVANT_SPLIT, "test": RELEVANT_SPLIT})
     assert max(map(len, lines)) <= 100
     assert not any("\x1b" in line for line in lines)
 
 
 def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
     console = Console(width=80, file=StringIO(), record=True)
-    console.print(final_table({"valid": SPLIT, "test": SPLIT}, SECONDS, Path("runs/games-sim")))
+    console.print(final_table({"valid": RELEVANT_SPLIT, "test": RELEVANT_SPLIT}, SECONDS, Path("runs/games-sim")))
     assert "…" not in console.export_text()
 
 
