@@ -56,6 +56,8 @@ class Cell:
         # Where things lie now, not where they lay when the cell was trained.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
         config.paths = OmegaConf.to_container(now.paths, resolve=True)
+        # What has come to be measured since.
+        config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
         return config
 
     def evaluation(self, config: DictConfig) -> Path:

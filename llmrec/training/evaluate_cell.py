@@ -4,12 +4,14 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import torch
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.declared import declared_relevance
 from llmrec.backbones.load import trained_backbone
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
@@ -49,12 +51,13 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     started = time.perf_counter()
     backbone, data = open_trained(config, dataset, cell)
     backbone.to(run_device(config))
+    relevance = declared_relevance(config, dataset, Path(config.paths.cache), run_device(config))
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
     for split in SPLITS:
         started = time.perf_counter()
-        metrics[split], tables[split] = _measure(config, data, backbone, split)
+        metrics[split], tables[split] = _measure(config, data, backbone, split, relevance)
         seconds[split] = time.perf_counter() - started
     record = {
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
@@ -67,7 +70,9 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     return record
 
 
-def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: str) -> tuple[dict[str, Any], pa.Table]:
+def _measure(
+    config: DictConfig, data: NextItemData, backbone: Backbone, split: str, relevance: np.ndarray | None
+) -> tuple[dict[str, Any], pa.Table]:
     dataset, decoding = data.dataset, config.decoding
     rows = getattr(dataset, split)
     rows = rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
@@ -78,7 +83,7 @@ def _measure(config: DictConfig, data: NextItemData, backbone: Backbone, split: 
     ) as bar:
         titles, scores = rank_titles(backbone, data.trie, data.split(rows).prompts, settings, excluded, bar.update)
     return split_record(
-        titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows), relevance=None
+        titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows), relevance
     )
 
 
