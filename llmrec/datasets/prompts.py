@@ -152,6 +152,17 @@ class PromptTokenizer:
             )
         return self.histories([[]]).of(0)
 
+    def titles_alone(self, histories: Sequence[Sequence[str]]) -> Prompts:
+        """Prompts of nothing but the quoted titles, of those that `histories` keeps, and a line break."""
+        kept, over = [list(history) for history in histories], list(range(len(histories)))
+        while over:
+            encoded = self._encode([render(self.wording, kept[r]) for r in over])
+            over = [r for r, tokens in zip(over, encoded, strict=True) if len(tokens) > self.limit]
+            for r in over:
+                kept[r] = kept[r][1:]
+        encoded = self._encode([", ".join(map(quote, titles)) + "\n" for titles in kept])
+        return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded])
+
     def _template(self) -> tuple[np.ndarray, np.ndarray]:
         """The tokens before and behind every history, short of two each that may merge with a title."""
         one, other = (self.histories([[title]]).of(0) for title in ("A", "9 z"))
