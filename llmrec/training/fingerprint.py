@@ -35,6 +35,15 @@ EVALUATION_CODE = (
     "baselines/popularity.py",
     "training/evaluate_cell.py",
 )
+DIAGNOSIS_CODE = (
+    "catalogue",
+    "datasets",
+    "backbones",
+    "decoding",
+    "evaluation/attribution.py",
+    "evaluation/fairness.py",
+    "training/diagnose_cell.py",
+)
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
@@ -57,6 +66,11 @@ def training_fingerprint(config: dict[str, Any], data_hash: str, stage: str | No
 def evaluation_fingerprint(config: dict[str, Any]) -> str:
     """16 hex digits over the config and code that decode a trained cell and measure it."""
     return _short({group: config[group] for group in EVALUATION_GROUPS}, code_hash(EVALUATION_CODE, ()))
+
+
+def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:
+    """16 hex digits over the sampled rows, the decoding and the code that diagnose a trained cell."""
+    return _short(sample, config["decoding"], code_hash(DIAGNOSIS_CODE, ()))
 
 
 def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:

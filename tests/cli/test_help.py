@@ -9,7 +9,7 @@ import pytest
 from tests.cli.commands import Workplace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "transformers", "pytorch_lightning", "pyarrow", "numpy", "wandb")
+HEAVY = ("torch", "transformers", "pytorch_lightning", "pyarrow", "numpy", "wandb", "matplotlib")
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_help_names_the_other_two_commands(page: str) -> None:
     assert "llmrec.recommend" in page
 
 
-@pytest.mark.parametrize("module", ["llmrec.run", "llmrec.evaluate", "llmrec.recommend"])
+@pytest.mark.parametrize("module", ["llmrec.run", "llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose"])
 def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     after_exit = f"import atexit, sys; atexit.register(lambda: print('heavy:', {set(HEAVY)} & set(sys.modules)))"
     run = f"import runpy; sys.argv = ['{module}', '--help']; runpy.run_module('{module}', run_name='__main__')"
@@ -46,7 +46,7 @@ def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     assert done.stdout.strip().endswith("heavy: set()"), done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("module", ["llmrec.evaluate", "llmrec.recommend"])
+@pytest.mark.parametrize("module", ["llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose"])
 def test_other_commands_explain_themselves_without_arguments(module: str, tmp_path: Path) -> None:
     done = Workplace(tmp_path, tmp_path / "cache").run(module)
     assert done.status == 0

@@ -1,0 +1,224 @@
+"""Diagnoses a trained cell: the model before tuning and after it on the same rows, as a table, figures and a plot."""
+
+import json
+import logging
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from tqdm import tqdm
+
+from llmrec.atomic import atomic_file
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.load import build_backbone
+from llmrec.backbones.relevance import title_relevance
+from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.dataset import Dataset, Rows, draw
+from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.rank import history_leaves, rank_titles
+from llmrec.errors import InputError
+from llmrec.evaluation.attribution import (
+    PASSES,
+    SEGMENTS,
+    Ablation,
+    ablate,
+    attribution_figures,
+    attributions,
+    most_relevant_share,
+)
+from llmrec.evaluation.attribution_plot import write_plot
+from llmrec.evaluation.fairness import top20
+from llmrec.training.cells import Cell
+from llmrec.training.evaluate_cell import open_trained, run_device
+from llmrec.training.fingerprint import diagnosis_fingerprint
+from llmrec.training.quiet import quiet
+from llmrec.training.run_cell import _announce, open_dataset
+from llmrec.training.train import identity
+
+DIAGNOSIS_FILE = "diagnosis.json"
+TOP = 10
+"""Recommendations of a row that are looked at."""
+HEADINGS = ("|task\ntext|", "|generated\nprefix|", "\n|history|", "aux. :\nhistory")
+CAPTION = (
+    "sum: over the title's tokens; / token: the same divided by the segment's tokens; aux.: task text and generated "
+    "prefix; top 20 %: the titles most likely, before tuning, after the prompt without history"
+)
+STATES = {"before": "before tuning", "after": "after tuning"}
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured of one model: `attribution_figures`, and titles int32 [rows, at most 10], -1 = no more."""
+
+    rows: int
+    attribution: dict[str, Any]
+    recommended: np.ndarray
+
+    def figures(self, relevance: np.ndarray) -> dict[str, Any]:
+        """The figures of the record; relevance: float [distinct titles]."""
+        return self.attribution | {"most_relevant": most_relevant_share(self.recommended, relevance)}
+
+
+def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
+    """Diagnoses a trained cell, or reads what was found before, and prints the table.
+
+    config: the cell's own, with the groups decoding and paths as they should be used; sample: the rows that are looked
+    at, as users (how many), seed and split ("valid" or "test"). Raises InputError for a cell that is not trained, does
+    not fit the data, or whose model before tuning is not at hand.
+    """
+    quiet()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    if not cell.trained:
+        raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+    _announce(config)
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    with cell.lock():
+        folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain, sample)
+        if not (folder / DIAGNOSIS_FILE).is_file():
+            _write(folder, diagnose_cell(config, open_dataset(config), cell, sample))
+        else:
+            logger.info("this diagnosis is done already; it is read from %s", folder)
+    print_diagnosis(json.loads((folder / DIAGNOSIS_FILE).read_text(encoding="utf-8")), folder)
+
+
+def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> dict[str, Any]:
+    """The record of a diagnosis: its settings, and the figures before and after tuning with what they are means over.
+
+    Arguments as in `diagnose`. Source: that ablation is the tool, a secondary source on arXiv 2510.10978; the rest,
+    our reading.
+    """
+    started = time.perf_counter()
+    after = _after(config, dataset, cell, sample)
+    before, relevance = _before(config, dataset, cell, sample)
+    most_relevant = int(top20(relevance).sum())
+    return {
+        "dataset": dataset.name,
+        "simulated": dataset.simulated,
+        "objective": cell.folder.parent.name,
+        "training": cell.folder.name,
+        "sample": sample,
+        "decoding": OmegaConf.to_container(config.decoding, resolve=True),
+        "unit": "nats",
+        "rows": before.rows,
+        "before": before.figures(relevance),
+        "after": after.figures(relevance),
+        "titles": len(relevance),
+        "most_relevant_titles": most_relevant,
+        "most_relevant_by_chance": most_relevant / len(relevance),
+        "seconds": time.perf_counter() - started,
+    }
+
+
+def _after(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> Measured:
+    backbone, data = open_trained(config, dataset, cell)
+    return _measure(config, data, backbone, sample, "after")
+
+
+def _before(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> tuple[Measured, np.ndarray]:
+    """The model before any tuning, and each title's relevance under it: log P(title | history-free prompt)."""
+    cache_dir = Path(config.paths.cache)
+    backbone = build_backbone(config, dataset, cache_dir)
+    if identity(backbone, dataset) != cell.training["identity"]:
+        raise InputError(
+            f"the backbone that {cell.folder} was tuned from has another tokenizer now: bring back the one it had, "
+            "or train again"
+        )
+    data = NextItemData(dataset, backbone, config, cache_dir)
+    with backbone.without_adapter():
+        measured = _measure(config, data, backbone, sample, "before")
+        prompt = data.prompt_tokenizer.histories([[]]).of(0)
+        titles = [data.titles.of(title) for title in range(len(data.titles))]
+        relevance = title_relevance(backbone, prompt, titles, cache_dir)
+    return measured, np.array([tokens.sum(dtype=np.float64) for tokens in relevance])
+
+
+def _measure(
+    config: DictConfig, data: NextItemData, backbone: Backbone, sample: dict[str, Any], state: str
+) -> Measured:
+    backbone.to(run_device(config))
+    rows = _rows(data.dataset, sample)
+    ablation = ablate(data, rows)
+    shown = None if config.trainer.progress else True
+    with tqdm(total=(PASSES + 1) * len(rows), desc=STATES[state], unit="pass", disable=shown) as bar:
+        attribution = attributions(backbone, ablation, bar.update)
+        recommended = _recommended(config, data, backbone, rows, ablation, bar)
+    figures = attribution_figures(attribution, ablation.segment_tokens())
+    return Measured(len(rows), figures, recommended)
+
+
+def _rows(dataset: Dataset, sample: dict[str, Any]) -> Rows:
+    rows: Rows = getattr(dataset, sample["split"])
+    if len(rows) == 0:
+        raise InputError(
+            f"the {sample['split']} split of {dataset.name} has no rows to look at: choose the other split"
+        )
+    return rows.take(draw(len(rows), sample["users"], sample["seed"]))
+
+
+def _recommended(
+    config: DictConfig, data: NextItemData, backbone: Backbone, rows: Rows, ablation: Ablation, bar: tqdm
+) -> np.ndarray:
+    decoding = config.decoding
+    settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
+    excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
+    return rank_titles(backbone, data.trie, ablation.prompts, settings, excluded, bar.update)[0][:, :TOP]
+
+
+def _write(folder: Path, record: dict[str, Any]) -> None:
+    write_plot(folder, _title(record), {heading: record[state] for state, heading in STATES.items()})
+    # Last: where it is, the diagnosis is whole.
+    with atomic_file(folder / DIAGNOSIS_FILE) as temporary:
+        temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def print_diagnosis(record: dict[str, Any], folder: Path) -> None:
+    """Prints the table of a diagnosis, 100 columns wide at most, and where it lies."""
+    console = Console(highlight=False)
+    # Whatever the terminal's width: a narrower table would lose figures.
+    console.width = 100
+    console.print(diagnosis_table(record))
+    print(f"seconds it took: {record['seconds']:.1f}")
+    print(f"diagnosis: {folder}")
+    if record["simulated"]:
+        print(f"SIMULATED data ({record['dataset']}): these figures say nothing about real users.")
+
+
+def diagnosis_table(record: dict[str, Any]) -> Table:
+    """Attribution of each segment, in sum and per token, and the share of the most relevant titles; a row a model."""
+    table = Table(title=_title(record), title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    table.caption, table.caption_justify = CAPTION, "left"
+    table.add_column("", no_wrap=True)
+    for kind in ("sum", "/ token"):
+        for segment in HEADINGS:
+            table.add_column(f"{kind}\n{segment}", justify="right", no_wrap=True)
+    table.add_column("top 10\nin top\n20 %", justify="right", no_wrap=True)
+    for state in STATES:
+        table.add_row(state, *_cells(record[state]))
+    table.add_row("by chance", *[""] * 2 * len(HEADINGS), f"{record['most_relevant_by_chance']:.3f}")
+    return table
+
+
+def _title(record: dict[str, Any]) -> str:
+    return (
+        f"{record['dataset']}, {record['objective']}: what a title's log-probability leans on, in nats; "
+        f"{record['rows']:,} rows of {record['sample']['split']}"
+    )
+
+
+def _cells(figures: dict[str, Any]) -> list[str]:
+    cells = []
+    for kind in ("sum", "per_token"):
+        cells += [_text(figures[kind][segment], ".3f") for segment in SEGMENTS]
+        cells.append(_text(figures["ratio"][kind], ".2f"))
+    return [*cells, _text(figures["most_relevant"]["share"], ".3f")]
+
+
+def _text(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
