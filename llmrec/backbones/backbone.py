@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import torch
 from peft import PeftModel
+from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
@@ -108,7 +109,7 @@ class Backbone(nn.Module):
 
     def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
         """The weights by name, those of an adapter only where it is not switched off."""
-        off = any(getattr(module, "disable_adapters", False) for module in self.modules())
+        off = any(module.disable_adapters for module in self.modules() if isinstance(module, BaseTunerLayer))
         return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
 
     @property

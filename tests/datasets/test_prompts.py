@@ -206,3 +206,31 @@ def test_taking_prompts_keeps_the_order_asked_for() -> None:
 
 def test_the_rendered_prompt_begins_with_the_header() -> None:
     assert render(WORDING, []).startswith(module.HEADER + "\n\n### Instruction:\n")
+
+
+def test_the_history_free_prompt_is_one_for_all_rows(tmp_path: Path) -> None:
+    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    prompts = tokenizer.histories([["Braid"], ["Anno", "Civ"], ['"', "9"]])
+    free = tokenizer.history_free(prompts)
+    assert "".join(spell(characters(), free)) == render(WORDING, [])
+
+
+@pytest.mark.parametrize(("at", "where"), [(40, "head"), (-3, "tail")])
+def test_a_template_that_varies_by_row_is_refused(at: int, where: str, tmp_path: Path) -> None:
+    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    pieces = [tokenizer.histories([[title]]).of(0).copy() for title in ("Braid", "Anno", "Civ")]
+    pieces[1][at] += 1
+    with pytest.raises(InputError, match="the prompt of row 1 is not of the dataset's one template"):
+        tokenizer.history_free(Prompts.joined(pieces))
+
+
+def test_a_row_too_short_for_the_template_is_refused(tmp_path: Path) -> None:
+    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    whole = tokenizer.histories([["Braid"]]).of(0)
+    with pytest.raises(InputError, match="the prompt of row 0"):
+        tokenizer.history_free(Prompts.joined([whole[:20], whole]))
+
+
+def test_a_wording_of_several_texts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"dataset\.wording\.verb=.*give one text"):
+        PromptTokenizer(characters(), {**WORDING, "verb": ["played", "bought"]}, 10_000, 0, tmp_path)  # type: ignore[dict-item]

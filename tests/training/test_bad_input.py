@@ -37,6 +37,11 @@ def cell(tmp_path: Path) -> Cell:
             ["objective.statistics=same_step", "trainer.micro_batch_size=4"],
             r"same_step .* comes in 4: set trainer\.micro_batch_size=null",
         ),
+        (["objective=gdrt", "objective.groups=title"], r"choose one of relevance, random, position"),
+        (["objective=gdrt", "objective.reference=sft"], r"add stage=sft"),
+        (["objective=gdrt", "objective.group_count=5000"], r"only \d+ different values of relevance"),
+        (["objective.statistics=nonsense"], r"choose one of previous_step, same_step"),
+        (["dataset.wording.verb=[played, bought]"], r"dataset\.wording\.verb=.*give one text"),
     ],
 )
 def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str, tmp_path: Path, cache: Path) -> None:
