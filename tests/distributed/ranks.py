@@ -1,0 +1,54 @@
+"""Two processes that take one optimizer step together, as two ranks do."""
+
+import os
+import pickle
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import distributed, multiprocessing
+
+from llmrec.objectives.base import over_ranks
+from tests.invariants.world import Step, World, add, build_world, micro_batches
+
+RANKS = 2
+
+
+def together(cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], folder: Path) -> dict[str, list[Step]]:
+    """What each case's steps (lists of rows, divided among two ranks) computed, by the case's words joined."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_rank, (port, cases, steps, folder), RANKS)
+    return pickle.loads((folder / "steps.pickle").read_bytes())
+
+
+def _rank(rank: int, port: int, cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    done = {}
+    for case in cases:
+        world = build_world(case, folder / f"cache-{rank}")
+        done[" ".join(case)] = [_step(world, list(rows)[rank::RANKS]) for rows in steps]
+    if rank == 0:
+        (folder / "steps.pickle").write_bytes(pickle.dumps(done))
+    distributed.destroy_process_group()
+
+
+def _step(world: World, rows: Sequence[int]) -> Step:
+    """One rank's part of a step, gradients averaged over the ranks as DDP does."""
+    (batch,) = micro_batches(world, rows)
+    totals = over_ranks(add([world.objective.totals(batch)]))
+    part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+    (part.loss * RANKS).backward()
+    closed = over_ranks(add([{**part.statistics, "loss": part.loss.detach().double()}]))
+    loss = float(closed.pop("loss"))
+    world.objective.close_step(closed)
+    gradients = {}
+    for name, weight in world.backbone.named_parameters():
+        distributed.all_reduce(weight.grad)
+        gradients[name] = weight.grad / RANKS
+    world.backbone.zero_grad()
+    return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})

@@ -1,0 +1,27 @@
+"""Two ranks take the step that one takes, for every shipped objective and uneven rows."""
+
+from pathlib import Path
+
+import pytest
+from torch import distributed
+
+from tests.distributed.ranks import together
+from tests.invariants.world import CASES, ROWS, Step, assert_same_step, build_world, micro_batches, take_step
+
+STEPS = [list(range(len(ROWS))), [6, 1, 4, 2, 7]]
+"""The second step begins with the state that the first one left, and its rows do not divide."""
+
+pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Step]]:
+    """The steps of every case, taken by two ranks."""
+    return together(CASES, STEPS, tmp_path_factory.mktemp("ranks"))
+
+
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
+def test_two_ranks_are_one(case: tuple[str, ...], by_two: dict[str, list[Step]], tmp_path: Path) -> None:
+    world = build_world(case, tmp_path)
+    for rows, step in zip(STEPS, by_two[" ".join(case)], strict=True):
+        assert_same_step(take_step(world, micro_batches(world, rows)), step)
