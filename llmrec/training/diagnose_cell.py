@@ -97,12 +97,12 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
     started = time.perf_counter()
     after = _after(config, dataset, cell, sample)
     before, relevance = _before(config, dataset, cell, sample)
-    most_relevant = int(top20(relevance).sum())
+    most_relevant, place = int(top20(relevance).sum()), cell.folder.resolve()
     return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
-        "objective": cell.folder.parent.name,
-        "training": cell.folder.name,
+        "objective": place.parent.name,
+        "training": place.name,
         "sample": sample,
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
         "unit": "nats",
