@@ -21,6 +21,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [[]]),
+    "relevance": (3, [[]]),
 }
 """Script: how many rounds, and the arms of a round as arguments."""
 THREADS = {

@@ -12,7 +12,8 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
     """The whole page in Markdown."""
     facts = ", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("settings", "command"))
     settings = " ".join(f"{key}={value}" for key, value in machine["settings"].items())
-    parts = [_training(raw, "lora"), _training(raw, "full"), _decoding(raw), _catalogue(raw), _metrics(raw)]
+    training = [_training(raw, adapter) for adapter in ("lora", "full")]
+    parts = [*training, _relevance(raw), _decoding(raw), _catalogue(raw), _metrics(raw)]
     head = (
         f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
     )
@@ -92,6 +93,25 @@ def _catalogue(raw: Raw) -> str:
 
 def _metrics(raw: Raw) -> str:
     return f"## Metrics of 100,000 users with lists of ten\n\n{_of(raw['metrics'], 'seconds'):.2f} s (wanted: 1)\n"
+
+
+def _relevance(raw: Raw) -> str:
+    rounds = raw["relevance"]
+    epoch = _of(rounds, "epoch_seconds")
+    lines = [
+        f"## GDRT's relevance pass, tiny backbone ({rounds[0]['data']})\n",
+        _row("", "titles", "s", "of an epoch"),
+        _rule(4),
+        _row(f"epoch of SFT, {rounds[0]['rows']:,} rows", "", f"{epoch:.1f}", ""),
+    ]
+    for name, count, key in (
+        ("the sample's targets (GDRT)", "targets", "seconds"),
+        ("all titles (bins of the record)", "titles", "catalogue_seconds"),
+    ):
+        wanted = " (wanted: 10%)" if key == "seconds" else ""
+        share = f"{_of(rounds, key) / epoch:.1%}{wanted}"
+        lines.append(_row(name, f"{rounds[0][count]:,}", f"{_of(rounds, key):.1f}", share))
+    return "\n".join([*lines, ""])
 
 
 def _of(rounds: list[dict[str, Any]], key: str) -> float:

@@ -9,7 +9,7 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.backbones.load import build_backbone
-from llmrec.backbones.relevance import title_relevance
+from llmrec.backbones.relevance import catalogue_relevance
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
@@ -27,10 +27,7 @@ def declared_relevance(config: DictConfig, dataset: Dataset, cache_dir: Path, de
     declared = OmegaConf.create({**config, "backbone": _settings(config), "adapter": adapter})
     backbone = build_backbone(declared, dataset, cache_dir).to(device)
     data = NextItemData(dataset, backbone, declared, cache_dir)
-    titles = [data.titles.of(title) for title in range(len(data.titles))]
-    prompt = data.prompt_tokenizer.histories([[]]).of(0)
-    tokens = title_relevance(backbone, prompt, titles, cache_dir)
-    return np.array([values.sum(dtype=np.float64) for values in tokens])
+    return np.array([tokens.sum(dtype=np.float64) for tokens in catalogue_relevance(backbone, data, cache_dir)])
 
 
 def _settings(config: DictConfig) -> DictConfig:

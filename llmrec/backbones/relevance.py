@@ -8,6 +8,7 @@ import hashlib
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -20,6 +21,9 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.errors import InputError
+
+if TYPE_CHECKING:
+    from llmrec.datasets.data_module import NextItemData
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +48,12 @@ def title_relevance(
     with atomic_file(path) as temporary:
         save_file({"log_probability": np.concatenate(found)}, temporary, {"identity": identity})
     return found
+
+
+def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Path) -> list[np.ndarray]:
+    """`title_relevance` of every distinct title of a dataset, in their order; data: for the backbone's tokenizer."""
+    titles = [data.titles.of(title) for title in range(len(data.titles))]
+    return title_relevance(backbone, data.prompt_tokenizer.histories([[]]).of(0), titles, cache_dir)
 
 
 def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> list[np.ndarray]:

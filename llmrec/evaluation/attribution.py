@@ -18,12 +18,15 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.prompts import Prompts
 from llmrec.evaluation.fairness import slot_counts, top20
+from llmrec.objectives.groups import equal_frequency
 
 TASK_TEXT, GENERATED_PREFIX, HISTORY = SEGMENTS = ("task text", "generated prefix", "history")
 AUXILIARY = "auxiliary"
 """Task text and generated prefix: all that the model reads beside the history."""
 POSITIONS = 10
 """Title positions told apart; those behind them are pooled."""
+GROUPS = 10
+"""Groups of relevance whose losses are told apart."""
 PASSES = 4
 """How often `attributions` goes through the rows: with everything, and without each segment."""
 BATCH = 16
@@ -61,10 +64,11 @@ def ablate(data: NextItemData, rows: Rows) -> Ablation:
 
 def attributions(
     backbone: Backbone, ablation: Ablation, progress: Callable[[int], None] = lambda done: None
-) -> dict[str, list[np.ndarray]]:
+) -> tuple[dict[str, list[np.ndarray]], list[np.ndarray]]:
     """log P(y_t | x, y_<t) less the same without a segment, over the whole vocabulary, in nats: float64 [length] a row.
 
-    By segment. progress is told the rows of each finished batch, `PASSES` times each row in all. Source: our reading.
+    By segment; beside them log P(y_t | x, y_<t) itself, float32 [length] a row. progress is told the rows of each
+    finished batch, `PASSES` times each row in all. Source: our reading.
     """
     titles, shared = ablation.titles, len(ablation.prompts.shared_prefix())
     prompts, alone = _separate(ablation.prompts), _separate(ablation.titles_alone)
@@ -75,10 +79,11 @@ def attributions(
         GENERATED_PREFIX: without_prefix(backbone, prompts, titles, shared, progress),
         HISTORY: log_probabilities(backbone, history_free, titles, len(ablation.history_free) - 1, progress),
     }
-    return {
+    lost = {
         segment: [a.astype(np.float64) - b for a, b in zip(whole, without[segment], strict=True)]
         for segment in SEGMENTS
     }
+    return lost, whole
 
 
 def without_prefix(
@@ -146,6 +151,25 @@ def by_position(attribution: dict[str, list[np.ndarray]]) -> dict[str, Any]:
         "mean": {segment: [_mean(value[here]) for here in at] for segment, value in values.items()},
         "tokens": [int(here.sum()) for here in at],
         "rows": [sum(length > place for length in lengths) for place in range(POSITIONS + 1)],
+    }
+
+
+def loss_by_relevance(log_probability: list[np.ndarray], relevance: list[np.ndarray]) -> dict[str, list[Any]]:
+    """Mean -log P(y_t | x, y_<t), nats, of the title tokens in ten equal-frequency groups of relevance, lowest first.
+
+    log_probability: float [length] a row; relevance: the same of log P(y_t | history-free prompt, y_<t) before tuning.
+    loss: None of a group that ties leave empty; tokens: how many; mean_relevance: of their probabilities. Source: the
+    grouping, arXiv 2510.10978; the rest our reading.
+    """
+    loss = -np.concatenate(log_probability).astype(np.float64)
+    # The same token scored in two batches differs in the last digits, and equal relevances are one group's.
+    probability = np.exp(np.concatenate(relevance).astype(np.float64)).round(6)
+    group = equal_frequency(probability, np.ones(len(probability)), GROUPS)
+    inside = [group == number for number in range(GROUPS)]
+    return {
+        "loss": [_mean(loss[here]) for here in inside],
+        "tokens": [int(here.sum()) for here in inside],
+        "mean_relevance": [_mean(probability[here]) for here in inside],
     }
 
 

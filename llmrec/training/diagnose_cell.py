@@ -17,7 +17,7 @@ from tqdm import tqdm
 from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import build_backbone
-from llmrec.backbones.relevance import title_relevance
+from llmrec.backbones.relevance import catalogue_relevance
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.beam_search import BeamSearch
@@ -30,6 +30,7 @@ from llmrec.evaluation.attribution import (
     ablate,
     attribution_figures,
     attributions,
+    loss_by_relevance,
     most_relevant_share,
 )
 from llmrec.evaluation.attribution_plot import write_plot
@@ -38,7 +39,7 @@ from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import open_trained, run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
 from llmrec.training.quiet import quiet
-from llmrec.training.run_cell import _announce, open_dataset
+from llmrec.training.run_cell import announce, open_dataset
 from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"
@@ -55,15 +56,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Measured:
-    """What was measured of one model: `attribution_figures`, and titles int32 [rows, at most 10], -1 = no more."""
+    """What was measured of one model on some rows.
 
-    rows: int
+    attribution: `attribution_figures`; log_probability: float32 [length], of each row's target title; recommended:
+    titles int32 [rows, at most 10], -1 = no more.
+    """
+
     attribution: dict[str, Any]
+    log_probability: list[np.ndarray]
     recommended: np.ndarray
 
-    def figures(self, relevance: np.ndarray) -> dict[str, Any]:
-        """The figures of the record; relevance: float [distinct titles]."""
-        return self.attribution | {"most_relevant": most_relevant_share(self.recommended, relevance)}
+    def figures(self, targets: np.ndarray, relevance: list[np.ndarray]) -> dict[str, Any]:
+        """The figures of the record; targets: int [rows]; relevance: float32 [length] of each distinct title."""
+        share = most_relevant_share(self.recommended, _of_titles(relevance))
+        losses = loss_by_relevance(self.log_probability, [relevance[title] for title in targets])
+        return self.attribution | {"most_relevant": share, "by_relevance": losses}
 
 
 def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
@@ -77,7 +84,7 @@ def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
-    _announce(config)
+    announce(config)
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with cell.lock():
         folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain, sample)
@@ -96,8 +103,8 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
     """
     started = time.perf_counter()
     after = _after(config, dataset, cell, sample)
-    before, relevance = _before(config, dataset, cell, sample)
-    most_relevant, place = int(top20(relevance).sum()), cell.folder.resolve()
+    before, targets, relevance = _before(config, dataset, cell, sample)
+    most_relevant, place = int(top20(_of_titles(relevance)).sum()), cell.folder.resolve()
     return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
@@ -106,9 +113,9 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
         "sample": sample,
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
         "unit": "nats",
-        "rows": before.rows,
-        "before": before.figures(relevance),
-        "after": after.figures(relevance),
+        "rows": len(targets),
+        "before": before.figures(targets, relevance),
+        "after": after.figures(targets, relevance),
         "titles": len(relevance),
         "most_relevant_titles": most_relevant,
         "most_relevant_by_chance": most_relevant / len(relevance),
@@ -121,8 +128,10 @@ def _after(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, A
     return _measure(config, data, backbone, sample, "after")
 
 
-def _before(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> tuple[Measured, np.ndarray]:
-    """The model before any tuning, and each title's relevance under it: log P(title | history-free prompt)."""
+def _before(
+    config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]
+) -> tuple[Measured, np.ndarray, list[np.ndarray]]:
+    """The model before any tuning, each row's target title, and each title's relevance under that model by token."""
     cache_dir = Path(config.paths.cache)
     backbone = build_backbone(config, dataset, cache_dir)
     if identity(backbone, dataset) != cell.training["identity"]:
@@ -133,10 +142,13 @@ def _before(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, 
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():
         measured = _measure(config, data, backbone, sample, "before")
-        prompt = data.prompt_tokenizer.histories([[]]).of(0)
-        titles = [data.titles.of(title) for title in range(len(data.titles))]
-        relevance = title_relevance(backbone, prompt, titles, cache_dir)
-    return measured, np.array([tokens.sum(dtype=np.float64) for tokens in relevance])
+        relevance = catalogue_relevance(backbone, data, cache_dir)
+    return measured, data.target_titles(_rows(dataset, sample)), relevance
+
+
+def _of_titles(relevance: list[np.ndarray]) -> np.ndarray:
+    """float64 [distinct titles]: log-probability of each title."""
+    return np.array([tokens.sum(dtype=np.float64) for tokens in relevance])
 
 
 def _measure(
@@ -147,10 +159,10 @@ def _measure(
     ablation = ablate(data, rows)
     shown = None if config.trainer.progress else True
     with tqdm(total=(PASSES + 1) * len(rows), desc=STATES[state], unit="pass", disable=shown) as bar:
-        attribution = attributions(backbone, ablation, bar.update)
+        attribution, log_probability = attributions(backbone, ablation, bar.update)
         recommended = _recommended(config, data, backbone, rows, ablation, bar)
     figures = attribution_figures(attribution, ablation.segment_tokens())
-    return Measured(len(rows), figures, recommended)
+    return Measured(figures, log_probability, recommended)
 
 
 def _rows(dataset: Dataset, sample: dict[str, Any]) -> Rows:

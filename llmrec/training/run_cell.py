@@ -34,7 +34,7 @@ def run_cell(config: DictConfig) -> None:
     Raises InputError for whatever of the user's cannot be used.
     """
     quiet()
-    _announce(config)
+    announce(config)
     cell = Cell(Path(config.paths.runs) / cell_path(config))
     plain = OmegaConf.create(plain_config(config))
     with cell.lock():
@@ -60,7 +60,7 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
-    _announce(config)
+    announce(config)
     with cell.lock():
         folder = cell.evaluation(config)
         if not (folder / METRICS_FILE).is_file():
@@ -82,7 +82,8 @@ def open_dataset(config: DictConfig) -> Dataset:
     return dataset
 
 
-def _announce(config: DictConfig) -> None:
+def announce(config: DictConfig) -> None:
+    """The first line of every command: real data or simulated."""
     source = run_source(config)
     if source.simulated:
         looked_for = Path(config.paths.data) / config.dataset.name

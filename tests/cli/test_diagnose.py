@@ -63,6 +63,7 @@ def test_record_holds_the_settings_and_every_denominator(diagnosed: Done) -> Non
         assert figures["most_relevant"]["slots"] == 200
         assert 0 <= figures["most_relevant"]["share"] <= 1
         assert figures["by_position"]["rows"][0] == 20
+        assert sum(figures["by_relevance"]["tokens"]) == sum(figures["by_position"]["tokens"])
         assert {name: len(means) for name, means in figures["by_position"]["mean"].items()} == dict.fromkeys(
             SEGMENTS, 11
         )

@@ -25,6 +25,7 @@ from llmrec.evaluation.attribution import (
     attribution_figures,
     attributions,
     by_position,
+    loss_by_relevance,
     most_relevant_share,
 )
 from llmrec.evaluation.attribution_plot import PLACES, attribution_plot
@@ -54,7 +55,7 @@ def test_attribution_is_the_difference_of_two_plain_passes(
     monkeypatch.setattr(module, "BATCH", 3)
     backbone = random_backbone()
     backbone.plain = plain
-    found = attributions(backbone, ablation)
+    found, log_probability = attributions(backbone, ablation)
     for row in range(len(ROWS)):
         titles = [TITLES[item] for item in ROWS.history_of(row)]
         target = f'"{TITLES[ROWS.target[row]]}"'
@@ -65,12 +66,13 @@ def test_attribution_is_the_difference_of_two_plain_passes(
             GENERATED_PREFIX: whole - one_by_one(backbone, render(WORDING, titles), target, prefix=False),
             HISTORY: whole - one_by_one(backbone, render(WORDING, []), target),
         }
+        np.testing.assert_allclose(log_probability[row], whole, atol=2e-5)
         for segment in SEGMENTS:
             np.testing.assert_allclose(found[segment][row], expected[segment], atol=2e-5, err_msg=segment)
 
 
 def test_first_token_has_no_prefix_to_lean_on(ablation: Ablation) -> None:
-    found = attributions(random_backbone(), ablation)[GENERATED_PREFIX]
+    found = attributions(random_backbone(), ablation)[0][GENERATED_PREFIX]
     assert [row[0] for row in found] == pytest.approx([0] * len(found), abs=1e-5)
     assert max(abs(row[1:]).max() for row in found) > 0.01
 
@@ -81,7 +83,7 @@ def test_model_that_ignores_its_input_leans_on_nothing(ablation: Ablation) -> No
     with torch.no_grad():
         # Every token looks the same, while the output still prefers some tokens to others.
         embedding.copy_(embedding[0].expand_as(embedding))
-    for rows in attributions(backbone, ablation).values():
+    for rows in attributions(backbone, ablation)[0].values():
         assert max(abs(row).max() for row in rows) == pytest.approx(0, abs=1e-5)
 
 
@@ -164,6 +166,23 @@ def test_positions_are_apart_up_to_nine_and_one_from_ten_on() -> None:
 
 def test_positions_that_no_title_reaches_have_no_mean() -> None:
     assert by_position(BY_HAND)["mean"][TASK_TEXT] == [-1.5, 1.5, 1, *[None] * 8]
+
+
+def test_losses_stand_by_the_relevance_of_their_tokens() -> None:
+    # Twenty tokens of relevance 0.01, ..., 0.20, two a group; the last two, equal to six digits, are never divided.
+    relevance = np.log(np.arange(1, 21) / 100)
+    relevance[18] = np.log(0.2 + 1e-9)
+    loss = np.arange(20.0)
+    found = loss_by_relevance([-loss[:7], -loss[7:]], [relevance[:7], relevance[7:]])
+    assert found["loss"] == [0.5, 2.5, 4.5, 6.5, 8.5, 10.5, 12.5, 14.5, 16.5, 18.5]
+    assert found["tokens"] == [2] * 10
+    assert found["mean_relevance"] == pytest.approx([*np.arange(0.015, 0.17, 0.02), 0.175, 0.2])
+
+
+def test_a_group_of_relevance_that_ties_leave_empty_has_no_loss() -> None:
+    found = loss_by_relevance([np.array([-1.0, -3.0])], [np.log([0.5, 0.5])])
+    assert sorted(found["tokens"]) == [0] * 9 + [2]
+    assert [value for value in found["loss"] if value is not None] == [2.0]
 
 
 def test_share_of_the_most_relevant_counts_given_slots() -> None:
