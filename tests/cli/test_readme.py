@@ -29,6 +29,12 @@ def test_own_objective_trains(followed: Workplace) -> None:
     assert done.cell().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
 
 
+def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
+    done = followed.run("llmrec.run", *arguments("objective/token_loss=smoothed"), *DEBUG, "logger=csv")
+    assert done.status == 0, done.output
+    assert done.cell().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "gdrt-smoothed"
+
+
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("dataset=shop"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
