@@ -45,11 +45,7 @@ from llmrec.training.train import identity
 DIAGNOSIS_FILE = "diagnosis.json"
 TOP = 10
 """Recommendations of a row that are looked at."""
-HEADINGS = ("|task\ntext|", "|generated\nprefix|", "\n|history|", "aux. :\nhistory")
-CAPTION = (
-    "sum: over the title's tokens; / token: the same divided by the segment's tokens; aux.: task text and generated "
-    "prefix; top 20 %: the titles most likely, before tuning, after the prompt without history"
-)
+CAPTION = "auxiliary: task text and generated prefix; relevance: log P(title | prompt without history) before tuning"
 STATES = {"before": "before tuning", "after": "after tuning"}
 logger = logging.getLogger(__name__)
 
@@ -203,18 +199,24 @@ def print_diagnosis(record: dict[str, Any], folder: Path) -> None:
 
 
 def diagnosis_table(record: dict[str, Any]) -> Table:
-    """Attribution of each segment, in sum and per token, and the share of the most relevant titles; a row a model."""
+    """Attribution of each segment, in sum and per token, and the share of the most relevant titles, by model."""
     table = Table(title=_title(record), title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.caption, table.caption_justify = CAPTION, "left"
     table.add_column("", no_wrap=True)
-    for kind in ("sum", "/ token"):
-        for segment in HEADINGS:
-            table.add_column(f"{kind}\n{segment}", justify="right", no_wrap=True)
-    table.add_column("top 10\nin top\n20 %", justify="right", no_wrap=True)
-    for state in STATES:
-        table.add_row(state, *_cells(record[state]))
-    table.add_row("by chance", *[""] * 2 * len(HEADINGS), f"{record['most_relevant_by_chance']:.3f}")
+    for heading in (*STATES.values(), "by chance"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for kind, of in (("sum", "sum over the title"), ("per_token", "per token of the segment")):
+        for segment in SEGMENTS:
+            table.add_row(f"|{segment}|, {of}", *_both(record, ".3f", kind, segment))
+        table.add_row(f"auxiliary : history, {of}", *_both(record, ".2f", "ratio", kind))
+    share = _both(record, ".3f", "most_relevant", "share")
+    table.add_row("top 10 in the 20 % most relevant titles", *share, f"{record['most_relevant_by_chance']:.3f}")
     return table
+
+
+def _both(record: dict[str, Any], form: str, part: str, name: str) -> list[str]:
+    values = [record[state][part][name] for state in STATES]
+    return ["-" if value is None else format(value, form) for value in values]
 
 
 def _title(record: dict[str, Any]) -> str:
@@ -222,15 +224,3 @@ def _title(record: dict[str, Any]) -> str:
         f"{record['dataset']}, {record['objective']}: what a title's log-probability leans on, in nats; "
         f"{record['rows']:,} rows of {record['sample']['split']}"
     )
-
-
-def _cells(figures: dict[str, Any]) -> list[str]:
-    cells = []
-    for kind in ("sum", "per_token"):
-        cells += [_text(figures[kind][segment], ".3f") for segment in SEGMENTS]
-        cells.append(_text(figures["ratio"][kind], ".2f"))
-    return [*cells, _text(figures["most_relevant"]["share"], ".3f")]
-
-
-def _text(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)

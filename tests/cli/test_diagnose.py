@@ -36,15 +36,16 @@ def test_simulated_data_say_so_first_and_last(diagnosed: Done) -> None:
 def test_table_shows_the_figures_of_the_record_within_100_columns(diagnosed: Done) -> None:
     record = json.loads((folder(diagnosed) / "diagnosis.json").read_text())
     lines = diagnosed.output.splitlines()
-    for state in ("before", "after"):
-        figures = record[state]
-        expected = [
-            text
-            for kind in ("sum", "per_token")
-            for text in (*(f"{figures[kind][s]:.3f}" for s in SEGMENTS), f"{figures['ratio'][kind]:.2f}")
-        ]
-        row = next(line for line in lines if line.split()[:1] == [state])
-        assert row.split()[1:] == [*expected, f"{figures['most_relevant']['share']:.3f}"]
+    both = [record["before"], record["after"]]
+    for kind, of in (("sum", "sum over the title"), ("per_token", "per token of the segment")):
+        rows = {f"|{s}|, {of}": [f"{figures[kind][s]:.3f}" for figures in both] for s in SEGMENTS}
+        rows[f"auxiliary : history, {of}"] = [f"{figures['ratio'][kind]:.2f}" for figures in both]
+        for name, cells in rows.items():
+            line = next(line for line in lines if line.strip().startswith(name))
+            assert line.strip().removeprefix(name).split() == cells
+    shares = [figures["most_relevant"]["share"] for figures in both] + [record["most_relevant_by_chance"]]
+    line = next(line for line in lines if "most relevant titles" in line)
+    assert line.split()[-3:] == [f"{share:.3f}" for share in shares]
     title = "games-sim, msl: what a title's log-probability leans on, in nats; 20 rows of valid"
     start = next(number for number, line in enumerate(lines) if line.startswith(title))
     assert max(map(len, lines[start:-3])) <= 100
