@@ -13,6 +13,7 @@ from llmrec.backbones.relevance import catalogue_relevance
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
 
 
 def declared_relevance(config: DictConfig, dataset: Dataset, cache_dir: Path, device: str) -> np.ndarray | None:
@@ -25,7 +26,10 @@ def declared_relevance(config: DictConfig, dataset: Dataset, cache_dir: Path, de
         return None
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
     declared = OmegaConf.create({**config, "backbone": _settings(config), "adapter": adapter})
-    backbone = build_backbone(declared, dataset, cache_dir).to(device)
+    try:
+        backbone = build_backbone(declared, dataset, cache_dir).to(device)
+    except InputError as error:
+        raise InputError(f"evaluation.relevance_model={config.evaluation.relevance_model}: {error}") from error
     data = NextItemData(dataset, backbone, declared, cache_dir)
     return np.array([tokens.sum(dtype=np.float64) for tokens in catalogue_relevance(backbone, data, cache_dir)])
 

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
+from llmrec.backbones.declared import declared_relevance
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
@@ -18,7 +19,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source
-from llmrec.training.evaluate_cell import evaluate_cell
+from llmrec.training.evaluate_cell import evaluate_cell, run_device
 from llmrec.training.loggers import log_summary, open_loggers
 from llmrec.training.provenance import provenance
 from llmrec.training.quiet import quiet
@@ -44,6 +45,8 @@ def run_cell(config: DictConfig) -> None:
             stage = None if cell.trained else _finished_stage(config)
             with open_loggers(plain.logger, cell.folder, plain_config(config)) as loggers:
                 if not cell.trained:
+                    # What cannot be opened should fail before the training, not after it; it is kept for then.
+                    declared_relevance(plain, dataset, Path(plain.paths.cache), run_device(plain))
                     _train(plain, dataset, cell, stage, loggers)
                 log_summary(loggers, evaluate_cell(plain, dataset, cell, folder)["splits"])
         else:

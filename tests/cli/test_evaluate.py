@@ -1,6 +1,7 @@
 """A trained cell, decoded and measured another way: nothing is trained, nothing is lost."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -88,3 +89,17 @@ def test_cell_that_is_not_trained_is_refused(trained: tuple[Workplace, Done], tm
     refused = place.run("llmrec.evaluate", f"run={tmp_path}")
     assert refused.status == 2
     assert "is not trained yet" in refused.output
+
+
+def test_older_cell_is_measured_by_what_has_come_since(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
+    place, done = trained
+    older = tmp_path / "msl" / "0123456789abcdef"
+    shutil.copytree(done.cell(), older, ignore=shutil.ignore_patterns("eval"))
+    config = (older / "config.yaml").read_text()
+    assert "  relevance_model: tiny\n" in config
+    (older / "config.yaml").write_text(config.replace("  relevance_model: tiny\n", ""))
+    evaluated = place.run("llmrec.evaluate", f"run={older}", "evaluation.users=10", "trainer.progress=false")
+    assert evaluated.status == 0, evaluated.output
+    fairness = json.loads((evaluated.record() / "metrics.json").read_text())["splits"]["test"]["fairness"]
+    assert {"popularity", "relevance", "gini", "coverage", "top20_relevance_share"} <= fairness.keys()
+    assert "MGU@5" in evaluated.output

@@ -37,6 +37,7 @@ def cell(tmp_path: Path) -> Cell:
             ["objective.statistics=same_step", "trainer.micro_batch_size=4"],
             r"same_step .* comes in 4: set trainer\.micro_batch_size=null",
         ),
+        (["evaluation.relevance_model=/absent/model"], r"evaluation\.relevance_model=/absent/model"),
         (["objective=gdrt", "objective.groups=title"], r"choose one of relevance, random, position"),
         (["objective=gdrt", "objective.reference=sft"], r"add stage=sft"),
         (["objective=gdrt", "objective.group_count=5000"], r"only \d+ different values of relevance"),
