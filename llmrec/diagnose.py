@@ -45,7 +45,7 @@ def _diagnose(arguments: list[str]) -> None:
     cell = Cell(Path(own["run"]))
     config = override(cell.config(), overrides)
 
-    from llmrec.training.diagnose_cell import diagnose
+    from llmrec.diagnosis.diagnose_cell import diagnose
 
     diagnose(cell, config, sample)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from tqdm import tqdm
@@ -66,10 +67,19 @@ def _identity(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarra
     digest = hashlib.sha256(tokenizer_hash(backbone.tokenizer).encode())
     for tokens in (prompt, *titles):
         digest.update(tokens.astype(np.int64).tobytes() + b"|")
+    digest.update(repr(_settings(backbone)).encode())
     for name, weight in backbone.weights_in_use():
         digest.update(name.encode())
         digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _settings(backbone: Backbone) -> list[object]:
+    """What gives equal weights another meaning: the model's config but for where it lies, an adapter's scaling."""
+    config = backbone.causal_lm.config.to_dict()
+    kept = {key: value for key, value in config.items() if key != "transformers_version" and key[0] != "_"}
+    layers = [module for module in backbone.modules() if isinstance(module, LoraLayer) and not module.disable_adapters]
+    return [sorted(kept.items()), [layer.scaling for layer in layers]]
 
 
 def _read(path: Path, identity: str, tokens: int) -> np.ndarray:

@@ -40,8 +40,8 @@ def fairness(
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; rows: those the lists are for;
     relevance: float [distinct titles], log-probability of a title after the prompt without a history under the
-    dataset's one base model, None = not measured. The popularity of a title is how often its items are a target in
-    train. Empty slots (-1) count nowhere, neither as a slot given nor in a denominator.
+    dataset's one base model, None = not measured. Popularity: see `title_popularity`. Empty slots (-1) count nowhere,
+    neither as a slot given nor in a denominator.
     Nothing undefined is in the result: {} when no list holds a title; no groupings when all histories are empty or
     the lists are shorter than 5; no bins when the catalogue has fewer titles than bins; no "category" without
     categories; nothing on relevance when it was not measured.
@@ -56,12 +56,24 @@ def fairness(
     slots = slot_counts(recommended, titles)
     if not slots.any():
         return {}
-    popularity = np.bincount(items.title_of[train.target], minlength=titles)
+    popularity = title_popularity(train, items)
     measured: dict[str, Any] = dict(spread(slots, popularity, relevance))
     if recommended.shape[1] >= min(PARITY_CUTOFFS) and len(rows.history):
         for name, groups in groupings(items, popularity, relevance).items():
             measured[name] = group_parity(recommended, rows, items, groups)
     return measured
+
+
+def title_popularity(train: Rows, items: Items) -> np.ndarray:
+    """How many users have a title in train, as a target or in a history: int64 [distinct titles].
+
+    Targets alone, which the popularity floor counts, leave two thirds of the titles of a sampled train file at 0.
+    """
+    user = np.unique(train.user, return_inverse=True)[1]
+    holders = np.concatenate([user, user[train.history_row]])
+    titles = items.title_of[np.concatenate([train.target, train.history])]
+    pairs = np.unique(holders.astype(np.int64) * len(items.distinct_titles) + titles)
+    return np.bincount(pairs % len(items.distinct_titles), minlength=len(items.distinct_titles))
 
 
 def slot_counts(recommended: np.ndarray, titles: int) -> np.ndarray:
@@ -73,19 +85,19 @@ def spread(slots: np.ndarray, popularity: np.ndarray, relevance: np.ndarray | No
     """How given slots, int [titles] and not all 0, spread over the catalogue.
 
     Per given slot: head20_share and top20_relevance_share, the share that goes to the 20 % of titles that are most
-    popular or most relevant (see `top20`; the second only with relevance); average_popularity, the mean train count.
+    popular or most relevant (see `top20`; the second only with relevance); average_popularity, the mean popularity.
     Per distinct title of the catalogue: coverage, the share of titles given at least once; gini, see `gini`.
     Source: common measures, our reading.
     """
     given = slots.sum()
     measured = {
-        "head20_share": slots[top20(popularity)].sum() / given,
+        "head20_share": slots @ top20(popularity) / given,
         "coverage": (slots > 0).mean(),
         "gini": gini(slots),
         "average_popularity": slots @ popularity / given,
     }
     if relevance is not None:
-        measured["top20_relevance_share"] = slots[top20(relevance)].sum() / given
+        measured["top20_relevance_share"] = slots @ top20(relevance) / given
     return {name: float(value) for name, value in measured.items()}
 
 
@@ -139,9 +151,10 @@ def groupings(items: Items, popularity: np.ndarray, relevance: np.ndarray | None
 
 
 def bin_groups(values: np.ndarray, items: Items) -> Groups:
-    """Items by the bin of their title; values: [distinct titles], the highest are in bin 0. See `equal_count_bins`."""
-    bins = equal_count_bins(values)
-    return Groups(BINS, np.arange(len(items)), bins[items.title_of], np.ones(len(items)))
+    """Items by the bins of their titles; values: [distinct titles], the highest are in bin 0. See `bin_shares`."""
+    shares = bin_shares(values)[items.title_of]
+    item, group = np.nonzero(shares)
+    return Groups(BINS, item, group, shares[item, group])
 
 
 def category_groups(categories: list[list[str]]) -> Groups:
@@ -158,22 +171,21 @@ def category_groups(categories: list[list[str]]) -> Groups:
     return Groups(len(index), item, group, 1 / sizes[item], list(index))
 
 
-def equal_count_bins(values: np.ndarray) -> np.ndarray:
-    """int64 [titles], 0 = the highest values: five bins of titles, whose sizes differ by at most one.
+def bin_shares(values: np.ndarray) -> np.ndarray:
+    """float64 [titles, 5]: the share of each title in five bins of n / 5 titles, bin 0 the highest values.
 
-    Equal values are split where the bins need it, in catalogue order: with many titles that were never a target, the
-    last bins of popularity differ only in the catalogue's order. Source of the five bins: IFairLRS, arXiv 2402.15215.
+    Equal values have equal shares: where a bin's edge falls among them, each counts in both bins, as it would on
+    average if the ties were broken at random. With many titles that never occur in train the last bins are therefore
+    alike, whatever the catalogue's order. Source of the five bins: IFairLRS, arXiv 2402.15215; of the rule: ours.
     """
-    return _places(values) * BINS // len(values)
+    _, block, sizes = np.unique(-values, return_inverse=True, return_counts=True)
+    ends = np.cumsum(sizes)[:, None]
+    edges = np.arange(BINS + 1) * len(values) / BINS
+    overlap = np.minimum(ends, edges[1:]) - np.maximum(ends - sizes[:, None], edges[:-1])
+    shares: np.ndarray = (overlap.clip(min=0) / sizes[:, None])[block]
+    return shares
 
 
 def top20(values: np.ndarray) -> np.ndarray:
-    """bool [titles]: the ceil(n / 5) of n titles with the highest values; ties go to the first in the catalogue."""
-    return _places(values) < -(-len(values) // 5)
-
-
-def _places(values: np.ndarray) -> np.ndarray:
-    """int64 [titles]: 0 for the highest value, 1 for the next, ...; equal values in catalogue order."""
-    places = np.empty(len(values), dtype=np.int64)
-    places[np.argsort(-values, kind="stable")] = np.arange(len(values))
-    return places
+    """float64 [titles]: the share of each title in the 20 % of titles with the highest values; see `bin_shares`."""
+    return bin_shares(values)[:, 0]

@@ -116,7 +116,8 @@ class Objective(nn.Module, ABC):
 class TokenLoss(Objective):
     """An objective that is the mean of a loss per supervised token of the target.
 
-    A subclass says which tokens it supervises and maps their states to losses; GDRT takes any of them.
+    A subclass says which tokens it supervises and maps their states to losses; GDRT takes any of them, by everything
+    but `branches` and `forward`.
     """
 
     supervises: ClassVar[Literal["response", "branching"]] = "response"

@@ -4,6 +4,7 @@ Only the abstract and a secondary source could be had: tokens are grouped by the
 a closed-form Group DRO weighs the worse groups up. What stands below beyond that is our reading.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -19,12 +20,15 @@ from llmrec.errors import InputError
 from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of, over_ranks
 from llmrec.objectives.groups import Kind, describe, divide, supervised_tokens
 
+logger = logging.getLogger(__name__)
+
 
 class GDRT(Objective):
     """tau * log sum_g p_g exp(L_g / tau), L_g the mean token loss of group g, by its detached worst-case weights.
 
     The gradient is that of sum_g q_g L_g, q_g = p_g exp(L_g / tau) / sum_h p_h exp(L_h / tau): tau -> infinity is the
-    token loss underneath, tau -> 0 the worst group. The loss that is reported is sum_g q_g L_g.
+    token loss underneath, tau -> 0 the worst group. The loss that is reported is sum_g q_g L_g, times supervised tokens
+    by the token loss's own denominator (1 but for MSL's reduction "response").
 
     token_loss: any TokenLoss; it alone says which positions are supervised. groups: what equal-frequency bins are made
     of, "random" and "position" being controls; group_count: how many. reference: whose relevance, the backbone before
@@ -38,7 +42,6 @@ class GDRT(Objective):
 
     group_loss: Tensor
     seen: Tensor
-    tokens: Tensor
 
     def __init__(
         self,
@@ -66,7 +69,7 @@ class GDRT(Objective):
         self.needs_whole_step = self.same_step or token_loss.needs_whole_step
         self.register_buffer("group_loss", torch.zeros(group_count, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(group_count, dtype=torch.bool))
-        self.register_buffer("tokens", torch.zeros(group_count, dtype=torch.float64))
+        self.step_weights = torch.zeros(group_count, dtype=torch.float64)
 
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss, scores the sample's titles under the reference and divides their tokens."""
@@ -77,6 +80,7 @@ class GDRT(Objective):
 
     def start_epoch(self, epoch: int) -> None:
         """Divides the tokens anew where the reference is the model in training."""
+        self.token_loss.start_epoch(epoch)
         if self.reference == "current" and epoch > 0:
             self._divide(self.preparation.backbone)
 
@@ -98,7 +102,10 @@ class GDRT(Objective):
         }
         if self.same_step:
             self._move(over_ranks({name: value.clone() for name, value in sums.items()}))
-        weight = self._token_weights(totals["group_tokens"])[group].to(losses.dtype)
+        tokens = totals["group_tokens"]
+        self.step_weights = self.group_weights(tokens)
+        # q_g over the group's share of the step: 1 on average over the tokens.
+        weight = (self.step_weights * tokens.sum() / tokens.clamp(min=1))[group].to(losses.dtype)
         return Part((weight * losses).sum() / totals["tokens"].clamp(min=1), statistics | sums)
 
     def close_step(self, statistics: Sums) -> None:
@@ -108,18 +115,22 @@ class GDRT(Objective):
             self._move(statistics)
 
     def monitors(self) -> dict[str, float]:
-        """The token loss's own; the closed-form loss; of each group the weight q and the loss after the last step."""
-        if not bool(self.seen.any()):
-            return self.token_loss.monitors()
-        share = self._group_weights(self.tokens)
-        closed = self.temperature * torch.logsumexp(self._prior(self.tokens).log() + self._scores(), 0)
-        named = {f"group_weight/{number:02d}": float(value) for number, value in enumerate(share)}
+        """The token loss's own; of each group the weight q that the last step had, and the loss that it closed."""
+        named = {f"group_weight/{number:02d}": float(value) for number, value in enumerate(self.step_weights)}
         named |= {f"group_loss/{number:02d}": float(value) for number, value in enumerate(self.group_loss)}
-        return {**self.token_loss.monitors(), "robust_loss": float(closed), **named}
+        return self.token_loss.monitors() | named
 
     def report(self) -> dict[str, Any]:
-        """The groups: tokens, range and mean of relevance, mean position."""
-        return {"groups": self.described}
+        """The token loss's own; of each group its tokens, range and mean of relevance, mean position."""
+        return self.token_loss.report() | {"groups": self.described}
+
+    def group_weights(self, tokens: Tensor) -> Tensor:
+        """q, float64 [groups], of a step with so many supervised tokens a group: 0 where a group is absent.
+
+        tokens: float64 [groups]. Source: the closed form, a secondary source; prior and statistics, our reading.
+        """
+        mass = tokens if self.prior == "share" else (tokens > 0).double()
+        return torch.softmax(mass.log() + self._scores(), 0)
 
     @contextmanager
     def _reference(self, preparation: Preparation) -> Iterator[Backbone]:
@@ -149,6 +160,12 @@ class GDRT(Objective):
         of_edge[torch.from_numpy(tokens.edge)] = torch.from_numpy(group)
         self.group_of_edge = of_edge.to(self.group_loss.device)
         self.described = describe(tokens, group, self.group_count)
+        sizes = [entry["tokens"] for entry in self.described]
+        logger.info(
+            "groups by %s: %s of %s supervised tokens, the largest %s%s",
+            self.groups, self.group_count, f"{sum(sizes):,}", f"{max(sizes):,}",
+            f"; {sizes.count(0)} empty, since equal values are never divided" if 0 in sizes else "",
+        )  # fmt: skip
         relevance = [entry.get("mean_relevance", 1.0) for entry in self.described]
         self.mean_relevance = self.group_loss.new_tensor(relevance)
 
@@ -165,8 +182,6 @@ class GDRT(Objective):
         mean = torch.where(self.seen, self.ema * self.group_loss + (1 - self.ema) * mean, mean)
         self.group_loss.copy_(torch.where(present, mean, self.group_loss))
         self.seen |= present
-        if bool(present.any()):
-            self.tokens.copy_(sums["group_tokens"])
 
     def _scores(self) -> Tensor:
         """float64 [groups]: log of what multiplies the prior; L_g / tau."""
@@ -175,16 +190,3 @@ class GDRT(Objective):
         # A group that no step has shown yet is taken for an average one.
         average = self.group_loss[self.seen].mean() if bool(self.seen.any()) else self.group_loss.new_zeros(())
         return torch.where(self.seen, self.group_loss, average) / self.temperature
-
-    def _prior(self, tokens: Tensor) -> Tensor:
-        mass = tokens if self.prior == "share" else (tokens > 0).double()
-        return mass / mass.sum().clamp(min=1)
-
-    def _group_weights(self, tokens: Tensor) -> Tensor:
-        """q, float64 [groups], from the groups' tokens in the step; 0 where a group is absent."""
-        return torch.softmax(self._prior(tokens).log() + self._scores(), 0)
-
-    def _token_weights(self, tokens: Tensor) -> Tensor:
-        """What each token's loss counts, float64 [groups]: q_g over the group's share; 1 on average over the step."""
-        share = tokens / tokens.sum().clamp(min=1)
-        return self._group_weights(tokens) / share.clamp(min=torch.finfo(share.dtype).tiny)

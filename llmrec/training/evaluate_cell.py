@@ -11,13 +11,14 @@ from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.declared import declared_relevance
 from llmrec.backbones.load import trained_backbone
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_model import declared_model
+from llmrec.evaluation.declared_relevance import declared_relevance
 from llmrec.evaluation.record import split_record, write_record
 from llmrec.training.cells import Cell
 from llmrec.training.train import identity
@@ -62,6 +63,7 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     record = {
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
         "evaluation": OmegaConf.to_container(config.evaluation, resolve=True),
+        "relevance_model": declared_model(config.evaluation.relevance_model, config.scale),
         "training": cell.folder.name,
         "splits": metrics,
         "seconds": seconds,

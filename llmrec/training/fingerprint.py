@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_model import declared_model
 
 PACKAGE = Path(__file__).resolve().parent.parent
 TRAINING_CODE = (
@@ -40,9 +41,11 @@ DIAGNOSIS_CODE = (
     "datasets",
     "backbones",
     "decoding",
-    "evaluation/attribution.py",
+    "diagnosis/attribution.py",
+    "diagnosis/diagnose_cell.py",
     "evaluation/fairness.py",
-    "training/diagnose_cell.py",
+    "objectives/groups.py",
+    "training/evaluate_cell.py",
 )
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
@@ -65,7 +68,9 @@ def training_fingerprint(config: dict[str, Any], data_hash: str, stage: str | No
 
 def evaluation_fingerprint(config: dict[str, Any]) -> str:
     """16 hex digits over the config and code that decode a trained cell and measure it."""
-    return _short({group: config[group] for group in EVALUATION_GROUPS}, code_hash(EVALUATION_CODE, ()))
+    groups = {group: config[group] for group in EVALUATION_GROUPS}
+    declared = declared_model(config["evaluation"]["relevance_model"], config["scale"])
+    return _short(groups, declared, code_hash(EVALUATION_CODE, ()))
 
 
 def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:

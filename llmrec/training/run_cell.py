@@ -11,11 +11,11 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
-from llmrec.backbones.declared import declared_relevance
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_relevance import declared_relevance
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source

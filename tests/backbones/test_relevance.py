@@ -51,10 +51,12 @@ def changed(backbone: Backbone) -> Backbone:
     return backbone
 
 
-@pytest.mark.parametrize("what", ["weights", "prompt", "titles"])
+@pytest.mark.parametrize("what", ["weights", "config", "prompt", "titles"])
 def test_other_content_is_another_file(what: str, tmp_path: Path) -> None:
     title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
     backbone = changed(random_backbone()) if what == "weights" else random_backbone()
+    if what == "config":
+        backbone.causal_lm.config.rms_norm_eps *= 10
     title_relevance(
         backbone, PROMPT[1:] if what == "prompt" else PROMPT, TITLES[::-1] if what == "titles" else TITLES, tmp_path
     )

@@ -21,6 +21,10 @@ def test_gdrt_over_msl_leaves_its_groups_and_their_weights(place: Workplace) -> 
 
 
 def test_gdrt_takes_the_weights_of_an_sft_stage_as_its_reference(place: Workplace) -> None:
-    done = place.train("objective=gdrt", "objective.reference=sft", "stage=sft", "dataset=games")
-    assert "first its stage" in done.output
-    assert json.loads((done.cell() / "training.json").read_text())["stage"]
+    groups = {}
+    for reference in ("sft", "base"):
+        done = place.train("objective=gdrt", f"objective.reference={reference}", "stage=sft", "dataset=games")
+        training = json.loads((done.cell() / "training.json").read_text())
+        assert training["stage"]
+        groups[reference] = training["objective"]["groups"]
+    assert groups["sft"] != groups["base"]

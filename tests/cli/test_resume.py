@@ -1,5 +1,6 @@
 """A kill at any moment, then the same command: it ends with the figures of an uninterrupted run."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,6 +49,20 @@ def test_killed_run_ends_as_an_uninterrupted_one(
     assert resumed.status == 0, resumed.output
     assert ("resuming from" in resumed.output) == (moment in (after_the_first_checkpoint, in_the_second_epoch))
     assert_same(resumed, whole)
+
+
+def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> None:
+    command = ("objective=gdrt", "objective.reference=current", "objective.ema=0.5", "dataset=games", *DEBUG)
+    away = Workplace(place.root / "killed", place.cache)
+    away.root.mkdir()
+    whole = place.train(*command)
+    cell = away.runs / whole.cell().relative_to(place.runs)
+    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: after_the_first_checkpoint(cell))
+    resumed = away.train(*command)
+    assert "resuming from" in resumed.output
+    assert_same(resumed, whole)
+    groups, expected = ((done.cell() / "training.json").read_text() for done in (resumed, whole))
+    assert json.loads(groups)["objective"] == json.loads(expected)["objective"]
 
 
 def test_killed_training_leaves_no_half_written_file(trained: tuple[Workplace, Done], place: Workplace) -> None:

@@ -9,7 +9,7 @@ ITEMS = Items(ids=list("abcdef"), titles=["Anno", "Braid", "Civ", "Anno", "Doom"
 """Six items; a and d are both called Anno, so the distinct titles are Anno, Braid, Civ, Doom, Elite."""
 
 RELEVANCE = np.array([-5.0, -1.0, -4.0, -1.0, -3.0])
-"""Best first: Braid, Doom (equal, later in the catalogue), Elite, Civ, Anno."""
+"""Best first: Braid and Doom, which are equal, Elite, Civ, Anno."""
 
 
 def rows_of(*pairs: tuple[list[int], int]) -> Rows:
@@ -25,7 +25,10 @@ def rows_of(*pairs: tuple[list[int], int]) -> Rows:
 
 
 TRAIN = rows_of(([1], 2), ([4], 2), ([1, 2], 0), ([2], 3), ([0], 1))
-"""Targets: Civ twice, Anno once as item a and once as item d, Braid once; Elite occurs nowhere."""
+"""Targets: Civ twice, Anno once as item a and once as item d, Braid once; Elite occurs nowhere.
+
+Users who have them as target or history: Civ 4, Anno 3, Braid 3, Doom 1, Elite 0.
+"""
 
 TEST = rows_of(([1, 2], 3), ([2, 4], 2), ([0] * 12, 5), ([4], 1))
 """Targets: d (Anno), c (Civ, which stands in the history), f (Elite), b (Braid)."""

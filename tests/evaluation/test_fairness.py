@@ -9,7 +9,7 @@ import pytest
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
-from llmrec.evaluation.fairness import equal_count_bins, fairness, gini, top20
+from llmrec.evaluation.fairness import bin_shares, fairness, gini, title_popularity, top20
 from tests.evaluation.small import ITEMS, RELEVANCE, TRAIN, rows_of
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite.
@@ -24,7 +24,7 @@ CATEGORIES = [["Strategy", "City"], ["Puzzle"], ["Strategy"], [], ["Shooter"], [
 
 LETTERS = Items(ids=list("abcdefghij"), titles=list("ABCDEFGHIJ"))
 LETTERS_TRAIN = rows_of(*[([0], title) for title in range(10) for _ in range(10 - title)])
-"""A is a target ten times, B nine times, ..., J once: the bins of popularity are AB, CD, EF, GH, IJ."""
+"""A is in all 55 histories, B a target of nine users, ..., J of one: the bins of popularity are AB, CD, EF, GH, IJ."""
 
 
 def grouped() -> Items:
@@ -43,40 +43,51 @@ def random_lists(users: int) -> tuple[np.ndarray, Rows]:
     return lists, rows_of(*[(rng.integers(0, 6, rng.integers(1, 9)).tolist(), 0) for _ in range(users)])
 
 
+def test_popularity_counts_each_user_once() -> None:
+    train = rows_of(([0, 0, 3], 0), ([1], 0))
+    again = replace(train, user=np.array(["u0", "u0"]))
+    assert title_popularity(train, ITEMS).tolist() == [2, 1, 0, 0, 0]
+    assert title_popularity(again, ITEMS).tolist() == [1, 1, 0, 0, 0]
+    assert title_popularity(TRAIN, ITEMS).tolist() == [3, 3, 4, 1, 0]
+
+
 def test_spread() -> None:
+    lists = np.array([[0, 1, 3, -1, -1], [2, -1, -1, -1, -1]], dtype=np.int32)
+    measured = fairness(lists, ROWS, TRAIN, ITEMS, RELEVANCE)
+    # Civ is the most popular fifth of the titles.
+    assert measured["head20_share"] == 1 / 4
     measured = fairness(LISTS, ROWS, TRAIN, ITEMS, RELEVANCE)
-    # Anno and Civ were a target twice each, Braid once: Anno, first in the catalogue, is the most popular fifth.
-    assert measured["head20_share"] == 2 / 4
+    assert measured["head20_share"] == 0
     assert measured["coverage"] == 3 / 5
-    assert measured["average_popularity"] == (2 * 2 + 1 * 1 + 1 * 0) / 4
+    assert measured["average_popularity"] == (2 * 3 + 1 * 3 + 1 * 1) / 4
     # Sorted counts 0, 0, 1, 1, 2 with weights -4, -2, 0, 2, 4: (2 * 1 + 4 * 2) / (5 * 4).
     assert measured["gini"] == 10 / 20
-    # Braid and Doom are equally relevant, Braid comes first in the catalogue.
-    assert measured["top20_relevance_share"] == 1 / 4
+    # Braid and Doom are equally relevant: half of each makes up the fifth.
+    assert measured["top20_relevance_share"] == (1 / 2 + 1 / 2) / 4
 
 
 def test_parity_by_popularity() -> None:
     measured = fairness(LISTS, ROWS, TRAIN, ITEMS, None)["popularity"]
-    # Bins: Anno, Civ (as often a target, later in the catalogue), Braid, Doom, Elite (never a target, in that order).
-    # Both items of Anno count for its bin. GU: 1/10, -2/5, 1/20, 1/4, 0.
+    # Bins: Civ; Anno and Braid, equally popular, by halves in two; Doom; Elite. Both items of Anno count.
+    # GU: -2/5, 3/40, 3/40, 1/4, 0.
     assert measured == {
         "groups": 5,
-        "gp@5": [2 / 4, 0, 1 / 4, 1 / 4, 0],
-        "gh": [2 / 5, 2 / 5, 1 / 5, 0, 0],
-        "mgu@5": pytest.approx((1 / 10 + 2 / 5 + 1 / 20 + 1 / 4) / 5),
+        "gp@5": pytest.approx([0, 3 / 8, 3 / 8, 1 / 4, 0]),
+        "gh": pytest.approx([2 / 5, 3 / 10, 3 / 10, 0, 0]),
+        "mgu@5": pytest.approx((2 / 5 + 3 / 40 + 3 / 40 + 1 / 4) / 5),
         "dgu@5": pytest.approx(1 / 4 + 2 / 5),
     }
 
 
 def test_parity_by_relevance() -> None:
     measured = fairness(LISTS, ROWS, TRAIN, ITEMS, np.array([-5.0, -1, -4, -2, -2]))["relevance"]
-    # Bins: Braid, Doom, Elite (as relevant, later in the catalogue), Civ, Anno. GU: 1/20, 1/4, 0, -2/5, 1/10.
+    # Bins: Braid; Doom and Elite, equally relevant, by halves in two; Civ; Anno. GU: 1/20, 1/8, 1/8, -2/5, 1/10.
     assert measured == {
         "groups": 5,
-        "gp@5": [1 / 4, 1 / 4, 0, 0, 2 / 4],
-        "gh": [1 / 5, 0, 0, 2 / 5, 2 / 5],
-        "mgu@5": pytest.approx((1 / 20 + 1 / 4 + 2 / 5 + 1 / 10) / 5),
-        "dgu@5": pytest.approx(1 / 4 + 2 / 5),
+        "gp@5": pytest.approx([1 / 4, 1 / 8, 1 / 8, 0, 2 / 4]),
+        "gh": pytest.approx([1 / 5, 0, 0, 2 / 5, 2 / 5]),
+        "mgu@5": pytest.approx((1 / 20 + 1 / 8 + 1 / 8 + 2 / 5 + 1 / 10) / 5),
+        "dgu@5": pytest.approx(1 / 8 + 2 / 5),
     }
 
 
@@ -114,11 +125,11 @@ def test_cutoffs_count_their_own_slots() -> None:
 
 def test_spread_counts_the_whole_list_whatever_the_cutoffs() -> None:
     rows = rows_of(([0], 0))
-    # Of seven letters the first five fill the groups, all seven the rest: A and B are the head, 10 + 9 + ... + 4 = 49.
+    # Of seven letters the first five fill the groups, all seven the rest: A and B are the head; 55 + 9 + ... + 4 = 94.
     measured = ten_letters(rows, list(range(7)))
     assert measured["coverage"] == 7 / 10
     assert measured["head20_share"] == 2 / 7
-    assert measured["average_popularity"] == 49 / 7
+    assert measured["average_popularity"] == 94 / 7
     assert measured["popularity"]["gp@5"] == [2 / 5, 2 / 5, 1 / 5, 0, 0]
     assert set(measured["popularity"]) == {"groups", "mgu@5", "dgu@5", "gp@5", "gh"}
 
@@ -165,16 +176,43 @@ def test_gini(counts: list[int], expected: float) -> None:
     assert gini(np.array(counts)) == pytest.approx(expected)
 
 
-def test_bins_are_equal_in_count_and_split_ties_in_catalogue_order() -> None:
-    assert equal_count_bins(np.array([0, 9, 0, 7, 0, 0, 7, 0, 0, 0])).tolist() == [1, 0, 2, 0, 2, 3, 1, 3, 4, 4]
+def test_bins_hold_a_fifth_of_the_titles_each_and_share_their_ties() -> None:
+    shares = bin_shares(np.array([0, 9, 0, 7, 0, 0, 7, 0, 0, 0]))
+    # Places 0 | 1, 2 | 3 to 9 in bins of two places.
+    assert shares[1].tolist() == [1, 0, 0, 0, 0]
+    assert shares[3].tolist() == shares[6].tolist() == [1 / 2, 1 / 2, 0, 0, 0]
+    assert shares[0] == pytest.approx([0, 1 / 7, 2 / 7, 2 / 7, 2 / 7])
     for titles in range(5, 25):
-        sizes = np.bincount(equal_count_bins(np.zeros(titles)), minlength=5)
-        assert sizes.max() - sizes.min() <= 1
+        shares = bin_shares(np.arange(titles) % 7)
+        assert shares.sum(axis=0) == pytest.approx(titles / 5)
+        assert shares.sum(axis=1) == pytest.approx(1)
 
 
-@pytest.mark.parametrize(("titles", "size"), [(1, 1), (5, 1), (6, 2), (10, 2), (35, 7), (36, 8)])
-def test_twenty_percent_is_rounded_up(titles: int, size: int) -> None:
-    assert np.flatnonzero(top20(np.zeros(titles))).tolist() == list(range(size))
+def test_a_title_that_an_edge_cuts_is_in_both_bins() -> None:
+    # Six titles in bins of 6/5.
+    assert top20(np.array([6, 5, 4, 3, 2, 1])) == pytest.approx([1, 1 / 5, 0, 0, 0, 0])
+
+
+def test_the_order_of_the_catalogue_changes_nothing() -> None:
+    lists, rows = random_lists(30)
+    order = np.random.default_rng(2).permutation(6)
+    place = np.argsort(order)
+    items = Items([ITEMS.ids[i] for i in order], [ITEMS.titles[i] for i in order])
+    title = {name: number for number, name in enumerate(items.distinct_titles)}
+    moved_title = np.array([title[name] for name in ITEMS.distinct_titles])
+    moved_lists = np.where(lists >= 0, moved_title[lists], -1).astype(np.int32)
+    relevance = np.empty(5)
+    relevance[moved_title] = RELEVANCE
+    here, there = (replace(part, history=place[part.history], target=place[part.target]) for part in (rows, TRAIN))
+    assert items.titles != ITEMS.titles
+    measured = fairness(lists, rows, TRAIN, ITEMS, RELEVANCE)
+    moved = fairness(moved_lists, here, there, items, relevance)
+    for grouping in ("popularity", "relevance"):
+        one, other = measured.pop(grouping), moved.pop(grouping)
+        assert one.keys() == other.keys()
+        for key, value in one.items():
+            assert other[key] == pytest.approx(value), key
+    assert moved == pytest.approx(measured)
 
 
 def test_what_is_undefined_is_left_out() -> None:
@@ -199,8 +237,8 @@ def test_a_grouping_that_was_not_measured_is_left_out() -> None:
 def test_nothing_trained_and_nothing_popular_is_still_a_number() -> None:
     measured = fairness(LISTS, ROWS, rows_of(), ITEMS, None)
     assert measured["average_popularity"] == 0
-    # With no counts at all the catalogue's order decides: Anno is the head.
-    assert measured["head20_share"] == 2 / 4
+    # With no counts at all every title is a fifth of the head.
+    assert measured["head20_share"] == pytest.approx(1 / 5)
 
 
 @pytest.mark.parametrize("relevance", [RELEVANCE[:4], np.zeros(6), np.array([-1, -1, np.nan, -1, -1])])

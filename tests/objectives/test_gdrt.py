@@ -37,29 +37,34 @@ def closed(objective: GDRT, losses: Sequence[float], tokens: Sequence[int]) -> G
     return objective
 
 
-def weights(objective: GDRT) -> list[float]:
+def weights(objective: GDRT, tokens: Sequence[int]) -> list[float]:
+    """q of the next step, with so many tokens a group."""
+    return objective.group_weights(torch.tensor(tokens, dtype=torch.float64)).tolist()
+
+
+def applied(objective: GDRT) -> list[float]:
+    """q of the last step, as it is logged."""
     return [value for name, value in objective.monitors().items() if name.startswith("group_weight/")]
 
 
-def test_weights_and_loss_of_two_groups() -> None:
-    objective = closed(GDRT(SFT(), group_count=2, temperature=1.0), losses=[1, 2], tokens=[3, 1])
-    # p = 3/4, 1/4: q is proportional to 3/4 e and 1/4 e^2; the loss is log(3/4 e + 1/4 e^2).
-    assert weights(objective) == pytest.approx([3 / (3 + math.e), math.e / (3 + math.e)])
-    assert objective.monitors()["robust_loss"] == pytest.approx(math.log(0.75 * math.e + 0.25 * math.e**2))
+def test_weights_of_two_groups() -> None:
+    objective = closed(GDRT(SFT(), group_count=2, temperature=1.0), losses=[1, 2], tokens=[1, 1])
+    # p = 3/4, 1/4: q is proportional to 3/4 e and 1/4 e^2.
+    assert weights(objective, [3, 1]) == pytest.approx([3 / (3 + math.e), math.e / (3 + math.e)])
     assert objective.monitors()["group_loss/01"] == pytest.approx(2)
 
 
 def test_a_uniform_prior_counts_every_group_that_occurs_once() -> None:
-    objective = closed(GDRT(SFT(), group_count=3, temperature=2.0, prior="uniform"), losses=[1, 2, 9], tokens=[3, 1, 0])
-    assert weights(objective) == pytest.approx([1 / (1 + math.exp(0.5)), math.exp(0.5) / (1 + math.exp(0.5)), 0])
-    half = 0.5 * math.exp(0.5) + 0.5 * math.exp(1)
-    assert objective.monitors()["robust_loss"] == pytest.approx(2 * math.log(half))
+    objective = closed(GDRT(SFT(), group_count=3, temperature=2.0, prior="uniform"), losses=[1, 2, 9], tokens=[1, 1, 1])
+    expected = [1 / (1 + math.exp(0.5)), math.exp(0.5) / (1 + math.exp(0.5)), 0]
+    assert weights(objective, [3, 1, 0]) == pytest.approx(expected)
 
 
 def test_an_absent_group_has_no_weight_and_keeps_its_loss() -> None:
     objective = closed(GDRT(SFT(), group_count=2, temperature=1.0), losses=[1, 3], tokens=[1, 1])
     closed(objective, losses=[2, 0], tokens=[1, 0])
-    assert weights(objective) == [1, 0]
+    assert weights(objective, [1, 0]) == [1, 0]
+    assert weights(objective, [1, 1]) == pytest.approx([1 / (1 + math.e), math.e / (1 + math.e)])
     assert objective.monitors()["group_loss/01"] == pytest.approx(3)
 
 
@@ -110,7 +115,7 @@ def test_a_small_temperature_leaves_the_worst_group_alone(tmp_path: Path) -> Non
     second = take_step(world, micro_batches(world, ALL))
     # No weight has moved, so the second step has the losses of the first.
     assert second.loss == pytest.approx(float(losses.max()), rel=1e-5)
-    assert weights(world.objective)[int(losses.argmax())] == pytest.approx(1)
+    assert applied(world.objective)[int(losses.argmax())] == pytest.approx(1)
 
 
 def test_the_same_step_has_the_gradient_of_the_closed_form(tmp_path: Path) -> None:
@@ -128,7 +133,7 @@ def test_the_same_step_has_the_gradient_of_the_closed_form(tmp_path: Path) -> No
     step = take_step(world, [batch])
     for name, gradient in by_hand.items():
         torch.testing.assert_close(step.gradients[name], gradient, atol=1e-6, rtol=1e-4, msg=name)
-    assert world.objective.monitors()["robust_loss"] == pytest.approx(robust.item(), rel=1e-5)
+    assert applied(world.objective) == pytest.approx(torch.softmax(share.log() + means / 0.7, 0).tolist(), rel=1e-5)
 
 
 def test_the_next_step_of_previous_step_is_that_of_the_same_step_while_nothing_moves(tmp_path: Path) -> None:
@@ -145,7 +150,7 @@ def test_inverse_relevance_weighs_a_group_by_what_the_record_says_of_it(tmp_path
     take_step(world, micro_batches(world, ALL))
     groups = world.objective.report()["groups"]
     mass = [entry["tokens"] / entry["mean_relevance"] for entry in groups]
-    assert weights(world.objective) == pytest.approx([part / sum(mass) for part in mass])
+    assert applied(world.objective) == pytest.approx([part / sum(mass) for part in mass])
 
 
 def prepared(world: World, tmp_path: Path, stage: Path | None, opened: Backbone) -> None:
@@ -246,6 +251,52 @@ def test_a_token_loss_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     world.objective.token_loss = Summed()
     with pytest.raises(InputError, match=r"Summed\.token_losses gave losses of shape \[8\] for \d+ supervised tokens"):
         take_step(world, micro_batches(world, ALL))
+
+
+class Recording(SFT):
+    """SFT that writes down what it is told and has something to say."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Written down."""
+        self.told.append("prepare")
+
+    def start_epoch(self, epoch: int) -> None:
+        """Written down."""
+        self.told.append(f"epoch {epoch}")
+
+    def close_step(self, statistics: Sums) -> None:
+        """Written down."""
+        self.told.append("step")
+
+    def monitors(self) -> dict[str, float]:
+        """A scalar of its own."""
+        return {"own": 1.0}
+
+    def report(self) -> dict[str, str]:
+        """An entry of its own."""
+        return {"own": "entry"}
+
+
+def test_everything_is_passed_on_to_the_token_loss(tmp_path: Path) -> None:
+    world = build_world(("gdrt", "objective.group_count=2"), tmp_path)
+    world.objective.token_loss = recording = Recording()
+    prepared(world, tmp_path, None, random_backbone())
+    world.objective.start_epoch(0)
+    take_step(world, micro_batches(world, ALL))
+    assert recording.told == ["prepare", "epoch 0", "step"]
+    assert world.objective.monitors()["own"] == 1.0
+    assert world.objective.report()["own"] == "entry"
+
+
+def test_the_first_step_is_logged_with_the_weights_that_it_had(tmp_path: Path) -> None:
+    world = build_world(("gdrt", "objective.group_count=2", "objective.temperature=0.1"), tmp_path)
+    take_step(world, micro_batches(world, ALL))
+    sizes = [entry["tokens"] for entry in world.objective.report()["groups"]]
+    assert applied(world.objective) == pytest.approx([size / sum(sizes) for size in sizes])
 
 
 def test_more_groups_than_relevances_are_refused(tmp_path: Path) -> None:

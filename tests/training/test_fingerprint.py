@@ -2,13 +2,15 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from omegaconf import OmegaConf
 
 from llmrec.errors import InputError
 from llmrec.training import fingerprint
 from llmrec.training.cells import cell_path
-from llmrec.training.fingerprint import code_hash, evaluation_fingerprint
+from llmrec.training.fingerprint import code_hash, diagnosis_fingerprint, evaluation_fingerprint
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
@@ -113,6 +115,22 @@ def test_training_leaves_the_evaluation_fingerprint_alone(override: str, evaluat
     assert evaluation_of(nowhere, override) == evaluation
 
 
+def test_whose_relevance_is_declared_makes_another_evaluation(evaluation: str, nowhere: Path) -> None:
+    tiny, folder = (evaluation_of(nowhere, f"evaluation.relevance_model={name}") for name in ("tiny", "a/folder"))
+    # The declared model is sized by the scale, which is no setting of the evaluation itself.
+    sized = evaluation_of(nowhere, "evaluation.relevance_model=tiny", "scale=cpu", "evaluation.users=8")
+    assert len({evaluation, tiny, folder, sized}) == 4
+
+
+def test_rows_and_decoding_make_another_diagnosis(nowhere: Path) -> None:
+    plain = {override: settings(nowhere, *override) for override in ((), ("decoding=vocab",), ("seed=3",))}
+    sample = {"users": 5, "seed": 0, "split": "valid"}
+    first = diagnosis_fingerprint(plain[()], sample)
+    assert diagnosis_fingerprint(plain["seed=3",], sample) == first
+    assert diagnosis_fingerprint(plain["decoding=vocab",], sample) != first
+    assert diagnosis_fingerprint(plain[()], sample | {"split": "test"}) != first
+
+
 @pytest.mark.parametrize(
     ("old", "new", "same"),
     [
@@ -172,5 +190,9 @@ def cell_of(root: Path, *overrides: str) -> str:
 
 def evaluation_of(root: Path, *overrides: str) -> str:
     """The fingerprint of the evaluation of a run with overrides."""
-    config: dict[str, object] = dict(resolved(root, *overrides))
-    return evaluation_fingerprint(config)
+    return evaluation_fingerprint(settings(root, *overrides))
+
+
+def settings(root: Path, *overrides: str) -> dict[str, Any]:
+    """The config of a run with overrides, as plain containers."""
+    return OmegaConf.to_container(resolved(root, *overrides))  # type: ignore[return-value]

@@ -1,4 +1,4 @@
-"""Relevance of every title under the one base model that is declared for a dataset, whatever model a run trains.
+"""Relevance of every title under the one base model that is declared for a dataset.
 
 Records of different objectives, backbones and baselines compare only if their relevance bins come from one model.
 """
@@ -14,31 +14,23 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_model import declared_model
 
 
 def declared_relevance(config: DictConfig, dataset: Dataset, cache_dir: Path, device: str) -> np.ndarray | None:
     """float64 [distinct titles]: log P(title | history-free prompt), summed over tokens, under the declared model.
 
-    config: the resolved run config; evaluation.relevance_model declares: "tiny", as it ships and sized by the run's
-    scale, a folder or a hub name, or null, which gives None. Raises InputError for a model that cannot be opened.
+    config: the resolved run config, which declares it (see `declared_model`); None where it declares none. Raises
+    InputError for a model that cannot be opened.
     """
-    if config.evaluation.relevance_model is None:
+    model = declared_model(config.evaluation.relevance_model, config.scale)
+    if model is None:
         return None
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
-    declared = OmegaConf.create({**config, "backbone": _settings(config), "adapter": adapter})
+    declared = OmegaConf.create({**config, "backbone": model, "adapter": adapter})
     try:
         backbone = build_backbone(declared, dataset, cache_dir).to(device)
     except InputError as error:
         raise InputError(f"evaluation.relevance_model={config.evaluation.relevance_model}: {error}") from error
     data = NextItemData(dataset, backbone, declared, cache_dir)
     return np.array([tokens.sum(dtype=np.float64) for tokens in catalogue_relevance(backbone, data, cache_dir)])
-
-
-def _settings(config: DictConfig) -> DictConfig:
-    folder, name = Path(conf_dir()), config.evaluation.relevance_model
-    if name != "tiny":
-        return OmegaConf.merge(OmegaConf.load(folder / "backbone" / "hf.yaml"), {"path": name})  # type: ignore[return-value]
-    tiny, scale = OmegaConf.load(folder / "backbone" / "tiny.yaml"), folder / "scale" / f"{config.scale}.yaml"
-    # A scale of the user's own does not size the declared model: it would not be the one of other records.
-    sized = OmegaConf.select(OmegaConf.load(scale), "backbone", default={}) if scale.is_file() else {}
-    return OmegaConf.merge(tiny, sized)  # type: ignore[return-value]

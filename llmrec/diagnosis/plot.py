@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from llmrec.atomic import atomic_file
-from llmrec.evaluation.attribution import GENERATED_PREFIX, HISTORY, POSITIONS, TASK_TEXT
+from llmrec.diagnosis.attribution import GENERATED_PREFIX, HISTORY, POSITIONS, TASK_TEXT
 
 # Dark to light, and told apart by line and marker where colour is not printed.
 STYLES: dict[str, dict[str, Any]] = {

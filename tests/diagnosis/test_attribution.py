@@ -12,8 +12,8 @@ from transformers import PreTrainedTokenizerFast
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.prompts import PromptTokenizer, render
-from llmrec.evaluation import attribution as module
-from llmrec.evaluation.attribution import (
+from llmrec.diagnosis import attribution as module
+from llmrec.diagnosis.attribution import (
     AUXILIARY,
     GENERATED_PREFIX,
     HISTORY,
@@ -28,7 +28,7 @@ from llmrec.evaluation.attribution import (
     loss_by_relevance,
     most_relevant_share,
 )
-from llmrec.evaluation.attribution_plot import PLACES, attribution_plot
+from llmrec.diagnosis.plot import PLACES, attribution_plot
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset, small_tokenizer
 
@@ -186,10 +186,10 @@ def test_a_group_of_relevance_that_ties_leave_empty_has_no_loss() -> None:
 
 
 def test_share_of_the_most_relevant_counts_given_slots() -> None:
-    # Six titles: two, the highest, are the 20 %.
+    # Of six titles the highest and a fifth of the next are the 20 %: one slot of the first, two of the other.
     relevance = np.array([-9.0, -1.0, -5.0, -2.0, -8.0, -7.0])
     recommended = np.array([[1, 0, 3], [3, 4, -1]])
-    assert most_relevant_share(recommended, relevance) == {"share": pytest.approx(3 / 5), "slots": 5}
+    assert most_relevant_share(recommended, relevance) == {"share": pytest.approx((1 + 2 / 5) / 5), "slots": 5}
     assert most_relevant_share(np.full((2, 3), -1), relevance) == {"share": None, "slots": 0}
 
 

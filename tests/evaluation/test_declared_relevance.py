@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
-from llmrec.backbones.declared import declared_relevance
 from llmrec.backbones.load import build_backbone
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_relevance import declared_relevance
 from llmrec.training.run_cell import quiet_dataset
 from tests.training.small import NARROW, resolved
 

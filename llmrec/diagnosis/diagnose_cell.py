@@ -9,9 +9,6 @@ from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
-from rich import box
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
 from llmrec.atomic import atomic_file
@@ -22,10 +19,8 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
-from llmrec.errors import InputError
-from llmrec.evaluation.attribution import (
+from llmrec.diagnosis.attribution import (
     PASSES,
-    SEGMENTS,
     Ablation,
     ablate,
     attribution_figures,
@@ -33,8 +28,9 @@ from llmrec.evaluation.attribution import (
     loss_by_relevance,
     most_relevant_share,
 )
-from llmrec.evaluation.attribution_plot import write_plot
-from llmrec.evaluation.fairness import top20
+from llmrec.diagnosis.plot import write_plot
+from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
+from llmrec.errors import InputError
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import open_trained, run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
@@ -45,8 +41,6 @@ from llmrec.training.train import identity
 DIAGNOSIS_FILE = "diagnosis.json"
 TOP = 10
 """Recommendations of a row that are looked at."""
-CAPTION = "auxiliary: task text and generated prefix; relevance: log P(title | prompt without history) before tuning"
-STATES = {"before": "before tuning", "after": "after tuning"}
 logger = logging.getLogger(__name__)
 
 
@@ -100,7 +94,7 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
     started = time.perf_counter()
     after = _after(config, dataset, cell, sample)
     before, targets, relevance = _before(config, dataset, cell, sample)
-    most_relevant, place = int(top20(_of_titles(relevance)).sum()), cell.folder.resolve()
+    place = cell.folder.resolve()
     return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
@@ -113,8 +107,6 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
         "before": before.figures(targets, relevance),
         "after": after.figures(targets, relevance),
         "titles": len(relevance),
-        "most_relevant_titles": most_relevant,
-        "most_relevant_by_chance": most_relevant / len(relevance),
         "seconds": time.perf_counter() - started,
     }
 
@@ -180,47 +172,7 @@ def _recommended(
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
-    write_plot(folder, _title(record), {heading: record[state] for state, heading in STATES.items()})
+    write_plot(folder, diagnosis_title(record), {heading: record[state] for state, heading in STATES.items()})
     # Last: where it is, the diagnosis is whole.
     with atomic_file(folder / DIAGNOSIS_FILE) as temporary:
         temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def print_diagnosis(record: dict[str, Any], folder: Path) -> None:
-    """Prints the table of a diagnosis, 100 columns wide at most, and where it lies."""
-    console = Console(highlight=False)
-    # Whatever the terminal's width: a narrower table would lose figures.
-    console.width = 100
-    console.print(diagnosis_table(record))
-    print(f"seconds it took: {record['seconds']:.1f}")
-    print(f"diagnosis: {folder}")
-    if record["simulated"]:
-        print(f"SIMULATED data ({record['dataset']}): these figures say nothing about real users.")
-
-
-def diagnosis_table(record: dict[str, Any]) -> Table:
-    """Attribution of each segment, in sum and per token, and the share of the most relevant titles, by model."""
-    table = Table(title=_title(record), title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.caption, table.caption_justify = CAPTION, "left"
-    table.add_column("", no_wrap=True)
-    for heading in (*STATES.values(), "by chance"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for kind, of in (("sum", "sum over the title"), ("per_token", "per token of the segment")):
-        for segment in SEGMENTS:
-            table.add_row(f"|{segment}|, {of}", *_both(record, ".3f", kind, segment))
-        table.add_row(f"auxiliary : history, {of}", *_both(record, ".2f", "ratio", kind))
-    share = _both(record, ".3f", "most_relevant", "share")
-    table.add_row("top 10 in the 20 % most relevant titles", *share, f"{record['most_relevant_by_chance']:.3f}")
-    return table
-
-
-def _both(record: dict[str, Any], form: str, part: str, name: str) -> list[str]:
-    values = [record[state][part][name] for state in STATES]
-    return ["-" if value is None else format(value, form) for value in values]
-
-
-def _title(record: dict[str, Any]) -> str:
-    return (
-        f"{record['dataset']}, {record['objective']}: what a title's log-probability leans on, in nats; "
-        f"{record['rows']:,} rows of {record['sample']['split']}"
-    )

@@ -181,7 +181,7 @@ def most_relevant_share(recommended: np.ndarray, relevance: np.ndarray) -> dict[
     """
     slots = slot_counts(recommended, len(relevance))
     given = int(slots.sum())
-    return {"share": int(slots[top20(relevance)].sum()) / given if given else None, "slots": given}
+    return {"share": float(slots @ top20(relevance)) / given if given else None, "slots": given}
 
 
 def _at_the_end(backbone: Backbone, prompts: Sequence[np.ndarray], shared: int) -> torch.Tensor:

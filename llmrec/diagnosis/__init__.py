@@ -1,0 +1,1 @@
+"""Diagnosis: how far a tuned model leans on the prompt instead of the user."""
