@@ -127,10 +127,10 @@ class PromptTokenizer:
         if path.exists():
             stored = load_file(path)
             return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
-        prompts = self._tokenise(texts, histories)
+        _, encoded, cut = self._fit(histories)
+        prompts = Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
         with atomic_file(path) as temporary:
-            cut = np.array([prompts.cut])
-            save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": cut}, temporary)
+            save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": np.array([cut])}, temporary)
         return prompts
 
     def history_free(self, prompts: Prompts) -> np.ndarray:
@@ -154,12 +154,7 @@ class PromptTokenizer:
 
     def titles_alone(self, histories: Sequence[Sequence[str]]) -> Prompts:
         """Prompts of nothing but the quoted titles, of those that `histories` keeps, and a line break."""
-        kept, over = [list(history) for history in histories], list(range(len(histories)))
-        while over:
-            encoded = self._encode([render(self.wording, kept[r]) for r in over])
-            over = [r for r, tokens in zip(over, encoded, strict=True) if len(tokens) > self.limit]
-            for r in over:
-                kept[r] = kept[r][1:]
+        kept, _, _ = self._fit(histories)
         encoded = self._encode([", ".join(map(quote, titles)) + "\n" for titles in kept])
         return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded])
 
@@ -170,18 +165,19 @@ class PromptTokenizer:
         head, tail = one[:least] == other[:least], (one[::-1][:least] == other[::-1][:least])
         return one[: int(head.argmin()) - 2], one[len(one) - int(tail.argmin()) + 2 :]
 
-    def _tokenise(self, texts: list[str], histories: Sequence[Sequence[str]]) -> Prompts:
-        encoded = self._encode(texts)
+    def _fit(self, histories: Sequence[Sequence[str]]) -> tuple[list[list[str]], list[list[int]], int]:
+        """What the limit leaves of each history, its prompt's tokens, and how many lost titles."""
         kept = [list(history) for history in histories]
-        cut = [r for r, tokens in enumerate(encoded) if len(tokens) > self.limit]
-        over = cut
+        encoded = self._encode([render(self.wording, titles) for titles in kept])
+        over = [r for r, tokens in enumerate(encoded) if len(tokens) > self.limit]
+        cut = len(over)
         while over:
             for r in over:
                 kept[r] = kept[r][1:]
             for r, tokens in zip(over, self._encode([render(self.wording, kept[r]) for r in over]), strict=True):
                 encoded[r] = tokens
             over = [r for r in over if len(encoded[r]) > self.limit]
-        return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], len(cut))
+        return kept, encoded, cut
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         encoded = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
