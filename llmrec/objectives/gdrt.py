@@ -160,14 +160,17 @@ class GDRT(Objective):
         of_edge[torch.from_numpy(tokens.edge)] = torch.from_numpy(group)
         self.group_of_edge = of_edge.to(self.group_loss.device)
         self.described = describe(tokens, group, self.group_count)
+        self._announce()
+        relevance = [entry.get("mean_relevance", 1.0) for entry in self.described]
+        self.mean_relevance = self.group_loss.new_tensor(relevance)
+
+    def _announce(self) -> None:
         sizes = [entry["tokens"] for entry in self.described]
         logger.info(
             "groups by %s: %s of %s supervised tokens, the largest %s%s",
             self.groups, self.group_count, f"{sum(sizes):,}", f"{max(sizes):,}",
             f"; {sizes.count(0)} empty, since equal values are never divided" if 0 in sizes else "",
         )  # fmt: skip
-        relevance = [entry.get("mean_relevance", 1.0) for entry in self.described]
-        self.mean_relevance = self.group_loss.new_tensor(relevance)
 
     def _group(self, batch: Batch) -> Tensor:
         """int64 [N]: the group of each supervised position."""
