@@ -45,8 +45,6 @@ def run_cell(config: DictConfig) -> None:
             stage = None if cell.trained else _finished_stage(config)
             with open_loggers(plain.logger, cell.folder, plain_config(config)) as loggers:
                 if not cell.trained:
-                    # What cannot be opened should fail before the training, not after it; it is kept for then.
-                    declared_relevance(plain, dataset, Path(plain.paths.cache), run_device(plain))
                     _train(plain, dataset, cell, stage, loggers)
                 log_summary(loggers, evaluate_cell(plain, dataset, cell, folder)["splits"])
         else:
@@ -125,8 +123,12 @@ def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None,
         OmegaConf.save(config, temporary)
     with atomic_file(cell.folder / "leakage.json") as temporary:
         temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
+    # What cannot be opened should fail before the training, not after it; it is kept for then.
+    declared_relevance(config, dataset, Path(config.paths.cache), run_device(config))
+    looked = time.perf_counter() - started
     made = train(config, dataset, cell.folder, stage, loggers)
     made |= {
+        "seconds": {"base model and relevance": looked, **made["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
         "stage": None if stage is None else str(stage),
         "scale": config.scale,
