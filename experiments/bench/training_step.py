@@ -16,12 +16,19 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional
-from workload import BATCH, LLAMA3_VOCABULARY, dataset_and_config, llama3_tokenizer, peak_megabytes, random_llama
+from workload import (
+    BATCH,
+    LLAMA3_VOCABULARY,
+    dataset_and_config,
+    llama3_tokenizer,
+    peak_megabytes,
+    preparation,
+    random_llama,
+)
 
 from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
-from llmrec.objectives.base import Preparation
 from llmrec.objectives.msl import MSL
 
 TAU, WARMUP, STEPS = 1.5, 1, 3
@@ -36,7 +43,7 @@ def prepared(adapter: str) -> tuple[Backbone, NextItemData, MSL]:
     cache_dir = Path(config.paths.cache)
     data = NextItemData(dataset, backbone, config, cache_dir)
     objective = MSL(temperature=TAU)
-    objective.prepare(Preparation(backbone, lambda: backbone, data.trie, data, cache_dir, None, seed=0))
+    objective.prepare(preparation(backbone, data, cache_dir))
     data.setup_training(objective, dataset.valid.take(np.arange(BATCH)))
     return backbone, data, objective
 

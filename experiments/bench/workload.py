@@ -4,15 +4,19 @@ import os
 import resource
 from pathlib import Path
 
+import numpy as np
 import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
+from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.tiny import train_tokenizer
 from llmrec.conf_dir import conf_dir
+from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load_dataset
+from llmrec.objectives.base import Preparation
 
 BATCH = 8
 LLAMA3_VOCABULARY = 128_256
@@ -43,6 +47,14 @@ def random_llama(vocabulary: int) -> LlamaForCausalLM:
         num_key_value_heads=8, max_position_embeddings=2_048, tie_word_embeddings=False, attention_dropout=0.0,
     )  # fmt: skip
     return LlamaForCausalLM(config)
+
+
+def preparation(backbone: Backbone, data: NextItemData, cache_dir: Path) -> Preparation:
+    """What an objective is shown that needs neither another model nor embeddings."""
+    return Preparation(
+        backbone=backbone, open_base=lambda: backbone, trie=data.trie, data=data, cache_dir=cache_dir, stage=None,
+        seed=0, embed_titles=lambda *_: np.zeros((len(data.titles), 1), dtype=np.float32),
+    )  # fmt: skip
 
 
 def peak_megabytes() -> float:

@@ -126,6 +126,14 @@ class Backbone(nn.Module):
         """States at `at` (int64 [N], flat row * columns + column) of rows of prompts with their branches."""
         if self.plain:
             return self._encode_plainly(packed, at)
+        return Encoded(self.head, self.hidden(packed, at))
+
+    def hidden(self, packed: Packed, at: Tensor) -> Tensor:
+        """The last hidden states [N, hidden size] at `at`, which `encode` wraps where the head can be trusted."""
+        if self.plain:
+            tokens, attended, sequence, position = _plain_sequences(packed, at)
+            decoded = self.causal_lm.get_decoder()(input_ids=tokens, attention_mask=attended, use_cache=False)
+            return decoded.last_hidden_state[sequence, position]
         visible = packed.visible()
         hidden = self.causal_lm.get_decoder()(
             input_ids=packed.tokens[:, packed.shared :],
@@ -136,7 +144,7 @@ class Backbone(nn.Module):
         ).last_hidden_state
         columns = packed.tokens.shape[1]
         row, column = at // columns, at % columns - packed.shared
-        return Encoded(self.head, hidden[row, column])
+        return hidden[row, column]
 
     def _shared_states(self, packed: Packed) -> DynamicCache | None:
         """Keys and values of the columns that all rows share, computed once; gradients flow through them."""
@@ -171,8 +179,14 @@ class Backbone(nn.Module):
         return torch.zeros(mask.shape, dtype=self.causal_lm.dtype, device=mask.device).masked_fill(~mask, lowest)
 
     def _encode_plainly(self, packed: Packed, at: Tensor) -> Encoded:
-        tokens, lengths, index = unpack(packed)
-        real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-        logits = self.model(input_ids=tokens, attention_mask=real.long(), use_cache=False).logits
-        sequence, position = index.flatten(0, 1)[at].unbind(-1)
+        tokens, attended, sequence, position = _plain_sequences(packed, at)
+        logits = self.model(input_ids=tokens, attention_mask=attended, use_cache=False).logits
         return Encoded(self.head, None, logits[sequence, position])
+
+
+def _plain_sequences(packed: Packed, at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """One sequence a branch: tokens and mask int64 [sequences, length]; sequence and position of `at`, int64 [N]."""
+    tokens, lengths, index = unpack(packed)
+    real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+    sequence, position = index.flatten(0, 1)[at].unbind(-1)
+    return tokens, real.long(), sequence, position

@@ -31,7 +31,7 @@ def log_probabilities(
     scored: list[np.ndarray] = [np.zeros(0, dtype=np.float32)] * len(responses)
     lengths = np.array([len(p) + len(r) for p, r in zip(prompts, responses, strict=True)], dtype=np.int64)
     with torch.inference_mode():
-        for rows in _batches(lengths, COLUMNS[backbone.device.type]):
+        for rows in batches_by_length(lengths, COLUMNS[backbone.device.type]):
             found = _score(backbone, [prompts[row] for row in rows], [responses[row] for row in rows], shared)
             for row, values in zip(rows, found, strict=True):
                 scored[row] = values
@@ -58,7 +58,7 @@ def _score(
     return np.split(np.concatenate(found), np.cumsum([len(response) for response in responses])[:-1])
 
 
-def _batches(lengths: np.ndarray, columns: int) -> Iterator[np.ndarray]:
+def batches_by_length(lengths: np.ndarray, columns: int) -> Iterator[np.ndarray]:
     """Rows of similar length, longest first: what does not fit fails at once, and padding is small."""
     order = np.argsort(-lengths, kind="stable")
     start = 0

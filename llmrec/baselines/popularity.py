@@ -1,18 +1,52 @@
 """The popularity floor: everybody is recommended what was most often a target in training."""
 
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 
+from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
 from llmrec.catalogue.items import Items
-from llmrec.datasets.dataset import Rows
+from llmrec.datasets.dataset import Dataset, Rows
 
 
-def popular_titles(train: Rows, items: Items, k: int) -> np.ndarray:
-    """The k titles that are most often a train target, best first: int32 [min(k, distinct titles)].
+class Popularity(Baseline):
+    """Recommends the titles that are most often a target of the rows it is fitted to: "full" or "sample"."""
 
-    The counts of items with the same title are summed; ties go to the title that comes first in the catalogue.
-    """
-    count = np.bincount(items.title_of[train.target], minlength=len(items.distinct_titles))
-    return np.argsort(-count, kind="stable")[:k].astype(np.int32)
+    def __init__(self, rows: RowsSetting = "full") -> None:
+        if rows not in ("full", "sample"):
+            raise ValueError(f"baseline.rows={rows}: choose one of full, sample")
+        self.rows = rows
+
+    def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
+        """Counts targets; nothing is chosen."""
+        self.items = dataset.items
+        self.count = target_counts(fitted_rows(dataset, self.rows), dataset.items)
+        return rows_report(dataset, self.rows)
+
+    def save(self, folder: Path) -> None:
+        """Writes the counts of all distinct titles."""
+        (folder / "counts.json").write_text(json.dumps(self.count.tolist()), encoding="utf-8")
+
+    def load(self, folder: Path, dataset: Dataset) -> None:
+        """Takes up the counts."""
+        self.items = dataset.items
+        self.count = np.array(json.loads((folder / "counts.json").read_text(encoding="utf-8")))
+
+    def rank(
+        self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """As Baseline.rank; a title's score is its count."""
+        titles = _rank_by_count(rows, self.count, self.items, k, exclude_history)
+        progress(len(rows))
+        return titles, np.where(titles >= 0, self.count[titles], -np.inf).astype(np.float32)
+
+
+def target_counts(train: Rows, items: Items) -> np.ndarray:
+    """How many rows have a title as their target: int64 [distinct titles]; items of equal title are summed."""
+    return np.bincount(items.title_of[train.target], minlength=len(items.distinct_titles))
 
 
 def recommend_popular(rows: Rows, train: Rows, items: Items, k: int, exclude_history: bool) -> np.ndarray:
@@ -20,8 +54,13 @@ def recommend_popular(rows: Rows, train: Rows, items: Items, k: int, exclude_his
 
     With exclude_history, titles of the row's own history are left out and the next popular ones move up.
     """
+    return _rank_by_count(rows, target_counts(train, items), items, k, exclude_history)
+
+
+def _rank_by_count(rows: Rows, count: np.ndarray, items: Items, k: int, exclude_history: bool) -> np.ndarray:
     longest_history = int(np.diff(rows.offsets).max(initial=0)) if exclude_history else 0
-    popular = popular_titles(train, items, k + longest_history)
+    # Ties go to the title that comes first in the catalogue.
+    popular = np.argsort(-count, kind="stable")[: k + longest_history].astype(np.int32)
     left_out = np.zeros((len(rows), len(popular)), dtype=bool)
     if exclude_history:
         place = np.full(len(items.distinct_titles), -1)

@@ -63,7 +63,8 @@ class Dataset:
 
     train: every training row; sample: the training rows that language models are tuned on (the papers' 10,000), a
     subset of train; report: what the leakage report found; best_ndcg10: the best possible NDCG@10 of a simulated set
-    by split ("valid", "test"), None for real data.
+    by split ("valid", "test"), None for real data; train_file: the file that train was read from, None where it was
+    split off here; only_a_sample: that file is itself the published sample; valid_held_out: valid was held out of it.
     """
 
     name: str
@@ -76,3 +77,6 @@ class Dataset:
     content_hash: str
     report: dict[str, Any]
     best_ndcg10: dict[str, float] | None = None
+    train_file: str | None = None
+    only_a_sample: bool = False
+    valid_held_out: bool = False

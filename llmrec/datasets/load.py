@@ -38,6 +38,9 @@ def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) ->
         content_hash=source.content_hash,
         report=prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}},
         best_ndcg10=prepared.best_ndcg10,
+        train_file=prepared.train_file,
+        only_a_sample=prepared.only_a_sample,
+        valid_held_out=prepared.valid_held_out,
     )
 
 

@@ -39,14 +39,18 @@ def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Pre
     test = read_rows(folder / "test.csv", items)
     sample = _positions(sample_path, items, train_path, train) if sample_path else None
     valid_path = folder / "valid.csv"
-    if valid_path.is_file():
+    held_out = not valid_path.is_file()
+    if not held_out:
         valid = read_rows(valid_path, items)
         check_splits([(train_path, train), (valid_path, valid), (folder / "test.csv", test)])
     else:
         check_splits([(train_path, train), (folder / "test.csv", test)])
-        train, valid, sample = _held_out(train_path, train, sample, hold_out)
+        train, valid, sample = _hold_out(train_path, train, sample, hold_out)
     report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
-    return Prepared(name, "msl", False, content_hash, items, train, valid, test, report, sample, sample_size)
+    return Prepared(
+        name, "msl", False, content_hash, items, train, valid, test, report, sample, sample_size,
+        train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out=held_out,
+    )  # fmt: skip
 
 
 def read_titles(path: Path) -> Items:
@@ -128,7 +132,7 @@ def _positions(path: Path, items: Items, train_path: Path, train: Rows) -> np.nd
     return np.array(found)
 
 
-def _held_out(path: Path, train: Rows, sample: np.ndarray | None, share: float) -> tuple[Rows, Rows, np.ndarray | None]:
+def _hold_out(path: Path, train: Rows, sample: np.ndarray | None, share: float) -> tuple[Rows, Rows, np.ndarray | None]:
     kept, held = hold_out_latest(train.timestamp, share)
     if not len(kept):
         raise InputError(f"{path}: one row is too few to hold out a validation set. Add rows, or a valid.csv")

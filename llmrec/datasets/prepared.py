@@ -19,13 +19,17 @@ from llmrec.datasets.settings import PREPARED_FORMAT
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
+TRAIN_FACTS = ("train_file", "only_a_sample", "valid_held_out")
+"""What the manifest says of where train and valid come from."""
+
 
 @dataclass(frozen=True)
 class Prepared:
     """A dataset before its training sample is drawn.
 
     sample: int64 positions of the published sample in train, None if nothing was published; sample_size: its rows as
-    published, held-out ones included; interactions: the events behind the rows, ratings included, where they are known.
+    published, held-out ones included; interactions: the events behind the rows, ratings included, where they are known;
+    train_file, only_a_sample, valid_held_out: as in Dataset.
     """
 
     name: str
@@ -41,6 +45,9 @@ class Prepared:
     sample_size: int | None = None
     interactions: Interactions | None = None
     best_ndcg10: dict[str, float] | None = None
+    train_file: str | None = None
+    only_a_sample: bool = False
+    valid_held_out: bool = False
 
 
 def write_prepared(prepared: Prepared, folder: Path) -> None:
@@ -63,6 +70,7 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
             "counts": {stem: table.num_rows for stem, table in tables.items()},
             "sample_size": prepared.sample_size,
             "best_ndcg10": prepared.best_ndcg10,
+            **{key: getattr(prepared, key) for key in TRAIN_FACTS},
             "report": prepared.report,
             "files": {f"{stem}.parquet": _sha256(temporary / f"{stem}.parquet") for stem in tables},
         }
@@ -91,6 +99,7 @@ def read_prepared(folder: Path, content_hash: str) -> Prepared:
         sample=sample,
         sample_size=manifest["sample_size"],
         best_ndcg10=manifest["best_ndcg10"],
+        **{key: manifest[key] for key in TRAIN_FACTS},
     )
 
 

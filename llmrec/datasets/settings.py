@@ -5,7 +5,7 @@ from typing import Any
 
 from llmrec.errors import InputError
 
-PREPARED_FORMAT = 1
+PREPARED_FORMAT = 2
 """Raised when readers or the files of a prepared set change, so that no older cached set is taken for a new one."""
 
 _SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")

@@ -32,9 +32,10 @@ from llmrec.diagnosis.plot import write_plot
 from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.training.cells import Cell
-from llmrec.training.evaluate_cell import open_trained, run_device
+from llmrec.training.evaluate_cell import run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
 from llmrec.training.quiet import quiet
+from llmrec.training.rankers import open_trained
 from llmrec.training.run_cell import announce, open_dataset
 from llmrec.training.train import identity
 

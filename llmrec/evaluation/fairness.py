@@ -7,6 +7,7 @@ import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.popularity import title_popularity
 from llmrec.errors import InputError
 
 PARITY_CUTOFFS = (5, 10)
@@ -62,18 +63,6 @@ def fairness(
         for name, groups in groupings(items, popularity, relevance).items():
             measured[name] = group_parity(recommended, rows, items, groups)
     return measured
-
-
-def title_popularity(train: Rows, items: Items) -> np.ndarray:
-    """How many users have a title in train, as a target or in a history: int64 [distinct titles].
-
-    Targets alone, which the popularity floor counts, leave two thirds of the titles of a sampled train file at 0.
-    """
-    user = np.unique(train.user, return_inverse=True)[1]
-    holders = np.concatenate([user, user[train.history_row]])
-    titles = items.title_of[np.concatenate([train.target, train.history])]
-    pairs = np.unique(holders.astype(np.int64) * len(items.distinct_titles) + titles)
-    return np.bincount(pairs % len(items.distinct_titles), minlength=len(items.distinct_titles))
 
 
 def slot_counts(recommended: np.ndarray, titles: int) -> np.ndarray:

@@ -15,7 +15,9 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
+from llmrec.evaluation.declared_views import TitleViews
 from llmrec.evaluation.fairness import fairness
+from llmrec.evaluation.hallucination import semantic_hallucination
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
@@ -29,21 +31,22 @@ def split_record(
     split: str,
     exclude_history: bool,
     target_title: np.ndarray,
-    relevance: np.ndarray | None,
+    views: TitleViews,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The metrics of one split and its table of users.
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; scores: float [users, K]; rows: the
     evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
     were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
-    counts as a hit (a tokenizer may make several titles one); relevance: float [distinct titles], None = not measured,
-    see `fairness`. Table: see `_users_table`.
-    Raises InputError when the split has no rows, naming it, or relevance is not of this catalogue.
+    counts as a hit (a tokenizer may make several titles one); views: what the declared models see in the titles, which
+    `fairness` and `semantic_hallucination` need. Table: see `_users_table`.
+    Raises InputError when the split has no rows, naming it, or views.relevance is not of this catalogue.
     """
     if len(rows) == 0:
         raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
     list_length = recommended.shape[1]
     floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
+    own_title = dataset.items.title_of[rows.target]
     ranks = title_ranks(recommended, target_title)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
@@ -51,11 +54,11 @@ def split_record(
         "users": len(rows),
         "list_length": list_length,
         **_accuracies(recommended, rows, dataset.items, target_title),
-        "fairness": fairness(recommended, rows, dataset.train, dataset.items, relevance),
+        **_harms(recommended, rows, dataset, target_title, views),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
         "popularity_floor": {
-            **_accuracies(floor, rows, dataset.items, dataset.items.title_of[rows.target]),
-            "fairness": fairness(floor, rows, dataset.train, dataset.items, relevance),
+            **_accuracies(floor, rows, dataset.items, own_title),
+            **_harms(floor, rows, dataset, own_title, views),
         },
     }
     if dataset.best_ndcg10 is not None:
@@ -100,6 +103,17 @@ def _accuracies(
         "by_title": accuracy(title_ranks(recommended, target_title), list_length),
         "by_item": accuracy(item_ranks(recommended, rows.target, items), list_length),
     }
+
+
+def _harms(
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, target_title: np.ndarray, views: TitleViews
+) -> dict[str, Any]:
+    """`fairness` and, where the titles were embedded, "hallucination", see `semantic_hallucination`."""
+    items, embeddings = dataset.items, views.embeddings
+    harms = {"fairness": fairness(recommended, rows, dataset.train, items, views.relevance)}
+    if embeddings is not None:
+        harms["hallucination"] = semantic_hallucination(recommended, target_title, rows, items, embeddings)
+    return harms
 
 
 def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items, ranks: np.ndarray) -> pa.Table:

@@ -9,16 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 COLUMNS = ("ndcg@5", "ndcg@10", "hr@1", "hr@5", "hr@10", "mrr@10")
-FAIRNESS_COLUMNS = (
-    ("MGU@5\npop.", "popularity", "mgu@5"),
-    ("MGU@5\nrel.", "relevance", "mgu@5"),
-    ("DGU@5\npop.", "popularity", "dgu@5"),
-    ("head\n20 %", None, "head20_share"),
-    ("coverage", None, "coverage"),
-    ("Gini", None, "gini"),
-    ("rel.\n20 %", None, "top20_relevance_share"),
+HARM_COLUMNS = (
+    ("MGU@5\npop.", ("fairness", "popularity", "mgu@5")),
+    ("MGU@5\nrel.", ("fairness", "relevance", "mgu@5")),
+    ("DGU@5\npop.", ("fairness", "popularity", "dgu@5")),
+    ("head\n20 %", ("fairness", "head20_share")),
+    ("cover-\nage", ("fairness", "coverage")),
+    ("Gini", ("fairness", "gini")),
+    ("rel.\n20 %", ("fairness", "top20_relevance_share")),
+    ("sem.\nhall.", ("hallucination", "semantic_share")),
+    ("invalid\ntitles", ("unconstrained", "invalid_title_rate")),
 )
-"""Heading, grouping (None for what is no group's) and name in the record, of each column of the table of fairness."""
+"""Heading and place in the record of each column of the table of fairness and harm."""
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 
@@ -31,15 +33,16 @@ def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, flo
 
 
 def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> RenderableType:
-    """Accuracy by title and fairness of the model and the popularity floor on each split, and what the run cost.
+    """Accuracy by title, fairness and harm of recommender and popularity floor on each split, and what the run cost.
 
-    metrics: what `split_record` gave, by split; seconds: wall time by stage; folder: where the record lies. Records
-    without fairness have no second table.
+    metrics: what `split_record` gave, by split, with "recommender" where that is no model and "unconstrained" where it
+    was measured; seconds: wall time by stage; folder: where the record lies. Records without fairness have no second
+    table.
     """
     any_split = next(iter(metrics.values()))
     lines: list[RenderableType] = [_accuracy_table(any_split["dataset"], metrics)]
     if any(measured.get("fairness") for measured in metrics.values()):
-        lines.append(_fairness_table(metrics))
+        lines.append(_harm_table(metrics))
     lines.append(Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())))
     # One line however long it is, so that it can be copied whole.
     lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
@@ -58,39 +61,47 @@ def _accuracy_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
         table.add_column(name.upper(), no_wrap=True, justify="right")
     for split, measured in metrics.items():
         name = SPLIT_NAMES[split]
-        table.add_row(name, "model", *_figures(measured["by_title"]), style="bold")
+        table.add_row(name, _recommender(measured), *_figures(measured["by_title"]), style="bold")
         table.add_row(name, "popularity floor", *_figures(measured["popularity_floor"]["by_title"]))
         if "best_ndcg10" in measured:
             table.add_row(name, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
     return table
 
 
-def _fairness_table(metrics: dict[str, dict[str, Any]]) -> Table:
+def _harm_table(metrics: dict[str, dict[str, Any]]) -> Table:
     rows = []
     for split, measured in metrics.items():
-        for recommender, record in (("model", measured), ("popularity floor", measured["popularity_floor"])):
-            rows.append((SPLIT_NAMES[split], recommender, _fairness_figures(record["fairness"])))
-    headings = [heading for heading, _, _ in FAIRNESS_COLUMNS if any(heading in figures for _, _, figures in rows)]
-    # Without padding the seven figures fit into a terminal of 80 columns.
-    title = "fairness; parity by popularity (pop.) and by relevance (rel.)"
+        rows.append((_label(SPLIT_NAMES[split], _recommender(measured)), _harm_figures(measured), "bold"))
+        rows.append((_label(SPLIT_NAMES[split], "pop. floor"), _harm_figures(measured["popularity_floor"]), ""))
+    headings = [heading for heading, _ in HARM_COLUMNS if any(heading in figures for _, figures, _ in rows)]
+    # Without padding eight figures fit into a terminal of 80 columns, and nine where the labels wrap.
+    title = "fairness and harm; parity by popularity (pop.) and by relevance (rel.)"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=0)
-    for name in ("split", "recommender"):
-        table.add_column(name, no_wrap=True)
+    table.add_column(_label("split", "recommender"))
     for heading in headings:
         table.add_column(heading, no_wrap=True, justify="right")
-    for split_name, recommender, figures in rows:
-        cells = [figures.get(heading, "-") for heading in headings]
-        table.add_row(split_name, recommender, *cells, style="bold" if recommender == "model" else None)
+    for label, figures, style in rows:
+        table.add_row(label, *(figures.get(heading, "-") for heading in headings), style=style)
     return table
 
 
-def _fairness_figures(fairness: dict[str, Any]) -> dict[str, str]:
+def _label(split_name: str, recommender: str) -> str:
+    return f"{split_name:<{max(map(len, SPLIT_NAMES.values()))}} {recommender}"
+
+
+def _recommender(measured: dict[str, Any]) -> str:
+    return measured.get("recommender", "model")
+
+
+def _harm_figures(record: dict[str, Any]) -> dict[str, str]:
     """The figures that were measured, by heading."""
     figures = {}
-    for heading, grouping, name in FAIRNESS_COLUMNS:
-        measured = fairness if grouping is None else fairness.get(grouping, {})
-        if name in measured:
-            figures[heading] = f"{measured[name]:.4f}"
+    for heading, place in HARM_COLUMNS:
+        found: Any = record
+        for key in place:
+            found = found.get(key, {})
+        if found != {}:
+            figures[heading] = f"{found:.4f}"
     return figures
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, distributed, nn
 
@@ -50,7 +51,9 @@ class Preparation:
     """What an objective may see once, before training: the model that it starts from, the data, a place to cache.
 
     trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself;
-    open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory.
+    open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
+    embed_titles: float32 [distinct titles, size] of length 1, by a base model or, if named, a sentence encoder; oracle:
+    the folder of the baseline's cell that `stage` names beside it, None if it names none.
     """
 
     backbone: Backbone
@@ -60,6 +63,8 @@ class Preparation:
     cache_dir: Path
     stage: Path | None
     seed: int
+    embed_titles: Callable[[str | None, str | None], np.ndarray]
+    oracle: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -78,6 +83,10 @@ class Objective(nn.Module, ABC):
 
     needs_whole_step = False
     """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
+    learning_rate_factor = 1.0
+    """Of trainer.learning_rate: an objective that goes on from a tuned model takes smaller steps."""
+    most_epochs: int | None = None
+    """It trains for trainer.epochs, but for no more than these."""
 
     def prepare(self, preparation: Preparation) -> None:
         """Looks once at model and data before training: relevance, reference log-probabilities, rejected items."""

@@ -1,12 +1,13 @@
 """Cells: the folders in which one training and its evaluations leave their facts.
 
 runs/<dataset>/<task>/<backbone>/<objective>/<training fingerprint>/ holds what training made, eval/<evaluation
-fingerprint>/ in it what a way of decoding and measuring made. Standard library and OmegaConf only.
+fingerprint>/ in it what a way of decoding and measuring made; a baseline has baseline/<name> instead of
+<backbone>/<objective>. Standard library and OmegaConf only.
 """
 
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import InputError
 from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
-from llmrec.training.stages import stage_config
+from llmrec.training.stages import stage_configs
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
 
@@ -56,9 +57,15 @@ class Cell:
         # Where things lie now, not where they lay when the cell was trained.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
         config.paths = OmegaConf.to_container(now.paths, resolve=True)
-        # What has come to be measured since.
+        # What has come to be measured, or to be chosen, since.
         config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
+        config.setdefault("baseline", {"name": "none"})
         return config
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether it holds a baseline instead of a language model."""
+        return bool(self.config().baseline.name != "none")
 
     def evaluation(self, config: DictConfig) -> Path:
         """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
@@ -88,16 +95,24 @@ def cell_path(config: DictConfig) -> str:
 
     config: composed with its hydra node, whose choices name the groups.
     """
-    plain = plain_config(config)
     source = run_source(config)
-    stage = stage_config(config)
-    before = None if stage is None else cell_path(stage).rpartition("/")[2]
+    stages = {name: cell_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
+    who = _baseline_names(choices) if config.baseline.name != "none" else _model_names(choices)
+    fingerprint = training_fingerprint(plain_config(config), source.content_hash, stages)
+    return "/".join([source.name, choices["task"], *who, fingerprint])
+
+
+def _baseline_names(choices: Mapping[str, str]) -> list[str]:
+    return ["baseline", choices["baseline"]]
+
+
+def _model_names(choices: Mapping[str, str]) -> list[str]:
     backbone = choices["backbone"] if choices["adapter"] == "none" else f"{choices['backbone']}-{choices['adapter']}"
     # A group within the objective tells apart what the objective's name alone does not: gdrt-sft, gdrt-msl.
-    parts = [choices[group] for group in sorted(choices) if group.startswith("objective/")]
-    names = [source.name, choices["task"], backbone, "-".join([choices["objective"].replace("/", "-"), *parts])]
-    return "/".join([*names, training_fingerprint(plain, source.content_hash, before)])
+    within = [group for group in sorted(choices) if group.startswith("objective/") and "@" not in group]
+    parts = [choices[group] for group in within]
+    return [backbone, "-".join([choices["objective"].replace("/", "-"), *parts])]
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:

@@ -8,6 +8,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from llmrec.atomic import atomic_file
 
+CHECKPOINTS = "checkpoints"
+"""The folder in a cell for what an interrupted training goes on from."""
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and then moves it there.

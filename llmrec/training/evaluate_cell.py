@@ -1,47 +1,22 @@
-"""Decodes a trained cell over validation and test and writes the record of the evaluation."""
+"""Ranks validation and test by a trained cell and writes the record of the evaluation."""
 
 import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import torch
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
-from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import trained_backbone
-from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.dataset import Dataset, draw
-from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import history_leaves, rank_titles
-from llmrec.errors import InputError
+from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.evaluation.declared_model import declared_model
-from llmrec.evaluation.declared_relevance import declared_relevance
+from llmrec.evaluation.declared_views import TitleViews, declared_views
 from llmrec.evaluation.record import split_record, write_record
 from llmrec.training.cells import Cell
-from llmrec.training.train import identity
+from llmrec.training.rankers import Ranker, open_ranker
 
 SPLITS = ("valid", "test")
-
-
-def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Backbone, NextItemData]:
-    """The trained backbone of a cell and the data as its tokenizer sees them.
-
-    Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
-    """
-    cache_dir = Path(config.paths.cache)
-    backbone = trained_backbone(config, dataset, cache_dir, cell.folder)
-    now = identity(backbone, dataset)
-    for name, remedy in (("catalogue", "LLMREC_DATA (or paths.data)"), ("tokenizer", "backbone.path")):
-        trained_with = cell.training["identity"][name]
-        if now[name] != trained_with:
-            raise InputError(
-                f"{cell.folder} was trained with another {name} ({trained_with[:12]}, now {now[name][:12]}): its "
-                f"weights mean nothing here. Point {remedy} to what it was trained with, or train again"
-            )
-    return backbone, NextItemData(dataset, backbone, config, cache_dir)
 
 
 def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, Any]:
@@ -50,15 +25,14 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     config: the run's config with the groups decoding and evaluation as they should be used.
     """
     started = time.perf_counter()
-    backbone, data = open_trained(config, dataset, cell)
-    backbone.to(run_device(config))
-    relevance = declared_relevance(config, dataset, Path(config.paths.cache), run_device(config))
+    ranker = open_ranker(config, dataset, cell, run_device(config))
+    views = declared_views(config, dataset, Path(config.paths.cache), run_device(config))
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
     for split in SPLITS:
         started = time.perf_counter()
-        metrics[split], tables[split] = _measure(config, data, backbone, split, relevance)
+        metrics[split], tables[split] = _measure(config, dataset, ranker, split, views)
         seconds[split] = time.perf_counter() - started
     record = {
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
@@ -73,20 +47,24 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
 
 
 def _measure(
-    config: DictConfig, data: NextItemData, backbone: Backbone, split: str, relevance: np.ndarray | None
+    config: DictConfig, dataset: Dataset, ranker: Ranker, split: str, views: TitleViews
 ) -> tuple[dict[str, Any], pa.Table]:
-    dataset, decoding = data.dataset, config.decoding
-    rows = getattr(dataset, split)
+    rows: Rows = getattr(dataset, split)
     rows = rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
-    settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
-    excluded = history_leaves(rows, dataset.items, data.trie) if decoding.exclude_history else None
-    with tqdm(
-        total=len(rows), desc=f"decoding {split}", unit="user", disable=None if config.trainer.progress else True
-    ) as bar:
-        titles, scores = rank_titles(backbone, data.trie, data.split(rows).prompts, settings, excluded, bar.update)
-    return split_record(
-        titles, scores, rows, dataset, split, decoding.exclude_history, data.target_titles(rows), relevance
+    with _bar(config, f"decoding {split}", rows) as bar:
+        titles, scores = ranker.rank(rows, split, bar.update)
+    metrics, table = split_record(
+        titles, scores, rows, dataset, split, config.decoding.exclude_history, ranker.target_titles(rows), views
     )
+    metrics["recommender"] = ranker.name
+    if config.evaluation.unconstrained:
+        with _bar(config, f"generating {split}", rows) as bar:
+            metrics["unconstrained"] = ranker.unconstrained(rows, bar.update)
+    return metrics, table
+
+
+def _bar(config: DictConfig, what: str, rows: Rows) -> tqdm:
+    return tqdm(total=len(rows), desc=what, unit="user", disable=None if config.trainer.progress else True)
 
 
 def run_device(config: DictConfig) -> str:

@@ -7,7 +7,7 @@ import ast
 import hashlib
 import importlib.util
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,10 +22,18 @@ TRAINING_CODE = (
     "backbones",
     "decoding",
     "evaluation/accuracy.py",
+    "evaluation/declared_views.py",
     "evaluation/streaming.py",
     "objectives/base.py",
     "training/module.py",
     "training/train.py",
+)
+BASELINE_CODE = (
+    "catalogue/items.py",
+    "datasets",
+    "baselines/base.py",
+    "evaluation/accuracy.py",
+    "training/fit_baseline.py",
 )
 EVALUATION_CODE = (
     "catalogue",
@@ -33,8 +41,9 @@ EVALUATION_CODE = (
     "backbones",
     "decoding",
     "evaluation",
-    "baselines/popularity.py",
+    "baselines",
     "training/evaluate_cell.py",
+    "training/rankers.py",
 )
 DIAGNOSIS_CODE = (
     "catalogue",
@@ -48,22 +57,26 @@ DIAGNOSIS_CODE = (
     "training/evaluate_cell.py",
 )
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
+BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
 """Keys of the trainer group that say where it runs, not what comes out."""
 
 
-def training_fingerprint(config: dict[str, Any], data_hash: str, stage: str | None) -> str:
-    """16 hex digits over the config, data and code that make a cell's weights; stage: the fingerprint it starts from.
+def training_fingerprint(config: dict[str, Any], data_hash: str, stages: Mapping[str, str]) -> str:
+    """16 hex digits over the config, data and code that make a cell's weights; stages: the fingerprints of its stages.
 
     config: the resolved run config as plain containers.
     """
-    groups = {group: config[group] for group in TRAINING_GROUPS}
-    groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
+    baseline = config["baseline"]["name"] != "none"
+    groups = {group: config[group] for group in (BASELINE_GROUPS if baseline else TRAINING_GROUPS)}
     # The data hash says where the data comes from and what they hold.
     groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in ("source", "simulator")}
+    if baseline:
+        return _short(groups, data_hash, code_hash(BASELINE_CODE, _targets(config["baseline"])))
+    groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     code = code_hash(TRAINING_CODE, _targets(config["objective"]))
-    return _short(groups, data_hash, stage, code)
+    return _short(groups, data_hash, dict(stages), code)
 
 
 def evaluation_fingerprint(config: dict[str, Any]) -> str:

@@ -3,7 +3,6 @@
 import resource
 import time
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,30 +27,39 @@ class Recommender(LightningModule):
     micro-batches and ranks before the first backward pass, and the objective's state moves when it is closed.
     """
 
-    def __init__(self, backbone: Backbone, objective: Objective, data: NextItemData, config: DictConfig) -> None:
-        """config: the resolved run config (groups trainer and validation, seed)."""
+    def __init__(
+        self,
+        backbone: Backbone,
+        objective: Objective,
+        data: NextItemData,
+        config: DictConfig,
+        preparation: Callable[[torch.device], Preparation],
+    ) -> None:
+        """config: the resolved run config (groups trainer and validation, seed); preparation: for a device."""
         super().__init__()
         self.automatic_optimization = False
         self.backbone, self.objective = backbone, objective
-        self.data, self.config = data, config
+        self.data, self.config, self.preparation = data, config, preparation
         self.ranks = RankMetrics()
 
-    def prepare(self, open_base: Callable[[], Backbone], cache_dir: Path, stage: Path | None) -> None:
-        """Lets the objective look at model and data; the model must be where it will be trained."""
-        device = self.backbone.device
-        self.objective.prepare(
-            Preparation(
-                self.backbone, lambda: open_base().to(device), self.data.trie.to(device), self.data, cache_dir, stage,
-                self.config.seed,
-            )
-        )  # fmt: skip
+    def setup(self, stage: str) -> None:
+        """Lets the objective look at model and data, where they will be trained and all ranks can talk to each other.
+
+        A resume brings other weights only after this.
+        """
+        device = self.trainer.strategy.root_device
+        self.to(device)
+        with self.trainer.precision_plugin.forward_context():
+            self.objective.prepare(self.preparation(device))
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
         """AdamW with linear warm-up and linear decay to zero over the whole training."""
         settings = self.config.trainer
         weights = [weight for weight in self.parameters() if weight.requires_grad]
-        optimizer = torch.optim.AdamW(weights, lr=settings.learning_rate, weight_decay=settings.weight_decay)
-        total, warmup = settings.epochs * self.data.steps_per_epoch, settings.warmup_steps
+        learning_rate = settings.learning_rate * self.objective.learning_rate_factor
+        optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=settings.weight_decay)
+        total = epochs_of(self.objective, self.config) * self.data.steps_per_epoch
+        warmup = settings.warmup_steps
 
         def factor(step: int) -> float:
             return min((step + 1) / max(warmup, 1), (total - step) / max(total - warmup, 1), 1.0)
@@ -134,6 +142,12 @@ class Recommender(LightningModule):
         }
         for name, value in measured.items():
             self.log(f"train/{name}", value, prog_bar=name in ("loss", "tokens_per_second"))
+
+
+def epochs_of(objective: Objective, config: DictConfig) -> int:
+    """How many epochs a run trains for."""
+    epochs = int(config.trainer.epochs)
+    return epochs if objective.most_epochs is None else min(epochs, objective.most_epochs)
 
 
 def _add(parts: Iterable[Sums]) -> Sums:

@@ -4,6 +4,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_relevance import declared_relevance
+from llmrec.evaluation.declared_views import declared_views
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
-from llmrec.training.cells import CONFIG, TRAINING, Cell, cell_path, plain_config, run_source
+from llmrec.training.cells import TRAINING, Cell, cell_path, plain_config, run_source
+from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_cell import evaluate_cell, run_device
+from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import log_summary, open_loggers
 from llmrec.training.provenance import provenance
 from llmrec.training.quiet import quiet
-from llmrec.training.stages import run_stage, stage_config, stage_overrides
-from llmrec.training.train import CHECKPOINTS, train
+from llmrec.training.stages import run_stage, stage_configs, stage_overrides
+from llmrec.training.train import train
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +45,10 @@ def run_cell(config: DictConfig) -> None:
         folder = cell.evaluation(plain)
         if not (folder / METRICS_FILE).is_file():
             dataset = open_dataset(plain)
-            stage = None if cell.trained else _finished_stage(config)
+            stages = {} if cell.trained else _finished_stages(config, dataset)
             with open_loggers(plain.logger, cell.folder, plain_config(config)) as loggers:
                 if not cell.trained:
-                    _train(plain, dataset, cell, stage, loggers)
+                    _train(plain, dataset, cell, stages, loggers)
                 log_summary(loggers, evaluate_cell(plain, dataset, cell, folder)["splits"])
         else:
             logger.info("this cell is done already; its record is read from %s", folder)
@@ -107,30 +110,44 @@ def print_record(cell: Cell, folder: Path) -> None:
     print_final_table(record["splits"], seconds, folder)
 
 
-def _finished_stage(config: DictConfig) -> Path | None:
-    overrides, stage = stage_overrides(config), stage_config(config)
-    if overrides is None or stage is None:
-        return None
-    cell = Cell(Path(stage.paths.runs) / cell_path(stage))
-    if not cell.trained:
-        run_stage(overrides, config)
-    return cell.folder
+def _finished_stages(config: DictConfig, dataset: Dataset) -> dict[str, Path]:
+    """The folders of the stages that a run names, after those that are missing have been run."""
+    overrides, found = stage_overrides(config), {}
+    for name, stage in stage_configs(config).items():
+        cell = Cell(Path(stage.paths.runs) / cell_path(stage))
+        if not cell.trained:
+            run_stage(overrides[name], config)
+        _check_stage(cell, dataset)
+        found[name] = cell.folder
+    return found
 
 
-def _train(config: DictConfig, dataset: Dataset, cell: Cell, stage: Path | None, loggers: list[Logger]) -> None:
+def _check_stage(cell: Cell, dataset: Dataset) -> None:
+    of = cell.training["dataset"]
+    if of["content_hash"] != dataset.content_hash:
+        raise InputError(
+            f"the stage {cell.folder} was trained on {of['name']} ({of['content_hash'][:12]}), this run is on "
+            f"{dataset.name} ({dataset.content_hash[:12]}): delete that folder, and the stage is trained again"
+        )
+
+
+def _train(config: DictConfig, dataset: Dataset, cell: Cell, stages: Mapping[str, Path], loggers: list[Logger]) -> None:
     started = time.perf_counter()
-    with atomic_file(cell.folder / CONFIG) as temporary:
+    with atomic_file(cell.config_file) as temporary:
         OmegaConf.save(config, temporary)
     with atomic_file(cell.folder / "leakage.json") as temporary:
         temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
     # What cannot be opened should fail before the training, not after it; it is kept for then.
-    declared_relevance(config, dataset, Path(config.paths.cache), run_device(config))
+    declared_views(config, dataset, Path(config.paths.cache), run_device(config))
     looked = time.perf_counter() - started
-    made = train(config, dataset, cell.folder, stage, loggers)
+    if cell.is_baseline:
+        made = fit_baseline(config, dataset, cell.folder, run_device(config), loggers)
+    else:
+        made = train(config, dataset, cell.folder, stages, loggers)
     made |= {
         "seconds": {"base model and relevance": looked, **made["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
-        "stage": None if stage is None else str(stage),
+        "stages": {name: str(folder) for name, folder in stages.items()},
         "scale": config.scale,
         "seed": config.seed,
         "provenance": provenance(),

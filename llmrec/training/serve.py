@@ -12,8 +12,9 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.training.cells import Cell
-from llmrec.training.evaluate_cell import open_trained, run_device
+from llmrec.training.evaluate_cell import run_device
 from llmrec.training.quiet import quiet
+from llmrec.training.rankers import open_trained
 from llmrec.training.run_cell import quiet_dataset
 
 logger = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import logging
 import shutil
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import hydra
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
 
@@ -22,33 +23,30 @@ from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.errors import InputError
-from llmrec.objectives.base import Objective
-from llmrec.training.checkpoints import AtomicCheckpointIO
+from llmrec.evaluation.declared_views import declared_embeddings
+from llmrec.objectives.base import Objective, Preparation
+from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO
 from llmrec.training.curves import CurvesLogger
-from llmrec.training.module import Recommender
+from llmrec.training.module import Recommender, epochs_of
+from llmrec.training.stages import ORACLE, START
 
 logger = logging.getLogger(__name__)
-CHECKPOINTS = "checkpoints"
 CHOSEN_BY = "valid/ndcg@10"
 
 
 def train(
-    config: DictConfig, dataset: Dataset, cell: Path, stage: Path | None, loggers: list[Logger]
+    config: DictConfig, dataset: Dataset, cell: Path, stages: Mapping[str, Path], loggers: list[Logger]
 ) -> dict[str, Any]:
     """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
 
-    stage: the cell whose weights it starts from. Returns what training.json should say of it. Raises InputError for
-    whatever cannot be trained.
+    stages: the cells that it builds upon (see stages.py). Returns what training.json should say of it. Raises
+    InputError for whatever cannot be trained.
     """
     started = time.perf_counter()
     seed_everything(config.seed, verbose=False)
-    module = _module(config, dataset, stage)
+    module = _module(config, dataset, stages)
     prepared = time.perf_counter()
-    trainer, best = _trainer(config, cell, loggers)
-    # Before fit, which on a resume would show the objective the interrupted weights instead of the first ones.
-    module.to(trainer.strategy.root_device)
-    cache_dir = Path(config.paths.cache)
-    module.prepare(lambda: build_backbone(config, dataset, cache_dir), cache_dir, stage)
+    trainer, best = _trainer(module, cell, loggers)
     chosen = _fit(module, trainer, best, cell)
     if trainer.is_global_zero:
         _save(module, cell)
@@ -69,17 +67,33 @@ def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
     return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
 
 
-def _module(config: DictConfig, dataset: Dataset, stage: Path | None) -> Recommender:
+def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path]) -> Recommender:
     objective = _objective(config)
     _check(objective, config)
     cache_dir, validation = Path(config.paths.cache), config.validation
-    backbone = build_backbone(config, dataset, cache_dir, stage)
+    backbone = build_backbone(config, dataset, cache_dir, stages.get(START))
     data = NextItemData(dataset, backbone, config, cache_dir)
     watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
     data.setup_training(objective, dataset.valid.take(watched))
     if data.sample.prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
-    return Recommender(backbone, objective, data, config)
+
+    def preparation(device: torch.device) -> Preparation:
+        return Preparation(
+            backbone=backbone,
+            open_base=lambda: build_backbone(config, dataset, cache_dir).to(device),
+            trie=data.trie.to(device),
+            data=data,
+            cache_dir=cache_dir,
+            stage=stages.get(START),
+            seed=config.seed,
+            embed_titles=lambda model, sentence_model: declared_embeddings(
+                config, dataset, cache_dir, str(device), model, sentence_model
+            ),
+            oracle=stages.get(ORACLE),
+        )
+
+    return Recommender(backbone, objective, data, config, preparation)
 
 
 def _objective(config: DictConfig) -> Objective:
@@ -92,10 +106,11 @@ def _objective(config: DictConfig) -> Objective:
 
 def _check(objective: Objective, config: DictConfig) -> None:
     settings = config.trainer
-    if config.validation.every > settings.epochs:
+    epochs = epochs_of(objective, config)
+    if config.validation.every > epochs:
         raise InputError(
-            f"validation.every={config.validation.every} is more than trainer.epochs={settings.epochs}: no checkpoint "
-            "would ever be chosen; set it to 1"
+            f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
+            "(trainer.epochs): no checkpoint would ever be chosen; set it to 1"
         )
     micro_batches = -(-settings.batch_size // (settings.micro_batch_size or settings.batch_size))
     if objective.needs_whole_step and micro_batches > 1:
@@ -106,8 +121,8 @@ def _check(objective: Objective, config: DictConfig) -> None:
         )
 
 
-def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Trainer, ModelCheckpoint]:
-    settings = config.trainer
+def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Trainer, ModelCheckpoint]:
+    config, settings = module.config, module.config.trainer
     best = ModelCheckpoint(
         cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
         save_on_train_epoch_end=False, auto_insert_metric_name=False,
@@ -119,12 +134,13 @@ def _trainer(config: DictConfig, cell: Path, loggers: list[Logger]) -> tuple[Tra
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
-    callbacks: list[Callback] = [best, last]
+    callbacks: list[Callback] = [best, last, _Announcement()]
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
         accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy,
-        precision=precision, max_epochs=settings.epochs, check_val_every_n_epoch=config.validation.every,
+        precision=precision, max_epochs=epochs_of(module.objective, config),
+        check_val_every_n_epoch=config.validation.every,
         callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()],
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
@@ -136,19 +152,28 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Pat
     """Trains to the end, from the last checkpoint if there is one; leaves the chosen weights in the module."""
     last = cell / CHECKPOINTS / "last.ckpt"
     resume = last if last.exists() else None
-    config, data = module.config, module.data
-    logger.info(
-        "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
-        f"{_trained_parameters(module):,}", config.backbone.name, f"{len(data.sample.rows):,}", config.trainer.epochs,
-        data.steps_per_epoch, module.device, f"; resuming from {resume}" if resume else "",
-    )  # fmt: skip
     # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(_step_of(resume) if resume else 0)
-    trainer.fit(module, datamodule=data, ckpt_path=resume, weights_only=True)
+    trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
     chosen: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
     module.load_state_dict(chosen["state_dict"])
     return chosen
+
+
+class _Announcement(Callback):
+    """Says what is about to be trained, once all is prepared."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """One line."""
+        assert isinstance(pl_module, Recommender)
+        config, data = pl_module.config, pl_module.data
+        logger.info(
+            "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
+            f"{_trained_parameters(pl_module):,}", config.backbone.name, f"{len(data.sample.rows):,}",
+            trainer.max_epochs, data.steps_per_epoch, pl_module.device,
+            f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
+        )  # fmt: skip
 
 
 def _step_of(checkpoint: Path) -> int:

@@ -20,7 +20,12 @@ FILES = sorted(file.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml"
 GROUPED = [file for file in FILES if file not in ("config.yaml", "dataset/shared/base.yaml")]
 NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD
 OBJECTIVES = [file for file in FILES if Path(file).parent.name == "objective"]
-WITHIN = {"objective/token_loss": ["objective=gdrt"]}
+PLUGINS = [file for file in FILES if Path(file).parent.name in ("rejected", "oracle", "baseline")]
+WITHIN = {
+    "objective/token_loss": ["objective=gdrt"],
+    "objective/rejected": ["objective=rosepo"],
+    "objective/oracle": ["objective=rosepo"],
+}
 """What must be chosen before a group that stands inside another."""
 
 
@@ -68,22 +73,48 @@ def test_command_of_the_file_can_be_parsed(file: str) -> None:
 
 @pytest.mark.parametrize("file", OBJECTIVES)
 def test_keys_of_an_objective_are_the_arguments_of_its_class(file: str) -> None:
-    settings = OmegaConf.to_container(OmegaConf.load(CONF / file))
-    assert isinstance(settings, dict)
+    settings, chosen = settings_of(file)
     module, _, name = settings.pop("_target_").rpartition(".")
     target: type[Objective] = getattr(importlib.import_module(module), name)
     # A class without a constructor of its own has nn.Module's (*args, **kwargs), and takes nothing.
     parameters = [known for known in inspect.signature(target).parameters.values() if known.kind == NAMED]
     # What has no default is chosen by a group of its own.
-    chosen = {name for entry in settings.pop("defaults", []) if isinstance(entry, dict) for name in entry}
     assert {known.name for known in parameters if known.default is inspect.Parameter.empty} == chosen
     assert {known.name: _listed(known.default) for known in parameters if known.name not in chosen} == settings
 
 
+@pytest.mark.parametrize(
+    "file", [file for file in FILES if Path(file).parent.name in ("rejected", "oracle", "baseline")]
+)
+def test_keys_of_a_plugin_are_arguments_of_its_class(file: str) -> None:
+    settings, chosen = settings_of(file)
+    if "_target_" not in settings:
+        assert file == "baseline/none.yaml"
+        return
+    module, _, name = settings.pop("_target_").rpartition(".")
+    parameters = inspect.signature(getattr(importlib.import_module(module), name)).parameters
+    assert (settings.keys() | chosen) - {"name"} == parameters.keys()
+
+
 def test_stage_names_overrides_that_compose() -> None:
     for stage in options("stage"):
-        overrides = plain(f"stage={stage}")["stage"]["overrides"] or []
-        assert plain(*overrides)["objective"]
+        for overrides in plain(f"stage={stage}")["stage"].values():
+            assert plain(*(overrides or []))["objective"]
+
+
+@pytest.mark.parametrize("objective", ["dpo", "cdpo", "sdpo", "rosepo"])
+def test_preference_objectives_start_from_sft_unless_told_otherwise(objective: str) -> None:
+    assert plain(f"objective={objective}")["stage"]["start"] == ["objective=sft"]
+    assert plain(f"objective={objective}", "stage=none")["stage"]["start"] is None
+
+
+def settings_of(file: str) -> tuple[dict[str, Any], set[str]]:
+    """The keys of a YAML, and those that it chooses from groups."""
+    settings = OmegaConf.to_container(OmegaConf.load(CONF / file))
+    assert isinstance(settings, dict)
+    listed = [entry for entry in settings.pop("defaults", []) if entry != "_self_"]
+    named = [next(iter(entry)) if isinstance(entry, dict) else entry.partition("@")[2] for entry in listed]
+    return settings, {name for name in named if not name.startswith("override ") and name != "_here_"}  # type: ignore[return-value]
 
 
 def plain(*overrides: str) -> dict[str, Any]:

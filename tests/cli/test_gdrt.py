@@ -25,6 +25,6 @@ def test_gdrt_takes_the_weights_of_an_sft_stage_as_its_reference(place: Workplac
     for reference in ("sft", "base"):
         done = place.train("objective=gdrt", f"objective.reference={reference}", "stage=sft", "dataset=games")
         training = json.loads((done.cell() / "training.json").read_text())
-        assert training["stage"]
+        assert training["stages"]["start"]
         groups[reference] = training["objective"]["groups"]
     assert groups["sft"] != groups["base"]

@@ -90,7 +90,7 @@ def test_stage_is_run_first_as_a_cell_of_its_own_and_then_reused(place: Workplac
     staged = place.train("objective=msl", "stage=sft", *short)
     (stage,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").iterdir()
     assert "first its stage: " in staged.output
-    assert json.loads((staged.cell() / "training.json").read_text())["stage"] == str(stage)
+    assert json.loads((staged.cell() / "training.json").read_text())["stages"] == {"start": str(stage)}
 
     before = written(stage)
     assert place.train("objective=sft", *short).cell() == stage

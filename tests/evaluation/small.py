@@ -11,6 +11,9 @@ ITEMS = Items(ids=list("abcdef"), titles=["Anno", "Braid", "Civ", "Anno", "Doom"
 RELEVANCE = np.array([-5.0, -1.0, -4.0, -1.0, -3.0])
 """Best first: Braid and Doom, which are equal, Elite, Civ, Anno."""
 
+EMBEDDINGS = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0.6, 0], [-1, 0, 0], [0, 0, 1]], dtype=np.float32)
+"""Anno and Braid have a cosine of 0 and are both like Civ; Doom is the opposite of Anno; Elite is like nothing."""
+
 
 def rows_of(*pairs: tuple[list[int], int]) -> Rows:
     """Rows from pairs of (history, target), item indices; row r is of user "u<r>" at time r."""

@@ -13,12 +13,14 @@ import pytest
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.evaluation.declared_views import TitleViews
 from llmrec.evaluation.record import read_metrics, split_record, write_record
-from tests.evaluation.small import DATASET, RELEVANCE, TEST
+from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
 TITLES = np.array([0, 2, 4, 1], dtype=np.int32)
+UNSEEN = TitleViews()
 SCORES = np.array([[-0.5, -1], [-0.25, -2], [-3, -np.inf], [-np.inf, -np.inf]], dtype=np.float32)
 
 
@@ -34,10 +36,10 @@ def record_of(
     scores: np.ndarray,
     dataset: Dataset = DATASET,
     exclude_history: bool = False,
-    relevance: np.ndarray | None = None,
+    views: TitleViews = UNSEEN,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The record of the test split."""
-    return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, relevance)
+    return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, views)
 
 
 def test_metrics_by_title_and_by_item() -> None:
@@ -66,7 +68,7 @@ def test_popularity_floor_stands_on_the_same_rows() -> None:
 
 
 def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
-    metrics, _ = record_of(RECOMMENDED, SCORES, relevance=RELEVANCE)
+    metrics, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(RELEVANCE))
     # Five slots: Anno and Braid twice, Civ once. The floor gives Anno and Civ to all four users.
     # The most popular fifth of the titles is Civ, the most relevant one half Braid and half Doom.
     assert metrics["fairness"] == pytest.approx(
@@ -91,13 +93,28 @@ def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
 
 def test_floor_and_model_are_held_against_the_same_histories() -> None:
     lists = ten_titles()
-    metrics, _ = record_of(lists, np.zeros(lists.shape), relevance=RELEVANCE)
+    metrics, _ = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE))
     floor = metrics["popularity_floor"]["fairness"]
     for grouping in ("popularity", "relevance"):
         assert metrics["fairness"][grouping]["gh"] == floor[grouping]["gh"]
     # By popularity: Civ, Anno and Braid by halves in two bins, Doom, Elite. The floor gives every user all five.
     assert floor["popularity"]["gp@10"] == pytest.approx([1 / 5] * 5)
     assert floor["popularity"]["gh"] == pytest.approx([2 / 17, 13 / 2 / 17, 13 / 2 / 17, 2 / 17, 0])
+
+
+def test_hallucination_of_the_model_and_of_the_popularity_floor() -> None:
+    metrics, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(embeddings=EMBEDDINGS))
+    # Anno for a history of Civ and Doom, Braid for one of nothing but Anno. The others are right, or have no list.
+    model = metrics["hallucination"]
+    assert (model["wrong_top1"], model["mean_similarity"], model["repeated"]) == (2, pytest.approx(0.8 / 2), 0)
+    # The floor gives Anno to all: wrong for those with Civ and Doom, with Anno, and with Doom.
+    floor = metrics["popularity_floor"]["hallucination"]
+    assert (floor["wrong_top1"], floor["repeated"]) == (3, pytest.approx(1 / 3))
+    assert floor["mean_similarity"] == pytest.approx((0.8 + 1 - 1) / 3)
+    assert floor["threshold"] == model["threshold"]
+    without, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(RELEVANCE))
+    assert "hallucination" not in without
+    assert "hallucination" not in without["popularity_floor"]
 
 
 def test_simulated_data_is_named_and_has_its_best_possible() -> None:
@@ -138,7 +155,7 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
         "test",
         exclude_history=True,
         target_title=TITLES[order],
-        relevance=None,
+        views=UNSEEN,
     )
     assert permuted["by_title"] == pytest.approx(metrics["by_title"])
     assert permuted["fairness"] == metrics["fairness"]
@@ -150,13 +167,13 @@ def test_a_split_without_rows_is_named() -> None:
     empty = np.zeros((0, 10), dtype=np.int32)
     with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
         split_record(
-            empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES, relevance=None
+            empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES, views=UNSEEN
         )
 
 
 @pytest.mark.parametrize("lists", [ten_titles(), np.full((4, 10), -1, dtype=np.int32)])
 def test_write_and_read(lists: np.ndarray, tmp_path: Path) -> None:
-    metrics, table = record_of(lists, np.zeros(lists.shape), relevance=RELEVANCE)
+    metrics, table = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE, EMBEDDINGS))
     write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
     assert read_metrics(tmp_path / "eval") == {"test": metrics}
     assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table

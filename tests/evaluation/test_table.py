@@ -30,6 +30,12 @@ RELEVANT_SPLIT = SPLIT | {
     "fairness": FAIRNESS | RELEVANCE,
     "popularity_floor": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS | RELEVANCE},
 }
+HALLUCINATION = {"hallucination": {"semantic_share": 0.3456, "wrong_top1": 900, "threshold": 0.4}}
+EMBEDDED_SPLIT = RELEVANT_SPLIT | {
+    "hallucination": HALLUCINATION["hallucination"] | {"semantic_share": 0.1234},
+    "popularity_floor": RELEVANT_SPLIT["popularity_floor"] | HALLUCINATION,
+}
+FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "users": 14940}}
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
 
 
@@ -51,24 +57,43 @@ def test_rows_and_columns(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_fairness_stands_below_the_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
     cells = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": FAIR_SPLIT})]
-    heading = cells.index(["split", "recommender", "pop.", "pop.", "20", "%", "coverage", "Gini"])
-    assert cells[heading - 1] == ["MGU@5", "DGU@5", "head"]
+    heading = cells.index(["split", "recommender", "pop.", "pop.", "20", "%", "age", "Gini"])
+    assert cells[heading - 1] == ["MGU@5", "DGU@5", "head", "cover-"]
     model = ["0.1821", "0.7000", "0.6100", "0.0525", "0.9750"]
     floor = ["0.1821", "0.7000", "1.0000", "0.0525", "0.9750"]
     assert cells[heading + 2 : heading + 6] == [
         ["validation", "model", *model],
-        ["validation", "popularity", "floor", *floor],
+        ["validation", "pop.", "floor", *floor],
         ["test", "model", *model],
-        ["test", "popularity", "floor", *floor],
+        ["test", "pop.", "floor", *floor],
     ]
     assert heading > cells.index(["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"])
 
 
 def test_relevance_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
     cells = [line.split() for line in printed(capsys, {"test": RELEVANT_SPLIT})]
-    assert ["MGU@5", "MGU@5", "DGU@5", "head", "rel."] in cells
-    assert ["split", "recommender", "pop.", "rel.", "pop.", "20", "%", "coverage", "Gini", "20", "%"] in cells
+    assert ["MGU@5", "MGU@5", "DGU@5", "head", "cover-", "rel."] in cells
+    assert ["split", "recommender", "pop.", "rel.", "pop.", "20", "%", "age", "Gini", "20", "%"] in cells
     assert ["test", "model", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000"] in cells
+
+
+def test_harm_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [line.split() for line in printed(capsys, {"valid": EMBEDDED_SPLIT, "test": FULL_SPLIT})]
+    heading = next(number for number, line in enumerate(cells) if line[:3] == ["split", "recommender", "pop."])
+    assert cells[heading - 1][-3:] == ["rel.", "sem.", "invalid"]
+    assert cells[heading][-4:] == ["20", "%", "hall.", "titles"]
+    assert [(*line[:2], *line[-2:]) for line in cells[heading + 2 : heading + 6]] == [
+        ("validation", "model", "0.1234", "-"),
+        ("validation", "pop.", "0.3456", "-"),
+        ("test", "model", "0.1234", "0.2500"),
+        ("test", "pop.", "0.3456", "-"),
+    ]
+
+
+def test_a_baseline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    cells = [line.split() for line in printed(capsys, {"test": FAIR_SPLIT | {"recommender": "sasrec"}})]
+    assert [line[:2] for line in cells].count(["test", "sasrec"]) == 2
+    assert not any("model" in line for line in cells)
 
 
 def test_what_only_the_floor_has_is_a_dash_for_the_model(capsys: pytest.CaptureFixture[str]) -> None:
@@ -84,15 +109,31 @@ def test_a_record_without_fairness_has_one_table(capsys: pytest.CaptureFixture[s
 
 
 def test_plain_text_of_at_most_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
-    lines = printed(capsys, {"valid": RELEVANT_SPLIT, "test": RELEVANT_SPLIT})
+    lines = printed(capsys, {"valid": FULL_SPLIT, "test": FULL_SPLIT})
     assert max(map(len, lines)) <= 100
     assert not any("\x1b" in line for line in lines)
 
 
-def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
+def narrow(split: dict) -> str:
+    """The table in a terminal of 80 columns."""
     console = Console(width=80, file=StringIO(), record=True)
-    console.print(final_table({"valid": RELEVANT_SPLIT, "test": RELEVANT_SPLIT}, SECONDS, Path("runs/games-sim")))
-    assert "…" not in console.export_text()
+    console.print(final_table({"valid": split, "test": split}, SECONDS, Path("runs/games-sim")))
+    return console.export_text()
+
+
+def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
+    assert "…" not in narrow(EMBEDDED_SPLIT)
+    assert [line.split()[:3] for line in narrow(EMBEDDED_SPLIT).splitlines()].count(["test", "pop.", "floor"]) == 1
+
+
+def test_all_columns_wrap_the_labels_there() -> None:
+    text = narrow(FULL_SPLIT)
+    assert "…" not in text
+    cells = [line.split() for line in text.splitlines()]
+    model = cells.index(
+        ["test", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000", "0.1234", "0.2500"]
+    )
+    assert cells[model + 1] == ["model"]
 
 
 def test_what_stands_beneath(capsys: pytest.CaptureFixture[str]) -> None:

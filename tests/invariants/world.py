@@ -17,7 +17,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.embeddings import title_embeddings
 from llmrec.backbones.tiny import train_tokenizer
+from llmrec.baselines.base import Fitting
+from llmrec.baselines.open import build_baseline
 from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
@@ -40,6 +43,15 @@ CONFIG = OmegaConf.create(
         "dataset": {"wording": {"item": "game", "items": "games", "verb": "played"}},
         "trainer": {"batch_size": 8, "micro_batch_size": None},
         "seed": 1,
+        "baseline": {
+            "name": "sasrec",
+            "_target_": "llmrec.baselines.sasrec.SASRec",
+            "hidden_size": 16,
+            "dropout": 0.0,
+            "learning_rate": 0.01,
+            "most_epochs": 60,
+            "patience": 60,
+        },
     }
 )
 LORA = OmegaConf.create(
@@ -57,6 +69,12 @@ VARIANTS = {
         ["objective/token_loss=msl", "objective.groups=position", "objective.group_count=2", "objective.ema=0.9"],
         ["objective/token_loss=msl", "objective.token_loss.statistics=same_step", "objective.groups=random"],
         ["objective.weights=inverse_relevance", "objective.reference=current"],
+    ],
+    "dpo": [["objective/rejected=self_hard", "objective.scores=trie"]],
+    "sdpo": [["objective/rejected=popularity", "objective.negatives=2", "objective.beta=1"]],
+    "rosepo": [
+        ["objective/rejected=semantic", "objective.oracle.cap=0.2"],
+        ["objective/rejected=mixture", "objective.scores=trie", "objective.beta=0.5"],
     ],
 }
 """Settings that are tried beside each YAML's own, as overrides."""
@@ -78,7 +96,7 @@ def build_objective(case: Sequence[str]) -> Objective:
 @functools.cache
 def _composed(name: str, *changes: str) -> Any:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        return compose(f"objective/{name}", overrides=list(changes))
+        return compose("config", overrides=[f"objective={name}", *changes])
 
 
 def small_dataset(sample: Rows = ROWS) -> Dataset:
@@ -125,8 +143,25 @@ def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Ro
     objective, backbone = build_objective(case), random_backbone(lora)
     data = NextItemData(small_dataset(sample), backbone, CONFIG, cache)
     data.setup_training(objective, sample)
-    objective.prepare(Preparation(backbone, random_backbone, data.trie, data, cache, None, 1))
+    objective.prepare(
+        Preparation(
+            backbone, random_backbone, data.trie, data, cache, None, 1,
+            embed_titles=lambda *_: title_embeddings(random_backbone(), data, cache),
+            oracle=fitted_oracle(data.dataset, cache / "oracle"),
+        )
+    )  # fmt: skip
     return World(objective, backbone, data)
+
+
+def fitted_oracle(dataset: Dataset, cell: Path) -> Path:
+    """A cell with a SASRec that has learnt the small dataset by heart."""
+    if not (cell / "config.yaml").exists():
+        baseline = build_baseline(CONFIG.baseline)
+        baseline.fit(dataset, Fitting(0, "cpu", cell / "fit.ckpt", lambda values, step: None, progress=False))
+        (cell / "weights").mkdir(parents=True, exist_ok=True)
+        baseline.save(cell / "weights")
+        OmegaConf.save(CONFIG, cell / "config.yaml")
+    return cell
 
 
 def micro_batches(world: World, *parts: Sequence[int]) -> list[Batch]:

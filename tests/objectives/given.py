@@ -16,6 +16,11 @@ from tests.catalogue.prefixes import token_titles
 PROMPT = np.array([3, 4], dtype=np.int32)
 
 
+def no_titles(*names: str | None) -> np.ndarray:
+    """For objectives that ask for no embeddings."""
+    raise AssertionError("embeddings were asked for")
+
+
 def prepared_batch(
     objective: Objective,
     titles: Sequence[Sequence[int]],
@@ -28,7 +33,7 @@ def prepared_batch(
     """
     tokens = token_titles(titles)
     trie, path = build_trie(tokens)
-    objective.prepare(Preparation(None, None, trie, None, Path(), None, 0))
+    objective.prepare(Preparation(None, None, trie, None, Path(), None, 0, no_titles))
     supervised = objective.supervised(torch.from_numpy(trie.fan_out.numpy()[path])).numpy()
     branches = [[target] for target in targets]
     prompts = [PROMPT for _ in targets] if prompts is None else prompts

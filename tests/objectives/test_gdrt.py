@@ -26,6 +26,7 @@ from tests.invariants.world import (
     random_backbone,
     take_step,
 )
+from tests.objectives.given import no_titles
 
 ALL = list(range(len(ROWS)))
 
@@ -155,7 +156,7 @@ def test_inverse_relevance_weighs_a_group_by_what_the_record_says_of_it(tmp_path
 
 def prepared(world: World, tmp_path: Path, stage: Path | None, opened: Backbone) -> None:
     world.objective.prepare(
-        Preparation(world.backbone, lambda: opened, world.data.trie, world.data, tmp_path, stage, 1)
+        Preparation(world.backbone, lambda: opened, world.data.trie, world.data, tmp_path, stage, 1, no_titles)
     )
 
 
@@ -323,7 +324,9 @@ def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, st
     """The world after some steps over all of the sample, from a copy of the start's weights."""
     world = build_world(case, tmp_path, sample=sample)
     world.backbone.load_state_dict(start.state_dict())
-    world.objective.prepare(Preparation(world.backbone, None, world.data.trie, world.data, tmp_path, None, 1))
+    world.objective.prepare(
+        Preparation(world.backbone, None, world.data.trie, world.data, tmp_path, None, 1, no_titles)
+    )
     optimizer = torch.optim.AdamW(world.backbone.parameters(), lr=3e-3, weight_decay=0.0)
     batch = world.data.batch(np.arange(len(sample)))
     totals = world.objective.totals(batch)

@@ -78,7 +78,7 @@ def test_what_moves_the_weights_makes_another_cell(override: str, cell: str, now
 
 
 def test_settings_of_the_stage_make_another_cell(tmp_path: Path) -> None:
-    stages = (f'stage.overrides=["objective=sft","seed={seed}"]' for seed in (1, 2))
+    stages = (f'stage.start=["objective=sft","seed={seed}"]' for seed in (1, 2))
     one, other = (cell_of(tmp_path, "stage=sft", stage) for stage in stages)
     assert one != other
 

@@ -28,7 +28,7 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
     dataset = replace(quiet_dataset(config), test=forbidden)
     with open_loggers(config.logger, tmp_path, {}) as loggers:
-        made = train(config, dataset, tmp_path, None, loggers)
+        made = train(config, dataset, tmp_path, {}, loggers)
     assert made["chosen_by"]["users"] == 8
 
 

@@ -1,0 +1,24 @@
+"""DPO: direct preference optimisation of a target over one rejected title (arXiv 2305.18290)."""
+
+from torch import Tensor
+
+from llmrec.objectives.preference import Pairwise, Scores
+from llmrec.objectives.rejected.base import Rejected
+
+
+class DPO(Pairwise):
+    """-log sigma(r(target) - r(rejected)); arguments: see Preference."""
+
+    def __init__(
+        self,
+        rejected: Rejected,
+        beta: float = 0.1,
+        scores: Scores = "vocab",
+        learning_rate_factor: float = 0.1,
+        most_epochs: int | None = 3,
+    ) -> None:
+        super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
+
+    def smoothing(self, example: Tensor) -> Tensor:
+        """None: 0."""
+        return self.reference.new_zeros(())

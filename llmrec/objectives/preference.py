@@ -1,0 +1,164 @@
+"""What preference objectives share: a target against rejected titles, and the frozen model training starts from."""
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+from tqdm import tqdm
+
+from llmrec.backbones.backbone import Encoded
+from llmrec.backbones.kept import content_hash, kept
+from llmrec.backbones.ranks import divided
+from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of
+from llmrec.objectives.msl import MSL
+from llmrec.objectives.rejected.base import Rejected
+from llmrec.objectives.sft import SFT
+
+logger = logging.getLogger(__name__)
+Scores = Literal["vocab", "trie"]
+
+
+class Preference(Objective):
+    """A loss of the implicit rewards r(title) = beta * (log pi(title | prompt) - log ref(title | prompt)).
+
+    ref is the model that training starts from; its log-probabilities are constants, computed once and kept on disk.
+    Target and rejected titles are branches of one prompt; log-probabilities are sums over a title's tokens.
+
+    rejected: the sampler; beta: how dear it is to leave the reference; negatives: rejected titles a row; scores:
+    log-probabilities over the whole vocabulary ("vocab"), or over the valid tokens only ("trie");
+    learning_rate_factor: of trainer.learning_rate; most_epochs: of trainer.epochs.
+    """
+
+    def __init__(
+        self,
+        rejected: Rejected,
+        beta: float,
+        negatives: int,
+        scores: Scores,
+        learning_rate_factor: float,
+        most_epochs: int | None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(rejected, Rejected):
+            raise ValueError(f"objective.rejected is a {type(rejected).__name__}; a sampler is needed (self_hard, ...)")
+        if not beta > 0 or negatives < 1 or not learning_rate_factor > 0:
+            raise ValueError("objective.beta and learning_rate_factor must be above 0, negatives at least 1")
+        if most_epochs is not None and most_epochs < 1:
+            raise ValueError(f"objective.most_epochs={most_epochs}: give a whole number of at least 1, or null")
+        self.rejected, self.beta, self.negatives = rejected, beta, negatives
+        self.learning_rate_factor, self.most_epochs = learning_rate_factor, most_epochs
+        by_vocabulary = one_of("scores", scores, "vocab", "trie") == "vocab"
+        self.token_loss: TokenLoss = SFT() if by_vocabulary else MSL(temperature=1.0)
+        self.monitored: dict[str, float] = {}
+
+    @abstractmethod
+    def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
+        """float32 [rows], from the rewards [rows, 1 + negatives], the target's first; example: as in Batch."""
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Draws the rejected titles and computes the reference's log-probabilities."""
+        self.token_loss.prepare(preparation)
+        data = preparation.data
+        rows = np.arange(len(data.sample.rows))
+        self.titles = self.rejected.sample(preparation, rows, self.negatives)
+        self.reference = torch.from_numpy(self._reference(preparation)).to(preparation.backbone.device)
+
+    def branches(self, example: int, target: int) -> list[int]:
+        """The target, then the rejected titles."""
+        return [target, *self.titles[example].tolist()]
+
+    def supervised(self, fan_out: Tensor) -> Tensor:
+        """Every token of a title, or with `trie` scores those that leave a choice."""
+        return self.token_loss.supervised(fan_out)
+
+    def totals(self, batch: Batch) -> Sums:
+        """The number of rows."""
+        return {"rows": torch.tensor(len(batch.example), device=batch.example.device)}
+
+    def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
+        """The batch's share of the mean loss over the step's rows."""
+        rewards = self.beta * (self.log_probabilities(encoded, batch) - self.reference[batch.example])
+        losses = self.losses(rewards, batch.example)
+        margin = rewards[:, 0] - rewards[:, 1:].amax(dim=1)
+        sums = {
+            "rows": torch.tensor(float(len(margin)), dtype=torch.float64, device=margin.device),
+            "margin": margin.detach().double().sum(),
+            "preferred": (margin > 0).double().sum(),
+        }
+        return Part(losses.sum() / totals["rows"], sums)
+
+    def log_probabilities(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """log P(title | prompt) of each branch: float32 [rows, 1 + negatives]."""
+        losses = self.token_loss.checked_losses(encoded, batch)[0]
+        branches = 1 + self.negatives
+        summed = losses.new_zeros(len(batch.example) * branches)
+        return -summed.index_add(0, batch.row * branches + batch.branch, losses).view(-1, branches)
+
+    def close_step(self, statistics: Sums) -> None:
+        """Takes down the step's mean margin and how often the target was preferred."""
+        rows = statistics["rows"]
+        self.monitored = {name: float(statistics[name] / rows) for name in ("margin", "preferred")}
+
+    def monitors(self) -> dict[str, float]:
+        """Of the last step: mean margin of the target's reward over the best rejected one; share above 0."""
+        return self.monitored
+
+    def report(self) -> dict[str, Any]:
+        """How many titles were rejected, and how many different ones."""
+        return {"rejected": {"titles": int(self.titles.size), "distinct": len(np.unique(self.titles))}}
+
+    def _reference(self, preparation: Preparation) -> np.ndarray:
+        """float32 [rows, 1 + negatives]: log ref(title | prompt) under the model that training starts from."""
+        data, backbone = preparation.data, preparation.backbone
+        titles = np.column_stack([data.sample_titles, self.titles])
+        content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
+        identity = content_hash(backbone, content, type(self.token_loss).__name__, backbone.plain)
+
+        def score() -> np.ndarray:
+            logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
+            return divided(len(titles), lambda mine: self._score(preparation, mine))
+
+        return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
+
+    def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
+        data, backbone = preparation.data, preparation.backbone
+        training = backbone.training
+        backbone.eval()
+        settings = data.config.trainer
+        size = settings.micro_batch_size or settings.batch_size
+        order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
+        scored = np.zeros((len(data.sample.rows), 1 + self.negatives), dtype=np.float32)
+        with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:
+            for part in (order[start : start + size] for start in range(0, len(order), size)):
+                batch = data.batch(part).to(backbone.device)
+                encoded = backbone.encode(batch.packed, batch.at)
+                scored[part] = self.log_probabilities(encoded, batch).float().cpu().numpy()
+                bar.update(len(part))
+        backbone.train(training)
+        return scored[rows]
+
+
+class Pairwise(Preference):
+    """A target against one rejected title: L = softplus(-u) + eps * u, u = r(target) - r(rejected).
+
+    That is -(1 - eps) log sigma(u) - eps log sigma(-u), least at u = ln((1 - eps) / eps). Source: our reading of
+    RosePO (arXiv 2410.12519); eps = 0 is DPO, one eps for all pairs conservative DPO.
+    """
+
+    @abstractmethod
+    def smoothing(self, example: Tensor) -> Tensor:
+        """eps of each row, from 0 to below 1: float32 [rows] or a scalar."""
+
+    def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
+        """As the class says."""
+        return smoothed(rewards[:, 0] - rewards[:, 1], self.smoothing(example))
+
+
+def smoothed(u: Tensor, eps: Tensor | float) -> Tensor:
+    """softplus(-u) + eps * u; its slope is sigma(u) - (1 - eps)."""
+    return functional.softplus(-u) + eps * u

@@ -1,0 +1,68 @@
+"""Rejects titles that only sound like the history, against semantic hallucination (RosePO, arXiv 2410.12519)."""
+
+from typing import Literal
+
+import numpy as np
+import torch
+
+from llmrec.objectives.base import Preparation, one_of
+from llmrec.objectives.rejected.base import Rejected, canonical, chunks, forbidden, mark, refuse_missing
+
+
+class Semantic(Rejected):
+    """Draws evenly from the titles that are nearest to the history, or to the chosen title, in embedding space.
+
+    nearest: how many titles it draws from; to: "history", by the largest cosine to any of its titles, or "chosen", by
+    the cosine to the target; model, sentence_model: who embeds, as evaluation.relevance_model and
+    evaluation.sentence_model. Source: semantic-similar rejection (abstract); all else is our reading.
+    """
+
+    def __init__(
+        self,
+        nearest: int = 50,
+        to: Literal["history", "chosen"] = "history",
+        model: str | None = "tiny",
+        sentence_model: str | None = None,
+    ) -> None:
+        if nearest < 1:
+            raise ValueError(f"objective.rejected.nearest={nearest}: give a whole number of at least 1")
+        self.nearest, self.to = nearest, one_of("rejected.to", to, "history", "chosen")
+        self.model, self.sentence_model = model, sentence_model
+
+    def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
+        """As Rejected.sample."""
+        data = preparation.data
+        embeddings = preparation.embed_titles(self.model, self.sentence_model)
+        stands_for = canonical(data)
+        doubles = np.flatnonzero(stands_for != np.arange(len(stands_for)))
+        left_out = forbidden(data, rows)
+        near_to = left_out[:, 1:] if self.to == "history" else left_out[:, :1]
+        generator = np.random.default_rng([preparation.seed, 2])
+        found = np.zeros((len(rows), count), dtype=np.int64)
+        for part in chunks(rows):
+            similarity = _similarity(embeddings, near_to[part])
+            similarity[:, doubles] = -np.inf
+            mark(similarity, left_out[part], -np.inf)
+            found[part], missing = self._draw(similarity, count, generator)
+            refuse_missing(data, rows[part], missing, count, "too few titles are near that it does not have already")
+        return found
+
+    def _draw(
+        self, similarity: np.ndarray, count: int, generator: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        wanted = min(self.nearest, similarity.shape[1])
+        values, near = (part.numpy() for part in torch.from_numpy(similarity).topk(wanted, dim=1))
+        lots = np.where(np.isfinite(values), generator.random(near.shape), np.inf)
+        order = lots.argsort(axis=1)[:, :count]
+        missing = np.isfinite(lots).sum(axis=1) < count
+        padded = np.zeros((len(near), count), dtype=np.int64)
+        padded[:, : order.shape[1]] = np.take_along_axis(near, order, 1)
+        return padded, missing
+
+
+def _similarity(embeddings: np.ndarray, titles: np.ndarray) -> np.ndarray:
+    """float32 [rows, titles of the catalogue]: the largest cosine to any of a row's titles (int [rows, n], or -1)."""
+    row, column = np.nonzero(titles >= 0)
+    vectors = torch.from_numpy(embeddings)
+    cosines = (vectors[torch.from_numpy(titles[row, column])] @ vectors.T).numpy()
+    return np.maximum.reduceat(cosines, np.searchsorted(row, np.arange(len(titles))), axis=0)
