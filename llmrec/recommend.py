@@ -15,8 +15,8 @@ Recommends titles of the catalogue to users given by their histories.
   python -m llmrec.recommend run=runs/<...>/<fingerprint> file=histories.jsonl k=10 out=recommended.jsonl
 
 run=FOLDER is a cell's folder; history is a JSON list of titles, oldest first; file holds one such list a line. k is the
-number of titles (default 10). Titles unknown to the catalogue are used as text, with a warning. Settings of the groups
-decoding and paths can be overridden, as in decoding.exclude_history=true.
+number of titles (default 10). Titles unknown to the catalogue are used as text, or left out by a baseline, with a
+warning. Settings of the groups decoding and paths can be overridden, as in decoding.exclude_history=true.
 """
 OWN = ("run", "history", "file", "out", "k")
 logger = logging.getLogger(__name__)

@@ -18,6 +18,8 @@ from table import render
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
+    "preference_step": (2, [[arm, n] for n in ("1", "3") for arm in ("branches", "sequences", "published")]),
+    "rejected": (1, [[]]),
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [[]]),

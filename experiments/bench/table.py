@@ -13,7 +13,8 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in machine.items() if key not in ("settings", "command"))
     settings = " ".join(f"{key}={value}" for key, value in machine["settings"].items())
     training = [_training(raw, adapter) for adapter in ("lora", "full")]
-    parts = [*training, _relevance(raw), _decoding(raw), _catalogue(raw), _metrics(raw)]
+    preference = [_preference(raw, negatives) for negatives in ("1", "3")]
+    parts = [*training, *preference, _rejected(raw), _relevance(raw), _decoding(raw), _catalogue(raw), _metrics(raw)]
     head = (
         f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
     )
@@ -38,6 +39,44 @@ def _training(raw: Raw, adapter: str) -> str:
             *(f"{_of(published, key) / _of(ours, key):.1f}" for key in ("seconds", "peak_mb", "growth_mb")),
         ),
         f"\nLargest difference of the losses of {len(ours[0]['losses'])} steps: {difference:.1e} (wanted: 1e-5)\n",
+    ]
+    return "\n".join(lines)
+
+
+def _preference(raw: Raw, negatives: str) -> str:
+    arms = {arm: raw[f"preference_step {arm} {negatives}"] for arm in ("branches", "sequences", "published")}
+    ours = arms["branches"]
+    losses, norms = (
+        max(np.abs(np.array(rounds[0][key]) / ours[0][key] - 1).max() for rounds in arms.values())
+        for key in ("losses", "gradient_norms")
+    )
+    lines = [
+        f"## Preference step, {negatives} rejected, LoRA ({ours[0]['data']}, vocabulary 128,256, batch 8)\n",
+        "Forward, backward and AdamW, the reference's values given. Branches: ours, a prompt once for all its titles; "
+        "sequences: each title a sequence of its own; published: the same with logits of every position.\n",
+        _row("", "s a step", "peak MB", "growth MB", "times as fast as"),
+        _rule(5),
+        *(
+            _row(
+                arm,
+                *(f"{_of(rounds, key):,.2f}" for key in ("seconds", "peak_mb", "growth_mb")),
+                "" if arm == "branches" else f"{_of(rounds, 'seconds') / _of(ours, 'seconds'):.2f} (wanted: 1.5)",
+            )
+            for arm, rounds in arms.items()
+        ),
+        f"\nLargest relative difference of losses {losses:.1e}, of the gradient's norm {norms:.1e} (wanted: 1e-5)\n",
+    ]
+    return "\n".join(lines)
+
+
+def _rejected(raw: Raw) -> str:
+    (measured,) = raw["rejected"]
+    lines = [
+        f"## Rejected titles of {measured['rows']:,} rows over {measured['titles']:,} titles ({measured['data']})\n",
+        _row("sampler", "s"),
+        _rule(2),
+        *(_row(name, f"{seconds:.1f}") for name, seconds in measured["seconds"].items()),
+        "",
     ]
     return "\n".join(lines)
 

@@ -23,10 +23,10 @@ LLAMA3_VOCABULARY = 128_256
 SMALL_VOCABULARY = 4_096
 
 
-def dataset_and_config(name: str) -> tuple[Dataset, DictConfig]:
+def dataset_and_config(name: str, *overrides: str) -> tuple[Dataset, DictConfig]:
     """A shipped dataset, real if it is under $LLMREC_DATA, and the run config that goes with it."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [f"dataset={name}", "backbone.max_length=1024"])
+        config = compose("config", [f"dataset={name}", "backbone.max_length=1024", *overrides])
     settings = OmegaConf.to_container(config.dataset, resolve=True)
     return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache)), config
 

@@ -1,20 +1,22 @@
 """Recommendations of a trained cell for histories given as titles."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import run_device
 from llmrec.training.quiet import quiet
-from llmrec.training.rankers import open_trained
+from llmrec.training.rankers import ModelRanker, open_ranker
 from llmrec.training.run_cell import quiet_dataset
 
 logger = logging.getLogger(__name__)
@@ -28,21 +30,43 @@ def recommend(config: DictConfig, cell: Cell, histories: Sequence[Sequence[str]]
     """
     quiet()
     dataset = quiet_dataset(config)
-    backbone, data = open_trained(config, dataset, cell)
-    backbone.to(run_device(config))
     histories = [list(history)[-config.dataset.max_history :] for history in histories]
-    _warn_unknown(histories, data)
-    decoding = config.decoding
+    ranker = open_ranker(config, dataset, cell, run_device(config))
+    with tqdm(total=len(histories), unit="user", disable=len(histories) < 20) as bar:
+        if isinstance(ranker, ModelRanker):
+            _warn_unknown(histories, dataset, "it is used as text")
+            titles, scores = _by_text(ranker, histories, bar.update)
+        else:
+            _warn_unknown(histories, dataset, "a baseline leaves it out")
+            titles, scores = ranker.rank(_rows(histories, dataset.items), "test", bar.update)
+    return [_entries(row, row_scores, dataset.items) for row, row_scores in zip(titles, scores, strict=True)]
+
+
+def _by_text(
+    ranker: ModelRanker, histories: Sequence[Sequence[str]], progress: Callable[[int], None]
+) -> tuple[np.ndarray, np.ndarray]:
+    data, decoding = ranker.data, ranker.decoding
     settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
     excluded = _leaves(histories, data) if decoding.exclude_history else None
     prompts = data.prompt_tokenizer.histories(histories)
-    with tqdm(total=len(prompts), unit="user", disable=len(prompts) < 20) as bar:
-        titles, scores = rank_titles(backbone, data.trie, prompts, settings, excluded, bar.update)
-    return [_entries(row, row_scores, data) for row, row_scores in zip(titles, scores, strict=True)]
+    return rank_titles(ranker.backbone, data.trie, prompts, settings, excluded, progress)
 
 
-def _entries(titles: np.ndarray, scores: np.ndarray, data: NextItemData) -> list[dict[str, Any]]:
-    items = data.dataset.items
+def _rows(histories: Sequence[Sequence[str]], items: Items) -> Rows:
+    """Rows of the known titles' first items; what a row's target and time are does not matter."""
+    first = {title: item for item, title in reversed(list(enumerate(items.titles)))}
+    known = [[first[title] for title in history if title in first] for history in histories]
+    count = len(known)
+    return Rows(
+        user=np.full(count, ""),
+        history=np.array([item for history in known for item in history], dtype=np.int32),
+        offsets=np.concatenate([[0], np.cumsum([len(history) for history in known])]).astype(np.int64),
+        target=np.zeros(count, dtype=np.int32),
+        timestamp=np.zeros(count, dtype=np.int64),
+    )
+
+
+def _entries(titles: np.ndarray, scores: np.ndarray, items: Items) -> list[dict[str, Any]]:
     return [
         {
             "title": items.distinct_titles[title],
@@ -54,10 +78,10 @@ def _entries(titles: np.ndarray, scores: np.ndarray, data: NextItemData) -> list
     ]
 
 
-def _warn_unknown(histories: Sequence[Sequence[str]], data: NextItemData) -> None:
-    known = set(data.dataset.items.distinct_titles)
+def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset, consequence: str) -> None:
+    known = set(dataset.items.distinct_titles)
     for title in dict.fromkeys(title for history in histories for title in history if title not in known):
-        logger.warning("%r is not in the catalogue of %s; it is used as text", title, data.dataset.name)
+        logger.warning("%r is not in the catalogue of %s; %s", title, dataset.name, consequence)
 
 
 def _leaves(histories: Sequence[Sequence[str]], data: NextItemData) -> np.ndarray:

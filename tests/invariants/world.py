@@ -25,6 +25,7 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.objectives.base import Batch, Objective, Preparation
+from llmrec.objectives.sft import SFT
 from tests.datasets.layouts import CONF, rows
 
 TITLES = [
@@ -136,21 +137,29 @@ class World:
     objective: Objective
     backbone: Backbone
     data: NextItemData
+    preparation: Preparation
 
 
 def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Rows = ROWS) -> World:
     """The world of a case; `cache` may be shared by all worlds."""
-    objective, backbone = build_objective(case), random_backbone(lora)
+    objective = build_objective(case)
+    preparation = preparation_of(cache, objective, lora, sample)
+    objective.prepare(preparation)
+    return World(objective, preparation.backbone, preparation.data, preparation)
+
+
+def preparation_of(
+    cache: Path, objective: Objective | None = None, lora: bool = False, sample: Rows = ROWS
+) -> Preparation:
+    """What an objective (None: SFT) is shown before training: a random model, and a SASRec that knows the rows."""
+    backbone = random_backbone(lora)
     data = NextItemData(small_dataset(sample), backbone, CONFIG, cache)
-    data.setup_training(objective, sample)
-    objective.prepare(
-        Preparation(
-            backbone, random_backbone, data.trie, data, cache, None, 1,
-            embed_titles=lambda *_: title_embeddings(random_backbone(), data, cache),
-            oracle=fitted_oracle(data.dataset, cache / "oracle"),
-        )
+    data.setup_training(objective or SFT(), sample)
+    return Preparation(
+        backbone, random_backbone, data.trie, data, cache, None, 1,
+        embed_titles=lambda *_: title_embeddings(random_backbone(), data, cache),
+        oracle=fitted_oracle(data.dataset, cache / "oracle"),
     )  # fmt: skip
-    return World(objective, backbone, data)
 
 
 def fitted_oracle(dataset: Dataset, cell: Path) -> Path:

@@ -27,8 +27,7 @@ class Popularity(Rejected):
         for part in chunks(rows):
             # A race of exponential clocks: the first to ring are a draw by weight without replacement.
             clocks = generator.standard_exponential((len(rows[part]), len(weights)), dtype=np.float32)
-            with np.errstate(divide="ignore"):
-                clocks /= weights
+            clocks = np.divide(clocks, weights, out=np.full_like(clocks, np.inf), where=weights > 0)
             mark(clocks, left_out[part], np.inf)
             found[part], missing = _first(clocks, count)
             refuse_missing(data, rows[part], missing, count, "its history and target cover the titles to draw from")

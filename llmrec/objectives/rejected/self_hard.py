@@ -1,6 +1,7 @@
 """Rejects what the model itself recommends wrongly (RosePO's self-hard strategy, arXiv 2410.12519)."""
 
 import logging
+from collections.abc import Callable
 
 import numpy as np
 from tqdm import tqdm
@@ -18,8 +19,9 @@ logger = logging.getLogger(__name__)
 class SelfHard(Rejected):
     """The best titles of the starting model's own beam that are wrong: neither the target nor in the history.
 
-    beams: of the search with trie scores, which leaves target and history out. Several ranks divide the rows; the
-    result is kept by content. Source: the strategy's name (abstract); the search is our reading.
+    beams: of the search, with trie scores. Where a beam holds too few wrong titles, it is searched again without the
+    others. Several ranks divide the rows; the result is kept by content. Source: the strategy's name (abstract); the
+    search is our reading.
     """
 
     def __init__(self, beams: int = 10) -> None:
@@ -30,33 +32,56 @@ class SelfHard(Rejected):
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         """As Rejected.sample, best first."""
         data, backbone = preparation.data, preparation.backbone
-        left_out = forbidden(data, rows)
-        prompts = data.sample.prompts.take(rows)
+        left_out, prompts = forbidden(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, left_out)
-        identity = content_hash(backbone, content, "self-hard", max(self.beams, count), backbone.plain)
+        identity = content_hash(backbone, content, "self-hard", self.beams, count, backbone.plain)
 
         def search() -> np.ndarray:
             logger.info("self-hard: what the model recommends wrongly for %s rows", f"{len(rows):,}")
             return divided(len(rows), lambda mine: self._search(preparation, rows[mine], left_out[mine], count))
 
-        found = kept(
-            preparation.cache_dir / "self_hard", identity, (len(rows), max(self.beams, count)), search, "self-hard"
-        )[:, :count]
+        found = kept(preparation.cache_dir / "self_hard", identity, (len(rows), count), search, "self-hard")
         why = "the beam found too few titles that are neither its target nor in its history"
         refuse_missing(data, rows, np.asarray((found < 0).any(axis=1)), count, why)
-        return found.astype(np.int64)
+        return found
 
     def _search(self, preparation: Preparation, rows: np.ndarray, left_out: np.ndarray, count: int) -> np.ndarray:
-        data, backbone = preparation.data, preparation.backbone
+        backbone = preparation.backbone
         training = backbone.training
-        leaf = np.append(data.trie.title_leaf.numpy(), -1).astype(np.int64)
-        # Once each, for the search counts how many of the titles below a node are left out.
-        leaves = np.sort(leaf[left_out], axis=1)
-        leaves[:, 1:][leaves[:, 1:] == leaves[:, :-1]] = -1
         with tqdm(total=len(rows), desc="self-hard", unit="row", leave=False, disable=None) as bar:
-            found, _ = rank_titles(
-                backbone, data.trie, data.sample.prompts.take(rows), BeamSearch(max(self.beams, count)), leaves,
-                bar.update,
-            )  # fmt: skip
+            found = _wrong(self._beam(preparation, rows, None, count, bar.update), left_out, count)
+        few = np.flatnonzero((found < 0).any(axis=1))
+        if len(few):
+            leaves = _leaves(preparation, left_out[few])
+            again = self._beam(preparation, rows[few], leaves, count, lambda done: None)
+            found[few] = _wrong(again, left_out[few], count)
         backbone.train(training)
         return found
+
+    def _beam(
+        self,
+        preparation: Preparation,
+        rows: np.ndarray,
+        leaves: np.ndarray | None,
+        count: int,
+        progress: Callable[[int], None],
+    ) -> np.ndarray:
+        data, settings = preparation.data, BeamSearch(max(self.beams, count))
+        prompts = data.sample.prompts.take(rows)
+        return rank_titles(preparation.backbone, data.trie, prompts, settings, leaves, progress)[0]
+
+
+def _wrong(ranked: np.ndarray, left_out: np.ndarray, count: int) -> np.ndarray:
+    """The first `count` of each row's ranked titles that are not left out: int64 [rows, count], -1 = no more."""
+    right = (ranked[:, :, None] == left_out[:, None, :]).any(axis=2) | (ranked < 0)
+    order = np.argsort(right, axis=1, kind="stable")[:, :count]
+    chosen = np.where(np.take_along_axis(right, order, 1), -1, np.take_along_axis(ranked, order, 1))
+    return chosen.astype(np.int64)
+
+
+def _leaves(preparation: Preparation, left_out: np.ndarray) -> np.ndarray:
+    """int64 [rows, n]: leaves of what is left out, once each, for the search counts those of a node; -1 = padding."""
+    leaf = np.append(preparation.data.trie.title_leaf.numpy(), -1).astype(np.int64)
+    leaves = np.sort(leaf[left_out], axis=1)
+    leaves[:, 1:][leaves[:, 1:] == leaves[:, :-1]] = -1
+    return leaves

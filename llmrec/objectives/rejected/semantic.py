@@ -32,16 +32,16 @@ class Semantic(Rejected):
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         """As Rejected.sample."""
         data = preparation.data
-        embeddings = preparation.embed_titles(self.model, self.sentence_model)
-        stands_for = canonical(data)
-        doubles = np.flatnonzero(stands_for != np.arange(len(stands_for)))
         left_out = forbidden(data, rows)
         near_to = left_out[:, 1:] if self.to == "history" else left_out[:, :1]
+        # A title that is left out may take a place among the nearest of every other.
+        wanted = min(self.nearest + left_out.shape[1], len(data.titles))
+        embeddings = preparation.embed_titles(self.model, self.sentence_model)
+        neighbours = _Neighbours(embeddings, np.unique(near_to[near_to >= 0]), canonical(data), wanted)
         generator = np.random.default_rng([preparation.seed, 2])
         found = np.zeros((len(rows), count), dtype=np.int64)
         for part in chunks(rows):
-            similarity = _similarity(embeddings, near_to[part])
-            similarity[:, doubles] = -np.inf
+            similarity = neighbours.similarity(near_to[part])
             mark(similarity, left_out[part], -np.inf)
             found[part], missing = self._draw(similarity, count, generator)
             refuse_missing(data, rows[part], missing, count, "too few titles are near that it does not have already")
@@ -60,9 +60,32 @@ class Semantic(Rejected):
         return padded, missing
 
 
-def _similarity(embeddings: np.ndarray, titles: np.ndarray) -> np.ndarray:
-    """float32 [rows, titles of the catalogue]: the largest cosine to any of a row's titles (int [rows, n], or -1)."""
-    row, column = np.nonzero(titles >= 0)
-    vectors = torch.from_numpy(embeddings)
-    cosines = (vectors[torch.from_numpy(titles[row, column])] @ vectors.T).numpy()
-    return np.maximum.reduceat(cosines, np.searchsorted(row, np.arange(len(titles))), axis=0)
+class _Neighbours:
+    """The titles nearest to each of some titles, by cosine.
+
+    titles: int64 [n], ascending, whose neighbours are asked for; stands_for: as `canonical` gives it; count: how many.
+    """
+
+    def __init__(self, embeddings: np.ndarray, titles: np.ndarray, stands_for: np.ndarray, count: int) -> None:
+        self.catalogue = len(embeddings)
+        self.place = np.searchsorted(titles, np.arange(self.catalogue + 1))
+        self.cosine = np.zeros((len(titles), count), dtype=np.float32)
+        self.title = np.zeros((len(titles), count), dtype=np.int64)
+        doubles = np.flatnonzero(stands_for != np.arange(len(stands_for)))
+        vectors = torch.from_numpy(embeddings)
+        for part in chunks(titles):
+            cosines = vectors[torch.from_numpy(titles[part])] @ vectors.T
+            cosines[:, torch.from_numpy(doubles)] = -torch.inf
+            values, near = cosines.topk(count, dim=1)
+            self.cosine[part], self.title[part] = values.numpy(), near.numpy()
+
+    def similarity(self, titles: np.ndarray) -> np.ndarray:
+        """float32 [rows, catalogue]: the largest cosine to any of a row's titles (int [rows, n], -1: none) of those
+        that are among its neighbours; -inf elsewhere."""
+        similarity = np.full((len(titles), self.catalogue), -np.inf, dtype=np.float32)
+        for column in titles.T:
+            row = np.flatnonzero(column >= 0)[:, None]
+            place = self.place[column[row[:, 0]]]
+            near = self.title[place]
+            similarity[row, near] = np.maximum(similarity[row, near], self.cosine[place])
+        return similarity

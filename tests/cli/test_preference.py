@@ -1,0 +1,87 @@
+"""Preference objectives as commands: their stages are found or run first, once for a whole sweep."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.test_run import written
+
+SHORT = (*DEBUG, "logger=csv", "trainer.epochs=1", "evaluation.users=5", "evaluation.relevance_model=null")
+
+
+@pytest.fixture(scope="module")
+def swept(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Done]:
+    """A sweep over the preference objectives."""
+    place = Workplace(tmp_path_factory.mktemp("sweep"), trained[0].cache)
+    return place, place.typed("llmrec.run", "-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", *SHORT)
+
+
+def test_a_sweep_trains_sft_and_the_oracle_once(swept: tuple[Workplace, Done]) -> None:
+    place, done = swept
+    assert done.status == 0, done.output
+    assert done.output.count("first its stage: ") == 2
+    (sft,), (sasrec,) = cells(place, "tiny/sft"), cells(place, "baseline/sasrec")
+    names = {
+        "dpo-uniform": {"start": sft}, "cdpo-uniform": {"start": sft}, "sdpo-uniform": {"start": sft},
+        "rosepo-sasrec-self_hard": {"start": sft, "oracle": sasrec},
+    }  # fmt: skip
+    for name, stages in names.items():
+        (cell,) = cells(place, f"tiny/{name}")
+        assert training(cell)["stages"] == {stage: str(folder) for stage, folder in stages.items()}
+
+
+def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None:
+    place, _ = swept
+    stages = [*cells(place, "tiny/sft"), *cells(place, "baseline/sasrec")]
+    before = [written(stage) for stage in stages]
+    for rejected in ("semantic", "mixture"):
+        arguments = ("objective=rosepo", f"objective/rejected={rejected}", "evaluation.relevance_model=tiny")
+        done = place.run("llmrec.run", *SHORT, *arguments)
+        assert done.status == 0, done.output
+        assert "first its stage: " not in done.output
+    assert [written(stage) for stage in stages] == before
+
+
+def test_the_record_says_what_the_oracle_said(swept: tuple[Workplace, Done]) -> None:
+    (cell,) = cells(swept[0], "tiny/rosepo-sasrec-self_hard")
+    objective = training(cell)["objective"]
+    assert objective["smoothing"]["pairs"] == objective["rejected"]["titles"] == 200
+    assert 0 <= objective["smoothing"]["share_at_cap"] <= 1
+    assert sum(objective["smoothing"]["histogram"]["counts"]) <= 200
+    logged = (cell / "curves.csv").read_text()
+    assert all(f",train/{name}," in logged for name in ("margin", "preferred", "loss"))
+
+
+def test_the_steps_are_smaller_than_those_of_sft(swept: tuple[Workplace, Done]) -> None:
+    highest = {name: max(learning_rates(cells(swept[0], f"tiny/{name}")[0])) for name in ("sft", "dpo-uniform")}
+    assert highest["dpo-uniform"] == pytest.approx(0.1 * highest["sft"])
+
+
+def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: tuple[Workplace, Done]) -> None:
+    place, _ = swept
+    (sft,) = cells(place, "tiny/sft")
+    before = written(sft)
+    failed = place.run("llmrec.run", *SHORT, "objective=rosepo", "stage.oracle=[baseline=sasrec,baseline.patience=0]")
+    assert failed.status == 2
+    assert "baseline.patience=0" in failed.output
+    assert "llmrec: the stage failed, so the run cannot start" in failed.output
+    assert written(sft) == before
+
+
+def cells(place: Workplace, names: str) -> list[Path]:
+    """The cells of a backbone and an objective, or of a baseline."""
+    folder = place.runs / "games-sim" / "next_item" / names
+    return sorted(folder.iterdir()) if folder.is_dir() else []
+
+
+def training(cell: Path) -> dict:
+    """What training.json says."""
+    return json.loads((cell / "training.json").read_text())
+
+
+def learning_rates(cell: Path) -> list[float]:
+    """Those of every step."""
+    lines = (cell / "curves.csv").read_text().splitlines()
+    return [float(line.split(",")[2]) for line in lines if ",train/learning_rate," in line]

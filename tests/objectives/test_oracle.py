@@ -1,0 +1,96 @@
+"""The oracle's eps: by hand from SASRec's scores, capped, with a stated default for titles that it does not know."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec.baselines.open import open_baseline
+from llmrec.baselines.sasrec import SASRec
+from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
+from llmrec.objectives.oracle import SASRecOracle
+from llmrec.objectives.rosepo import RosePO
+from tests.datasets.layouts import rows
+from tests.invariants.world import ROWS, build_world, fitted_oracle, preparation_of, small_dataset
+
+REJECTED = np.array([8, 0, 1, 2, 9, 10, 5, 7])
+
+
+def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
+    preparation = preparation_of(tmp_path)
+    eps = SASRecOracle(temperature=2.0, cap=0.999).smoothing(preparation, REJECTED)
+    score = scores(preparation.oracle, preparation.data.dataset)
+    row, chosen = np.arange(len(ROWS)), preparation.data.sample_titles
+    expected = 1 / (1 + np.exp(-(score[row, REJECTED] - score[row, chosen]) / 2))
+    np.testing.assert_allclose(
+        eps, np.where(known(preparation.oracle, preparation.data.dataset), expected, 0), rtol=1e-5
+    )
+    # It has learnt these rows by heart, so the targets are ahead.
+    assert (eps < 0.5).all()
+
+
+def test_eps_is_capped_and_said_so(tmp_path: Path) -> None:
+    oracle = SASRecOracle(cap=0.3)
+    chosen = preparation_of(tmp_path).data.sample_titles
+    backwards = replace(preparation_of(tmp_path))
+    backwards.data.sample_titles = REJECTED
+    eps = oracle.smoothing(backwards, chosen.astype(np.int64))
+    assert eps.max() == pytest.approx(0.3)
+    described = oracle.report()["smoothing"]
+    assert described["share_at_cap"] > 0.5
+    assert sum(described["histogram"]["counts"]) == round((1 - described["unknown_share"]) * described["pairs"])
+    assert described["histogram"]["edges"][-1] == pytest.approx(0.3)
+
+
+def test_titles_that_it_does_not_know_take_the_default(tmp_path: Path) -> None:
+    preparation = preparation_of(tmp_path)
+    fewer = replace(small_dataset(), train=rows(("a", [0], 1, 1), ("b", [2, 3], 6, 2)))
+    cell = fitted_oracle(fewer, tmp_path / "fewer")
+    oracle = SASRecOracle(unseen=0.07)
+    eps = oracle.smoothing(replace(preparation, oracle=cell), np.full(len(ROWS), 3))
+    # Titles 0 to 3 and 6 are known: of the targets, those of rows 0, 1 and 4.
+    assert (eps == np.float32(0.07)).tolist() == [False, False, True, True, False, True, True, True]
+    assert oracle.report()["smoothing"]["unknown_share"] == pytest.approx(5 / 8)
+
+
+def test_rosepo_smooths_each_pair_by_its_own_eps(tmp_path: Path) -> None:
+    world = build_world(("rosepo", "objective/rejected=uniform"), tmp_path)
+    objective = world.objective
+    assert isinstance(objective, RosePO)
+    expected = SASRecOracle().smoothing(world.preparation, objective.titles[:, 0])
+    np.testing.assert_array_equal(objective.eps.numpy(), expected)
+    assert {"rejected", "smoothing"} <= objective.report().keys()
+
+
+def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="stage=sft_and_oracle"):
+        SASRecOracle().smoothing(replace(preparation_of(tmp_path), oracle=None), REJECTED)
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"temperature": 0}, r"objective\.oracle\.temperature=0"),
+        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: give a probability from 0 to below 1"),
+        ({"unseen": -0.1}, r"objective\.oracle\.unseen=-0\.1"),
+    ],
+)
+def test_settings_that_cannot_be_used(settings: dict[str, float], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        SASRecOracle(**settings)
+
+
+def scores(cell: Path | None, dataset: Dataset) -> np.ndarray:
+    """float [rows, titles] of the oracle's SASRec."""
+    sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
+    assert isinstance(sasrec, SASRec)
+    return np.concatenate(list(sasrec.title_scores(ROWS, "valid"))).astype(np.float64)
+
+
+def known(cell: Path | None, dataset: Dataset) -> np.ndarray:
+    """bool [rows]: whether the rejected title and the target are known."""
+    sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
+    assert isinstance(sasrec, SASRec)
+    return sasrec.seen_titles[REJECTED] & sasrec.seen_titles[dataset.items.title_of[ROWS.target]]

@@ -1,0 +1,213 @@
+"""DPO, cDPO, S-DPO and RosePO: golden values, the frozen reference, branches against full sequences, noisy pairs."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.errors import InputError
+from llmrec.objectives.cdpo import CDPO
+from llmrec.objectives.dpo import DPO
+from llmrec.objectives.preference import Pairwise, Preference, smoothed
+from llmrec.objectives.rejected.popularity import Popularity
+from llmrec.objectives.sdpo import SDPO
+from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
+
+PREFERENCES = [("dpo",), ("cdpo",), ("sdpo",), ("rosepo",)]
+ALL = list(range(len(ROWS)))
+
+
+@pytest.mark.parametrize(
+    ("u", "eps", "loss", "slope"),
+    [
+        (0.7, 0.2, 0.543186, -0.131812),
+        (0.7, 0.0, 0.403186, -0.331812),
+        (-0.7, 0.2, 0.963186, -0.468188),
+        (2.0, 0.4, 0.926928, 0.280797),
+    ],
+)
+def test_golden_values_of_the_smoothed_loss(u: float, eps: float, loss: float, slope: float) -> None:
+    at = torch.tensor(u, dtype=torch.float64, requires_grad=True)
+    value = smoothed(at, eps)
+    value.backward()
+    assert value.item() == pytest.approx(loss, abs=1e-6)
+    assert at.grad is not None
+    assert at.grad.item() == pytest.approx(slope, abs=1e-6)
+
+
+@pytest.mark.parametrize("eps", [0.05, 0.2, 0.4])
+def test_smoothed_loss_is_least_where_the_odds_are_right(eps: float) -> None:
+    best = torch.tensor(np.log((1 - eps) / eps), requires_grad=True)
+    smoothed(best, eps).backward()
+    assert best.grad is not None
+    assert best.grad.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_smoothing_is_the_blend_of_both_orders() -> None:
+    u = torch.linspace(-3, 3, 13, dtype=torch.float64)
+    eps = torch.linspace(0, 0.9, 13, dtype=torch.float64)
+    blend = -(1 - eps) * functional.logsigmoid(u) - eps * functional.logsigmoid(-u)
+    torch.testing.assert_close(smoothed(u, eps), blend)
+
+
+@pytest.mark.parametrize(("others", "loss"), [((-0.1, 0.2, -0.5), 1.106741), ((-0.1,), 0.513015)])
+def test_golden_values_of_sdpo(others: tuple[float, ...], loss: float) -> None:
+    rewards = torch.tensor([[0.3, *others]], dtype=torch.float64)
+    found = SDPO(Popularity(), negatives=len(others)).losses(rewards, torch.zeros(1))
+    assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_sdpo_with_one_negative_is_dpo() -> None:
+    rewards = torch.randn((5, 2), generator=torch.Generator().manual_seed(0))
+    dpo = DPO(Popularity())
+    dpo.reference = torch.zeros(1)
+    one = SDPO(Popularity(), negatives=1).losses(rewards, torch.arange(5))
+    torch.testing.assert_close(one, dpo.losses(rewards, torch.arange(5)))
+
+
+def test_cdpo_without_smoothing_is_dpo() -> None:
+    rewards = torch.randn((5, 2), generator=torch.Generator().manual_seed(0))
+    dpo, cdpo = DPO(Popularity()), CDPO(Popularity(), smoothing=0.0)
+    dpo.reference = cdpo.reference = torch.zeros(1)
+    assert torch.equal(dpo.losses(rewards, torch.arange(5)), cdpo.losses(rewards, torch.arange(5)))
+
+
+@pytest.mark.parametrize("case", PREFERENCES, ids=" ".join)
+def test_the_start_is_the_logarithm_of_the_number_of_titles(case: tuple[str, ...], tmp_path: Path) -> None:
+    world = build_world(case, tmp_path)
+    preference = preference_of(world)
+    step = take_step(world, micro_batches(world, ALL))
+    assert step.loss == pytest.approx(np.log(1 + preference.negatives), abs=1e-5)
+    assert preference.monitors()["margin"] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("case", [("dpo",), ("sdpo", "objective.negatives=2"), ("rosepo",)], ids=" ".join)
+def test_branches_have_the_loss_and_gradients_of_full_sequences(case: tuple[str, ...], tmp_path: Path) -> None:
+    """Against the model's own forward over prompt and title, one sequence each, and the loss written out."""
+    world = moved(build_world(case, tmp_path))
+    step = take_step(world, micro_batches(world, ALL))
+    loss = written_out(world)
+    loss.backward()
+    assert step.loss == pytest.approx(loss.item(), rel=1e-5)
+    largest = max(float(gradient.abs().max()) for gradient in step.gradients.values())
+    for name, weight in world.backbone.named_parameters():
+        assert weight.grad is not None
+        torch.testing.assert_close(step.gradients[name], weight.grad, atol=1e-5 * largest, rtol=0, msg=name)
+
+
+@pytest.mark.parametrize("case", PREFERENCES, ids=" ".join)
+def test_the_reference_is_the_model_that_training_starts_from(case: tuple[str, ...], tmp_path: Path) -> None:
+    world = build_world(case, tmp_path)
+    preference = preference_of(world)
+    for row in ALL:
+        for branch, title in enumerate(preference.branches(row, int(world.data.sample_titles[row]))):
+            expected = title_log_probability(world.backbone, *tokens_of(world, row, title))
+            assert preference.reference[row, branch].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_the_reference_is_read_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = preference_of(build_world(("dpo",), tmp_path)).reference
+
+    def run(*_: object) -> None:
+        raise AssertionError("the model was run")
+
+    monkeypatch.setattr(Preference, "_score", run)
+    assert torch.equal(preference_of(build_world(("dpo",), tmp_path)).reference, first)
+
+
+def test_other_weights_have_a_reference_of_their_own(tmp_path: Path) -> None:
+    world = build_world(("dpo",), tmp_path)
+    with torch.no_grad():
+        next(world.backbone.parameters())[0, 0] += 1e-3
+    prepare_again(world, tmp_path)
+    assert len(list((tmp_path / "reference").iterdir())) == 2
+
+
+def test_a_stale_reference_is_refused(tmp_path: Path) -> None:
+    world = build_world(("dpo",), tmp_path / "one")
+    build_world(("dpo", "objective.scores=trie"), tmp_path / "other")
+    (mine,), (theirs,) = (list((tmp_path / name / "reference").iterdir()) for name in ("one", "other"))
+    mine.write_bytes(theirs.read_bytes())
+    with pytest.raises(InputError, match=rf"reference cache .*{mine.name} is of other weights.*delete it"):
+        prepare_again(world, tmp_path / "one")
+
+
+def test_no_second_model_is_opened(tmp_path: Path) -> None:
+    def refuse() -> Backbone:
+        raise AssertionError("a second model was opened")
+
+    world = build_world(("rosepo",), tmp_path)
+    world.objective.prepare(replace(world.preparation, open_base=refuse, cache_dir=tmp_path / "empty"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"beta": 0}, "objective.beta"),
+        ({"learning_rate_factor": 0}, "learning_rate_factor"),
+        ({"most_epochs": 0}, "objective.most_epochs=0"),
+        ({"scores": "words"}, "choose one of vocab, trie"),
+        ({"rejected": None}, "objective.rejected is a NoneType"),
+    ],
+)
+def test_settings_that_cannot_be_used(settings: dict[str, object], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        DPO(**({"rejected": Popularity()} | settings))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.2])
+def test_smoothing_is_a_probability(smoothing: float) -> None:
+    with pytest.raises(ValueError, match=r"objective\.smoothing=.* from 0 to below 1"):
+        CDPO(Popularity(), smoothing=smoothing)
+
+
+def preference_of(world: World) -> Preference:
+    """The world's objective."""
+    assert isinstance(world.objective, Preference)
+    return world.objective
+
+
+def prepare_again(world: World, cache: Path) -> None:
+    """As at the start of another run."""
+    world.objective.prepare(replace(world.preparation, cache_dir=cache))
+
+
+def moved(world: World) -> World:
+    """The world after some training: its weights are no longer the reference's."""
+    torch.manual_seed(5)
+    with torch.no_grad():
+        for weight in world.backbone.parameters():
+            weight.add_(torch.randn_like(weight), alpha=0.02)
+    return world
+
+
+def tokens_of(world: World, row: int, title: int) -> tuple[np.ndarray, np.ndarray]:
+    """Prompt and title of a row."""
+    return world.data.sample.prompts.of(row), world.data.titles.of(title)
+
+
+def title_log_probability(backbone: Backbone, prompt: np.ndarray, title: np.ndarray) -> Tensor:
+    """log P(title | prompt) by the model's own forward."""
+    tokens = torch.from_numpy(np.concatenate([prompt, title]).astype(np.int64))
+    logits = backbone.model(input_ids=tokens[None]).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1).gather(1, tokens[len(prompt) :, None]).sum()
+
+
+def written_out(world: World) -> Tensor:
+    """The mean loss over all rows, each title a sequence of its own."""
+    preference, losses = preference_of(world), []
+    for row in ALL:
+        titles = preference.branches(row, int(world.data.sample_titles[row]))
+        found = torch.stack([title_log_probability(world.backbone, *tokens_of(world, row, title)) for title in titles])
+        reward = preference.beta * (found - preference.reference[row])
+        if isinstance(preference, Pairwise):
+            u, eps = reward[0] - reward[1], preference.smoothing(torch.tensor(row))
+            losses.append(-(1 - eps) * torch.log(torch.sigmoid(u)) - eps * torch.log(torch.sigmoid(-u)))
+        else:
+            losses.append(-torch.log(torch.sigmoid(-torch.log(torch.exp(reward[1:] - reward[0]).sum()))))
+    return torch.stack(losses).mean()
