@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from itertools import product
 from typing import Any
 
-from real_sets import RESULTS, call, cell, splits, spread
+from real_sets import RESULTS, call, cell, header, row, splits, spread
 
 GDRT = {"SFT": ["objective=gdrt", "objective/token_loss=sft"], "MSL": ["objective=gdrt", "objective/token_loss=msl"]}
 ARMS = {"SFT": ["objective=sft"], "GDRT(SFT)": GDRT["SFT"], "MSL": ["objective=msl"], "GDRT(MSL)": GDRT["MSL"]}
@@ -143,16 +143,6 @@ def search(figures: Figures) -> str:
         ]
         lines.append(row(name, *cells))
     return "\n".join([*lines, ""])
-
-
-def header(title: str, *columns: str) -> list[str]:
-    """The head of a table in Markdown."""
-    return [f"## {title}", "", row(*columns), "|---" * len(columns) + "|"]
-
-
-def row(*cells: str) -> str:
-    """A line of a table in Markdown."""
-    return f"| {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":

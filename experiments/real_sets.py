@@ -40,3 +40,13 @@ def spread(values: Sequence[float], digits: int = 4) -> str:
     """Mean and, of several values, their standard deviation."""
     mean = f"{statistics.mean(values):.{digits}f}"
     return mean + (f" ± {statistics.stdev(values):.{digits}f}" if len(values) > 1 else "")
+
+
+def header(title: str, *columns: str) -> list[str]:
+    """The head of a table in Markdown."""
+    return [f"## {title}", "", row(*columns), "|---" * len(columns) + "|"]
+
+
+def row(*cells: str) -> str:
+    """A line of a table in Markdown."""
+    return f"| {' | '.join(cells)} |"

@@ -31,7 +31,7 @@ TRAINING_CODE = (
 BASELINE_CODE = (
     "catalogue/items.py",
     "datasets",
-    "baselines/base.py",
+    "baselines",
     "evaluation/accuracy.py",
     "training/fit_baseline.py",
 )

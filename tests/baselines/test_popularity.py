@@ -1,9 +1,13 @@
 """The popularity floor, worked out by hand and against the published figures of the real sets."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from llmrec.baselines.popularity import popular_titles, recommend_popular
+from llmrec.baselines.base import Fitting
+from llmrec.baselines.popularity import Popularity, recommend_popular, target_counts
+from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.accuracy import accuracy, title_ranks
 from tests.evaluation.real import read_real
 from tests.evaluation.small import ITEMS, TEST, TRAIN, rows_of
@@ -13,8 +17,9 @@ from tests.evaluation.small import ITEMS, TEST, TRAIN, rows_of
 
 def test_items_of_one_title_are_summed_and_ties_follow_the_catalogue() -> None:
     # Targets: c c a d b, so Civ 2 and Anno 1 + 1, which comes first in the catalogue; Braid 1; Doom and Elite 0.
-    assert popular_titles(TRAIN, ITEMS, k=5).tolist() == [0, 2, 1, 3, 4]
-    assert popular_titles(TRAIN, ITEMS, k=2).tolist() == [0, 2]
+    assert target_counts(TRAIN, ITEMS).tolist() == [2, 1, 2, 0, 0]
+    for k, best in ((5, [0, 2, 1, 3, 4]), (2, [0, 2])):
+        assert recommend_popular(TEST, TRAIN, ITEMS, k, exclude_history=False)[0].tolist() == best
 
 
 def test_everybody_is_recommended_the_same() -> None:
@@ -38,6 +43,28 @@ def test_a_list_ends_where_the_catalogue_does() -> None:
 
 def test_no_rows_no_recommendations() -> None:
     assert recommend_popular(rows_of(), TRAIN, ITEMS, k=3, exclude_history=True).shape == (0, 3)
+
+
+@pytest.mark.parametrize("exclude_history", [False, True])
+def test_the_baseline_is_the_floor_also_after_it_was_saved(exclude_history: bool, tmp_path: Path) -> None:
+    dataset = Dataset("small", True, ITEMS, TRAIN, TRAIN, TEST, TEST, "0", {})
+    fitted, opened = Popularity(), Popularity()
+    facts = fitted.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    assert facts["fitted_rows"] == len(TRAIN)
+    fitted.save(tmp_path)
+    opened.load(tmp_path, dataset)
+    titles, scores = opened.rank(TEST, "test", 4, exclude_history)
+    assert titles.tolist() == recommend_popular(TEST, TRAIN, ITEMS, 4, exclude_history).tolist()
+    assert scores[0].tolist() == [2, 2, 1, 0] or exclude_history
+    assert (np.diff(scores, axis=1) <= 0).all()
+
+
+def test_the_sample_alone_can_be_counted(tmp_path: Path) -> None:
+    sample = TRAIN.take(np.array([2]))
+    dataset = Dataset("small", True, ITEMS, TRAIN, sample, TEST, TEST, "0", {})
+    baseline = Popularity(rows="sample")
+    baseline.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    assert baseline.count.sum() == 1
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,9 @@ def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: 
     place, _ = swept
     (sft,) = cells(place, "tiny/sft")
     before = written(sft)
-    failed = place.run("llmrec.run", *SHORT, "objective=rosepo", "stage.oracle=[baseline=sasrec,baseline.patience=0]")
+    failed = place.run(
+        "llmrec.run", *SHORT, "objective=rosepo", 'stage.oracle=["baseline=sasrec","baseline.patience=0"]'
+    )
     assert failed.status == 2
     assert "baseline.patience=0" in failed.output
     assert "llmrec: the stage failed, so the run cannot start" in failed.output

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from llmrec.errors import InputError
 from llmrec.training.cells import Cell, cell_path
 from llmrec.training.run_cell import evaluate_again, run_cell
+from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic, write_lines, write_msl
 from tests.training.small import composed
 
@@ -42,6 +43,13 @@ def cell(tmp_path: Path) -> Cell:
         (["objective=gdrt", "objective.reference=sft"], r"add stage=sft"),
         (["objective=gdrt", "objective.group_count=5000"], r"only \d+ different values of relevance"),
         (["objective.statistics=nonsense"], r"choose one of previous_step, same_step"),
+        (["objective=cdpo", "stage=none", "objective.smoothing=1.0"], r"from 0 to below 1"),
+        (["objective=rosepo", "stage=none", "objective.oracle.cap=-1"], r"objective\.oracle\.cap=-1"),
+        (["objective=rosepo", "stage=none", "objective/rejected=uniform"], r"stage=sft_and_oracle"),
+        (["objective=dpo", "stage=none", "objective/rejected=semantic"], r"evaluation\.relevance_model"),
+        (["objective=dpo", "stage=none", "objective.most_epochs=1", "validation.every=2"], r"the 1 epochs"),
+        (["baseline=sasrec", "baseline.rows=half"], r"baseline\.rows=half"),
+        (["evaluation.sentence_model=/absent"], r"evaluation\.sentence_model=/absent"),
         (["dataset.wording.verb=[played, bought]"], r"dataset\.wording\.verb=.*give one text"),
     ],
 )
@@ -90,6 +98,18 @@ def test_cell_without_its_weights_is_refused(cell: Cell) -> None:
     (cell.folder / "weights").rename(cell.folder / "elsewhere")
     with pytest.raises(InputError, match="weights is missing: train the cell again"):
         evaluate_again(cell, other_decoding(cell))
+
+
+def test_a_stage_of_another_dataset_is_refused(tmp_path: Path, cache: Path) -> None:
+    with composed(tmp_path, f"paths.cache={cache}", "objective=dpo", "trainer.epochs=1") as config:
+        (stage,) = stage_configs(config).values()
+        run_cell(stage)
+        folder = Cell(tmp_path / "runs" / cell_path(stage)).folder
+        training = json.loads((folder / "training.json").read_text())
+        training["dataset"] |= {"name": "office", "content_hash": "0123456789abcdef"}
+        (folder / "training.json").write_text(json.dumps(training))
+        with pytest.raises(InputError, match=r"was trained on office \(0123456789ab\), this run is on games-sim"):
+            run_cell(config)
 
 
 def test_damaged_record_is_refused_by_its_name(cell: Cell) -> None:

@@ -1,0 +1,93 @@
+"""Preference objectives and baselines against SFT on a real set, scale=cpu: experiments/results/preference_<set>.md.
+
+    LLMREC_DATA=<folder of real sets> python experiments/preference_real.py games
+    LLMREC_DATA=<folder of real sets> python experiments/preference_real.py office
+
+Finished cells are read, not run again; the table is written anew after every cell.
+"""
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from real_sets import RESULTS, cell, header, row, splits, spread
+
+SAMPLERS = ("self_hard", "semantic", "popularity", "mixture")
+ARMS = {
+    "popularity": ["baseline=popularity"],
+    "SASRec": ["baseline=sasrec"],
+    "SFT": ["objective=sft"],
+    "DPO, uniform": ["objective=dpo"],
+    "S-DPO, uniform": ["objective=sdpo"],
+    **{f"RosePO, {name}": ["objective=rosepo", f"objective/rejected={name}"] for name in SAMPLERS},
+    "DPO, self_hard": ["objective=dpo", "objective/rejected=self_hard"],
+}
+SEEDS = {"games": (1, 2, 3), "office": (1,)}
+Figures = dict[str, list[dict[str, Any]]]
+"""Name of an arm -> with each seed, valid and test of its record, and what training.json says."""
+
+
+def main() -> None:
+    """Every cell of a set, seed by seed, so that an early table compares all arms."""
+    dataset = sys.argv[1]
+    figures: Figures = defaultdict(list)
+    for seed, (name, overrides) in product(SEEDS[dataset], ARMS.items()):
+        record = cell(dataset, seed, overrides)
+        figures[name].append(splits(record) | {"training": training(record)})
+        (RESULTS / f"preference_{dataset}.md").write_text(page(dataset, figures))
+
+
+def training(record: Path) -> dict[str, Any]:
+    """What training.json says of the cell of a record."""
+    return dict(json.loads((record.parents[1] / "training.json").read_text()))
+
+
+def page(dataset: str, figures: Figures) -> str:
+    """The tables of a set."""
+    head = (
+        f"# Preference objectives on {dataset}\n\n`python experiments/preference_real.py {dataset}` (scale=cpu, tiny)\n"
+    )
+    return "\n".join([head, comparison(figures), oracles(figures)])
+
+
+def comparison(figures: Figures) -> str:
+    """Accuracy and harm of each arm; validation has chosen the checkpoint."""
+    lines = header(
+        "Accuracy and harm (trie scores, by title)", "recommender", "seeds", "validation NDCG@10", "test NDCG@10",
+        "test HR@10", "test head-20 % share", "test semantic hallucination", "test coverage", "test Gini",
+    )  # fmt: skip
+    columns: list[tuple[str, Callable[[dict[str, Any]], float]]] = [
+        ("valid", lambda run: run["by_title"]["ndcg@10"]),
+        ("test", lambda run: run["by_title"]["ndcg@10"]),
+        ("test", lambda run: run["by_title"]["hr@10"]),
+        ("test", lambda run: run["fairness"]["head20_share"]),
+        ("test", lambda run: run["hallucination"]["semantic_share"]),
+        ("test", lambda run: run["fairness"]["coverage"]),
+        ("test", lambda run: run["fairness"]["gini"]),
+    ]
+    for name in ARMS:
+        runs = figures[name]
+        cells = [spread([of(run[split]) for run in runs]) if runs else "not run" for split, of in columns]
+        lines.append(row(name, str(len(runs)), *cells))
+    return "\n".join([*lines, ""])
+
+
+def oracles(figures: Figures) -> str:
+    """What the oracle said of each sampler's pairs, and how the rewards stood at the chosen epoch."""
+    lines = header(
+        "Oracle (eps of the pairs whose titles it knows)", "recommender", "mean eps", "share at the cap of 0.5",
+        "share with an unknown title",
+    )  # fmt: skip
+    for name in (f"RosePO, {sampler}" for sampler in SAMPLERS):
+        found = [run["training"]["objective"]["smoothing"] for run in figures[name]]
+        keys = ("mean", "share_at_cap", "unknown_share")
+        lines.append(row(name, *(spread([one[key] for one in found], 3) if found else "not run" for key in keys)))
+    return "\n".join([*lines, ""])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,262 @@
+"""SASRec (Kang and McAuley, ICDM 2018): self-attention over the history, trained here over the full catalogue.
+
+The paper scores targets against one sampled negative each (binary cross-entropy); here the loss is the cross-entropy of
+a softmax over all items, which needs no sampler and is nearer to what is measured. It is taken after the last item of
+a history alone: rows are sliding windows, in which most earlier items are targets of their own. A score is a cosine
+over a temperature, which the paper does not have; as there, the items' input embeddings are also the output's.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from tqdm import tqdm
+
+from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
+from llmrec.baselines.sasrec_network import Network
+from llmrec.baselines.sasrec_training import Progress, Training, seeded
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.errors import InputError
+from llmrec.evaluation.accuracy import accuracy, title_ranks
+
+RANKED_AT_ONCE = 256
+"""Rows whose scores are in memory together."""
+
+
+class SASRec(Baseline):
+    """Self-attentive sequential recommendation with a softmax over the full catalogue.
+
+    rows: fitted to every training row ("full") or to the language models' sample ("sample"); max_history: latest items
+    of a history that are read; hidden_size, layers, heads, dropout: of the network; temperature: a score is the cosine
+    of the history's and the item's embeddings over it; learning_rate, weight_decay, batch_size: of AdamW; most_epochs,
+    patience: training ends after so many epochs, or so many without a better validation NDCG@10.
+    Raises ValueError, naming the setting, for values that cannot be used.
+    """
+
+    seen_titles: np.ndarray
+    """bool [distinct titles]: whether an item of the title occurs in the rows that "selected" was fitted to."""
+
+    def __init__(
+        self,
+        rows: RowsSetting = "full",
+        max_history: int = 10,
+        hidden_size: int = 64,
+        layers: int = 1,
+        heads: int = 2,
+        dropout: float = 0.5,
+        temperature: float = 0.07,
+        learning_rate: float = 0.003,
+        weight_decay: float = 0.0,
+        batch_size: int = 256,
+        most_epochs: int = 60,
+        patience: int = 5,
+    ) -> None:
+        self.rows, self.max_history = rows, max_history
+        self.hidden_size, self.layers, self.heads = hidden_size, layers, heads
+        self.dropout, self.temperature = dropout, temperature
+        self.learning_rate, self.weight_decay, self.batch_size = learning_rate, weight_decay, batch_size
+        self.most_epochs, self.patience = most_epochs, patience
+        self._settings = dict(vars(self))
+        _check(self._settings)
+
+    def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
+        """Chooses the number of epochs on validation, then refits with validation's rows if train was cut for them.
+
+        A fit that was interrupted goes on from fitting.checkpoint and ends as if it had not been.
+        Raises InputError when there are no training or no validation rows.
+        """
+        train = fitted_rows(dataset, self.rows)
+        self._titles = _Titles(dataset.items, fitting.device)
+        self.seen_titles = _seen_titles(train, dataset.items)
+        progress = Progress.of(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
+        self._select(train, dataset.valid, fitting, progress)
+        self.final = self._refit(train, dataset.valid, fitting, progress) if self._refits(dataset) else self.selected
+        return {
+            **rows_report(dataset, self.rows),
+            "refitted": self._refits(dataset),
+            "epochs": len(progress.curve),
+            "chosen_epoch": progress.chosen_epoch,
+            "valid_ndcg@10": max(progress.curve),
+            "valid_ndcg@10_by_epoch": progress.curve,
+            "parameters": sum(weight.numel() for weight in self.selected.parameters()),
+            "seconds": progress.count_seconds(),
+        }
+
+    def save(self, folder: Path) -> None:
+        """Writes selected.safetensors, with the seen titles, and final.safetensors if a refit made it another one."""
+        seen = torch.from_numpy(self.seen_titles)
+        save_file(self.selected.state_dict() | {"seen_titles": seen}, folder / "selected.safetensors")
+        if self.final is not self.selected:
+            save_file(self.final.state_dict(), folder / "final.safetensors")
+
+    def load(self, folder: Path, dataset: Dataset) -> None:
+        """Takes up what `save` wrote, on the CPU.
+
+        Raises InputError for a file that is missing or damaged, or is of another catalogue or of other settings.
+        """
+        self._titles = _Titles(dataset.items, "cpu")
+        self.selected = self._network("cpu")
+        shape = {"seen_titles": torch.zeros(len(dataset.items.distinct_titles), dtype=torch.bool)}
+        weights = _read_weights(folder / "selected.safetensors", self.selected.state_dict() | shape)
+        self.seen_titles = weights.pop("seen_titles").numpy()
+        self.selected.load_state_dict(weights)
+        self.final = self.selected
+        if self._refits(dataset):
+            self.final = self._network("cpu")
+            self.final.load_state_dict(_read_weights(folder / "final.safetensors", weights))
+
+    def rank(
+        self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The best titles of each row, as `Baseline.rank`: "valid" is ranked by selected, "test" by final."""
+        titles = np.full((len(rows), k), -1, dtype=np.int32)
+        best = np.full((len(rows), k), -np.inf, dtype=np.float32)
+        done = 0
+        for part, scores in self._scored(rows, split):
+            if exclude_history:
+                scores[part.history_row, self._titles.title_of[part.history]] = -torch.inf
+            found, title = scores.topk(min(k, scores.shape[1]))
+            place = np.s_[done : done + len(part), : found.shape[1]]
+            best[place], titles[place] = found.cpu().numpy(), title.masked_fill(found == -torch.inf, -1).cpu().numpy()
+            done += len(part)
+            progress(len(part))
+        return titles, best
+
+    def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
+        """Scores of every title, the best of its items', for successive rows: float32 [batch, distinct titles] each."""
+        for _, scores in self._scored(rows, split):
+            yield scores.cpu().numpy()
+
+    def _scored(self, rows: Rows, split: str) -> Iterator[tuple[Rows, Tensor]]:
+        network = self.final if split == "test" else self.selected
+        for start in range(0, len(rows), RANKED_AT_ONCE):
+            part = rows.take(np.arange(start, min(start + RANKED_AT_ONCE, len(rows))))
+            histories = _padded(part, self.max_history, network.padding).to(self._titles.title_of.device)
+            with torch.no_grad():
+                yield part, self._titles.best(network.scores(network(histories)))
+
+    def _network(self, device: str, seed: int = 0) -> Network:
+        sizes = (self.max_history, self.hidden_size, self.layers, self.heads, self.dropout, self.temperature)
+        with seeded(seed, 0, device):
+            return Network(len(self._titles.title_of), *sizes).to(device).eval()
+
+    def _refits(self, dataset: Dataset) -> bool:
+        return dataset.valid_held_out and self.rows == "full"
+
+    def _select(self, train: Rows, valid: Rows, fitting: Fitting, progress: Progress) -> None:
+        training = self._training("selected", [train], fitting, progress)
+        self.selected = training.network
+        with tqdm(desc="sasrec", unit="epoch", initial=len(progress.curve), disable=not fitting.progress) as bar:
+            while not progress.ended(self.most_epochs, self.patience):
+                loss = training.epoch()
+                progress.curve.append(self._ndcg10(valid))
+                if progress.chosen_epoch == len(progress.curve):
+                    progress.selected = {name: weight.clone() for name, weight in self.selected.state_dict().items()}
+                # Logged first: what is made again after an interruption is logged again, and nothing is left out.
+                fitting.log({"train/loss": loss, "valid/ndcg@10": progress.curve[-1]}, len(progress.curve))
+                progress.write(fitting.checkpoint, "selected", training)
+                bar.update()
+        self.selected.load_state_dict(progress.selected)
+
+    def _refit(self, train: Rows, valid: Rows, fitting: Fitting, progress: Progress) -> Network:
+        training = self._training("final", [train, valid], fitting, progress)
+        left = range(training.epochs, progress.chosen_epoch)
+        for epoch in tqdm(left, desc="sasrec, with validation's rows", unit="epoch", disable=not fitting.progress):
+            loss = training.epoch()
+            fitting.log({"refit/loss": loss}, len(progress.curve) + epoch + 1)
+            progress.write(fitting.checkpoint, "final", training)
+        return training.network
+
+    def _training(self, phase: str, rows: list[Rows], fitting: Fitting, progress: Progress) -> Training:
+        network = self._network(fitting.device, fitting.seed)
+        sequences = torch.cat([_sequences(part, self.max_history, network.padding) for part in rows])
+        if not len(sequences):
+            raise InputError("there are no training rows to fit baseline=sasrec to: use a set whose train has rows")
+        optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
+        training = Training(network, optimizer, sequences.to(fitting.device), self.batch_size, fitting.seed)
+        if progress.phase == phase:
+            training.load(progress.training)
+        return training
+
+    def _ndcg10(self, valid: Rows) -> float:
+        titles, _ = self.rank(valid, "valid", k=10, exclude_history=False)
+        target_title = self._titles.title_of.cpu().numpy()[valid.target]
+        return accuracy(title_ranks(titles, target_title), list_length=10)["ndcg@10"]
+
+
+class _Titles:
+    """Reads scores of items as scores of the titles they share."""
+
+    def __init__(self, items: Items, device: str) -> None:
+        first = np.unique(items.title_of, return_index=True)[1]
+        self.title_of = torch.from_numpy(items.title_of).long().to(device)
+        self.first = torch.from_numpy(first).to(device)
+        self.others = torch.from_numpy(np.setdiff1d(np.arange(len(items)), first)).to(device)
+
+    def best(self, scores: Tensor) -> Tensor:
+        """The best score of each title's items: [rows, items] to [rows, distinct titles]."""
+        title = self.title_of[self.others].expand(len(scores), -1)
+        return scores[:, self.first].scatter_reduce_(1, title, scores[:, self.others], "amax")
+
+
+def _check(settings: Mapping[str, Any]) -> None:
+    if settings["rows"] not in ("full", "sample"):
+        raise ValueError(f"baseline.rows={settings['rows']}: choose one of full, sample")
+    for key in ("max_history", "hidden_size", "layers", "heads", "batch_size", "most_epochs", "patience"):
+        if isinstance(settings[key], bool) or not isinstance(settings[key], int) or settings[key] < 1:
+            raise ValueError(f"baseline.{key}={settings[key]}: give a whole number of at least 1")
+    if settings["hidden_size"] % settings["heads"]:
+        raise ValueError(
+            f"baseline.heads={settings['heads']}: the heads share baseline.hidden_size={settings['hidden_size']} "
+            "evenly, so give one of its divisors"
+        )
+    if not 0 <= settings["dropout"] < 1:
+        raise ValueError(f"baseline.dropout={settings['dropout']}: give a number from 0 to below 1")
+    for key in ("temperature", "learning_rate"):
+        if not settings[key] > 0:
+            raise ValueError(f"baseline.{key}={settings[key]}: give a number above 0")
+    if not settings["weight_decay"] >= 0:
+        raise ValueError(f"baseline.weight_decay={settings['weight_decay']}: give 0 or more")
+
+
+def _padded(rows: Rows, length: int, padding: int) -> Tensor:
+    """The latest `length` items of each history, padding before them: int64 [rows, length]."""
+    row = rows.history_row
+    column = length + np.arange(len(rows.history)) - rows.offsets[1:][row]
+    padded = np.full((len(rows), length), padding, dtype=np.int64)
+    padded[row[column >= 0], column[column >= 0]] = rows.history[column >= 0]
+    return torch.from_numpy(padded)
+
+
+def _sequences(rows: Rows, length: int, padding: int) -> Tensor:
+    """Padded histories and then their targets: int64 [rows, length + 1]."""
+    return torch.cat([_padded(rows, length, padding), torch.from_numpy(rows.target).long()[:, None]], dim=1)
+
+
+def _seen_titles(rows: Rows, items: Items) -> np.ndarray:
+    seen = np.zeros(len(items.distinct_titles), dtype=bool)
+    seen[items.title_of[rows.history]] = True
+    seen[items.title_of[rows.target]] = True
+    return seen
+
+
+def _read_weights(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a file. Raises InputError when it cannot be read or its shapes are not those of `like`."""
+    try:
+        weights = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError(f"cannot read {path}: {error}. Fit it again, by running the cell anew") from error
+    shapes, wanted = ({name: tuple(weight.shape) for name, weight in each.items()} for each in (weights, like))
+    if shapes != wanted:
+        differing = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+        raise InputError(
+            f"{path} is of another catalogue or of other settings: {', '.join(differing)} do not fit. Use the dataset "
+            "and the baseline settings that it was fitted with, or fit it again"
+        )
+    return weights

@@ -1,0 +1,69 @@
+"""Work divided among ranks before training is the work of one."""
+
+import os
+import pickle
+import socket
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import distributed, multiprocessing
+
+from llmrec.backbones.ranks import divided, on_all_ranks
+from llmrec.objectives.rejected.self_hard import SelfHard
+from tests.invariants.world import ROWS, preparation_of
+
+RANKS = 2
+
+pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
+
+
+def squares(rows: np.ndarray) -> np.ndarray:
+    """int64 [n, 2]: each row's number and its square."""
+    return np.stack([rows, rows**2], axis=1)
+
+
+def test_one_rank_does_it_all() -> None:
+    assert divided(3, squares).tolist() == [[0, 0], [1, 1], [2, 4]]
+    assert (on_all_ranks(True), on_all_ranks(False)) == (True, False)
+
+
+def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.spawn(_rank, (port, tmp_path), RANKS)
+    for rank in range(RANKS):
+        found = pickle.loads((tmp_path / f"{rank}.pickle").read_bytes())
+        # Five rows do not divide, and of one row the second rank has none.
+        assert [part.tolist() for part in found["divided"]] == [squares(np.arange(n)).tolist() for n in (5, 1)]
+        assert found["agreed"] == [True, False]
+        expected = SelfHard().sample(preparation_of(tmp_path / "one"), np.arange(len(ROWS)), 2)
+        assert found["self_hard"].tolist() == expected.tolist()
+        assert found["rows_searched"] == [4, 4][rank]
+
+
+def _rank(rank: int, port: int, folder: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    found = {
+        "divided": [divided(rows, squares) for rows in (5, 1)],
+        "agreed": [on_all_ranks(True), on_all_ranks(rank == 0)],
+    }
+    sampler = _Counting()
+    found["self_hard"] = sampler.sample(preparation_of(folder / f"cache-{rank}"), np.arange(len(ROWS)), 2)
+    found["rows_searched"] = sampler.searched
+    (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+    distributed.destroy_process_group()
+
+
+class _Counting(SelfHard):
+    """Counts the rows whose beams it searches."""
+
+    searched = 0
+
+    def _search(self, preparation: object, rows: np.ndarray, *others: object) -> np.ndarray:
+        self.searched += len(rows)
+        return super()._search(preparation, rows, *others)  # type: ignore[arg-type]
