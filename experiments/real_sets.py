@@ -26,7 +26,8 @@ def call(module: str, arguments: Sequence[str], announces: str) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ | THREADS)
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
-    line = next(line for line in done.stdout.splitlines() if line.startswith(announces))
+    # The last: a stage that the command runs first names a record of its own.
+    line = [line for line in done.stdout.splitlines() if line.startswith(announces)][-1]
     print(module, *arguments[:5], line, flush=True)
     return Path(line.removeprefix(announces))
 

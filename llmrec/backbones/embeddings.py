@@ -41,9 +41,11 @@ def sentence_embeddings(name: str, titles: list[str], cache_dir: Path, device: s
     """Each title as a sentence-transformers model sees it: float32 [titles, size], as `title_embeddings`.
 
     name: a hub name or a folder. Raises InputError without the package, and for a model that cannot be opened. Kept by
-    name and titles, for such a model is not expected to change under its name.
+    the folder's content or the hub name, and the titles.
     """
     digest = hashlib.sha256(f"{name}\n".encode())
+    for file in sorted(file for file in Path(name).rglob("*") if file.is_file()):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
     for title in titles:
         digest.update(title.encode("utf-8", "surrogatepass") + b"\0")
 

@@ -14,7 +14,11 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.ranks import on_all_ranks
 from llmrec.catalogue.titles import tokenizer_hash
+from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
+
+MODEL_CODE = ("backbones", "catalogue", "datasets", "decoding")
+"""What turns weights and texts into numbers."""
 
 
 def kept(
@@ -36,15 +40,21 @@ def kept(
 
 
 def content_hash(backbone: Backbone, arrays: Iterable[np.ndarray], *settings: object) -> str:
-    """A content hash of tokenizer, weights in use, integer arrays (in order) and settings."""
+    """A content hash of tokenizer, weights in use, precision, integer arrays (in order), settings and code."""
     digest = hashlib.sha256(tokenizer_hash(backbone.tokenizer).encode())
     for array in arrays:
         digest.update(array.astype(np.int64).tobytes() + b"|")
-    digest.update(repr([_meaning_of_weights(backbone), *settings]).encode())
+    meaning = [_meaning_of_weights(backbone), _precision(backbone), code_hash(MODEL_CODE, ()), *settings]
+    digest.update(repr(meaning).encode())
     for name, weight in backbone.weights_in_use():
         digest.update(name.encode())
         digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def _precision(backbone: Backbone) -> str:
+    kind = backbone.device.type
+    return str(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.causal_lm.dtype)
 
 
 def _meaning_of_weights(backbone: Backbone) -> list[object]:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
 from llmrec.baselines.sasrec_network import Network
-from llmrec.baselines.sasrec_training import Progress, Training, seeded
+from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
@@ -74,7 +74,7 @@ class SASRec(Baseline):
         train = fitted_rows(dataset, self.rows)
         self._titles = _Titles(dataset.items, fitting.device)
         self.seen_titles = _seen_titles(train, dataset.items)
-        progress = Progress.of(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
+        progress = FitState.of(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
         self._select(train, dataset.valid, fitting, progress)
         self.final = self._refit(train, dataset.valid, fitting, progress) if self._refits(dataset) else self.selected
         return {
@@ -149,7 +149,7 @@ class SASRec(Baseline):
     def _refits(self, dataset: Dataset) -> bool:
         return dataset.valid_held_out and self.rows == "full"
 
-    def _select(self, train: Rows, valid: Rows, fitting: Fitting, progress: Progress) -> None:
+    def _select(self, train: Rows, valid: Rows, fitting: Fitting, progress: FitState) -> None:
         training = self._training("selected", [train], fitting, progress)
         self.selected = training.network
         with tqdm(desc="sasrec", unit="epoch", initial=len(progress.curve), disable=not fitting.progress) as bar:
@@ -164,7 +164,7 @@ class SASRec(Baseline):
                 bar.update()
         self.selected.load_state_dict(progress.selected)
 
-    def _refit(self, train: Rows, valid: Rows, fitting: Fitting, progress: Progress) -> Network:
+    def _refit(self, train: Rows, valid: Rows, fitting: Fitting, progress: FitState) -> Network:
         training = self._training("final", [train, valid], fitting, progress)
         left = range(training.epochs, progress.chosen_epoch)
         for epoch in tqdm(left, desc="sasrec, with validation's rows", unit="epoch", disable=not fitting.progress):
@@ -173,7 +173,7 @@ class SASRec(Baseline):
             progress.write(fitting.checkpoint, "final", training)
         return training.network
 
-    def _training(self, phase: str, rows: list[Rows], fitting: Fitting, progress: Progress) -> Training:
+    def _training(self, phase: str, rows: list[Rows], fitting: Fitting, progress: FitState) -> Training:
         network = self._network(fitting.device, fitting.seed)
         sequences = torch.cat([_sequences(part, self.max_history, network.padding) for part in rows])
         if not len(sequences):

@@ -61,7 +61,7 @@ class Training:
 
 
 @dataclass
-class Progress:
+class FitState:
     """How far a fit has come, kept in its checkpoint.
 
     identity: what the fit is of, which tells whether a checkpoint is its own; curve: validation NDCG@10 by epoch;
@@ -79,7 +79,7 @@ class Progress:
         self._counted_until = time.perf_counter()
 
     @classmethod
-    def of(cls, checkpoint: Path, identity: list[Any]) -> "Progress":
+    def of(cls, checkpoint: Path, identity: list[Any]) -> "FitState":
         """What the checkpoint says, or a start if there is none or it is of another fit."""
         if checkpoint.is_file():
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)

@@ -51,12 +51,19 @@ def rank_titles(
 
 
 def history_leaves(rows: Rows, items: Items, trie: Trie) -> np.ndarray:
-    """int64 [rows, longest history]: the leaves of each history's titles, once each, -1 = padding."""
-    leaf = trie.title_leaf.cpu().numpy()[items.title_of[rows.history]].astype(np.int64)
-    # Once each, for the search counts how many of the titles below a node are excluded.
-    pairs = np.unique(np.stack([rows.history_row, leaf]), axis=1)
-    counts = np.bincount(pairs[0], minlength=len(rows))
-    table = np.full((len(rows), counts.max(initial=1)), -1, dtype=np.int64)
+    """int64 [rows, longest history]: the leaves of each history's titles, as `leaf_table`."""
+    leaf = trie.title_leaf.cpu().numpy()[items.title_of[rows.history]]
+    return leaf_table(rows.history_row, leaf, len(rows))
+
+
+def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
+    """int64 [rows, most]: the leaves of each row, once each, -1 = padding; row, leaf: int [n], pairs.
+
+    Once each, for the search counts how many of the titles below a node are excluded.
+    """
+    pairs = np.unique(np.stack([row, leaf.astype(np.int64)]), axis=1)
+    counts = np.bincount(pairs[0], minlength=rows)
+    table = np.full((rows, counts.max(initial=1)), -1, dtype=np.int64)
     table[pairs[0], np.arange(pairs.shape[1]) - np.repeat(np.cumsum(counts) - counts, counts)] = pairs[1]
     return table
 

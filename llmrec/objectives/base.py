@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
@@ -53,7 +54,8 @@ class Preparation:
     trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself;
     open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
     embed_titles: float32 [distinct titles, size] of length 1, by a base model or, if named, a sentence encoder; oracle:
-    the folder of the baseline's cell that `stage` names beside it, None if it names none.
+    the folder of the baseline's cell that the run names as its oracle, None if it names none; precision: the context
+    in which the model is trained, for what must agree with the training to the digit.
     """
 
     backbone: Backbone
@@ -65,6 +67,7 @@ class Preparation:
     seed: int
     embed_titles: Callable[[str | None, str | None], np.ndarray]
     oracle: Path | None = None
+    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Objective(nn.Module, ABC):
     """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
     learning_rate_factor = 1.0
     """Of trainer.learning_rate: an objective that goes on from a tuned model takes smaller steps."""
+    needs_oracle = False
+    """The run must name a baseline that it asks (stage.oracle)."""
     most_epochs: int | None = None
     """It trains for trainer.epochs, but for no more than these."""
 

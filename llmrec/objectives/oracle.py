@@ -19,7 +19,7 @@ class SASRecOracle:
     the cap and the default for unseen titles are our reading.
     """
 
-    def __init__(self, temperature: float = 1.0, cap: float = 0.5, unseen: float = 0.0) -> None:
+    def __init__(self, temperature: float = 5.0, cap: float = 0.5, unseen: float = 0.0) -> None:
         if not temperature > 0:
             raise ValueError(f"objective.oracle.temperature={temperature}: give a number above 0")
         for name, value in (("cap", cap), ("unseen", unseen)):
@@ -30,16 +30,9 @@ class SASRecOracle:
     def smoothing(self, preparation: Preparation, rejected: np.ndarray) -> np.ndarray:
         """eps of each row of the training sample against its rejected title (int [rows]): float32 [rows].
 
-        Raises InputError when the run names no oracle.
+        Raises InputError when the run's oracle is no SASRec.
         """
-        if preparation.oracle is None:
-            raise InputError(
-                "objective.oracle=sasrec needs a fitted SASRec: take stage=sft_and_oracle, the default of "
-                "objective=rosepo, or an objective without an oracle (dpo, cdpo)"
-            )
-        data = preparation.data
-        sasrec = open_baseline(preparation.oracle, data.dataset)
-        assert isinstance(sasrec, SASRec)
+        data, sasrec = preparation.data, self.opened(preparation)
         chosen = data.sample_titles.astype(np.int64)
         advantage = np.concatenate(list(_advantages(sasrec, preparation, np.stack([chosen, rejected]))))
         # Beyond 60 sigma is 0 or 1 in float64, and exp would only overflow.
@@ -47,6 +40,17 @@ class SASRecOracle:
         known = sasrec.seen_titles[chosen] & sasrec.seen_titles[rejected]
         self.described = _describe(eps, known, self.cap)
         return np.where(known, eps, self.unseen).astype(np.float32)
+
+    def opened(self, preparation: Preparation) -> SASRec:
+        """The fitted SASRec. Raises InputError when the run names none."""
+        if preparation.oracle is not None:
+            found = open_baseline(preparation.oracle, preparation.data.dataset)
+            if isinstance(found, SASRec):
+                return found
+        raise InputError(
+            "objective.oracle=sasrec needs a SASRec as stage.oracle: take stage=sft_and_oracle, the default of "
+            "objective=rosepo, or an objective without an oracle (dpo, cdpo)"
+        )
 
     def report(self) -> dict[str, Any]:
         """For the record: mean, share at the cap and histogram of eps over pairs of known titles; share unknown."""

@@ -14,6 +14,7 @@ from tqdm import tqdm
 from llmrec.backbones.backbone import Encoded
 from llmrec.backbones.kept import content_hash, kept
 from llmrec.backbones.ranks import divided
+from llmrec.code_hash import code_hash
 from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.rejected.base import Rejected
@@ -117,13 +118,16 @@ class Preference(Objective):
         data, backbone = preparation.data, preparation.backbone
         titles = np.column_stack([data.sample_titles, self.titles])
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
-        identity = content_hash(backbone, content, type(self.token_loss).__name__, backbone.plain)
+        settings = (type(self.token_loss).__name__, backbone.plain, code_hash(("objectives",), ()))
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
             return divided(len(titles), lambda mine: self._score(preparation, mine))
 
-        return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
+        # In the precision of the training, so that its first rewards are 0.
+        with preparation.precision():
+            identity = content_hash(backbone, content, *settings)
+            return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
         data, backbone = preparation.data, preparation.backbone

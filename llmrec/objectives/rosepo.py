@@ -24,6 +24,8 @@ class RosePO(Pairwise):
     oracle: says how likely a pair is the wrong way round.
     """
 
+    needs_oracle = True
+
     def __init__(
         self,
         rejected: Rejected,
@@ -37,7 +39,8 @@ class RosePO(Pairwise):
         self.oracle = oracle
 
     def prepare(self, preparation: Preparation) -> None:
-        """Also asks the oracle for the eps of every pair."""
+        """Also asks the oracle for the eps of every pair; whether there is one, before the model is run."""
+        self.oracle.opened(preparation)
         super().prepare(preparation)
         eps = torch.from_numpy(self.oracle.smoothing(preparation, self.titles[:, 0]))
         self.eps = eps.to(preparation.backbone.device)

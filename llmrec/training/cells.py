@@ -62,11 +62,6 @@ class Cell:
         config.setdefault("baseline", {"name": "none"})
         return config
 
-    @property
-    def is_baseline(self) -> bool:
-        """Whether it holds a baseline instead of a language model."""
-        return bool(self.config().baseline.name != "none")
-
     def evaluation(self, config: DictConfig) -> Path:
         """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
         plain = OmegaConf.to_container(config, resolve=True)
@@ -98,13 +93,14 @@ def cell_path(config: DictConfig) -> str:
     source = run_source(config)
     stages = {name: cell_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
-    who = _baseline_names(choices) if config.baseline.name != "none" else _model_names(choices)
+    who = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
     fingerprint = training_fingerprint(plain_config(config), source.content_hash, stages)
     return "/".join([source.name, choices["task"], *who, fingerprint])
 
 
-def _baseline_names(choices: Mapping[str, str]) -> list[str]:
-    return ["baseline", choices["baseline"]]
+def is_baseline(config: DictConfig) -> bool:
+    """Whether a run's config asks for a baseline instead of a language model."""
+    return bool(config.baseline.name != "none")
 
 
 def _model_names(choices: Mapping[str, str]) -> list[str]:

@@ -3,19 +3,14 @@
 Standard library and OmegaConf only: Hydra asks for a run's folder before anything heavy is imported.
 """
 
-import ast
 import hashlib
-import importlib.util
 import json
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cache
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from llmrec.errors import InputError
+from llmrec.code_hash import code_hash
 from llmrec.evaluation.declared_model import declared_model
 
-PACKAGE = Path(__file__).resolve().parent.parent
 TRAINING_CODE = (
     "catalogue",
     "datasets",
@@ -41,7 +36,8 @@ EVALUATION_CODE = (
     "backbones",
     "decoding",
     "evaluation",
-    "baselines",
+    "baselines/base.py",
+    "baselines/popularity.py",
     "training/evaluate_cell.py",
     "training/rankers.py",
 )
@@ -55,6 +51,7 @@ DIAGNOSIS_CODE = (
     "evaluation/fairness.py",
     "objectives/groups.py",
     "training/evaluate_cell.py",
+    "training/rankers.py",
 )
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
@@ -76,7 +73,8 @@ def training_fingerprint(config: dict[str, Any], data_hash: str, stages: Mapping
         return _short(groups, data_hash, code_hash(BASELINE_CODE, _targets(config["baseline"])))
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     code = code_hash(TRAINING_CODE, _targets(config["objective"]))
-    return _short(groups, data_hash, dict(stages), code)
+    embedders = [declared_model(model, config["scale"]) for model in _embedders(config["objective"])]
+    return _short(groups, data_hash, dict(stages), embedders, code)
 
 
 def evaluation_fingerprint(config: dict[str, Any]) -> str:
@@ -91,58 +89,6 @@ def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str
     return _short(sample, config["decoding"], code_hash(DIAGNOSIS_CODE, ()))
 
 
-def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
-    """A hash of what the code does, comments and docstrings aside: files or folders of the package, modules by name."""
-    files = {file for place in places for file in _files(PACKAGE / place)}
-    files |= {file for module in modules for file in _with_bases(_module_file(module))}
-    digest = hashlib.sha256()
-    for file in sorted(files, key=lambda file: (file.parent.name, file.name)):
-        digest.update(f"{file.parent.name}/{file.name} {_meaning(file)}\n".encode())
-    return digest.hexdigest()
-
-
-def _with_bases(file: Path) -> set[Path]:
-    """The file and the objectives that it builds upon: a subclass of MSL changes when MSL does."""
-    imported = (node.module for node in ast.walk(_syntax(file)) if isinstance(node, ast.ImportFrom) and node.module)
-    bases = [name for name in imported if name.startswith("llmrec.objectives.") and name != "llmrec.objectives.base"]
-    return {file}.union(*(_with_bases(_module_file(name)) for name in bases))
-
-
-def _module_file(module: str) -> Path:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ModuleNotFoundError:
-        spec = None
-    if spec is None or spec.origin is None:
-        raise InputError(
-            f"_target_: there is no module {module!r}. Name a class by its module, and start the command in the folder "
-            "that the module's path begins in, or add that folder to PYTHONPATH"
-        )
-    return Path(spec.origin)
-
-
-def _files(place: Path) -> Iterable[Path]:
-    return place.rglob("*.py") if place.is_dir() else [place]
-
-
-def _syntax(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"))
-
-
-@cache
-def _meaning(file: Path) -> str:
-    tree = _syntax(file)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
-
-
-def _is_text(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
-
-
 def _targets(objective: Any) -> Iterator[str]:
     """The modules of the classes that an objective's config names, at any depth."""
     if isinstance(objective, dict):
@@ -150,6 +96,15 @@ def _targets(objective: Any) -> Iterator[str]:
             yield objective["_target_"].rpartition(".")[0]
         for value in objective.values():
             yield from _targets(value)
+
+
+def _embedders(objective: Any) -> Iterator[str | None]:
+    """The base models that an objective's config names for embeddings, at any depth: what "tiny" is lies elsewhere."""
+    if isinstance(objective, dict):
+        if "sentence_model" in objective:
+            yield objective["model"]
+        for value in objective.values():
+            yield from _embedders(value)
 
 
 def _short(*parts: Any) -> str:

@@ -3,6 +3,7 @@
 import resource
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -47,10 +48,12 @@ class Recommender(LightningModule):
 
         A resume brings other weights only after this.
         """
+        started = time.perf_counter()
         device = self.trainer.strategy.root_device
         self.to(device)
-        with self.trainer.precision_plugin.forward_context():
-            self.objective.prepare(self.preparation(device))
+        precision = self.trainer.precision_plugin.forward_context
+        self.objective.prepare(replace(self.preparation(device), precision=precision))
+        self.prepare_seconds = time.perf_counter() - started
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
         """AdamW with linear warm-up and linear decay to zero over the whole training."""

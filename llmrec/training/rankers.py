@@ -18,10 +18,11 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.decoding.unconstrained import unconstrained
 from llmrec.errors import InputError
-from llmrec.training.cells import Cell
+from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.train import identity
 
-Progress = Callable[[int], None]
+Told = Callable[[int], None]
+"""Is told how many rows are finished."""
 
 
 class Ranker(Protocol):
@@ -30,7 +31,7 @@ class Ranker(Protocol):
     name: str
     """What tables call it."""
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
         """Distinct titles int32 [rows, beams], best first, -1 = no more, and their scores float32."""
         ...
 
@@ -38,7 +39,7 @@ class Ranker(Protocol):
         """int32 [rows]: the title that counts as a hit."""
         ...
 
-    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
         """What it says where nothing holds it to the catalogue; {} for one that knows nothing else."""
         ...
 
@@ -51,7 +52,7 @@ class ModelRanker:
     def __init__(self, backbone: Backbone, data: NextItemData, decoding: DictConfig) -> None:
         self.backbone, self.data, self.decoding = backbone, data, decoding
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
         """As Ranker.rank, by the constrained beam search."""
         decoding, data = self.decoding, self.data
         settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
@@ -62,7 +63,7 @@ class ModelRanker:
         """As Ranker.target_titles; a tokenizer may make several titles one."""
         return self.data.target_titles(rows)
 
-    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
         """As Ranker.unconstrained, by greedy generation."""
         return dict(unconstrained(self.backbone, self.data, self.data.split(rows).prompts, progress))
 
@@ -73,7 +74,7 @@ class BaselineRanker:
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoding: DictConfig) -> None:
         self.name, self.baseline, self.dataset, self.decoding = name, baseline, dataset, decoding
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
         """As Ranker.rank."""
         return self.baseline.rank(rows, split, self.decoding.beams, self.decoding.exclude_history, progress)
 
@@ -82,7 +83,7 @@ class BaselineRanker:
         titles: np.ndarray = self.dataset.items.title_of[rows.target]
         return titles
 
-    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
         """Nothing: it knows no texts but titles."""
         return {}
 
@@ -92,7 +93,7 @@ def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -
 
     Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
     """
-    if cell.is_baseline:
+    if is_baseline(config):
         _check_identity(cell, "catalogue", catalogue_hash(dataset.items))
         return BaselineRanker(config.baseline.name, open_baseline(cell.folder, dataset), dataset, config.decoding)
     backbone, data = open_trained(config, dataset, cell)
@@ -104,7 +105,7 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
 
     Raises InputError for a baseline's cell, or when catalogue or tokenizer are not those it was trained with.
     """
-    if cell.is_baseline:
+    if is_baseline(config):
         raise InputError(f"{cell.folder} holds a baseline ({config.baseline.name}), not a language model: give another")
     cache_dir = Path(config.paths.cache)
     backbone = trained_backbone(config, dataset, cache_dir, cell.folder)

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
+from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
@@ -19,7 +20,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.declared_views import declared_views
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
-from llmrec.training.cells import TRAINING, Cell, cell_path, plain_config, run_source
+from llmrec.training.cells import TRAINING, Cell, cell_path, is_baseline, plain_config, run_source
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_cell import evaluate_cell, run_device
 from llmrec.training.fit_baseline import fit_baseline
@@ -27,7 +28,7 @@ from llmrec.training.loggers import log_summary, open_loggers
 from llmrec.training.provenance import provenance
 from llmrec.training.quiet import quiet
 from llmrec.training.stages import run_stage, stage_configs, stage_overrides
-from llmrec.training.train import train
+from llmrec.training.train import build_objective, train
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def run_cell(config: DictConfig) -> None:
         folder = cell.evaluation(plain)
         if not (folder / METRICS_FILE).is_file():
             dataset = open_dataset(plain)
-            stages = {} if cell.trained else _finished_stages(config, dataset)
+            stages = {} if cell.trained else _finished_stages(config, plain, dataset)
             with open_loggers(plain.logger, cell.folder, plain_config(config)) as loggers:
                 if not cell.trained:
                     _train(plain, dataset, cell, stages, loggers)
@@ -110,9 +111,14 @@ def print_record(cell: Cell, folder: Path) -> None:
     print_final_table(record["splits"], seconds, folder)
 
 
-def _finished_stages(config: DictConfig, dataset: Dataset) -> dict[str, Path]:
+def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Path]:
     """The folders of the stages that a run names, after those that are missing have been run."""
     overrides, found = stage_overrides(config), {}
+    # What the run itself cannot use should not be said after its stages have been trained.
+    if is_baseline(config):
+        build_baseline(plain.baseline)
+    else:
+        build_objective(plain, overrides)
     for name, stage in stage_configs(config).items():
         cell = Cell(Path(stage.paths.runs) / cell_path(stage))
         if not cell.trained:
@@ -138,12 +144,12 @@ def _train(config: DictConfig, dataset: Dataset, cell: Cell, stages: Mapping[str
     with atomic_file(cell.folder / "leakage.json") as temporary:
         temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
     # What cannot be opened should fail before the training, not after it; it is kept for then.
-    declared_views(config, dataset, Path(config.paths.cache), run_device(config))
+    views = declared_views(config, dataset, Path(config.paths.cache), run_device(config))
     looked = time.perf_counter() - started
-    if cell.is_baseline:
+    if is_baseline(config):
         made = fit_baseline(config, dataset, cell.folder, run_device(config), loggers)
     else:
-        made = train(config, dataset, cell.folder, stages, loggers)
+        made = train(config, dataset, cell.folder, stages, views, loggers)
     made |= {
         "seconds": {"base model and relevance": looked, **made["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},

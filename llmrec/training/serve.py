@@ -12,7 +12,7 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import rank_titles
+from llmrec.decoding.rank import leaf_table, rank_titles
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import run_device
 from llmrec.training.quiet import quiet
@@ -85,11 +85,8 @@ def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset, conseque
 
 
 def _leaves(histories: Sequence[Sequence[str]], data: NextItemData) -> np.ndarray:
-    """int64 [histories, most]: the leaves of the known titles of each history, once each, -1 = padding."""
+    """int64 [histories, most]: the leaves of the known titles of each history, as `leaf_table`."""
     index = {title: number for number, title in enumerate(data.dataset.items.distinct_titles)}
-    leaf = data.trie.title_leaf.numpy()
-    rows = [sorted({int(leaf[index[title]]) for title in history if title in index}) for history in histories]
-    table = np.full((len(rows), max(map(len, rows), default=0) or 1), -1, dtype=np.int64)
-    for row, leaves in enumerate(rows):
-        table[row, : len(leaves)] = leaves
-    return table
+    known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]
+    row, title = np.array(known, dtype=np.int64).reshape(-1, 2).T
+    return leaf_table(row, data.trie.title_leaf.numpy()[title], len(histories))

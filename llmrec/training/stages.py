@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 from hydra import compose
+from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
@@ -24,11 +25,20 @@ def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
 
 
 def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
-    """The composed config, with its hydra node, of each stage that a run names."""
-    return {
-        name: compose("config", overrides, return_hydra_config=True)
-        for name, overrides in stage_overrides(config).items()
-    }
+    """The composed config, with its hydra node, of each stage that a run names.
+
+    Raises InputError where an experiment's settings of the objective would reach the stage's.
+    """
+    composed = {}
+    for name, overrides in stage_overrides(config).items():
+        try:
+            composed[name] = compose("config", overrides, return_hydra_config=True)
+            alone = compose("config", ["stage=none", *config.stage[name]])
+        except HydraException as error:
+            raise _unfit(config, name, str(error).splitlines()[0]) from error
+        if name == START and composed[name].objective != alone.objective:
+            raise _unfit(config, name, "its objective would not be the one that it is by itself")
+    return composed
 
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
@@ -41,6 +51,14 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
     print(f"first its stage: {' '.join(command[1:])}", flush=True)
     if subprocess.run(command, check=False).returncode != 0:
         raise InputError(f"the stage failed, so the run cannot start: python {' '.join(command[1:])}")
+
+
+def _unfit(config: DictConfig, name: str, why: str) -> InputError:
+    experiment = config.hydra.runtime.choices.get("experiment")
+    return InputError(
+        f"the stage {name} of this run cannot be composed: {why}. If experiment={experiment} sets the objective, put "
+        "its settings on the command line or into an objective YAML of your own, which a stage leaves out"
+    )
 
 
 def _of_stage(config: DictConfig, stage: list[str]) -> list[str]:

@@ -3,11 +3,12 @@
 import logging
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
+import numpy as np
 import torch
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
@@ -23,7 +24,7 @@ from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_views import declared_embeddings
+from llmrec.evaluation.declared_views import TitleViews, declared_embeddings
 from llmrec.objectives.base import Objective, Preparation
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO
 from llmrec.training.curves import CurvesLogger
@@ -35,16 +36,21 @@ CHOSEN_BY = "valid/ndcg@10"
 
 
 def train(
-    config: DictConfig, dataset: Dataset, cell: Path, stages: Mapping[str, Path], loggers: list[Logger]
+    config: DictConfig,
+    dataset: Dataset,
+    cell: Path,
+    stages: Mapping[str, Path],
+    views: TitleViews,
+    loggers: list[Logger],
 ) -> dict[str, Any]:
     """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
 
-    stages: the cells that it builds upon (see stages.py). Returns what training.json should say of it. Raises
-    InputError for whatever cannot be trained.
+    stages: the cells that it builds upon (see stages.py); views: of the declared models. Returns what training.json
+    should say of it. Raises InputError for whatever cannot be trained.
     """
     started = time.perf_counter()
     seed_everything(config.seed, verbose=False)
-    module = _module(config, dataset, stages)
+    module = _module(config, dataset, stages, views)
     prepared = time.perf_counter()
     trainer, best = _trainer(module, cell, loggers)
     chosen = _fit(module, trainer, best, cell)
@@ -58,7 +64,10 @@ def train(
         "plain_path": module.backbone.plain,
         "objective": module.objective.report(),
         "identity": identity(module.backbone, dataset),
-        "seconds": {"preparing": prepared - started, "training": time.perf_counter() - prepared},
+        "seconds": {
+            "preparing": prepared - started + module.prepare_seconds,
+            "training": time.perf_counter() - prepared - module.prepare_seconds,
+        },
     }
 
 
@@ -67,9 +76,26 @@ def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
     return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
 
 
-def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path]) -> Recommender:
-    objective = _objective(config)
+def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
+    """The objective of a run; stages: the names of those that the run has.
+
+    Raises InputError for settings that cannot be used, by themselves or with those of the training.
+    """
+    try:
+        objective: Objective = hydra.utils.instantiate(config.objective)
+    except InstantiationException as error:
+        raise InputError(f"the objective cannot be made from its settings: {error}") from error
     _check(objective, config)
+    if objective.needs_oracle and ORACLE not in stages:
+        raise InputError(
+            "the objective asks an oracle, and the run names none: take stage=sft_and_oracle, or an objective without "
+            "one (dpo, cdpo)"
+        )
+    return objective
+
+
+def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], views: TitleViews) -> Recommender:
+    objective = build_objective(config, stages)
     cache_dir, validation = Path(config.paths.cache), config.validation
     backbone = build_backbone(config, dataset, cache_dir, stages.get(START))
     data = NextItemData(dataset, backbone, config, cache_dir)
@@ -77,6 +103,13 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path]) ->
     data.setup_training(objective, dataset.valid.take(watched))
     if data.sample.prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
+
+    declared = (config.evaluation.relevance_model, config.evaluation.sentence_model)
+
+    def embed(model: str | None, sentence_model: str | None) -> np.ndarray:
+        if (model, sentence_model) == declared and views.embeddings is not None:
+            return views.embeddings
+        return declared_embeddings(config, dataset, cache_dir, str(backbone.device), model, sentence_model)
 
     def preparation(device: torch.device) -> Preparation:
         return Preparation(
@@ -87,21 +120,11 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path]) ->
             cache_dir=cache_dir,
             stage=stages.get(START),
             seed=config.seed,
-            embed_titles=lambda model, sentence_model: declared_embeddings(
-                config, dataset, cache_dir, str(device), model, sentence_model
-            ),
+            embed_titles=embed,
             oracle=stages.get(ORACLE),
         )
 
     return Recommender(backbone, objective, data, config, preparation)
-
-
-def _objective(config: DictConfig) -> Objective:
-    try:
-        objective: Objective = hydra.utils.instantiate(config.objective)
-    except InstantiationException as error:
-        raise InputError(f"the objective cannot be made from its settings: {error}") from error
-    return objective
 
 
 def _check(objective: Objective, config: DictConfig) -> None:

@@ -1,6 +1,8 @@
 """A kill at any moment, then the same command: it ends with the figures of an uninterrupted run."""
 
 import json
+import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,11 +67,39 @@ def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> No
     assert json.loads(groups)["objective"] == json.loads(expected)["objective"]
 
 
+def test_killed_rosepo_goes_on_from_the_reference_that_it_had(place: Workplace) -> None:
+    command = ("objective=rosepo", "dataset=games", *DEBUG, "evaluation.users=5")
+    away = Workplace(place.root / "killed", place.root / "killed" / "cache")
+    shutil.copytree(place.cache, away.cache, ignore=shutil.ignore_patterns("reference", "self_hard"))
+    whole = place.train(*command)
+    cell, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
+    # While the oracle is fitted: the stage that was finished before it stays.
+    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: bool(list(oracle.glob("*/curves.csv"))))
+    wait_until(lambda: bool(list(oracle.glob("*/eval/*/metrics.json"))))
+    (sft,) = (cell / "sft").glob("*/training.json")
+    trained = sft.stat().st_mtime_ns
+    cell = away.runs / whole.cell().relative_to(place.runs)
+    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: after_the_first_checkpoint(cell))
+    resumed = away.train(*command)
+    assert "resuming from" in resumed.output
+    assert_same(resumed, whole)
+    assert sft.stat().st_mtime_ns == trained
+    assert all(len(list((away.cache / name).iterdir())) == 1 for name in ("reference", "self_hard"))
+
+
 def test_killed_training_leaves_no_half_written_file(trained: tuple[Workplace, Done], place: Workplace) -> None:
     cell = place.runs / trained[1].cell().relative_to(trained[0].runs)
     place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell))
     assert not (cell / "weights").exists()
     assert not (cell / "training.json").exists()
+
+
+def wait_until(holds: Callable[[], bool]) -> None:
+    """What a killed command had started as a process of its own comes to its end; a minute is more than it takes."""
+    until = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def reached(cell: Path, step: int) -> bool:

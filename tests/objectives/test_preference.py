@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.errors import InputError
+from llmrec.objectives import preference
 from llmrec.objectives.cdpo import CDPO
 from llmrec.objectives.dpo import DPO
 from llmrec.objectives.preference import Pairwise, Preference, smoothed
@@ -80,10 +81,10 @@ def test_cdpo_without_smoothing_is_dpo() -> None:
 @pytest.mark.parametrize("case", PREFERENCES, ids=" ".join)
 def test_the_start_is_the_logarithm_of_the_number_of_titles(case: tuple[str, ...], tmp_path: Path) -> None:
     world = build_world(case, tmp_path)
-    preference = preference_of(world)
+    objective = preference_of(world)
     step = take_step(world, micro_batches(world, ALL))
-    assert step.loss == pytest.approx(np.log(1 + preference.negatives), abs=1e-5)
-    assert preference.monitors()["margin"] == pytest.approx(0, abs=1e-5)
+    assert step.loss == pytest.approx(np.log(1 + objective.negatives), abs=1e-5)
+    assert objective.monitors()["margin"] == pytest.approx(0, abs=1e-5)
 
 
 @pytest.mark.parametrize("case", [("dpo",), ("sdpo", "objective.negatives=2"), ("rosepo",)], ids=" ".join)
@@ -103,11 +104,11 @@ def test_branches_have_the_loss_and_gradients_of_full_sequences(case: tuple[str,
 @pytest.mark.parametrize("case", PREFERENCES, ids=" ".join)
 def test_the_reference_is_the_model_that_training_starts_from(case: tuple[str, ...], tmp_path: Path) -> None:
     world = build_world(case, tmp_path)
-    preference = preference_of(world)
+    objective = preference_of(world)
     for row in ALL:
-        for branch, title in enumerate(preference.branches(row, int(world.data.sample_titles[row]))):
+        for branch, title in enumerate(objective.branches(row, int(world.data.sample_titles[row]))):
             expected = title_log_probability(world.backbone, *tokens_of(world, row, title))
-            assert preference.reference[row, branch].item() == pytest.approx(expected.item(), abs=1e-4)
+            assert objective.reference[row, branch].item() == pytest.approx(expected.item(), abs=1e-4)
 
 
 def test_the_reference_is_read_where_it_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -135,6 +136,44 @@ def test_a_stale_reference_is_refused(tmp_path: Path) -> None:
     mine.write_bytes(theirs.read_bytes())
     with pytest.raises(InputError, match=rf"reference cache .*{mine.name} is of other weights.*delete it"):
         prepare_again(world, tmp_path / "one")
+
+
+def test_dropout_is_off_in_the_reference_and_on_again_after_it(tmp_path: Path) -> None:
+    """Against the same adapter without dropout."""
+    expected = preference_of(build_world(("dpo",), tmp_path / "without", lora=True)).reference
+    world = build_world(("dpo",), tmp_path / "with", lora=True)
+    layers = [module for name, module in world.backbone.named_modules() if name.endswith("lora_dropout")]
+    for layer in layers:
+        layer["default"] = torch.nn.Dropout(0.5)
+    world.backbone.train()
+    prepare_again(world, tmp_path / "again")
+    torch.testing.assert_close(preference_of(world).reference, expected, atol=1e-5, rtol=0)
+    assert layers
+    assert world.backbone.training
+
+
+def test_another_precision_has_a_reference_of_its_own(tmp_path: Path) -> None:
+    world = build_world(("dpo", "objective/rejected=self_hard"), tmp_path)
+    exact = preference_of(world).reference
+
+    def halved() -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16)
+
+    world.objective.prepare(replace(world.preparation, precision=halved))
+    assert all(len(list((tmp_path / name).iterdir())) == 2 for name in ("reference", "self_hard"))
+    assert 0 < (preference_of(world).reference - exact).abs().max() < 1
+    # Under it, the step begins at 0.
+    (batch,) = micro_batches(world, ALL)
+    with torch.no_grad(), halved():
+        found = preference_of(world).log_probabilities(world.backbone.encode(batch.packed, batch.at), batch)
+    torch.testing.assert_close(found, preference_of(world).reference, atol=0.1, rtol=0)
+
+
+def test_other_code_makes_the_reference_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    world = build_world(("dpo",), tmp_path)
+    monkeypatch.setattr(preference, "code_hash", lambda places, modules: "changed")
+    prepare_again(world, tmp_path)
+    assert len(list((tmp_path / "reference").iterdir())) == 2
 
 
 def test_no_second_model_is_opened(tmp_path: Path) -> None:
@@ -200,13 +239,13 @@ def title_log_probability(backbone: Backbone, prompt: np.ndarray, title: np.ndar
 
 def written_out(world: World) -> Tensor:
     """The mean loss over all rows, each title a sequence of its own."""
-    preference, losses = preference_of(world), []
+    objective, losses = preference_of(world), []
     for row in ALL:
-        titles = preference.branches(row, int(world.data.sample_titles[row]))
+        titles = objective.branches(row, int(world.data.sample_titles[row]))
         found = torch.stack([title_log_probability(world.backbone, *tokens_of(world, row, title)) for title in titles])
-        reward = preference.beta * (found - preference.reference[row])
-        if isinstance(preference, Pairwise):
-            u, eps = reward[0] - reward[1], preference.smoothing(torch.tensor(row))
+        reward = objective.beta * (found - objective.reference[row])
+        if isinstance(objective, Pairwise):
+            u, eps = reward[0] - reward[1], objective.smoothing(torch.tensor(row))
             losses.append(-(1 - eps) * torch.log(torch.sigmoid(u)) - eps * torch.log(torch.sigmoid(-u)))
         else:
             losses.append(-torch.log(torch.sigmoid(-torch.log(torch.exp(reward[1:] - reward[0]).sum()))))

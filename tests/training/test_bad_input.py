@@ -43,11 +43,11 @@ def cell(tmp_path: Path) -> Cell:
         (["objective=gdrt", "objective.reference=sft"], r"add stage=sft"),
         (["objective=gdrt", "objective.group_count=5000"], r"only \d+ different values of relevance"),
         (["objective.statistics=nonsense"], r"choose one of previous_step, same_step"),
-        (["objective=cdpo", "stage=none", "objective.smoothing=1.0"], r"from 0 to below 1"),
-        (["objective=rosepo", "stage=none", "objective.oracle.cap=-1"], r"objective\.oracle\.cap=-1"),
-        (["objective=rosepo", "stage=none", "objective/rejected=uniform"], r"stage=sft_and_oracle"),
+        (["objective=cdpo", "objective.smoothing=1.0"], r"from 0 to below 1"),
+        (["objective=rosepo", "objective.oracle.cap=-1"], r"objective\.oracle\.cap=-1"),
+        (["objective=rosepo", "stage=sft"], r"take stage=sft_and_oracle"),
         (["objective=dpo", "stage=none", "objective/rejected=semantic"], r"evaluation\.relevance_model"),
-        (["objective=dpo", "stage=none", "objective.most_epochs=1", "validation.every=2"], r"the 1 epochs"),
+        (["objective=dpo", "objective.most_epochs=1", "validation.every=2"], r"the 1 epochs"),
         (["baseline=sasrec", "baseline.rows=half"], r"baseline\.rows=half"),
         (["evaluation.sentence_model=/absent"], r"evaluation\.sentence_model=/absent"),
         (["dataset.wording.verb=[played, bought]"], r"dataset\.wording\.verb=.*give one text"),
@@ -56,6 +56,7 @@ def cell(tmp_path: Path) -> Cell:
 def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str, tmp_path: Path, cache: Path) -> None:
     with composed(tmp_path, f"paths.cache={cache}", *overrides) as config, pytest.raises(InputError, match=says):
         run_cell(config)
+    # Nor has a stage been trained for it.
     assert not list(tmp_path.rglob("training.json"))
 
 

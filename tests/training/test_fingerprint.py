@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from llmrec import code_hash as hashing
+from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
-from llmrec.training import fingerprint
 from llmrec.training.cells import cell_path
-from llmrec.training.fingerprint import code_hash, diagnosis_fingerprint, evaluation_fingerprint
+from llmrec.training.fingerprint import diagnosis_fingerprint, evaluation_fingerprint
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
@@ -149,7 +150,7 @@ def test_code_counts_by_what_it_does(
         folder = tmp_path / str(number)
         (folder / "mine").mkdir(parents=True)
         (folder / "mine" / "objective.py").write_text(source)
-        monkeypatch.setattr(fingerprint, "PACKAGE", folder)
+        monkeypatch.setattr(hashing, "PACKAGE", folder)
         hashes.append(code_hash(["mine"], []))
     assert (hashes[0] == hashes[1]) == same
 
@@ -160,14 +161,14 @@ def test_code_of_a_users_objective_counts(tmp_path: Path, monkeypatch: pytest.Mo
     file.write_text(OBJECTIVE)
     before = cell_of(tmp_path, "objective._target_=my_objective.Mine")
     file.write_text(OBJECTIVE.replace("1.0", "2.0"))
-    fingerprint._meaning.cache_clear()
+    hashing._meaning.cache_clear()
     assert cell_of(tmp_path, "objective._target_=my_objective.Mine") != before
 
 
 def test_objective_that_builds_on_another_changes_with_it(tmp_path: Path) -> None:
     mine = tmp_path / "mine.py"
     mine.write_text("from llmrec.objectives.base import Sums\nfrom llmrec.objectives.msl import MSL\n" + OBJECTIVE)
-    assert fingerprint._with_bases(mine) == {mine, fingerprint.PACKAGE / "objectives" / "msl.py"}
+    assert hashing._with_bases(mine) == {mine, hashing.PACKAGE / "objectives" / "msl.py"}
 
 
 def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> None:
@@ -177,8 +178,8 @@ def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> 
 
 def test_cells_do_not_depend_on_where_the_package_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here = code_hash(["objectives"], [])
-    shutil.copytree(fingerprint.PACKAGE / "objectives", tmp_path / "objectives")
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    shutil.copytree(hashing.PACKAGE / "objectives", tmp_path / "objectives")
+    monkeypatch.setattr(hashing, "PACKAGE", tmp_path)
     assert code_hash(["objectives"], []) == here
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.dataset import Rows
+from llmrec.evaluation.declared_views import TitleViews
 from llmrec.training.loggers import open_loggers
 from llmrec.training.run_cell import quiet_dataset
 from llmrec.training.train import train
@@ -28,7 +29,7 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
     dataset = replace(quiet_dataset(config), test=forbidden)
     with open_loggers(config.logger, tmp_path, {}) as loggers:
-        made = train(config, dataset, tmp_path, {}, loggers)
+        made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
     assert made["chosen_by"]["users"] == 8
 
 

@@ -36,7 +36,8 @@ class Popularity(Rejected):
     def _weights(self, preparation: Preparation) -> np.ndarray:
         data = preparation.data
         stands_for = canonical(data)
-        users = title_popularity(data.dataset.train, data.dataset.items).astype(np.float32)
+        users = title_popularity(data.dataset.train, data.dataset.items)
+        users = np.bincount(stands_for, weights=users, minlength=len(stands_for))
         return np.where(stands_for == np.arange(len(stands_for)), users**self.alpha, 0).astype(np.float32)
 
 

@@ -8,8 +8,9 @@ from tqdm import tqdm
 
 from llmrec.backbones.kept import content_hash, kept
 from llmrec.backbones.ranks import divided
+from llmrec.code_hash import code_hash
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import rank_titles
+from llmrec.decoding.rank import leaf_table, rank_titles
 from llmrec.objectives.base import Preparation
 from llmrec.objectives.rejected.base import Rejected, forbidden, refuse_missing
 
@@ -34,13 +35,15 @@ class SelfHard(Rejected):
         data, backbone = preparation.data, preparation.backbone
         left_out, prompts = forbidden(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, left_out)
-        identity = content_hash(backbone, content, "self-hard", self.beams, count, backbone.plain)
+        settings = ("self-hard", self.beams, count, backbone.plain, code_hash(("objectives",), ()))
 
         def search() -> np.ndarray:
             logger.info("self-hard: what the model recommends wrongly for %s rows", f"{len(rows):,}")
             return divided(len(rows), lambda mine: self._search(preparation, rows[mine], left_out[mine], count))
 
-        found = kept(preparation.cache_dir / "self_hard", identity, (len(rows), count), search, "self-hard")
+        with preparation.precision():
+            identity = content_hash(backbone, content, *settings)
+            found = kept(preparation.cache_dir / "self_hard", identity, (len(rows), count), search, "self-hard")
         why = "the beam found too few titles that are neither its target nor in its history"
         refuse_missing(data, rows, np.asarray((found < 0).any(axis=1)), count, why)
         return found
@@ -80,8 +83,7 @@ def _wrong(ranked: np.ndarray, left_out: np.ndarray, count: int) -> np.ndarray:
 
 
 def _leaves(preparation: Preparation, left_out: np.ndarray) -> np.ndarray:
-    """int64 [rows, n]: leaves of what is left out, once each, for the search counts those of a node; -1 = padding."""
-    leaf = np.append(preparation.data.trie.title_leaf.numpy(), -1).astype(np.int64)
-    leaves = np.sort(leaf[left_out], axis=1)
-    leaves[:, 1:][leaves[:, 1:] == leaves[:, :-1]] = -1
-    return leaves
+    """int64 [rows, n]: the leaves of the titles that are left out."""
+    row, column = np.nonzero(left_out >= 0)
+    leaf = preparation.data.trie.title_leaf.numpy()[left_out[row, column]]
+    return leaf_table(row, leaf, len(left_out))
