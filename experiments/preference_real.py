@@ -29,7 +29,6 @@ ARMS = {
     "DPO, uniform": ["objective=dpo", BETA],
     "S-DPO, uniform": ["objective=sdpo", BETA],
     **{f"RosePO, {name}": ["objective=rosepo", f"objective/rejected={name}", BETA] for name in SAMPLERS},
-    "DPO, self_hard": ["objective=dpo", "objective/rejected=self_hard", BETA],
 }
 SEARCHED = {
     "DPO, uniform, beta 0.1": ["objective=dpo"],
@@ -40,6 +39,7 @@ SEARCHED = {
     "RosePO, self_hard, rate x 0.3, oracle temperature 1": [
         "objective=rosepo", "objective.oracle.temperature=1", BETA, "objective.learning_rate_factor=0.03",
     ],
+    "DPO, self_hard": ["objective=dpo", "objective/rejected=self_hard", BETA],
 }  # fmt: skip
 """With the first seed of games, looked at on validation alone."""
 SEEDS = {"games": (1, 2, 3), "office": (1,)}
