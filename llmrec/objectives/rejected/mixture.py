@@ -11,7 +11,7 @@ SHARES = {"self_hard": 0.5, "semantic": 0.25, "popularity": 0.25}
 
 
 class Mixture(Rejected):
-    """Each row's strategy is drawn by `shares`, which sum to 1. Source: ours; the papers take one strategy a run."""
+    """Each row's strategy is drawn by `shares`, which sum to 1. Source: ours."""
 
     def __init__(
         self, self_hard: Rejected, semantic: Rejected, popularity: Rejected, shares: Mapping[str, float] = SHARES
