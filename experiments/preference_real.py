@@ -6,15 +6,13 @@
 Finished cells are read, not run again; the table is written anew after every cell.
 """
 
-import json
 import sys
 from collections import defaultdict
 from collections.abc import Callable
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-from real_sets import RESULTS, cell, header, row, splits, spread
+from real_sets import RESULTS, cell, header, row, splits, spread, training
 
 SAMPLERS = ("self_hard", "semantic", "popularity", "mixture")
 BETA = "objective.beta=1"
@@ -59,11 +57,6 @@ def main() -> None:
         for name, overrides in SEARCHED.items():
             figures[name].append(splits(cell(dataset, SEEDS[dataset][0], overrides)))
         (RESULTS / f"preference_{dataset}.md").write_text(page(dataset, figures))
-
-
-def training(record: Path) -> dict[str, Any]:
-    """What training.json says of the cell of a record."""
-    return dict(json.loads((record.parents[1] / "training.json").read_text()))
 
 
 def page(dataset: str, figures: Figures) -> str:

@@ -37,6 +37,11 @@ def splits(record: Path) -> dict[str, Any]:
     return dict(json.loads((record / "metrics.json").read_text())["splits"])
 
 
+def training(record: Path) -> dict[str, Any]:
+    """What training.json says of the cell of a record."""
+    return dict(json.loads((record.parents[1] / "training.json").read_text()))
+
+
 def spread(values: Sequence[float], digits: int = 4) -> str:
     """Mean and, of several values, their standard deviation."""
     mean = f"{statistics.mean(values):.{digits}f}"
