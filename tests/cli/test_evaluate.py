@@ -62,6 +62,18 @@ def test_decoding_group_takes_all_settings_of_its_file(trained: tuple[Workplace,
     assert record["splits"]["test"]["users"] == 5
 
 
+def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Workplace, Done]) -> None:
+    place, done = trained
+    asked = ("evaluation.unconstrained=true", "evaluation.users=6", "trainer.progress=false")
+    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", *asked)
+    assert evaluated.status == 0, evaluated.output
+    for split in json.loads((evaluated.record() / "metrics.json").read_text())["splits"].values():
+        assert split["unconstrained"]["users"] == 6
+        assert 0 <= split["unconstrained"]["invalid_title_rate"] <= 1
+    assert "invalid" in evaluated.output
+    assert "unconstrained" not in (done.record() / "metrics.json").read_text().split('"splits"')[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

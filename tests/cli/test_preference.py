@@ -72,6 +72,36 @@ def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: 
     assert written(sft) == before
 
 
+@pytest.mark.parametrize(
+    ("experiment", "says"),
+    [
+        (
+            "defaults: [override /objective: dpo]\nobjective: {scores: trie}",
+            "would not be the one that it is by itself",
+        ),
+        ("defaults: [override /objective: dpo, override /objective/rejected: popularity]", "objective/rejected"),
+    ],
+)
+def test_an_experiment_that_would_reach_into_the_stage_is_refused(experiment: str, says: str, place: Workplace) -> None:
+    folder = place.root / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text(f"# @package _global_\n{experiment}\n")
+    done = place.run("llmrec.run", "--config-dir", str(folder.parent), "experiment=own", *SHORT)
+    assert done.status == 2, done.output
+    assert done.output.startswith("llmrec: the stage start of this run cannot be composed")
+    assert says in done.output
+    assert not place.runs.exists()
+
+
+def test_an_experiment_may_choose_the_objective(swept: tuple[Workplace, Done]) -> None:
+    place, _ = swept
+    folder = place.root / "mine" / "experiment"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text("# @package _global_\ndefaults: [override /objective: sdpo]\n")
+    done = place.run("llmrec.run", "--config-dir", str(folder.parent), "experiment=own", *SHORT)
+    assert "done already" in done.output, done.output
+
+
 def cells(place: Workplace, names: str) -> list[Path]:
     """The cells of a backbone and an objective, or of a baseline."""
     folder = place.runs / "games-sim" / "next_item" / names
