@@ -54,7 +54,7 @@ def _preference(raw: Raw, negatives: str) -> str:
         f"## Preference step, {negatives} rejected, LoRA ({ours[0]['data']}, vocabulary 128,256, batch 8)\n",
         "Forward, backward and AdamW, the reference's values given. Branches: ours, a prompt once for all its titles; "
         "sequences: each title a sequence of its own; published: the same with logits of every position.\n",
-        _row("", "s a step", "peak MB", "growth MB", "times as fast as"),
+        _row("", "s a step", "peak MB", "growth MB", "branches are faster by"),
         _rule(5),
         *(
             _row(
