@@ -36,7 +36,7 @@ def main() -> None:
 
 def _diagnose(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
-    from llmrec.training.overrides import override, split_arguments
+    from llmrec.training.overrides import override, refuse_other_task, split_arguments
 
     own, overrides = split_arguments(arguments, ["run", *DEFAULTS])
     if "run" not in own:
@@ -44,6 +44,7 @@ def _diagnose(arguments: list[str]) -> None:
     sample = _sample(DEFAULTS | own)
     cell = Cell(Path(own["run"]))
     config = override(cell.config(), overrides)
+    refuse_other_task(config, cell.folder)
 
     from llmrec.diagnosis.diagnose_cell import diagnose
 

@@ -38,7 +38,7 @@ def main() -> None:
 
 def _recommend(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
-    from llmrec.training.overrides import override, split_arguments
+    from llmrec.training.overrides import override, refuse_other_task, split_arguments
 
     own, overrides = split_arguments(arguments, OWN)
     if "run" not in own or ("history" in own) == ("file" in own):
@@ -47,6 +47,7 @@ def _recommend(arguments: list[str]) -> None:
     histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
     cell = Cell(Path(own["run"]))
     config = override(cell.config(), overrides)
+    refuse_other_task(config, cell.folder)
     # A list is no longer than the beam that made it.
     config.decoding.beams = max(k, config.decoding.beams)
 

@@ -23,6 +23,7 @@ from llmrec.backbones.pretrained import save_whole
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
 from llmrec.datasets.dataset import Dataset, draw
+from llmrec.datasets.list_prompts import rankings, render_lists_frame
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.datasets.steps import LengthGroupedSteps
 
@@ -40,6 +41,7 @@ def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache
     """
     shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
     settings = [OmegaConf.to_container(shaping), OmegaConf.to_container(wording), dataset.content_hash]
+    settings += [dataset.report["lists"]] if dataset.lists else []
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
@@ -62,7 +64,8 @@ def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> P
     )  # fmt: skip
     titles = [quote(title) for title in dataset.items.distinct_titles]
     # Every row repeats the prompt's text, so its words are worth a token each, however few the titles are.
-    tokenizer.train_from_iterator(titles + [render(wording, [])] * len(titles), trainer)
+    frame = render_lists_frame(wording, dataset.lists["train"]) if dataset.lists else render(wording, [])
+    tokenizer.train_from_iterator(titles + [frame] * len(titles), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
 
 
@@ -120,11 +123,15 @@ def _losses(
 def _rows(
     config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
 ) -> Prompts:
-    """The training rows, each prompt with its target."""
+    """The training rows, each prompt with its target, or the training lists, each with its ranking."""
+    size, seed = config.pretraining.rows, config.pretraining.seed
+    if dataset.lists:
+        lists = dataset.lists["train"]
+        return rankings(tokenizer, wording, lists.take(draw(len(lists), size, seed)), dataset.items, config.max_length)
     items = dataset.items
     titles, _, _ = load_catalogue(tokenizer, items, PROMPT_END, cache_dir)
     limit = prompt_limit(config.max_length, titles, items)
-    train = dataset.train.take(draw(len(dataset.train), config.pretraining.rows, config.pretraining.seed))
+    train = dataset.train.take(draw(len(dataset.train), size, seed))
     prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(train, items)
     targets = items.title_of[train.target]
     return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])

@@ -1,7 +1,7 @@
 """What a baseline is: it is fitted to the rows of a dataset and ranks the catalogue for histories, without any text."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -51,6 +51,13 @@ class Baseline(ABC):
 
         split: whose rows they are, "valid" or "test": a baseline that is refitted with the validation rows must not
         rank them with what it learnt from them. progress is told the rows of each finished batch.
+        """
+
+    @abstractmethod
+    def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
+        """Scores of every title for successive rows, higher = better: float32 [batch, distinct titles] each.
+
+        What candidate lists are ranked by. split: as in `rank`.
         """
 
 

@@ -1,7 +1,7 @@
 """The popularity floor: everybody is recommended what was most often a target in training."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,10 @@ class Popularity(Baseline):
         titles = _rank_by_count(rows, self.count, self.items, k, exclude_history)
         progress(len(rows))
         return titles, np.where(titles >= 0, self.count[titles], -np.inf).astype(np.float32)
+
+    def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
+        """As Baseline.title_scores; a title's score is its count."""
+        yield np.broadcast_to(self.count.astype(np.float32), (len(rows), len(self.count)))
 
 
 def target_counts(train: Rows, items: Items) -> np.ndarray:

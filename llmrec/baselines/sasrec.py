@@ -129,7 +129,7 @@ class SASRec(Baseline):
         return titles, best
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
-        """Scores of every title, the best of its items', for successive rows: float32 [batch, distinct titles] each."""
+        """As Baseline.title_scores; a title's score is the best of its items'."""
         for _, scores in self._scored(rows, split):
             yield scores.cpu().numpy()
 

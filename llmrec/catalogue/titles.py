@@ -58,18 +58,19 @@ def tokenise_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], p
     eos = tokenizer.eos_token_id
     if eos is None:
         raise InputError("the tokenizer has no EOS token; a title could not end: set tokenizer.eos_token and save it")
-    end = np.array(_encode(tokenizer, [prompt_end])[0], dtype=np.int32)
+    end = np.array(encode(tokenizer, [prompt_end])[0], dtype=np.int32)
     pieces, lengths, kept = [], [], len(end)
     for start in range(0, len(titles), CHUNK):
         texts = [prompt_end + quote(title) for title in titles[start : start + CHUNK]]
-        rows = _encode(tokenizer, texts)
+        rows = encode(tokenizer, texts)
         kept = min(kept, *(_common_prefix(end, row) for row in rows))
         pieces.append(np.fromiter((token for row in rows for token in (*row, eos)), dtype=np.int32))
         lengths.append(np.array([len(row) + 1 for row in rows], dtype=np.int64))
     return _drop_prompt(np.concatenate(pieces), np.concatenate(lengths), kept, moved=len(end) - kept)
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """The tokens of each text alone, without BOS or EOS."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]

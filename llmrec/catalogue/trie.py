@@ -38,6 +38,15 @@ class Trie:
         """int32 [nodes]: number of valid tokens after each prefix."""
         return self.first_edge.diff()
 
+    @cached_property
+    def widest(self) -> int:
+        """The largest fan-out."""
+        return int(self.fan_out.max())
+
+    def fan_out_at(self, nodes: Tensor) -> Tensor:
+        """int32 [n]: number of valid tokens at each node."""
+        return self.fan_out[nodes]
+
     def forced(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """The tokens after each node up to its next choice or EOS, int64 [nodes, longest], and how many, [nodes]."""
         tokens: list[Tensor] = []

@@ -1,25 +1,19 @@
 """The Lightning data module of the next-item task: rows of a dataset as batches for an objective."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning import LightningDataModule
-from torch.utils.data import DataLoader
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.datasets.batches import Responses, build_batch
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
-from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.datasets.training_data import TrainingData
 from llmrec.objectives.base import Batch, Objective
-
-Element = TypeVar("Element")
 
 
 @dataclass(frozen=True)
@@ -30,13 +24,12 @@ class Split:
     prompts: Prompts
 
 
-class NextItemData(LightningDataModule):
+class NextItemData(TrainingData):
     """Prompts, titles and trie of a dataset for one tokenizer, and the batches that train an objective."""
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
         """config: the resolved run config (dataset.wording, backbone.max_length, trainer, validation, seed)."""
-        super().__init__()
-        self.dataset, self.config = dataset, config
+        super().__init__(dataset, config)
         items = dataset.items
         self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
         self.fan_out = self.trie.fan_out.numpy()[self.path]
@@ -63,41 +56,22 @@ class NextItemData(LightningDataModule):
         self.sample = self.split(self.dataset.sample)
         self.validation = self.split(validation)
         self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
-        # Checkpointed layers forget the cache that holds the shared columns.
-        checkpointing = self.config.backbone.gradient_checkpointing
-        self.shared = 0 if checkpointing else len(self.sample.prompts.shared_prefix())
+        self.shared = self.shared_columns()
         supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
         self.responses = Responses(self.titles, self.path, supervised)
 
     @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps an epoch."""
-        return len(self._steps(epoch=0))
+    def sample_prompts(self) -> Prompts:
+        """As TrainingData says."""
+        return self.sample.prompts
 
-    def train_dataloader(self) -> DataLoader[list[Batch]]:
-        """One element an optimizer step: this rank's micro-batches of it."""
-        assert self.trainer is not None
-        return _loader(self._steps(self.trainer.current_epoch), lambda step: [self.batch(rows) for rows in step])
-
-    def val_dataloader(self) -> DataLoader[np.ndarray]:
-        """This rank's validation rows as one element: decoding cuts them into batches itself."""
-        assert self.trainer is not None
-        mine = np.arange(len(self.validation.rows))[self.trainer.global_rank :: self.trainer.world_size]
-        return _loader([mine], lambda rows: rows)
+    @property
+    def validation_rows(self) -> int:
+        """As TrainingData says."""
+        return len(self.validation.rows)
 
     def batch(self, rows: np.ndarray) -> Batch:
         """The micro-batch of some rows of the training sample."""
         prompts = [self.sample.prompts.of(row) for row in rows]
         branches = [self.objective.branches(int(row), int(self.sample_titles[row])) for row in rows]
         return build_batch(rows, prompts, branches, self.responses, self.shared)
-
-    def _steps(self, epoch: int) -> LengthGroupedSteps:
-        trainer = self.config.trainer
-        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        lengths = self.sample.prompts.lengths
-        micro = trainer.micro_batch_size or trainer.batch_size
-        return LengthGroupedSteps(lengths, trainer.batch_size, micro, self.config.seed, epoch, rank, ranks)
-
-
-def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
-    return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

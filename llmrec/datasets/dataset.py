@@ -1,11 +1,15 @@
 """What every reader returns: a prepared dataset of items and time-ordered rows."""
 
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llmrec.catalogue.items import Items
+
+if TYPE_CHECKING:
+    from llmrec.datasets.lists import Lists
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,8 @@ class Dataset:
     train: every training row; sample: the training rows that language models are tuned on (the papers' 10,000), a
     subset of train; report: what the leakage report found; best_ndcg10: the best possible NDCG@10 of a simulated set
     by split ("valid", "test"), None for real data; train_file: the file that train was read from, None where it was
-    split off here; only_a_sample: that file is itself the published sample; valid_held_out: valid was held out of it.
+    split off here; only_a_sample: that file is itself the published sample; valid_held_out: valid was held out of it;
+    lists: what task rerank ranks, "train", "sample", "valid" and "test"; empty for other tasks.
     """
 
     name: str
@@ -80,3 +85,4 @@ class Dataset:
     train_file: str | None = None
     only_a_sample: bool = False
     valid_held_out: bool = False
+    lists: Mapping[str, "Lists"] = field(default_factory=dict)

@@ -14,9 +14,9 @@ from llmrec.datasets.tables import Table, read_table
 def read_generic(interactions: Path, items: Path) -> tuple[Items, Interactions]:
     """Reads both files of the generic layout; every row keeps its place.
 
-    interactions: user, item, timestamp (unix seconds), optional rating; items: item, title, optional categories (a
-    list, or text separated by |). Raises InputError, naming file and row, for a blank or malformed value, an item
-    listed twice and an interaction whose item is not listed.
+    interactions: user, item, timestamp (unix seconds), optional rating (above 0, at most 10); items: item, title,
+    optional categories (a list, or text separated by |). Raises InputError, naming file and row, for a blank or
+    malformed value, an item listed twice and an interaction whose item is not listed.
     """
     catalogue = _read_items(items)
     return catalogue, _read_interactions(interactions, items, catalogue)
@@ -46,8 +46,15 @@ def _read_interactions(path: Path, items_path: Path, items: Items) -> Interactio
         user=user.indices.to_numpy(),
         item=item.to_numpy(),
         timestamp=table.integers("timestamp"),
-        rating=table.numbers("rating") if "rating" in table.columns else None,
+        rating=_ratings(table) if "rating" in table.columns else None,
     )
+
+
+def _ratings(table: Table) -> np.ndarray:
+    rating = table.numbers("rating")
+    # A gain is 2^rating - 1, and 0 for an item never rated: no rating may reach that, nor drown all others.
+    table.require((rating > 0) & (rating <= 10), "rating", "above 0 and at most 10")
+    return rating
 
 
 def _categories(table: Table) -> list[list[str]] | None:

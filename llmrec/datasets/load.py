@@ -9,15 +9,20 @@ import numpy as np
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.generic import read_generic
 from llmrec.datasets.leakage import cold_targets
+from llmrec.datasets.lists import Lists
+from llmrec.datasets.movielens import read_movielens
 from llmrec.datasets.msl import read_msl
-from llmrec.datasets.prepared import Prepared, read_prepared, write_prepared
+from llmrec.datasets.prepared import Prepared, read_interactions, read_prepared, write_prepared
 from llmrec.datasets.sequences import Sequences, make_sequences
 from llmrec.datasets.simulator import best_ndcg10, simulate
 from llmrec.datasets.source import Source, interaction_files, locate
+from llmrec.datasets.stored_lists import list_rule, load_lists
 
 
-def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Dataset:
-    """Loads the dataset of a resolved Hydra group (plain containers).
+def load_dataset(
+    dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path, task: Mapping[str, Any] | None = None
+) -> Dataset:
+    """Loads the dataset of a resolved Hydra group (plain containers), with the lists that `task` (its group) ranks.
 
     Real sets are read from data_dir/<name>; what is prepared from them, and simulated sets, are kept in
     cache_dir/datasets/<name>-<hash>. Raises InputError for data or settings that cannot be used.
@@ -27,6 +32,12 @@ def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) ->
     positions = sample_positions(prepared, dataset["train_samples"], dataset["sample_seed"])
     sample = prepared.train.take(positions)
     against_sample = {split: cold_targets(getattr(prepared, split), sample) for split in ("valid", "test")}
+    report = prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}}
+    lists: dict[str, Lists] = {}
+    if task is not None and task["name"] == "rerank":
+        lists, report["lists"] = _lists(source, prepared, dataset, cache_dir, task)
+        drawn = draw(len(lists["train"]), dataset["train_samples"], dataset["sample_seed"])
+        lists["sample"] = lists["train"].take(drawn if report["lists"]["by_ratings"] else positions)
     return Dataset(
         name=source.name,
         simulated=source.simulated,
@@ -36,11 +47,12 @@ def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) ->
         valid=prepared.valid,
         test=prepared.test,
         content_hash=source.content_hash,
-        report=prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}},
+        report=report,
         best_ndcg10=prepared.best_ndcg10,
         train_file=prepared.train_file,
         only_a_sample=prepared.only_a_sample,
         valid_held_out=prepared.valid_held_out,
+        lists=lists,
     )
 
 
@@ -60,11 +72,14 @@ def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
-    """Makes the prepared set from its source: the simulator, the MSL layout or the generic layout."""
+    """Makes the prepared set from its source: the simulator, the MSL, a MovieLens or the generic layout."""
     if source.path is None:
         return _simulated(source, dataset)
     if source.kind == "msl":
         return read_msl(source.path, source.name, source.content_hash, dataset["hold_out"])
+    if source.kind == "movielens":
+        sequences = make_sequences(*read_movielens(source.path), dataset, str(source.path))
+        return _from_sequences(source, sequences, None)
     interactions, items = interaction_files(source.path)
     sequences = make_sequences(*read_generic(interactions, items), dataset, str(interactions))
     return _from_sequences(source, sequences, None)
@@ -81,6 +96,17 @@ def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndar
         # Held-out rows have left the published sample, so it may hold fewer rows than its name says.
         return published if size == prepared.sample_size else published[draw(len(published), size, seed)]
     return draw(len(prepared.train), size, seed)
+
+
+def _lists(
+    source: Source, prepared: Prepared, dataset: Mapping[str, Any], cache_dir: Path, task: Mapping[str, Any]
+) -> tuple[dict[str, Lists], dict[str, Any]]:
+    events = read_interactions(prepared_folder(source, cache_dir), prepared.items)
+    rated = events is not None and events.rating is not None
+    rule = list_rule(task, dataset, source.name, rated)
+    # Beside the prepared set where that lies in the cache; a prepared set of the user's is never written to.
+    folder = cache_dir / "datasets" / f"{source.name}-{source.content_hash[:12]}"
+    return load_lists(prepared, events, rule, folder)
 
 
 def _simulated(source: Source, dataset: Mapping[str, Any]) -> Prepared:

@@ -53,7 +53,7 @@ class Prepared:
 def write_prepared(prepared: Prepared, folder: Path) -> None:
     """Writes a prepared set as a whole folder or not at all. Raises InputError when it cannot be written."""
     tables = {"items": _items_table(prepared.items)}
-    tables |= {split: _rows_table(getattr(prepared, split)) for split in SPLITS}
+    tables |= {split: rows_table(getattr(prepared, split)) for split in SPLITS}
     if prepared.sample is not None:
         tables["sample"] = pa.table({"train_row": prepared.sample})
     if prepared.interactions is not None:
@@ -92,9 +92,9 @@ def read_prepared(folder: Path, content_hash: str) -> Prepared:
         simulated=manifest["simulated"],
         content_hash=content_hash,
         items=_read_items(folder / "items.parquet"),
-        train=_read_rows(folder / "train.parquet"),
-        valid=_read_rows(folder / "valid.parquet"),
-        test=_read_rows(folder / "test.parquet"),
+        train=read_rows(folder / "train.parquet"),
+        valid=read_rows(folder / "valid.parquet"),
+        test=read_rows(folder / "test.parquet"),
         report=manifest["report"],
         sample=sample,
         sample_size=manifest["sample_size"],
@@ -148,13 +148,15 @@ def _read_items(path: Path) -> Items:
     return Items(table["item"].to_pylist(), table["title"].to_pylist(), categories)
 
 
-def _rows_table(rows: Rows) -> pa.Table:
+def rows_table(rows: Rows) -> pa.Table:
+    """Rows as a table: user, history, target, timestamp."""
     history = pa.LargeListArray.from_arrays(pa.array(rows.offsets, pa.int64()), pa.array(rows.history, pa.int32()))
     user = pa.array(rows.user.tolist(), pa.string())
     return pa.table({"user": user, "history": history, "target": rows.target, "timestamp": rows.timestamp})
 
 
-def _read_rows(path: Path) -> Rows:
+def read_rows(path: Path) -> Rows:
+    """The rows that `rows_table` laid out, from a Parquet file."""
     table = pq.read_table(path).combine_chunks()
     history = table["history"].combine_chunks()
     # Copies: Arrow's own arrays are read-only, which torch warns of.

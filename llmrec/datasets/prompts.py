@@ -180,7 +180,12 @@ class PromptTokenizer:
         return kept, encoded, cut
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        encoded = self.tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
-        # Some tokenizers end every text with EOS by themselves; a prompt must stay open.
-        ended = 1 if encoded[0][-1] == self.tokenizer.eos_token_id else 0
-        return [tokens[: len(tokens) - ended - self.moved] for tokens in encoded]
+        return [tokens[: len(tokens) - self.moved] for tokens in encode_prompts(self.tokenizer, texts)]
+
+
+def encode_prompts(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
+    """The tokens of prompts, with what the tokenizer begins every text with."""
+    encoded = tokenizer(texts, return_attention_mask=False, verbose=False)["input_ids"]
+    # Some tokenizers end every text with EOS by themselves; a prompt must stay open.
+    ended = 1 if encoded[0][-1] == tokenizer.eos_token_id else 0
+    return [tokens[: len(tokens) - ended] for tokens in encoded]

@@ -9,8 +9,13 @@ PREPARED_FORMAT = 2
 """Raised when readers or the files of a prepared set change, so that no older cached set is taken for a new one."""
 
 _SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
-_SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "titles")
-_SHAPING = {"msl": ("hold_out",), "generic": _SEQUENCE_KEYS, "simulated": (*_SEQUENCE_KEYS, "simulator")}
+_SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "ratings", "titles")
+_SHAPING = {
+    "msl": ("hold_out",),
+    "generic": _SEQUENCE_KEYS,
+    "movielens": _SEQUENCE_KEYS,
+    "simulated": (*_SEQUENCE_KEYS, "simulator"),
+}
 
 
 def shaping_settings(dataset: Mapping[str, Any], kind: str) -> dict[str, Any]:
@@ -33,7 +38,8 @@ def check_settings(dataset: Mapping[str, Any]) -> None:
     _require(dataset, "min_history", _whole(dataset["min_history"], 1), "a whole number from 1")
     _require(dataset, "max_history", _whole(dataset["max_history"], dataset["min_history"]), "at least min_history")
     split = dataset["split"]
-    fits = len(split) == 3 and all(share > 0 for share in split) and abs(sum(split) - 1) < 1e-9
+    shares = isinstance(split, list) and all(isinstance(share, float) and share > 0 for share in split)
+    fits = shares and len(split) == 3 and abs(sum(split) - 1) < 1e-9
     _require(dataset, "split", fits, "three positive shares (train, valid, test) that sum to 1")
 
 
@@ -46,6 +52,8 @@ def check_simulator(dataset: Mapping[str, Any]) -> None:
     for key in ("items", "users", "events", "days"):
         if not _whole(simulator[key], 10):
             raise InputError(f"dataset.simulator.{key}={simulator[key]} cannot be used: give a whole number from 10")
+    if not isinstance(simulator["ratings"], bool):
+        raise InputError(f"dataset.simulator.ratings={simulator['ratings']} cannot be used: give true or false")
 
 
 def _whole(value: Any, least: int) -> bool:

@@ -43,8 +43,8 @@ def simulate(settings: Mapping[str, Any]) -> tuple[World, Interactions]:
     """Draws a world and its events, ordered by user and step; the same settings give the same events.
 
     settings: dataset.simulator. At each step a user takes, with probability `loyalty`, the next volume of a series of
-    the last events if one is out and new to the user; else an item by taste. Items must have been released. Ratings 1-5
-    rise with taste. Timestamps are whole days, so that ties occur.
+    the last events if one is out and new to the user; else an item by taste. Items must have been released. Ratings,
+    where settings["ratings"] asks for them, are 1-5 and rise with taste. Timestamps are whole days, so that ties occur.
     """
     rng = np.random.default_rng(settings["seed"])
     world = _draw_world(settings, rng)
@@ -60,7 +60,8 @@ def simulate(settings: Mapping[str, Any]) -> tuple[World, Interactions]:
         user=user.astype(np.int32),
         item=item.astype(np.int32),
         timestamp=FIRST_SECOND + SECONDS_A_DAY * world.day[user, step],
-        rating=_ratings(world, user, item, rng),
+        # The last draw: without ratings the events are the same.
+        rating=_ratings(world, user, item, rng) if settings["ratings"] else None,
     )
     return world, events
 

@@ -1,4 +1,4 @@
-"""Where a dataset comes from: a real folder in one of three layouts, or the simulator.
+"""Where a dataset comes from: a real folder in one of four layouts, or the simulator.
 
 Standard library only: entry points ask this before anything heavy is imported.
 """
@@ -14,6 +14,12 @@ from llmrec.datasets.settings import PREPARED_FORMAT, check_settings, check_simu
 from llmrec.errors import InputError
 
 SIMULATOR_FILES = ("simulator.py", "simulated_titles.py")
+MOVIELENS_FILES = {
+    "100k": ("u.data", "u.item"),
+    "1m": ("ratings.dat", "movies.dat"),
+    "latest": ("ratings.csv", "movies.csv"),
+}
+"""Ratings and films of GroupLens's dumps by layout; "latest" is also that of 20m, 25m and 32m."""
 MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.csv")
 
 
@@ -21,9 +27,9 @@ MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.
 class Source:
     """Where a dataset comes from.
 
-    kind: "msl", "generic", "prepared" or "simulated"; path: its folder, None for the simulator; name: the name used
-    in every path and table ("games", or "games-sim" when simulated); content_hash: sha256 hex over the data and the
-    settings that shape the prepared set.
+    kind: "msl", "movielens", "generic", "prepared" or "simulated"; path: its folder, None for the simulator; name: the
+    name used in every path and table ("games", or "games-sim" when simulated); content_hash: sha256 hex over the data
+    and the settings that shape the prepared set.
     """
 
     kind: str
@@ -43,7 +49,7 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
     name, wanted = str(dataset["name"]), dataset["source"]
     folder = data_dir / name
     if wanted != "simulated" and folder.is_dir():
-        return _real(dataset, name, folder)
+        return source_at(folder, dataset, name)
     if wanted == "real" or "titles" not in (dataset.get("simulator") or {}):
         raise InputError(
             f"dataset {name}: no folder {folder.absolute()}. Set LLMREC_DATA to the folder that holds {name}/, "
@@ -63,7 +69,16 @@ def interaction_files(folder: Path) -> list[Path]:
     return found if len(found) == 2 else []
 
 
-def _real(dataset: Mapping[str, Any], name: str, folder: Path) -> Source:
+def movielens_layout(folder: Path) -> str | None:
+    """The MovieLens layout of a folder, a key of MOVIELENS_FILES; None if it is in none."""
+    for layout, files in MOVIELENS_FILES.items():
+        if all((folder / file).is_file() for file in files):
+            return layout
+    return None
+
+
+def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
+    """The real data in a folder, whose settings must have been checked. Raises InputError if it is in no layout."""
     if (folder / "manifest.json").is_file():
         return _prepared(name, folder)
     if (folder / "id2name4Rec.json").is_file():
@@ -72,9 +87,14 @@ def _real(dataset: Mapping[str, Any], name: str, folder: Path) -> Source:
     generic = interaction_files(folder)
     if generic:
         return Source("generic", folder, name, _hash(generic, shaping_settings(dataset, "generic")), False)
+    layout = movielens_layout(folder)
+    if layout:
+        dump = [folder / file for file in MOVIELENS_FILES[layout]]
+        return Source("movielens", folder, name, _hash(dump, shaping_settings(dataset, "movielens")), False)
     raise InputError(
         f"dataset {name}: {folder.absolute()} is in no known layout. Expected one of: id2name4Rec.json with train.csv "
         "or train_<n>.csv, optionally valid.csv, and test.csv; interactions.csv|parquet with items.csv|parquet; "
+        "MovieLens's u.data with u.item, ratings.dat with movies.dat, or ratings.csv with movies.csv; "
         "or a prepared set with its manifest.json"
     )
 

@@ -42,7 +42,9 @@ def rank_titles(
     leaf_title = torch.cat([trie.leaf_title, trie.leaf_title.new_tensor([-1])])
     with torch.inference_mode():
         shared = SharedPrefix(backbone, prompts.shared_prefix())
-    for rows in _batches(prompts.lengths, backbone, trie, settings):
+    # At most a whole title is fed for every beam at once.
+    fed = settings.beams * int(trie.leaf_length.max())
+    for rows in memory_batches(prompts.lengths, backbone, settings.beams, fed):
         out = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
         leaves, found = search(backbone, trie, [prompts.of(row) for row in rows], shared, settings, out)
         titles[rows], scores[rows] = leaf_title[leaves].cpu().numpy(), found.cpu().numpy()
@@ -68,27 +70,28 @@ def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
     return table
 
 
-def _batches(lengths: np.ndarray, backbone: Backbone, trie: Trie, settings: BeamSearch) -> Iterator[np.ndarray]:
-    """Rows of similar length, longest first: what does not fit fails at once, and padding is small."""
+def memory_batches(lengths: np.ndarray, backbone: Backbone, beams: int, fed: int) -> Iterator[np.ndarray]:
+    """Rows of similar length, longest first: what does not fit fails at once, and padding is small.
+
+    fed: how many tokens at most are appended to a prompt, over all its beams, while it is decoded.
+    """
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):
-        size = _rows_that_fit(int(lengths[order[start]]), backbone, trie, settings)
+        size = _rows_that_fit(int(lengths[order[start]]), backbone, beams, fed)
         yield order[start : start + size]
         start += size
 
 
-def _rows_that_fit(length: int, backbone: Backbone, trie: Trie, settings: BeamSearch) -> int:
+def _rows_that_fit(length: int, backbone: Backbone, beams: int, fed: int) -> int:
     config = backbone.causal_lm.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    # At most a whole title is fed for every beam at once.
-    fed = settings.beams * int(trie.leaf_length.max())
     columns = length + fed
     cache = 2 * layer_count(backbone) * heads * head_size * columns * backbone.causal_lm.dtype.itemsize
     # The widest activations; a mask, as bool and as numbers; float32 logits and their log-softmax for every beam.
     activations = 8 * max(length, fed) * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
-    step = activations + 5 * fed * columns + 3 * 4 * settings.beams * config.vocab_size
+    step = activations + 5 * fed * columns + 3 * 4 * beams * config.vocab_size
     return int(np.clip(_memory(backbone.device) // (cache + step), 1, MOST_ROWS[backbone.device.type]))
 
 

@@ -24,7 +24,7 @@ def unconstrained(
     """
     generated = generate_titles(backbone, prompts, data.titles, progress)
     catalogue = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
-    valid = {_text(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
+    valid = {text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
     invalid = sum(text not in valid for text in generated)
     return {"invalid_title_rate": invalid / len(prompts), "users": len(prompts)}
 
@@ -41,16 +41,16 @@ def generate_titles(
     longest = int(np.diff(titles.offsets).max())
     texts: list[str | None] = [None] * len(prompts)
     for rows in batches_by_length(prompts.lengths + longest, COLUMNS[backbone.device.type]):
-        generated = _greedy(backbone, [prompts.of(row) for row in rows], longest)
+        generated = greedy(backbone, [prompts.of(row) for row in rows], longest)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)
             if len(ends):
-                texts[row] = _text(backbone.tokenizer, prompts.of(row)[-1:], tokens[: ends[0]])
+                texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], tokens[: ends[0]])
         progress(len(rows))
     return texts
 
 
-def _greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
+def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
     """The most likely token after the one before, int64 [prompts, up to longest]; anything stands behind an EOS."""
     width = max(map(len, prompts))
     tokens = torch.full((len(prompts), width), backbone.tokenizer.eos_token_id)
@@ -80,7 +80,7 @@ def _greedy_settings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase,
         model.generation_config = own
 
 
-def _text(tokenizer: PreTrainedTokenizerBase, before: np.ndarray, tokens: np.ndarray) -> str:
+def text_after(tokenizer: PreTrainedTokenizerBase, before: np.ndarray, tokens: np.ndarray) -> str:
     """What the tokens say behind those `before` them: some tokenizers drop the blank that a text begins with."""
     lead, whole = (
         str(tokenizer.decode(part.tolist(), clean_up_tokenization_spaces=False))

@@ -21,6 +21,7 @@ from llmrec.evaluation.hallucination import semantic_hallucination
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
+SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 
 def split_record(

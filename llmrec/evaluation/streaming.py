@@ -1,5 +1,6 @@
 """Validation metrics while training: sums and counts that accumulate over batches and processes."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -7,8 +8,8 @@ from torch import Tensor
 from torchmetrics import Metric
 
 
-class RankMetrics(Metric):
-    """NDCG@10, its standard error and HR@10 from the ranks of each batch; equal to `accuracy` over all of them.
+class RowMeans(Metric):
+    """Means of named values over the rows of all batches, with their standard errors.
 
     The states are sums, so neither the split into batches nor the number of processes matters.
     """
@@ -16,34 +17,35 @@ class RankMetrics(Metric):
     full_state_update = False
     higher_is_better = True
 
-    ndcg_sum: Tensor
-    ndcg_square_sum: Tensor
-    hits: Tensor
+    sums: Tensor
+    squares: Tensor
     users: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        self.names = list(names)
         # float64: in float32 the difference of the two sums loses the standard error of a large validation set.
-        self.add_state("ndcg_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("ndcg_square_sum", torch.zeros((), dtype=torch.float64), dist_reduce_fx="sum")
-        self.add_state("hits", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
+        self.add_state("sums", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
+        self.add_state("squares", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("users", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, ranks: Tensor) -> None:
-        """Adds a batch of ranks: int [users], 1-based, 0 = absent."""
-        hit = (ranks > 0) & (ranks <= 10)
-        ndcg = 1 / torch.log2(1 + ranks[hit].double())
-        self.ndcg_sum += ndcg.sum()
-        self.ndcg_square_sum += ndcg.square().sum()
-        self.hits += hit.sum()
-        self.users += ranks.numel()
+    def update(self, values: Mapping[str, Tensor]) -> None:
+        """Adds a batch: [rows] values of each name."""
+        table = torch.stack([values[name].double().to(self.device) for name in self.names])
+        self.sums += table.sum(1)
+        self.squares += table.square().sum(1)
+        self.users += table.shape[1]
 
     def compute(self) -> dict[str, Tensor]:
-        """ndcg@10, ndcg@10_se, hr@10 and users over all batches; what too few users cannot give is left out."""
+        """users: how many rows there were; each name's mean and, as <name>_se, its standard error.
+
+        What too few rows cannot give is left out.
+        """
         metrics = {"users": self.users}
         if self.users > 0:
-            metrics |= {"ndcg@10": self.ndcg_sum / self.users, "hr@10": self.hits.double() / self.users}
+            metrics |= dict(zip(self.names, self.sums / self.users, strict=True))
         if self.users > 1:
-            variance = (self.ndcg_square_sum - self.ndcg_sum**2 / self.users) / (self.users - 1)
-            metrics["ndcg@10_se"] = (variance.clamp(min=0) / self.users).sqrt()
+            variance = (self.squares - self.sums**2 / self.users) / (self.users - 1)
+            errors = (variance.clamp(min=0) / self.users).sqrt()
+            metrics |= {f"{name}_se": error for name, error in zip(self.names, errors, strict=True)}
         return metrics

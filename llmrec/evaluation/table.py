@@ -8,6 +8,9 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from llmrec.evaluation.list_table import lists_table
+from llmrec.evaluation.record import SPLIT_NAMES
+
 COLUMNS = ("ndcg@5", "ndcg@10", "hr@1", "hr@5", "hr@10", "mrr@10")
 HARM_COLUMNS = (
     ("MGU@5\npop.", ("fairness", "popularity", "mgu@5")),
@@ -21,7 +24,6 @@ HARM_COLUMNS = (
     ("invalid\ntitles", ("unconstrained", "invalid_title_rate")),
 )
 """Heading and place in the record of each column of the table of fairness and harm."""
-SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 
 def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> None:
@@ -40,7 +42,8 @@ def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], f
     table.
     """
     any_split = next(iter(metrics.values()))
-    lines: list[RenderableType] = [_accuracy_table(any_split["dataset"], metrics)]
+    ranked = lists_table if "by_list" in any_split else _accuracy_table
+    lines: list[RenderableType] = [ranked(any_split["dataset"], metrics)]
     if any(measured.get("fairness") for measured in metrics.values()):
         lines.append(_harm_table(metrics))
     lines.append(Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())))

@@ -1,11 +1,11 @@
 """What an objective is: it declares branches and positions, and maps their states to a loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
@@ -13,11 +13,9 @@ from torch import Tensor, distributed, nn
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import Packed
+from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.errors import InputError
-
-if TYPE_CHECKING:
-    from llmrec.datasets.data_module import NextItemData
 
 Choice = TypeVar("Choice", bound=str)
 Sums = dict[str, Tensor]
@@ -48,10 +46,26 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class ListBatch(Batch):
+    """A micro-batch of task rerank: branch 0 shows a list's candidates in their stored order, the others in another.
+
+    Candidates are numbered by their place in the stored order. identifiers: int64 [m], the token of each place; place:
+    int64 [rows, branches, m], where each branch shows a candidate; target: int64 [rows, m], the candidates, the most
+    relevant first; gains: float32 [rows, m]. In the branches other than 0 the m slots of the ranking are asked for.
+    """
+
+    identifiers: Tensor
+    place: Tensor
+    target: Tensor
+    gains: Tensor
+
+
+@dataclass(frozen=True)
 class Preparation:
     """What an objective may see once, before training: the model that it starts from, the data, a place to cache.
 
-    trie: on the model's device; stage: the folder of the cell that training starts from, None for the backbone itself;
+    trie: on the model's device; data: the data module of the run's task, RerankData or, for an objective that ranks the
+    catalogue, NextItemData; stage: the folder of the cell that training starts from, None for the backbone itself;
     open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
     embed_titles: float32 [distinct titles, size] of length 1, by a base model or, if named, a sentence encoder; oracle:
     the folder of the baseline's cell that the run names as its oracle, None if it names none; precision: the context
@@ -60,8 +74,8 @@ class Preparation:
 
     backbone: Backbone
     open_base: Callable[[], Backbone]
-    trie: Trie
-    data: "NextItemData"
+    trie: Trie | Permutations
+    data: Any
     cache_dir: Path
     stage: Path | None
     seed: int
@@ -84,6 +98,10 @@ class Objective(nn.Module, ABC):
     State that moves between steps lives in buffers, so that checkpoints keep it.
     """
 
+    tasks: ClassVar[Collection[str]] = ("next_item",)
+    """The tasks that it can train for."""
+    permutations = 0
+    """In task rerank: other orders of a list's candidates that it compares with the stored one."""
     needs_whole_step = False
     """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
     learning_rate_factor = 1.0
@@ -134,6 +152,7 @@ class TokenLoss(Objective):
     but `branches` and `forward`.
     """
 
+    tasks = ("next_item", "rerank")
     supervises: ClassVar[Literal["response", "branching"]] = "response"
     """"response": every token with EOS; "branching": where the trie leaves more than one choice."""
 

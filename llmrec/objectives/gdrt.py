@@ -16,6 +16,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.relevance import title_relevance
+from llmrec.catalogue.trie import Trie
 from llmrec.errors import InputError
 from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of, over_ranks
 from llmrec.objectives.groups import Kind, describe, divide, supervised_tokens
@@ -74,6 +75,7 @@ class GDRT(Objective):
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss, scores the sample's titles under the reference and divides their tokens."""
         self.token_loss.prepare(preparation)
+        assert isinstance(preparation.trie, Trie)
         self.preparation, self.trie = preparation, preparation.trie
         with self._reference(preparation) as backbone:
             self._divide(backbone)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie, segment_logsumexp
 from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, one_of, over_ranks
 
@@ -25,7 +26,7 @@ class MSL(TokenLoss):
 
     supervises = "branching"
     tau: Tensor
-    trie: Trie
+    trie: Trie | Permutations
 
     def __init__(
         self,
@@ -78,7 +79,7 @@ class MSL(TokenLoss):
 
     def _statistics(self, logits: Tensor, positive: Tensor, owner: Tensor, batch: Batch) -> Sums:
         """Sums over each row's statistics node: the first on its path with fan-out * eta > 1."""
-        fan_out = self.trie.fan_out[batch.node]
+        fan_out = self.trie.fan_out_at(batch.node)
         # With fan-out * eta <= 1 the aim is met by chance already and log(m * eta) has no use.
         candidate = torch.nonzero(fan_out * self.eta > 1)[:, 0]
         rows = len(batch.example)
@@ -94,7 +95,7 @@ class MSL(TokenLoss):
             "valid": valid.sum(),
             "valid_squares": valid.square().sum(),
             "valid_count": torch.tensor(float(len(valid)), dtype=torch.float64, device=valid.device),
-            "fan_outs": torch.bincount(fan_out[chosen], minlength=int(self.trie.fan_out.max()) + 1).double(),
+            "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.widest + 1).double(),
         }
 
     def _move(self, sums: Mapping[str, Tensor]) -> None:

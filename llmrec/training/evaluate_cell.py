@@ -1,40 +1,43 @@
 """Ranks validation and test by a trained cell and writes the record of the evaluation."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import torch
 from omegaconf import DictConfig, OmegaConf
-from tqdm import tqdm
 
-from llmrec.datasets.dataset import Dataset, Rows, draw
+from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
 from llmrec.evaluation.declared_model import declared_model
-from llmrec.evaluation.declared_views import TitleViews, declared_views
-from llmrec.evaluation.record import split_record, write_record
+from llmrec.evaluation.record import write_record
 from llmrec.training.cells import Cell
-from llmrec.training.rankers import Ranker, open_ranker
+from llmrec.training.measure_catalogue import catalogue_measure
+from llmrec.training.measure_lists import lists_measure
 
 SPLITS = ("valid", "test")
+Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
+"""The metrics of a split, the table of its users, and seconds that are worth a name of their own."""
 
 
 def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, Any]:
-    """Ranks the catalogue for the users of validation and test, writes the record into `folder`, returns its metrics.
+    """Ranks what the cell's task asks for in validation and test, writes the record into `folder`, returns its metrics.
 
     config: the run's config with the groups decoding and evaluation as they should be used.
     """
     started = time.perf_counter()
-    ranker = open_ranker(config, dataset, cell, run_device(config))
-    views = declared_views(config, dataset, Path(config.paths.cache), run_device(config))
+    measure = _open(config, dataset, cell)
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
     for split in SPLITS:
         started = time.perf_counter()
-        metrics[split], tables[split] = _measure(config, dataset, ranker, split, views)
-        seconds[split] = time.perf_counter() - started
+        metrics[split], tables[split], parts = measure(split)
+        seconds |= {split: time.perf_counter() - started, **parts}
     record = {
+        "task": OmegaConf.to_container(config.task, resolve=True),
         "decoding": OmegaConf.to_container(config.decoding, resolve=True),
         "evaluation": OmegaConf.to_container(config.evaluation, resolve=True),
         "relevance_model": declared_model(config.evaluation.relevance_model, config.scale),
@@ -46,25 +49,23 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     return record
 
 
-def _measure(
-    config: DictConfig, dataset: Dataset, ranker: Ranker, split: str, views: TitleViews
-) -> tuple[dict[str, Any], pa.Table]:
-    rows: Rows = getattr(dataset, split)
-    rows = rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
-    with _bar(config, f"decoding {split}", rows) as bar:
-        titles, scores = ranker.rank(rows, split, bar.update)
-    metrics, table = split_record(
-        titles, scores, rows, dataset, split, config.decoding.exclude_history, ranker.target_titles(rows), views
-    )
-    metrics["recommender"] = ranker.name
-    if config.evaluation.unconstrained:
-        with _bar(config, f"generating {split}", rows) as bar:
-            metrics["unconstrained"] = ranker.unconstrained(rows, bar.update)
-    return metrics, table
+def _open(config: DictConfig, dataset: Dataset, cell: Cell) -> Measure:
+    device = run_device(config)
+    return (lists_measure if dataset.lists else catalogue_measure)(config, dataset, cell, device)
 
 
-def _bar(config: DictConfig, what: str, rows: Rows) -> tqdm:
-    return tqdm(total=len(rows), desc=what, unit="user", disable=None if config.trainer.progress else True)
+def check_evaluation(config: DictConfig) -> None:
+    """Raises InputError when decoding is of another task, or its or the evaluation's settings cannot be used."""
+    task, decodes = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
+    if task != decodes:
+        fitting = "permutation" if task == "rerank" else "trie or vocab"
+        raise InputError(f"decoding is of task={decodes}, the run of task={task}: take decoding={fitting}")
+    for place, value in (
+        ("evaluation.orders", config.evaluation.orders),
+        ("decoding.bootstrap", config.decoding.get("bootstrap")),
+    ):
+        if task == "rerank" and (not isinstance(value, int) or value < 1):
+            raise InputError(f"{place}={value}: give a whole number of at least 1")
 
 
 def run_device(config: DictConfig) -> str:

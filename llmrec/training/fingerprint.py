@@ -18,10 +18,12 @@ TRAINING_CODE = (
     "decoding",
     "evaluation/accuracy.py",
     "evaluation/declared_views.py",
+    "evaluation/graded.py",
     "evaluation/streaming.py",
     "objectives/base.py",
     "training/module.py",
     "training/train.py",
+    "training/validation.py",
 )
 BASELINE_CODE = (
     "catalogue/items.py",
@@ -39,6 +41,9 @@ EVALUATION_CODE = (
     "baselines/base.py",
     "baselines/popularity.py",
     "training/evaluate_cell.py",
+    "training/list_rankers.py",
+    "training/measure_catalogue.py",
+    "training/measure_lists.py",
     "training/rankers.py",
 )
 DIAGNOSIS_CODE = (

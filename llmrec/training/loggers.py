@@ -40,14 +40,14 @@ def open_loggers(config: DictConfig, cell: Path, plain: dict[str, Any]) -> Itera
 
 
 def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
-    """Shows the final metrics by title, of validation and test, in W&B's summary."""
+    """Shows the final metrics by title, or by list, of validation and test, in W&B's summary."""
     for log in loggers:
         if isinstance(log, WandbLogger):
             log.experiment.summary.update(
                 {
                     f"{split}/{name}": value
                     for split, measured in splits.items()
-                    for name, value in measured["by_title"].items()
+                    for name, value in measured.get("by_title", measured.get("by_list")).items()
                 }
             )
 

@@ -1,4 +1,4 @@
-"""The Lightning module: one training step is one optimizer step, validation is a ranking of the catalogue."""
+"""The Lightning module: one training step is one optimizer step, validation is a ranking."""
 
 import resource
 import time
@@ -13,12 +13,11 @@ from pytorch_lightning import LightningModule, seed_everything
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
-from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import rank_titles
+from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
-from llmrec.evaluation.accuracy import title_ranks
-from llmrec.evaluation.streaming import RankMetrics
+from llmrec.evaluation.streaming import RowMeans
 from llmrec.objectives.base import Batch, Objective, Preparation, Sums, over_ranks
+from llmrec.training.validation import names_of, validate
 
 
 class Recommender(LightningModule):
@@ -32,7 +31,7 @@ class Recommender(LightningModule):
         self,
         backbone: Backbone,
         objective: Objective,
-        data: NextItemData,
+        data: NextItemData | RerankData,
         config: DictConfig,
         preparation: Callable[[torch.device], Preparation],
     ) -> None:
@@ -41,7 +40,7 @@ class Recommender(LightningModule):
         self.automatic_optimization = False
         self.backbone, self.objective = backbone, objective
         self.data, self.config, self.preparation = data, config, preparation
-        self.ranks = RankMetrics()
+        self.means = RowMeans(names_of(data))
 
     def setup(self, stage: str) -> None:
         """Lets the objective look at model and data, where they will be trained and all ranks can talk to each other.
@@ -101,20 +100,14 @@ class Recommender(LightningModule):
         self._log_step(loss, norm, sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)
 
     def validation_step(self, rows: np.ndarray, _: int) -> None:
-        """Ranks the catalogue for this rank's share of the validation sample, always with trie scores."""
-        split = self.data.validation
-        prompts = split.prompts.take(rows)
-        recommended, _scores = rank_titles(
-            self.backbone, self.data.trie, prompts, BeamSearch(self.config.validation.beams)
-        )
-        targets = self.data.target_titles(split.rows.take(rows))
-        self.ranks.update(torch.from_numpy(title_ranks(recommended, targets)).to(self.device))
+        """Ranks this rank's share of the validation sample."""
+        self.means.update(validate(self.backbone, self.data, rows, self.config.validation.beams))
 
     def on_validation_epoch_end(self) -> None:
         """Logs what the checkpoint is chosen by, with its standard error."""
-        for name, value in self.ranks.compute().items():
+        for name, value in self.means.compute().items():
             self.log(f"valid/{name}", float(value), prog_bar=name == "ndcg@10")
-        self.ranks.reset()
+        self.means.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leaves frozen weights out: they are opened again from where they came."""

@@ -16,6 +16,12 @@ FREE = ("decoding", "evaluation", "paths", "trainer.accelerator", "trainer.progr
 """What may differ from the config that trained the cell."""
 
 
+def refuse_other_task(config: DictConfig, run: Path) -> None:
+    """Raises InputError when the cell `run` does not rank the catalogue; config: the cell's."""
+    if config.task.name != "next_item":
+        raise InputError(f"{run} is of task={config.task.name}; this command takes one of task=next_item")
+
+
 def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     """Arguments key=value: those whose key is in `own`, as text, and the rest, which override the cell's config."""
     pairs = [argument.partition("=") for argument in arguments]

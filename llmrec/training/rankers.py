@@ -94,10 +94,15 @@ def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -
     Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
     """
     if is_baseline(config):
-        _check_identity(cell, "catalogue", catalogue_hash(dataset.items))
-        return BaselineRanker(config.baseline.name, open_baseline(cell.folder, dataset), dataset, config.decoding)
+        return BaselineRanker(config.baseline.name, open_fitted(dataset, cell), dataset, config.decoding)
     backbone, data = open_trained(config, dataset, cell)
     return ModelRanker(backbone.to(device), data, config.decoding)
+
+
+def open_fitted(dataset: Dataset, cell: Cell) -> Baseline:
+    """The baseline of a fitted cell. Raises InputError when the catalogue is not the one that it was fitted to."""
+    check_identity(cell, "catalogue", catalogue_hash(dataset.items))
+    return open_baseline(cell.folder, dataset)
 
 
 def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Backbone, NextItemData]:
@@ -110,11 +115,12 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
     cache_dir = Path(config.paths.cache)
     backbone = trained_backbone(config, dataset, cache_dir, cell.folder)
     for name, now in identity(backbone, dataset).items():
-        _check_identity(cell, name, now)
+        check_identity(cell, name, now)
     return backbone, NextItemData(dataset, backbone, config, cache_dir)
 
 
-def _check_identity(cell: Cell, name: str, now: str) -> None:
+def check_identity(cell: Cell, name: str, now: str) -> None:
+    """Raises InputError when `now` is not the hash of the cell's catalogue or tokenizer (name)."""
     remedy = {"catalogue": "LLMREC_DATA (or paths.data)", "tokenizer": "backbone.path"}[name]
     trained_with = cell.training["identity"][name]
     if now != trained_with:

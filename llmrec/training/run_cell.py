@@ -17,12 +17,12 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_views import declared_views
+from llmrec.evaluation.declared_views import TitleViews, declared_views
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import TRAINING, Cell, cell_path, is_baseline, plain_config, run_source
 from llmrec.training.checkpoints import CHECKPOINTS
-from llmrec.training.evaluate_cell import evaluate_cell, run_device
+from llmrec.training.evaluate_cell import check_evaluation, evaluate_cell, run_device
 from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import log_summary, open_loggers
 from llmrec.training.provenance import provenance
@@ -40,6 +40,7 @@ def run_cell(config: DictConfig) -> None:
     """
     quiet()
     announce(config)
+    check_evaluation(config)
     cell = Cell(Path(config.paths.runs) / cell_path(config))
     plain = OmegaConf.create(plain_config(config))
     with cell.lock():
@@ -65,6 +66,7 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+    check_evaluation(config)
     announce(config)
     with cell.lock():
         folder = cell.evaluation(config)
@@ -100,14 +102,15 @@ def announce(config: DictConfig) -> None:
 def quiet_dataset(config: DictConfig) -> Dataset:
     """The dataset of a resolved config."""
     settings: dict[str, Any] = OmegaConf.to_container(config.dataset, resolve=True)  # type: ignore[assignment]
-    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache))
+    task: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
+    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache), task)
 
 
 def print_record(cell: Cell, folder: Path) -> None:
     """The table of a finished evaluation."""
     record = read_metrics(folder)
-    names = {"opening": "opening", "valid": "decoding validation", "test": "decoding test"}
-    seconds = cell.training["seconds"] | {names[name]: spent for name, spent in record["seconds"].items()}
+    names = {"valid": "decoding validation", "test": "decoding test"}
+    seconds = cell.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
     print_final_table(record["splits"], seconds, folder)
 
 
@@ -144,7 +147,10 @@ def _train(config: DictConfig, dataset: Dataset, cell: Cell, stages: Mapping[str
     with atomic_file(cell.folder / "leakage.json") as temporary:
         temporary.write_text(json.dumps(dataset.report, indent=2) + "\n", encoding="utf-8")
     # What cannot be opened should fail before the training, not after it; it is kept for then.
-    views = declared_views(config, dataset, Path(config.paths.cache), run_device(config))
+    # Lists are measured without them.
+    views = (
+        TitleViews() if dataset.lists else declared_views(config, dataset, Path(config.paths.cache), run_device(config))
+    )
     looked = time.perf_counter() - started
     if is_baseline(config):
         made = fit_baseline(config, dataset, cell.folder, run_device(config), loggers)

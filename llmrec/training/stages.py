@@ -64,7 +64,9 @@ def _unfit(config: DictConfig, name: str, why: str) -> InputError:
 def _of_stage(config: DictConfig, stage: list[str]) -> list[str]:
     groups = {"stage", "objective", *map(_group, stage)}
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
-    return [*own, "stage=none", *stage]
+    # An objective may choose its task by itself, and the stage's objective another.
+    task = [] if any(_group(override) == "task" for override in own) else [f"task={config.hydra.runtime.choices.task}"]
+    return [*own, *task, "stage=none", *stage]
 
 
 def _group(override: str) -> str:

@@ -23,6 +23,7 @@ from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
+from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_views import TitleViews, declared_embeddings
 from llmrec.objectives.base import Objective, Preparation
@@ -58,7 +59,7 @@ def train(
         _save(module, cell)
     return {
         "chosen_epoch": int(chosen["epoch"]),
-        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": len(module.data.validation.rows)},
+        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
         "optimizer_steps": trainer.global_step,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
@@ -86,6 +87,11 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     except InstantiationException as error:
         raise InputError(f"the objective cannot be made from its settings: {error}") from error
     _check(objective, config)
+    if config.task.name not in objective.tasks:
+        raise InputError(
+            f"{type(objective).__name__} trains for task={' or '.join(objective.tasks)}, not for "
+            f"task={config.task.name}: take another objective, or leave the task out of the command"
+        )
     if objective.needs_oracle and ORACLE not in stages:
         raise InputError(
             "the objective asks an oracle, and the run names none: take stage=sft_and_oracle, or an objective without "
@@ -98,11 +104,17 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], vi
     objective = build_objective(config, stages)
     cache_dir, validation = Path(config.paths.cache), config.validation
     backbone = build_backbone(config, dataset, cache_dir, stages.get(START))
-    data = NextItemData(dataset, backbone, config, cache_dir)
-    watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
-    data.setup_training(objective, dataset.valid.take(watched))
-    if data.sample.prompts.cut:
-        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample.prompts.cut:,}")
+    data: NextItemData | RerankData
+    if dataset.lists:
+        lists = dataset.lists["valid"]
+        data = RerankData(dataset, backbone, config)
+        data.setup_training(objective, lists.take(draw(len(lists), validation.users, validation.sample_seed)))
+    else:
+        watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
+        data = NextItemData(dataset, backbone, config, cache_dir)
+        data.setup_training(objective, dataset.valid.take(watched))
+    if data.sample_prompts.cut:
+        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample_prompts.cut:,}")
 
     declared = (config.evaluation.relevance_model, config.evaluation.sentence_model)
 
@@ -193,7 +205,7 @@ class _Announcement(Callback):
         config, data = pl_module.config, pl_module.data
         logger.info(
             "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
-            f"{_trained_parameters(pl_module):,}", config.backbone.name, f"{len(data.sample.rows):,}",
+            f"{_trained_parameters(pl_module):,}", config.backbone.name, f"{len(data.sample_prompts):,}",
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
         )  # fmt: skip

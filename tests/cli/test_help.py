@@ -38,7 +38,10 @@ def test_help_names_the_other_two_commands(page: str) -> None:
     assert "llmrec.recommend" in page
 
 
-@pytest.mark.parametrize("module", ["llmrec.run", "llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose"])
+MODULES = ["llmrec.run", "llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose", "llmrec.prepare"]
+
+
+@pytest.mark.parametrize("module", MODULES)
 def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     after_exit = f"import atexit, sys; atexit.register(lambda: print('heavy:', {set(HEAVY)} & set(sys.modules)))"
     run = f"import runpy; sys.argv = ['{module}', '--help']; runpy.run_module('{module}', run_name='__main__')"

@@ -1,6 +1,7 @@
 """Small datasets on disk and in memory for the tests of this folder."""
 
 import copy
+import csv
 import functools
 import json
 from collections.abc import Sequence
@@ -12,12 +13,20 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.movielens import GENRES
 
 CONF = Path(__file__).parents[2] / "conf"
 TITLES = {"1": "Iron Harbor", "2": "Iron Harbor 2", "3": "Rock &amp; Roll", "4": "Iron Harbor", "5": '12" Steel'}
 TRAIN = ['7,"[1, 2]",10', '8,"[2, 3, 1]",20', '9,"[3, 4]",30']
 VALID = ['7,"[1, 2, 3]",30', '8,"[2, 3, 1, 2]",40']
 TEST = ['9,"[3, 4, 5]",40', '9,"[3, 4, 5, 4]",50']
+FILMS = [
+    ("7", "Misérables, Les (1995)", ["Drama", "Musical"]),
+    ("3", 'Rock "n" Roll Hotel: Part 2 (1987)', ["Comedy"]),
+    ("12", "Nameless (1962)", []),
+    *((str(number), f"Film {number} (1994)", ["Action", "Thriller"]) for number in range(20, 27)),
+]
+"""Ten films of MovieLens: id, title, genres."""
 
 
 def group(shipped: str = "games", **changes: Any) -> dict[str, Any]:
@@ -46,8 +55,8 @@ def write_msl(
     return folder
 
 
-def write_lines(path: Path, lines: Sequence[str]) -> Path:
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+def write_lines(path: Path, lines: Sequence[str], encoding: str = "utf-8") -> Path:
+    path.write_text("\n".join(lines) + "\n", encoding=encoding)
     return path
 
 
@@ -61,6 +70,35 @@ def write_generic(folder: Path, users: int = 12, events: int = 10, rating: bool 
             stars = f",{1 + step % 5}" * rating
             lines.append(f"u{user},i{(user + step) % 10},{86_400 * (user + step)}{stars}")
     write_lines(folder / "interactions.csv", lines)
+    return folder
+
+
+def write_movielens(folder: Path, layout: str, encoding: str = "latin-1") -> Path:
+    """A MovieLens dump in one of the layouts: user u rates ten films, from film u on, one a day, all in the 5-core.
+
+    encoding: of the files that GroupLens published in latin-1.
+    """
+    folder.mkdir(parents=True)
+    ratings = [
+        (str(user), FILMS[(user + step) % 10][0], str(1 + step % 5), str(86_400 * (user + step)))
+        for user in range(1, 13)
+        for step in range(10)
+    ]
+    if layout == "100k":
+        flags = [[str(int(genre in film[2])) for genre in GENRES] for film in FILMS]
+        films = [
+            "|".join([*film[:2], "01-Jan-1995", "", "http://x", *row]) for film, row in zip(FILMS, flags, strict=True)
+        ]
+        write_lines(folder / "u.item", films, encoding)
+        write_lines(folder / "u.data", ["\t".join(rating) for rating in ratings])
+    elif layout == "1m":
+        write_lines(folder / "movies.dat", ["::".join([*film[:2], "|".join(film[2])]) for film in FILMS], encoding)
+        write_lines(folder / "ratings.dat", ["::".join(rating) for rating in ratings])
+    else:
+        with open(folder / "movies.csv", "w", encoding="utf-8", newline="") as file:
+            cells = [[*film[:2], "|".join(film[2]) or "(no genres listed)"] for film in FILMS]
+            csv.writer(file).writerows([["movieId", "title", "genres"], *cells])
+        write_lines(folder / "ratings.csv", ["userId,movieId,rating,timestamp", *map(",".join, ratings)])
     return folder
 
 

@@ -90,6 +90,9 @@ BAD_INTERACTIONS = [
     ("u1,i1,,3", r"timestamp is '', not a whole number"),
     ("u1,i1,5,good", r"rating is 'good', not a number\. Correct or remove"),
     ("u1,i1,5,", r"rating is '', not a number"),
+    ("u1,i1,5,0", r"rating is '0', not above 0 and at most 10\. Correct or remove"),
+    ("u1,i1,5,-1", r"rating is '-1', not above 0"),
+    ("u1,i1,5,10.5", r"rating is '10\.5', not above 0 and at most 10"),
     (",i1,5,3", r"user is '', not a value"),
     ("u1,i1,5", r"3 fields where the header has 4\. Correct that row"),
 ]

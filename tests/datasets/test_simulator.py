@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from llmrec.errors import InputError
 from tests.datasets.layouts import group
 
 NAMES = ["books", "clothing", "games", "office", "toys"]
+MOVIES = ["movielens_100k", "movielens_1m"]
 
 
 def settings(**changes: Any) -> dict[str, Any]:
-    return {**group()["simulator"], "items": 200, "users": 300, **changes}
+    return {**group()["simulator"], "items": 200, "users": 300, "ratings": True, **changes}
 
 
 def test_the_same_seed_gives_the_same_events() -> None:
@@ -45,6 +47,13 @@ def test_titles_hold_every_trap() -> None:
     assert all(title.strip() for title in items.titles)
 
 
+@pytest.mark.parametrize("name", MOVIES)
+def test_titles_of_films_hold_the_traps_too(name: str) -> None:
+    text = "\n".join(simulate(group(name)["simulator"])[0].items.titles)
+    assert all(trap in text for trap in ("&amp;", "&quot;", '"', "'"))
+    assert re.search(r"^\w.* 2 \(19\d\d\)$", text, re.MULTILINE)
+
+
 def test_too_few_words_are_named() -> None:
     with pytest.raises(InputError, match=r"dataset\.simulator\.items=5000: the words .* Add words"):
         simulate(settings(items=5000))
@@ -64,6 +73,14 @@ def test_ratings_are_stars_and_follow_taste(world_and_events: tuple[World, Inter
     assert set(np.unique(events.rating)) == {1, 2, 3, 4, 5}
     liking = np.log(world.taste[events.user, events.item] / world.catalogue.popularity[events.item])
     assert np.corrcoef(liking, events.rating)[0, 1] > 0.6
+
+
+def test_events_without_ratings_are_the_same(world_and_events: tuple[World, Interactions]) -> None:
+    world, events = simulate(settings(ratings=False))
+    assert events.rating is None
+    assert world.items.titles == world_and_events[0].items.titles
+    for field in ("user", "item", "timestamp"):
+        assert np.array_equal(getattr(events, field), getattr(world_and_events[1], field))
 
 
 def chosen_of(world: World, events: Interactions) -> np.ndarray:
@@ -134,3 +151,13 @@ def test_each_simulated_set_leaves_room_between_floor_and_best(name: str, tmp_pa
     assert dataset.report["cold_targets"]["test"]["never_seen"] > 0
     assert dataset.report["titles"]["prefixes"] > 10
     assert dataset.report["titles"]["items"] > dataset.report["titles"]["distinct"]
+
+
+@pytest.mark.parametrize("name", MOVIES)
+def test_simulated_films_are_rated_in_numbers(name: str, tmp_path: Path) -> None:
+    dataset = load_dataset(group(name, source="simulated"), tmp_path, tmp_path / "cache")
+    assert dataset.best_ndcg10 is not None
+    assert 8000 <= len(dataset.train) <= 10_000
+    assert min(len(dataset.valid), len(dataset.test)) >= 1000
+    assert 0.25 < dataset.best_ndcg10["test"] < 0.5
+    assert floor_ndcg10(dataset) < 0.05

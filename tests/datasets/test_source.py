@@ -7,9 +7,9 @@ import pytest
 
 from llmrec.datasets.source import locate
 from llmrec.errors import InputError
-from tests.datasets.layouts import group, write_generic, write_msl
+from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 
-NAMES = ["books", "clothing", "games", "office", "toys"]
+NAMES = ["books", "clothing", "games", "movielens_100k", "movielens_1m", "office", "toys"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -26,6 +26,9 @@ def test_the_wording_is_the_papers() -> None:
         "books": ("book", "books", "read"),
         "clothing": ("clothing", "clothing", "worn"),
         "office": ("office product", "office products", "used"),
+        # Not of those papers' data: the words are ours.
+        "movielens_100k": ("movie", "movies", "watched"),
+        "movielens_1m": ("movie", "movies", "watched"),
     }
 
 
@@ -39,6 +42,31 @@ def test_the_real_folder_is_taken_when_it_is_there(tmp_path: Path) -> None:
 def test_the_generic_layout_is_seen(tmp_path: Path) -> None:
     write_generic(tmp_path / "games")
     assert locate(group(), tmp_path).kind == "generic"
+
+
+@pytest.mark.parametrize("layout", ["100k", "1m", "latest"])
+def test_the_movielens_layouts_are_seen(tmp_path: Path, layout: str) -> None:
+    folder = write_movielens(tmp_path / "movielens_100k", layout)
+    source = locate(group("movielens_100k"), tmp_path)
+    assert (source.kind, source.path, source.name, source.simulated) == ("movielens", folder, "movielens_100k", False)
+
+
+def test_a_movielens_dump_is_known_by_its_files_and_what_shapes_it(tmp_path: Path) -> None:
+    folder = write_movielens(tmp_path / "movielens_100k", "100k")
+    before = locate(group("movielens_100k"), tmp_path).content_hash
+    (folder / "u.user").write_text("1|24|M|technician|85711\n", encoding="utf-8")
+    assert locate(group("movielens_100k", hold_out=0.2, wording={}), tmp_path).content_hash == before
+    assert locate(group("movielens_100k", k_core=2), tmp_path).content_hash != before
+    with (folder / "u.data").open("a", encoding="utf-8") as file:
+        file.write("1\t7\t5\t99\n")
+    assert locate(group("movielens_100k"), tmp_path).content_hash != before
+
+
+def test_half_a_movielens_dump_is_no_layout(tmp_path: Path) -> None:
+    folder = write_movielens(tmp_path / "movielens_100k", "100k")
+    (folder / "u.item").unlink()
+    with pytest.raises(InputError, match=r"no known layout.*u\.data with u\.item, ratings\.dat.*ratings\.csv"):
+        locate(group("movielens_100k"), tmp_path)
 
 
 def test_absence_with_source_real_names_the_fix(tmp_path: Path) -> None:
@@ -80,6 +108,8 @@ def test_the_hash_follows_data_and_shaping_settings_only(tmp_path: Path) -> None
         ("max_history", 3),
         ("split", [0.8, 0.2]),
         ("split", [0.8, 0.1, 0.2]),
+        ("split", 0.8),
+        ("split", ["most", 0.1, 0.1]),
     ],
 )
 def test_a_setting_out_of_range_is_named(tmp_path: Path, key: str, value: Any) -> None:
@@ -98,6 +128,11 @@ def test_a_missing_setting_is_named(tmp_path: Path) -> None:
 def test_a_missing_simulator_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dataset\.simulator\.items is not set\. Give it as"):
         locate(group(simulator={"seed": 1, "titles": {}}), tmp_path)
+
+
+def test_a_simulator_with_half_a_rating_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"dataset\.simulator\.ratings=0\.5 cannot be used: give true or false"):
+        locate(group(simulator={**group()["simulator"], "ratings": 0.5}), tmp_path)
 
 
 def test_locating_imports_nothing_heavy() -> None:

@@ -1,0 +1,210 @@
+"""Candidate lists of task rerank: a history, candidates with graded relevance, an order in which they are shown."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
+from llmrec.datasets.interactions import Interactions
+from llmrec.errors import InputError
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Lists of m candidates each.
+
+    rows: by list, the user's history before it, its best candidate as the target, the time of its first event;
+    history_rating: float32 [history], flat as rows.history, None where the set has no ratings; candidates: int32
+    [lists, m], items in the order in which they are shown; relevance: float32 [lists, m], their ratings, 0 for sampled
+    negatives (without ratings: 1 for the next item, 0 for the others).
+    """
+
+    rows: Rows
+    history_rating: np.ndarray | None
+    candidates: np.ndarray
+    relevance: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.candidates)
+
+    @property
+    def gains(self) -> np.ndarray:
+        """float64 [lists, m]: 2^relevance - 1."""
+        return np.exp2(self.relevance.astype(np.float64)) - 1
+
+    def take(self, index: np.ndarray) -> "Lists":
+        """The lists at `index` (int positions), in that order."""
+        rating = self.history_rating
+        if rating is not None:
+            bounds = zip(self.rows.offsets[:-1][index], self.rows.offsets[1:][index], strict=True)
+            rating = np.concatenate([rating[:0], *(rating[start:end] for start, end in bounds)])
+        return Lists(self.rows.take(index), rating, self.candidates[index], self.relevance[index])
+
+    def ratings_of(self, row: int) -> np.ndarray | None:
+        """The ratings of one list's history, oldest first."""
+        if self.history_rating is None:
+            return None
+        return self.history_rating[self.rows.offsets[row] : self.rows.offsets[row + 1]]
+
+    def shown(self, order: np.ndarray) -> "Lists":
+        """The same lists with the candidate order[l, place] of each shown at `place`; order: int [lists, m]."""
+        candidates, relevance = (np.take_along_axis(part, order, 1) for part in (self.candidates, self.relevance))
+        return replace(self, candidates=candidates, relevance=relevance)
+
+    def target_order(self, seed: int) -> np.ndarray:
+        """int64 [lists, m]: places of the candidates, the most relevant first, equal ones shuffled by the seed."""
+        ties = np.random.default_rng(seed).random(self.relevance.shape)
+        return np.lexsort((ties, -self.relevance))
+
+
+@dataclass(frozen=True)
+class ListRule:
+    """How lists are made: the settings of task rerank, and those of the dataset that they need.
+
+    candidates: m; negatives: of them sampled; by_ratings: relevance is the rating, else the next item's 1.
+    """
+
+    candidates: int
+    negatives: int
+    by_ratings: bool
+    seed: int
+    min_history: int
+    max_history: int
+
+
+def rated_lists(
+    events: Interactions, period: tuple[float, float], items: Items, rule: ListRule, rng: np.random.Generator
+) -> tuple[Lists, dict[str, int]]:
+    """Disjoint lists of consecutive events of a user inside a period, and what was counted.
+
+    events: with ratings, by user and time, ties in the order of the file; period: after its first, until its second
+    timestamp. Counted from the user's first event that has
+    `min_history` events of earlier seconds, so many events as a list holds make the next list; a rest too short for one
+    is left out, as are lists whose ratings are all equal and lists with a title twice. The history is the last
+    `max_history` events of seconds before the list's first event, of whichever split.
+    """
+    assert events.rating is not None
+    (after, until), size = period, rule.candidates - rule.negatives
+    second, user = _first_of_run(events.user, events.timestamp), _first_of_run(events.user)
+    inside = (events.timestamp > after) & (events.timestamp <= until)
+    usable = np.flatnonzero(inside & (second - user >= rule.min_history))
+    number = np.arange(len(usable)) - _first_of_run(events.user[usable])
+    full = np.bincount(events.user[usable], minlength=len(events.user_ids))[events.user[usable]] // size
+    members = usable[number // size < full].reshape(-1, size)
+    ratings, titles = events.rating[members], np.sort(items.title_of[events.item[members]], axis=1)
+    repeated = (titles[:, 1:] == titles[:, :-1]).any(axis=1)
+    equal = (ratings == ratings[:, :1]).all(axis=1) & (rule.negatives == 0)
+    kept = members[~repeated & ~equal]
+    end = second[kept[:, 0]]
+    start = np.maximum(user[kept[:, 0]], end - rule.max_history)
+    offsets = np.r_[0, np.cumsum(end - start)]
+    flat = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], end - start)
+    best = kept[np.arange(len(kept)), events.rating[kept].argmax(axis=1)]
+    rows = Rows(
+        user=events.user_ids[events.user[kept[:, 0]]],
+        history=events.item[flat],
+        offsets=offsets,
+        target=events.item[best],
+        timestamp=events.timestamp[kept[:, 0]],
+    )
+    negatives = sample_negatives(rows.user, taken_titles(events, items), items, rule.negatives, rng)
+    lists = _shuffled(rows, events.rating[flat], events.item[kept], negatives, events.rating[kept], rng)
+    latest = events.timestamp[end - 1]
+    counts = {
+        "events_without_history": int((inside & (second - user < rule.min_history)).sum()),
+        "events_left_over": len(usable) - members.size,
+        "lists_of_equal_ratings": int((equal & ~repeated).sum()),
+        "lists_with_a_title_twice": int(repeated.sum()),
+        "history_reaches_past_the_cut": int((latest > after).sum()) if np.isfinite(after) else 0,
+        "history_not_before_the_list": int((latest >= rows.timestamp).sum()),
+    }
+    return lists, counts
+
+
+def next_item_lists(
+    rows: Rows, taken: Mapping[str, set[int]], items: Items, rule: ListRule, rng: np.random.Generator
+) -> Lists:
+    """One list for each row: its target, with relevance 1, among items sampled from what the user never took."""
+    negatives = sample_negatives(rows.user, taken, items, rule.negatives, rng)
+    return _shuffled(rows, None, rows.target[:, None], negatives, np.ones((len(rows), 1)), rng)
+
+
+def sample_negatives(
+    user: np.ndarray, taken: Mapping[str, set[int]], items: Items, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """int32 [lists, count]: items drawn uniformly, of different titles that the list's user never took, in any split.
+
+    taken: by user, the distinct titles. Raises InputError where the catalogue has too few others.
+    """
+    most = max(map(len, taken.values()), default=0)
+    if count and len(items.distinct_titles) - most < count:
+        raise InputError(
+            f"{count} sampled candidates are asked for, but a user has taken {most} of the catalogue's "
+            f"{len(items.distinct_titles)} titles: lower task.candidates or task.negatives"
+        )
+    drawn = np.zeros((len(user), count), dtype=np.int32)
+    for row, name in enumerate(user.tolist()):
+        out = set(taken[name])
+        for column in range(count):
+            item = int(rng.integers(len(items)))
+            while int(items.title_of[item]) in out:
+                item = int(rng.integers(len(items)))
+            out.add(int(items.title_of[item]))
+            drawn[row, column] = item
+    return drawn
+
+
+def taken_titles(events: Interactions, items: Items) -> dict[str, set[int]]:
+    """By user, the distinct titles of all events."""
+    return _titles_by_user(events.user_ids[events.user], items.title_of[events.item])
+
+
+def titles_of_rows(splits: Mapping[str, Rows], items: Items) -> dict[str, set[int]]:
+    """By user, the distinct titles of all rows, targets and histories, where the events themselves are not known."""
+    user = np.concatenate([part for rows in splits.values() for part in (rows.user, rows.user[rows.history_row])])
+    item = np.concatenate([part for rows in splits.values() for part in (rows.target, rows.history)])
+    return _titles_by_user(user, items.title_of[item])
+
+
+def lists_report(lists: Lists, train: Rows) -> dict[str, Any]:
+    """What a reader of results should know about the lists of a split; train: the rows that models learn from."""
+    known = np.unique(np.concatenate([train.history, train.target]))
+    return {
+        "lists": len(lists),
+        "users": len(np.unique(lists.rows.user)),
+        "candidates_never_seen_in_train": int((~np.isin(lists.candidates, known)).sum()),
+        "best_never_seen_in_train": int((~np.isin(lists.rows.target, known)).sum()),
+    }
+
+
+def _titles_by_user(user: np.ndarray, title: np.ndarray) -> dict[str, set[int]]:
+    names, of = np.unique(user, return_inverse=True)
+    order = np.argsort(of, kind="stable")
+    parts = np.split(title[order], np.cumsum(np.bincount(of))[:-1])
+    return {name: set(part.tolist()) for name, part in zip(names.tolist(), parts, strict=True)}
+
+
+def _first_of_run(*keys: np.ndarray) -> np.ndarray:
+    """int64 [n]: where the run of equal keys that each position belongs to begins."""
+    changes = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
+    for key in keys:
+        changes |= key[1:] != key[:-1]
+    begins = np.r_[True, changes][: len(keys[0])]
+    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+
+
+def _shuffled(
+    rows: Rows,
+    history_rating: np.ndarray | None,
+    chosen: np.ndarray,
+    negatives: np.ndarray,
+    relevance: np.ndarray,
+    rng: np.random.Generator,
+) -> Lists:
+    """The lists, their candidates in a random order: how they came says which is which."""
+    candidates = np.concatenate([chosen, negatives], axis=1).astype(np.int32)
+    graded = np.concatenate([relevance, np.zeros(negatives.shape)], axis=1).astype(np.float32)
+    return Lists(rows, history_rating, candidates, graded).shown(rng.random(candidates.shape).argsort(axis=1))

@@ -1,0 +1,104 @@
+"""The dumps of MovieLens as GroupLens publishes them: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.source import MOVIELENS_FILES, movielens_layout
+from llmrec.datasets.tables import Table, read_plain, read_plain_csv, read_table
+from llmrec.errors import InputError
+
+# In the order of u.item's flags; u.genre, which lists them too, is often left out of copies.
+GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+NO_GENRES = "(no genres listed)"
+RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
+FILM_COLUMNS = ("movieId", "title", "genres")
+
+
+def read_movielens(folder: Path) -> tuple[Items, Interactions]:
+    """Reads ratings and films of a folder in one of MOVIELENS_FILES' layouts; every row keeps its place.
+
+    Titles and genres (as categories) are verbatim; films without a rating are kept. Raises InputError for another
+    layout and, naming file and row, for a malformed value, a film listed twice and a rated film that is not listed.
+    """
+    layout = movielens_layout(folder)
+    if layout is None:
+        expected = ", or ".join(" and ".join(files) for files in MOVIELENS_FILES.values())
+        raise InputError(f"{folder}: no MovieLens dump. Expected {expected}")
+    ratings_path, films_path = (folder / file for file in MOVIELENS_FILES[layout])
+    films, genres = _films(films_path, layout)
+    film_ids = films.integers("movieId")
+    items = _items(films, film_ids, genres)
+    return items, _interactions(_ratings(ratings_path, layout), films, film_ids, half_stars=layout == "latest")
+
+
+def _films(path: Path, layout: str) -> tuple[Table, list[list[str]]]:
+    if layout == "100k":
+        return _films_100k(path)
+    films = read_plain(path, _text(path), "::", FILM_COLUMNS) if layout == "1m" else read_table(path, FILM_COLUMNS)
+    cells = films.columns["genres"].to_pylist()
+    return films, [[genre for genre in cell.split("|") if genre and genre != NO_GENRES] for cell in cells]
+
+
+def _ratings(path: Path, layout: str) -> Table:
+    if layout == "latest":
+        return read_plain_csv(path, RATING_COLUMNS)
+    return read_plain(path, _text(path), "\t" if layout == "100k" else "::", RATING_COLUMNS)
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        # UTF-8 was tried first since latin-1 fits any bytes, so that a copy saved as UTF-8 would turn to mojibake,
+        # while accented latin-1 text is hardly ever valid UTF-8.
+        return content.decode("latin-1")
+
+
+def _films_100k(path: Path) -> tuple[Table, list[list[str]]]:
+    films = read_plain(path, _text(path), "|", ("movieId", "title", "date", "video date", "url", *GENRES))
+    flags = [np.asarray(films.columns[genre]) for genre in GENRES]
+    for genre, flag in zip(GENRES, flags, strict=True):
+        films.require((flag == "0") | (flag == "1"), genre, "0 or 1")
+    has = np.stack(flags, axis=1) == "1"
+    return films, [[GENRES[index] for index in np.flatnonzero(row)] for row in has]
+
+
+def _items(films: Table, film_ids: np.ndarray, genres: list[list[str]]) -> Items:
+    titles = films.columns["title"]
+    films.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
+    _, first = np.unique(film_ids, return_index=True)
+    for index in np.setdiff1d(np.arange(len(film_ids)), first)[:1]:
+        raise films.fail(int(index), f"film {film_ids[index]} stands there twice", "Keep one of its rows")
+    return Items(film_ids.astype(str).tolist(), titles.to_pylist(), genres)
+
+
+def _interactions(ratings: Table, films: Table, film_ids: np.ndarray, half_stars: bool) -> Interactions:
+    user = pa.array(ratings.integers("userId")).dictionary_encode()
+    rated = ratings.integers("movieId")
+    item = pc.index_in(pa.array(rated), value_set=pa.array(film_ids))
+    for index in np.flatnonzero(np.asarray(pc.is_null(item)))[:1]:
+        problem = f"film {rated[index]} is not in {films.path}"
+        raise ratings.fail(int(index), problem, "Add it there with its title, or remove the row")
+    return Interactions(
+        user_ids=user.dictionary.to_numpy().astype(str),
+        user=user.indices.to_numpy(),
+        item=item.to_numpy(),
+        timestamp=ratings.integers("timestamp"),
+        rating=_stars(ratings, half_stars),
+    )
+
+
+def _stars(ratings: Table, half_stars: bool) -> np.ndarray:
+    rating, step = ratings.numbers("rating"), 0.5 if half_stars else 1
+    fits = (rating >= step) & (rating <= 5) & (rating % step == 0)
+    ratings.require(fits, "rating", "a multiple of 0.5 from 0.5 to 5" if half_stars else "a whole number from 1 to 5")
+    return rating

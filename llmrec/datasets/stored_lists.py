@@ -1,0 +1,116 @@
+"""The candidate lists of a prepared set: made once for a rule, stored beside it, the same for whoever ranks them."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from llmrec.atomic import atomic_folder
+from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists, titles_of_rows
+from llmrec.datasets.prepared import Prepared, read_rows, rows_table
+from llmrec.datasets.split import SPLITS
+from llmrec.errors import InputError
+
+LISTS_FORMAT = 1
+"""Raised when the making of lists or their files change, so that no older lists are taken for new ones."""
+
+
+def load_lists(
+    prepared: Prepared, events: Interactions | None, rule: ListRule, folder: Path
+) -> tuple[dict[str, Lists], dict[str, Any]]:
+    """The lists of each split and what the leakage report says of them, from `folder` or made and left there.
+
+    events: of the prepared set, needed by ratings. Lists by ratings take the splits' cuts in time, those without have
+    one list for each row of a split. Raises InputError when a split would have no lists.
+    """
+    key = hashlib.sha256(json.dumps([LISTS_FORMAT, prepared.content_hash, asdict(rule)]).encode()).hexdigest()
+    folder = folder / f"lists-{key[:16]}"
+    if not folder.is_dir():
+        lists, report = _make(prepared, events, rule)
+        with atomic_folder(folder) as temporary:
+            for split in SPLITS:
+                pq.write_table(_table(lists[split]), temporary / f"{split}.parquet")
+            (temporary / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")
+    try:
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return {split: _read(folder / f"{split}.parquet") for split in SPLITS}, report
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(
+            f"{folder}: cannot be read ({error}). Delete the folder, and the lists are made anew"
+        ) from error
+
+
+def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ratings: bool) -> ListRule:
+    """The rule of a task's and a dataset's settings; ratings: whether the set `name` has any.
+
+    Raises InputError for settings that cannot be used, and where ratings are demanded and the set has none.
+    """
+    candidates, negatives, relevance = task["candidates"], task["negatives"], task["relevance"]
+    if relevance not in ("auto", "ratings", "next_item"):
+        raise InputError(f"task.relevance={relevance}: choose one of auto, ratings, next_item")
+    if relevance == "ratings" and not ratings:
+        raise InputError(
+            f"task.relevance=ratings, but {name} has no ratings: take task.relevance=next_item, or give its "
+            "interactions a column rating"
+        )
+    if not _whole(candidates) or candidates < 2:
+        raise InputError(f"task.candidates={candidates}: a list needs at least 2 candidates to be ranked")
+    by_ratings = ratings and relevance != "next_item"
+    least = 0 if by_ratings else candidates - 1
+    negatives = least if negatives is None else negatives
+    if not _whole(negatives) or not least <= negatives < candidates:
+        why = "from 0 to task.candidates - 1" if by_ratings else f"{least}: the next item is the only other candidate"
+        raise InputError(f"task.negatives={negatives} of {candidates} candidates: give {why}")
+    return ListRule(candidates, negatives, by_ratings, task["seed"], dataset["min_history"], dataset["max_history"])
+
+
+def _make(prepared: Prepared, events: Interactions | None, rule: ListRule) -> tuple[dict[str, Lists], dict[str, Any]]:
+    rows = {split: getattr(prepared, split) for split in SPLITS}
+    cuts = [-np.inf, *(float(rows[split].timestamp.max()) for split in SPLITS[:-1]), np.inf]
+    taken = None if rule.by_ratings else titles_of_rows(rows, prepared.items)
+    lists, report = {}, {}
+    for number, split in enumerate(SPLITS):
+        rng = np.random.default_rng([rule.seed, number])
+        counts: dict[str, int] = {}
+        if taken is None:
+            assert events is not None
+            lists[split], counts = rated_lists(events, (cuts[number], cuts[number + 1]), prepared.items, rule, rng)
+        else:
+            lists[split] = next_item_lists(rows[split], taken, prepared.items, rule, rng)
+        if not len(lists[split]):
+            raise InputError(
+                f"{prepared.name}: no list of {rule.candidates} candidates in {split}: lower task.candidates, raise "
+                "task.negatives, or lower dataset.min_history"
+            )
+        report[split] = lists_report(lists[split], rows["train"]) | counts
+    return lists, asdict(rule) | {"splits": report}
+
+
+def _table(lists: Lists) -> pa.Table:
+    table = rows_table(lists.rows)
+    for name, part in (("candidates", lists.candidates), ("relevance", lists.relevance)):
+        table = table.append_column(name, pa.FixedSizeListArray.from_arrays(pa.array(part.ravel()), part.shape[1]))
+    if lists.history_rating is not None:
+        rating = pa.LargeListArray.from_arrays(pa.array(lists.rows.offsets), pa.array(lists.history_rating))
+        table = table.append_column("history_rating", rating)
+    return table
+
+
+def _read(path: Path) -> Lists:
+    table = pq.read_table(path).combine_chunks()
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    size = columns["candidates"].type.list_size
+    rating = columns["history_rating"].values.to_numpy().copy() if "history_rating" in columns else None
+    candidates, relevance = (columns[name].values.to_numpy().reshape(-1, size) for name in ("candidates", "relevance"))
+    return Lists(read_rows(path), rating, candidates.copy(), relevance.copy())
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

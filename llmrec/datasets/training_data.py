@@ -1,0 +1,79 @@
+"""What the data modules of all tasks share: which rows make up a step, and this rank's part of it."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+from omegaconf import DictConfig
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
+
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.prompts import Prompts
+from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.objectives.base import Batch
+
+Element = TypeVar("Element")
+
+
+class TrainingData(LightningDataModule):
+    """Training rows as the micro-batches of optimizer steps, and the numbers of the validation rows.
+
+    A task's data module says what a row is: `sample_prompts`, `validation_rows` and `batch`.
+    """
+
+    def __init__(self, dataset: Dataset, config: DictConfig) -> None:
+        """config: the resolved run config."""
+        super().__init__()
+        self.dataset, self.config = dataset, config
+        self.epoch = 0
+        """Of the training rows that are handed out: what is drawn anew each epoch is drawn by it."""
+
+    @property
+    @abstractmethod
+    def sample_prompts(self) -> Prompts:
+        """The prompts of the training rows."""
+
+    @property
+    @abstractmethod
+    def validation_rows(self) -> int:
+        """How many rows choose the checkpoint."""
+
+    @abstractmethod
+    def batch(self, rows: np.ndarray) -> Batch:
+        """The micro-batch of some training rows (int [rows])."""
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        return len(self._steps(epoch=0))
+
+    def shared_columns(self) -> int:
+        """How many tokens all training prompts begin with, 0 where they cannot be run once for all."""
+        # Checkpointed layers forget the cache that holds the shared columns.
+        checkpointing = self.config.backbone.gradient_checkpointing
+        return 0 if checkpointing else len(self.sample_prompts.shared_prefix())
+
+    def train_dataloader(self) -> DataLoader[list[Batch]]:
+        """One element an optimizer step: this rank's micro-batches of it."""
+        assert self.trainer is not None
+        self.epoch = self.trainer.current_epoch
+        return _loader(self._steps(self.epoch), lambda step: [self.batch(rows) for rows in step])
+
+    def val_dataloader(self) -> DataLoader[np.ndarray]:
+        """This rank's validation rows as one element: decoding cuts them into batches itself."""
+        assert self.trainer is not None
+        mine = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
+        return _loader([mine], lambda rows: rows)
+
+    def _steps(self, epoch: int) -> LengthGroupedSteps:
+        trainer = self.config.trainer
+        rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        lengths = self.sample_prompts.lengths
+        micro = trainer.micro_batch_size or trainer.batch_size
+        return LengthGroupedSteps(lengths, trainer.batch_size, micro, self.config.seed, epoch, rank, ranks)
+
+
+def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
+    return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

@@ -1,0 +1,88 @@
+"""The record of ranked candidate lists: graded NDCG, its error by user, and how far the order shown changes it."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from llmrec.baselines.popularity import target_counts
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.lists import Lists
+from llmrec.evaluation.graded import graded_ndcg, position_sensitivity
+from llmrec.evaluation.significance import clustered_standard_error
+
+CUTOFFS = (1, 3, 5, 10)
+
+
+def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) -> tuple[dict[str, Any], pa.Table]:
+    """Metrics and a table with one row a list, in their order.
+
+    orders: int [orders, lists, m], rankings as places in the stored order, best first: the first of the lists as they
+    are stored, the others of the same candidates shown in another order. Beside the ranking stand the popularity floor
+    (targets in train) and the expectation of a random one. Position sensitivity needs two orders.
+    """
+    gains = lists.gains
+    ndcg10 = graded_ndcg(orders[0], gains, 10)
+    metrics: dict[str, Any] = {
+        "dataset": dataset.name,
+        "simulated": dataset.simulated,
+        "lists": len(lists),
+        "users": len(np.unique(lists.rows.user)),
+        "candidates": lists.candidates.shape[1],
+        "by_list": accuracies(orders[0], lists),
+        "popularity_floor": accuracies(popular_order(lists, dataset), lists),
+        "random_order": {f"ndcg@{k}": float(random_ndcg(gains, k).mean()) for k in CUTOFFS},
+    }
+    columns: dict[str, Any] = {"list": np.arange(len(lists)), "user": pa.array(lists.rows.user.tolist(), pa.string())}
+    columns |= _candidates(orders[0], lists, dataset) | {"ndcg@10": ndcg10}
+    if len(orders) > 1:
+        sensitivity = position_sensitivity(orders, gains, 10)
+        shown = np.mean([graded_ndcg(order, gains, 10) for order in orders], axis=0)
+        metrics["position"] = {"orders": len(orders), "ndcg@10": float(shown.mean())}
+        metrics["position"] |= {name: float(values.mean()) for name, values in sensitivity.items()}
+        columns |= sensitivity
+    return metrics, pa.table(columns)
+
+
+def accuracies(order: np.ndarray, lists: Lists) -> dict[str, float]:
+    """Means over lists of NDCG@1, 3, 5 and 10, and the standard errors of 1 and 10 clustered by user (<name>_se).
+
+    Errors are left out where there is one user only.
+    """
+    values = {f"ndcg@{k}": graded_ndcg(order, lists.gains, k) for k in CUTOFFS}
+    means = {name: float(value.mean()) for name, value in values.items()}
+    if len(np.unique(lists.rows.user)) > 1:
+        means |= {f"{k}_se": clustered_standard_error(values[k], lists.rows.user) for k in ("ndcg@1", "ndcg@10")}
+    return means
+
+
+def popular_order(lists: Lists, dataset: Dataset) -> np.ndarray:
+    """int64 [lists, m]: `order_by_scores` by how often a candidate's title is a target in train."""
+    counts = target_counts(dataset.train, dataset.items)
+    return order_by_scores(counts[dataset.items.title_of[lists.candidates]], lists, dataset)
+
+
+def order_by_scores(scores: np.ndarray, lists: Lists, dataset: Dataset) -> np.ndarray:
+    """int64 [lists, m]: places of the candidates, the highest score first; scores: [lists, m].
+
+    Equal scores go to the title that comes first in the catalogue, so that the order shown changes nothing.
+    """
+    return np.lexsort((dataset.items.title_of[lists.candidates], -scores.astype(np.float64)))
+
+
+def random_ndcg(gains: np.ndarray, cutoff: int) -> np.ndarray:
+    """float64 [lists]: the expected NDCG@cutoff of a random order: the mean gain at every position."""
+    discount = 1 / np.log2(2 + np.arange(min(cutoff, gains.shape[1])))
+    ideal = -np.sort(-gains, axis=1)[:, : len(discount)] @ discount
+    expected: np.ndarray = gains.mean(axis=1) * discount.sum() / ideal
+    return expected
+
+
+def _candidates(order: np.ndarray, lists: Lists, dataset: Dataset) -> dict[str, pa.Array]:
+    """By list: ids and relevance of the candidates as they were ranked."""
+    ids, size = pa.array(dataset.items.ids, pa.string()), order.shape[1]
+    ranked, relevance = (np.take_along_axis(part, order, 1).ravel() for part in (lists.candidates, lists.relevance))
+    return {
+        "ranked": pa.FixedSizeListArray.from_arrays(ids.take(pa.array(ranked)), size),
+        "relevance": pa.FixedSizeListArray.from_arrays(pa.array(relevance), size),
+    }

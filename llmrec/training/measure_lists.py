@@ -1,0 +1,56 @@
+"""What is measured of a cell of task rerank: the candidate lists of a split ranked, as stored and in other orders."""
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import DictConfig
+
+from llmrec.datasets.dataset import Dataset, draw
+from llmrec.datasets.lists import Lists
+from llmrec.evaluation.list_record import list_record
+from llmrec.training.cells import Cell, is_baseline
+from llmrec.training.list_rankers import ListRanker, open_list_ranker, rank_shown
+from llmrec.training.measure_catalogue import evaluation_bar
+from llmrec.training.rankers import Told
+
+
+def lists_measure(
+    config: DictConfig, dataset: Dataset, cell: Cell, device: str
+) -> Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]:
+    """Opens the cell's re-ranker; the metrics and the lists' table of a split follow."""
+    evaluation = config.evaluation
+    ranker = open_list_ranker(config, dataset, cell, device)
+
+    def measure(split: str) -> tuple[dict[str, Any], pa.Table, dict[str, float]]:
+        lists = dataset.lists[split]
+        lists = lists.take(draw(len(lists), evaluation.users, evaluation.sample_seed))
+        with evaluation_bar(config, f"ranking {split}", _rankings(config, lists), "list") as bar:
+            started = time.perf_counter()
+            stored = ranker.rank(lists, split, bar.update)
+            once = time.perf_counter() - started
+            shown = _in_other_orders(config, ranker, lists, split, bar.update)
+        metrics, table = list_record(np.stack([stored, *shown]), lists, dataset, split)
+        metrics["recommender"] = ranker.name
+        if evaluation.unconstrained:
+            with evaluation_bar(config, f"generating {split}", len(lists), "list") as bar:
+                metrics["unconstrained"] = ranker.unconstrained(lists, evaluation.sample_seed, bar.update)
+        return metrics, table, {f"{split}, one ranking a list": once}
+
+    return measure
+
+
+def _rankings(config: DictConfig, lists: Lists) -> int:
+    runs = 1 if is_baseline(config) else config.decoding.bootstrap
+    return len(lists) * int(config.evaluation.orders) * int(runs)
+
+
+def _in_other_orders(
+    config: DictConfig, ranker: ListRanker, lists: Lists, split: str, progress: Told
+) -> list[np.ndarray]:
+    """Rankings of the lists with their candidates shown in random orders, as places in the stored one."""
+    generator = np.random.default_rng([config.evaluation.sample_seed, len(lists)])
+    orders = generator.random((config.evaluation.orders - 1, *lists.candidates.shape)).argsort(axis=2)
+    return [rank_shown(lists, order, lambda of: ranker.rank(of, split, progress)) for order in orders]

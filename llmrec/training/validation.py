@@ -1,0 +1,43 @@
+"""What the checkpoint is chosen by: values of each validation row, by the task's own ranking."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.rerank_data import RerankData
+from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.rank import rank_titles
+from llmrec.decoding.rank_lists import rank_lists
+from llmrec.evaluation.accuracy import hit, ndcg, title_ranks
+from llmrec.evaluation.graded import graded_ndcg
+
+
+def names_of(data: NextItemData | RerankData) -> Sequence[str]:
+    """The values that `validate` gives."""
+    return ["ndcg@10"] if isinstance(data, RerankData) else ["ndcg@10", "hr@10"]
+
+
+def validate(backbone: Backbone, data: NextItemData | RerankData, rows: np.ndarray, beams: int) -> dict[str, Tensor]:
+    """float64 [rows] by name, of some validation rows (int [rows]).
+
+    The catalogue is ranked with trie scores and `beams` beams, candidate lists in their stored order.
+    """
+    values = _lists(backbone, data, rows) if isinstance(data, RerankData) else _titles(backbone, data, rows, beams)
+    return {name: torch.from_numpy(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
+
+
+def _titles(backbone: Backbone, data: NextItemData, rows: np.ndarray, beams: int) -> dict[str, np.ndarray]:
+    split = data.validation
+    recommended, _scores = rank_titles(backbone, data.trie, split.prompts.take(rows), BeamSearch(beams))
+    ranks = title_ranks(recommended, data.target_titles(split.rows.take(rows)))
+    return {"ndcg@10": ndcg(ranks, 10), "hr@10": hit(ranks, 10)}
+
+
+def _lists(backbone: Backbone, data: RerankData, rows: np.ndarray) -> dict[str, np.ndarray]:
+    lists = data.validation.take(rows)
+    order = rank_lists(backbone, data.trie, data.validation_prompts.take(rows))
+    return {"ndcg@10": graded_ndcg(order, lists.gains, 10)}

@@ -1,0 +1,106 @@
+"""A dump made into a prepared set, which the other commands then find."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.load import load_dataset
+from tests.cli.commands import Workplace
+from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    return Workplace(tmp_path, tmp_path / "cache")
+
+
+def load(data: Path, cache: Path, name: str) -> Dataset:
+    return load_dataset(group("movielens_100k", name=name, source="real"), data, cache)
+
+
+@pytest.mark.parametrize(("layout", "name"), [("100k", "movielens_100k"), ("latest", "movielens_latest")])
+def test_a_prepared_dump_gives_the_rows_of_the_dump(layout: str, name: str, place: Workplace, tmp_path: Path) -> None:
+    dump = write_movielens(tmp_path / "downloads" / name, layout)
+    done = place.typed("llmrec.prepare", "source=movielens", f"path={dump}")
+    assert done.status == 0, done.output
+    found, expected = load(place.data, place.cache, name), load(dump.parent, place.cache, name)
+    assert (found.items.ids, found.items.titles) == (expected.items.ids, expected.items.titles)
+    assert found.items.categories == expected.items.categories
+    for split in ("train", "valid", "test"):
+        for field in ("user", "history", "offsets", "target", "timestamp"):
+            assert np.array_equal(getattr(getattr(found, split), field), getattr(getattr(expected, split), field))
+    assert found.content_hash == expected.content_hash
+
+
+def test_what_was_made_and_what_comes_next_is_said(place: Workplace, tmp_path: Path) -> None:
+    dump = write_movielens(tmp_path / "ml-100k", "100k")
+    done = place.run("llmrec.prepare", "source=movielens", f"path={dump}", "out=sets/movielens_100k")
+    assert done.status == 0, done.output
+    assert "120 interactions of 12 users with 10 items in the 5-core\n" in done.output
+    assert "rows train 57 (" in done.output
+    assert f"written to {tmp_path}/sets/movielens_100k in " in done.output
+    assert done.last_line() == f"next: LLMREC_DATA={tmp_path}/sets python -m llmrec.run dataset=movielens_100k"
+
+
+def test_settings_shape_the_set(place: Workplace, tmp_path: Path) -> None:
+    dump = write_movielens(tmp_path / "ml-1m", "1m")
+    done = place.run(
+        "llmrec.prepare", "source=movielens", f"path={dump}", "dataset.min_history=6", "dataset.split=[0.5,0.25,0.25]"
+    )
+    assert done.status == 0, done.output
+    # 12 users with four windows each.
+    assert "rows train 24 (" in done.output
+    assert (place.data / "movielens_1m/manifest.json").is_file()
+
+
+def test_other_layouts_take_the_name_of_their_folder(place: Workplace, tmp_path: Path) -> None:
+    done = place.run("llmrec.prepare", "source=generic", f"path={write_generic(tmp_path / 'shop')}")
+    assert done.status == 0, done.output
+    assert "write a dataset/shop.yaml with the words of its prompts (README" in done.last_line()
+    done = place.run("llmrec.prepare", "source=msl", f"path={write_msl(tmp_path / 'own')}", "name=books")
+    assert done.status == 0, done.output
+    assert done.last_line().endswith("python -m llmrec.run dataset=books")
+    assert {folder.name for folder in place.data.iterdir()} == {"shop", "books"}
+
+
+def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) -> None:
+    dump = write_movielens(tmp_path / "ml-100k", "100k")
+    (place.data / "movielens_100k").mkdir(parents=True)
+    done = place.run("llmrec.prepare", "source=movielens", f"path={dump}")
+    assert done.status == 2
+    assert f"{place.data}/movielens_100k exists already: remove it, or give another out=" in done.output
+    assert not list((place.data / "movielens_100k").iterdir())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["path=dump"], "source=: give one of movielens, generic, msl"),
+        (["source=parquet", "path=dump"], "source=parquet: give one of movielens, generic, msl"),
+        (["source=movielens"], "path=<the folder of the dump> is missing"),
+        (["source=movielens", "path=nowhere"], "path=nowhere: there is no folder"),
+        (["source=movielens", "path=."], "is in no known layout. Expected one of"),
+        (["source=generic", "path=dump"], "dump is in the layout movielens. Give source=movielens"),
+        (["source=movielens", "path=dump", "name=a", "out=sets/b"], "out=sets/b does not end in the set's name a"),
+        (["source=movielens", "path=dump", "dataset.hold_out=0.2"], "these can be changed: dataset.k_core, "),
+        (["source=movielens", "path=dump", "dataset.k_core=["], "cannot be parsed"),
+        (["source=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0 cannot be used: give"),
+        (["source=movielens", "path=dump", "dataset.k_core=100"], "dump: a split would have no rows: 120 interactions"),
+    ],
+)
+def test_what_cannot_be_used_is_named(arguments: list[str], message: str, place: Workplace, tmp_path: Path) -> None:
+    write_movielens(tmp_path / "dump", "1m")
+    done = place.run("llmrec.prepare", *arguments)
+    assert done.status == 2
+    assert message in done.output
+    assert "Traceback" not in done.output
+    assert not place.data.exists()
+
+
+@pytest.mark.parametrize("arguments", [(), ("--help",)])
+def test_help_gives_examples(arguments: tuple[str, ...], place: Workplace) -> None:
+    done = place.run("llmrec.prepare", *arguments)
+    assert done.status == 0
+    assert done.output.count("python -m llmrec.prepare source=") == 4
