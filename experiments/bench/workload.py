@@ -27,8 +27,8 @@ def dataset_and_config(name: str, *overrides: str) -> tuple[Dataset, DictConfig]
     """A shipped dataset, real if it is under $LLMREC_DATA, and the run config that goes with it."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", [f"dataset={name}", "backbone.max_length=1024", *overrides])
-    settings = OmegaConf.to_container(config.dataset, resolve=True)
-    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache)), config
+    settings, task = (OmegaConf.to_container(group, resolve=True) for group in (config.dataset, config.task))
+    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache), task), config
 
 
 def llama3_tokenizer(dataset: Dataset, config: DictConfig) -> PreTrainedTokenizerBase:

@@ -36,12 +36,12 @@ LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "f
 def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
     """The folder of the pretrained model and tokenizer, from the cache if they were made before.
 
-    config: the backbone group. The key covers data, settings and this file, not the run's seed: all seeds of a sweep
-    fine-tune the same base.
+    config: the backbone group. The key covers data, settings, the prompt's words and this file, not the run's seed:
+    all seeds of a sweep fine-tune the same base.
     """
     shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
-    settings = [OmegaConf.to_container(shaping), OmegaConf.to_container(wording), dataset.content_hash]
-    settings += [dataset.report["lists"]] if dataset.lists else []
+    lists = dataset.report["lists"] if dataset.lists else None
+    settings = [OmegaConf.to_container(shaping), _frame(wording, dataset), dataset.content_hash, lists]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
@@ -64,9 +64,13 @@ def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> P
     )  # fmt: skip
     titles = [quote(title) for title in dataset.items.distinct_titles]
     # Every row repeats the prompt's text, so its words are worth a token each, however few the titles are.
-    frame = render_lists_frame(wording, dataset.lists["train"]) if dataset.lists else render(wording, [])
-    tokenizer.train_from_iterator(titles + [frame] * len(titles), trainer)
+    tokenizer.train_from_iterator(titles + [_frame(wording, dataset)] * len(titles), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
+
+
+def _frame(wording: DictConfig, dataset: Dataset) -> str:
+    """What every text that the model will read says besides titles and ratings."""
+    return render_lists_frame(wording, dataset.lists["train"]) if dataset.lists else render(wording, [])
 
 
 def _pretrain(
@@ -78,6 +82,7 @@ def _pretrain(
         model = LlamaForCausalLM(_llama(config, tokenizer))
     backbone = Backbone(model, tokenizer).to("cuda" if torch.cuda.is_available() else "cpu").train()
     rows = _rows(config, wording, dataset, tokenizer, cache_dir)
+    ranking = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
     size = settings.batch_size
     epochs = [
         LengthGroupedSteps(rows.lengths, size, size, settings.seed, epoch, 0, 1) for epoch in range(settings.epochs)
@@ -88,7 +93,7 @@ def _pretrain(
     parameters = sum(weight.numel() for weight in model.parameters())
     logger.info("tiny: %s parameters, pretraining on %s rows (kept for all runs)", f"{parameters:,}", f"{len(rows):,}")
     with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1, disable=None) as bar:
-        for loss in _losses(backbone, rows, epochs, optimizer, schedule):
+        for loss in _losses(backbone, rows, ranking, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
     return model.cpu().eval()
@@ -97,27 +102,40 @@ def _pretrain(
 def _losses(
     backbone: Backbone,
     rows: Prompts,
+    ranking: int,
     epochs: list[LengthGroupedSteps],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> Iterator[float]:
-    """Takes one optimizer step after the other and yields its loss."""
+    """Takes one optimizer step after the other and yields its loss; ranking: how many tokens end each row as one."""
     shared = len(rows.shared_prefix())
     for epoch in epochs:
         for (step,) in epoch:
-            packed, _ = pack([rows.of(row) for row in step], [[] for _ in step], shared)
-            predicts = torch.zeros_like(packed.tokens, dtype=torch.bool)
-            # Nobody needs a model that can say the instruction.
-            predicts[:, shared:-1] = packed.branch[:, shared + 1 :] == 0
-            at = torch.nonzero(predicts.flatten())[:, 0]
-            encoded = backbone.encode(packed.to(backbone.device), at.to(backbone.device))
-            loss = functional.cross_entropy(encoded.logits(), packed.tokens.flatten()[at + 1].to(backbone.device))
+            loss = _loss(backbone, [rows.of(row) for row in step], shared, ranking)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
             yield loss.item()
+
+
+def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking: int) -> torch.Tensor:
+    """The mean over the texts' tokens, plus the mean over those of the rankings where there are any."""
+    packed, _ = pack(texts, [[] for _ in texts], shared)
+    predicts = torch.zeros_like(packed.tokens, dtype=torch.bool)
+    # Nobody needs a model that can say the instruction.
+    predicts[:, shared:-1] = packed.branch[:, shared + 1 :] == 0
+    row, column = torch.nonzero(predicts).unbind(1)
+    at = row * packed.tokens.shape[1] + column
+    encoded = backbone.encode(packed.to(backbone.device), at.to(backbone.device))
+    said = packed.tokens[row, column + 1].to(backbone.device)
+    losses = functional.cross_entropy(encoded.logits(), said, reduction="none")
+    if not ranking:
+        return losses.mean()
+    # In one mean the few tokens from which comparing candidates is learnt would hardly count.
+    ends = column + 1 >= torch.tensor([len(text) - ranking for text in texts])[row]
+    return losses.mean() + losses[ends.to(losses.device)].mean()
 
 
 def _rows(

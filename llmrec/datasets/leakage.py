@@ -105,6 +105,25 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
+    return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
+
+
+def _lists_summary(report: Mapping[str, Any]) -> list[str]:
+    splits = report["splits"]
+    by = "rating" if report["by_ratings"] else "the next item"
+    sizes = ", ".join(f"{name} {of['lists']:,} ({of['users']:,} users)" for name, of in splits.items())
+    lines = [f"lists of {report['candidates']} by {by}, {report['negatives']} of them sampled: {sizes}"]
+    for key, text in (
+        ("candidates_never_seen_in_train", "candidates never seen in train"),
+        ("lists_of_equal_ratings", "lists left out for equal ratings"),
+        ("lists_with_a_title_twice", "lists left out for a title twice"),
+        ("events_left_over", "events left over from lists"),
+        ("events_without_history", "events left out for want of a history"),
+        ("history_reaches_past_the_cut", "lists whose history reaches past the cut"),
+        ("history_not_before_the_list", "lists whose history is not all before them"),
+    ):
+        if all(key in of for of in splits.values()):
+            lines.append(f"{text}: " + ", ".join(f"{name} {of[key]:,}" for name, of in splits.items()))
     return lines
 
 

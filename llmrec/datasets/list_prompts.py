@@ -36,7 +36,8 @@ def render_history(wording: Mapping[str, str], titles: Sequence[str], ratings: S
 
 def render_candidates(identifiers: Sequence[str], titles: Sequence[str]) -> str:
     """The rest of a prompt; identifiers, titles: in the order in which they are shown."""
-    shown = "".join(f"{mark}: {quote(title)}\n" for mark, title in zip(identifiers, titles, strict=True))
+    # An identifier stands behind its title, where a causal model has read what it stands for.
+    shown = "".join(f"{quote(title)}:{mark}\n" for mark, title in zip(identifiers, titles, strict=True))
     return f"{shown} \n\n{PROMPT_END}"
 
 

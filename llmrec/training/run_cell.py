@@ -84,6 +84,8 @@ def open_dataset(config: DictConfig) -> Dataset:
         dataset.name, f"{len(dataset.items):,}", f"{len(dataset.items.distinct_titles):,}", f"{users:,}",
         *(f"{len(rows):,}" for rows in (dataset.train, dataset.sample, dataset.valid, dataset.test)),
     )  # fmt: skip
+    if dataset.lists:
+        logger.info("task rerank: tuned on %s lists", f"{len(dataset.lists['sample']):,}")
     for line in summary(dataset.report):
         logger.info("  %s", line)
     return dataset
