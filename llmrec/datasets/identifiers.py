@@ -15,9 +15,9 @@ SCHEMES = (
     tuple(f" {letter}" for letter in string.ascii_lowercase),
     tuple(string.ascii_uppercase),
     tuple(string.ascii_lowercase),
-    tuple(f" {number}" for number in range(1, 100)),
+    tuple(f" {number}" for number in range(1, 64)),
 )
-"""Tried in this order. With a blank before each, most vocabularies cannot merge neighbours."""
+"""Tried in this order. With a blank before each, most vocabularies cannot merge neighbours; sets of 63 fit an int64."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +32,18 @@ class Identifiers:
 
 
 def find_identifiers(tokenizer: PreTrainedTokenizerBase, count: int) -> Identifiers:
-    """The first scheme whose first `count` identifiers are single tokens wherever they stand in a ranking.
+    """The first scheme whose first `count` identifiers are single tokens behind their titles and in any ranking.
 
-    Raises InputError, naming the tokenizer, when there is none.
+    Raises InputError, naming the tokenizer, when there is none, and for a tokenizer without EOS.
     """
+    if tokenizer.eos_token_id is None:
+        raise InputError("the tokenizer has no EOS token; a ranking could not end: set tokenizer.eos_token and save it")
     for scheme in SCHEMES:
         tokens = _single_tokens(tokenizer, scheme[:count])
         if len(scheme) >= count and tokens is not None:
             return Identifiers(scheme[:count], tokens)
     name = tokenizer.name_or_path or type(tokenizer).__name__
-    most = max(number for number in range(100) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
+    most = max(number for number in range(count) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
     raise InputError(
         f"task.candidates={count}: the tokenizer {name} has at most {most} "
         "letters or numbers that are single tokens in a ranking: lower task.candidates, or take another backbone"
@@ -53,7 +55,7 @@ def _fits(tokenizer: PreTrainedTokenizerBase, scheme: tuple[str, ...], count: in
 
 
 def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -> np.ndarray | None:
-    """int64: the token of each text, None where one is several tokens after the prompt or behind another.
+    """int64: the token of each text, None where one is not that one token behind a title, after the prompt or another.
 
     Vocabularies merge neighbours by pairs, so pairs are what must be tried.
     """
@@ -64,6 +66,10 @@ def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -
     if any(len(tokens) != 1 for tokens in alone):
         return None
     tokens = np.array(alone)[:, 0]
+    before, after = encode(tokenizer, ['":', "\n"])
+    shown = encode(tokenizer, [f'":{text}\n' for text in texts])
+    if any(row != [*before, token, *after] for row, token in zip(shown, tokens, strict=True)):
+        return None
     pairs = [(one, other) for one in range(len(texts)) for other in range(len(texts)) if one != other]
     written = encode(tokenizer, [PROMPT_END + texts[one] + texts[other] for one, other in pairs]) if pairs else []
     held = all(row == [*end, tokens[one], tokens[other]] for row, (one, other) in zip(written, pairs, strict=True))

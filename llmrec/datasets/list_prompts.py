@@ -12,7 +12,7 @@ from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import quote
 from llmrec.datasets.identifiers import SCHEMES, Identifiers, find_identifiers
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.prompts import HEADER, PROMPT_END, Prompts, encode_prompts
+from llmrec.datasets.prompts import HEADER, PROMPT_END, Prompts, check_wording, encode_prompts
 from llmrec.errors import InputError
 
 
@@ -80,7 +80,8 @@ class ListPrompts:
         lists: Lists,
         items: Items,
     ) -> None:
-        """Raises InputError where the candidates alone are too long."""
+        """Raises InputError where the candidates alone are too long, or a word of the prompt is none."""
+        check_wording(wording)
         self.tokenizer, self.identifiers, self.lists, self.items = tokenizer, identifiers, lists, items
         self.histories, self.prompts = self._fit(wording, limit)
 

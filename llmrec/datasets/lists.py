@@ -139,7 +139,7 @@ def sample_negatives(
 
     taken: by user, the distinct titles. Raises InputError where the catalogue has too few others.
     """
-    most = max(map(len, taken.values()), default=0)
+    most = max((len(taken[name]) for name in set(user.tolist())), default=0)
     if count and len(items.distinct_titles) - most < count:
         raise InputError(
             f"{count} sampled candidates are asked for, but a user has taken {most} of the catalogue's "

@@ -104,8 +104,10 @@ def _lists(
     events = read_interactions(prepared_folder(source, cache_dir), prepared.items)
     rated = events is not None and events.rating is not None
     rule = list_rule(task, dataset, source.name, rated)
-    # Beside the prepared set where that lies in the cache; a prepared set of the user's is never written to.
-    folder = cache_dir / "datasets" / f"{source.name}-{source.content_hash[:12]}"
+    # With the prepared set where that lies in the cache; a prepared set of the user's is never written to.
+    folder = prepared_folder(source, cache_dir)
+    if source.kind == "prepared":
+        folder = cache_dir / "lists" / f"{source.name}-{source.content_hash[:12]}"
     return load_lists(prepared, events, rule, folder)
 
 

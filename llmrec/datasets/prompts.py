@@ -87,7 +87,8 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
     return limit
 
 
-def _check_wording(wording: Mapping[str, str]) -> None:
+def check_wording(wording: Mapping[str, str]) -> None:
+    """Raises InputError where a word of the prompt is none."""
     for key in ("item", "items", "verb"):
         if not isinstance(wording[key], str):
             raise InputError(f"dataset.wording.{key}={wording[key]}: give one text, which stands in every row's prompt")
@@ -103,7 +104,7 @@ class PromptTokenizer:
         self, tokenizer: PreTrainedTokenizerBase, wording: Mapping[str, str], limit: int, moved: int, cache_dir: Path
     ) -> None:
         self.tokenizer, self.wording, self.limit, self.moved = tokenizer, wording, limit, moved
-        _check_wording(wording)
+        check_wording(wording)
         self.cache_dir = cache_dir / "prompts"
         self.identity = f"{tokenizer_hash(tokenizer)} {limit} {moved}"
         empty = len(self._encode([render(wording, [])])[0])

@@ -62,6 +62,8 @@ def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ra
         )
     if not _whole(candidates) or candidates < 2:
         raise InputError(f"task.candidates={candidates}: a list needs at least 2 candidates to be ranked")
+    if not _whole(task["seed"]) or task["seed"] < 0:
+        raise InputError(f"task.seed={task['seed']}: give a whole number from 0")
     by_ratings = ratings and relevance != "next_item"
     least = 0 if by_ratings else candidates - 1
     negatives = least if negatives is None else negatives

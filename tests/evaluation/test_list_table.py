@@ -1,0 +1,64 @@
+"""The table at the end of a run of task rerank."""
+
+from io import StringIO
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from llmrec.evaluation.list_table import lists_table
+
+NDCG = {"ndcg@1": 0.51, "ndcg@3": 0.5234, "ndcg@5": 0.6, "ndcg@10": 0.7001}
+ERRORS = {"ndcg@1_se": 0.02, "ndcg@10_se": 0.0123}
+BARE = {
+    "lists": 1234,
+    "users": 12,
+    "candidates": 10,
+    "recommender": "model",
+    "by_list": NDCG,
+    "popularity_floor": dict.fromkeys(NDCG, 0.4),
+    "random_order": dict.fromkeys(NDCG, 0.3),
+}
+FULL = BARE | {
+    "by_list": NDCG | ERRORS,
+    "popularity_floor": dict.fromkeys(NDCG, 0.4) | {"ndcg@10_se": 0.0456},
+    "position": {"orders": 5, "ndcg@10": 0.69, "ndcg_std": 0.0345, "kendall_tau": -0.25},
+    "unconstrained": {"parse_failure_rate": 0.125, "lists": 1234},
+}
+
+
+def printed(metrics: dict[str, dict[str, Any]], width: int = 100) -> list[list[str]]:
+    """The words of each line."""
+    console = Console(width=width, file=StringIO(), record=True)
+    console.print(lists_table("movielens_100k", metrics))
+    return [line.split() for line in console.export_text().splitlines()]
+
+
+def test_rows_and_columns() -> None:
+    lines = printed({"valid": FULL, "test": FULL})
+    title = "movielens_100k, lists of 10 candidates: validation 1,234 of 12 users, test 1,234 of 12 users"
+    assert lines[0] == title.split()
+    heading = lines.index(
+        ["split", "re-ranker", "NDCG@1", "NDCG@3", "NDCG@5", "NDCG@10", "user", "orders", "tau", "fails"]
+    )
+    assert lines[heading - 1] == ["±", "by", "std", "over", "Kendall", "parse"]
+    figures = ["0.5100", "0.5234", "0.6000", "0.7001", "0.0123", "0.0345", "-0.2500", "0.1250"]
+    for split, first in (("validation", heading + 2), ("test", heading + 5)):
+        assert lines[first : first + 3] == [
+            [split, "model", *figures],
+            [split, "popularity", "floor", *["0.4000"] * 4, "0.0456"],
+            [split, "random", "order", *["0.3000"] * 4, "-"],
+        ]
+
+
+def test_what_was_not_measured_is_a_dash() -> None:
+    lines = printed({"test": BARE | {"recommender": "sasrec"}})
+    assert ["test", "sasrec", "0.5100", "0.5234", "0.6000", "0.7001", *["-"] * 4] in lines
+    assert not any("validation" in line for line in lines)
+
+
+@pytest.mark.xfail(strict=True, reason="llmrec/evaluation/list_table.py needs 97 columns")
+def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
+    words = [word for line in printed({"valid": FULL, "test": FULL}, width=80) for word in line]
+    assert not any("…" in word for word in words)
+    assert words.count("0.1250") == 2
