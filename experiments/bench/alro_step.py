@@ -72,8 +72,9 @@ def main(arm: str) -> None:
         "seconds": float(np.median(seconds[WARMUP:])),
         "losses": losses,
         "gradient_norms": norms,
-        "columns": [int(batch.packed.tokens.numel()) for batch in batches],
+        "tokens": [int((batch.packed.branch >= 0).sum()) for batch in batches],
         "peak_mb": peak_megabytes(),
+        "data": data.dataset.name,
     }
     print(json.dumps(figures))
 

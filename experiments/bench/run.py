@@ -19,6 +19,7 @@ HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
     "preference_step": (2, [[arm, n] for n in ("1", "3") for arm in ("branches", "sequences", "published")]),
+    "alro_step": (2, [["branches"], ["sequences"], ["sft"]]),
     "rejected": (1, [[]]),
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),

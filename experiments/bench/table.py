@@ -14,7 +14,16 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
     settings = " ".join(f"{key}={value}" for key, value in machine["settings"].items())
     training = [_training(raw, adapter) for adapter in ("lora", "full")]
     preference = [_preference(raw, negatives) for negatives in ("1", "3")]
-    parts = [*training, *preference, _rejected(raw), _relevance(raw), _decoding(raw), _catalogue(raw), _metrics(raw)]
+    parts = [
+        *training,
+        *preference,
+        _alro(raw),
+        _rejected(raw),
+        _relevance(raw),
+        _decoding(raw),
+        _catalogue(raw),
+        _metrics(raw),
+    ]
     head = (
         f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
     )
@@ -39,6 +48,29 @@ def _training(raw: Raw, adapter: str) -> str:
             *(f"{_of(published, key) / _of(ours, key):.1f}" for key in ("seconds", "peak_mb", "growth_mb")),
         ),
         f"\nLargest difference of the losses of {len(ours[0]['losses'])} steps: {difference:.1e} (wanted: 1e-5)\n",
+    ]
+    return "\n".join(lines)
+
+
+def _alro(raw: Raw) -> str:
+    arms = {arm: raw[f"alro_step {arm}"] for arm in ("branches", "sequences", "sft")}
+    ours, one_order = arms["branches"], _of(arms["sft"], "seconds")
+    losses = max(np.abs(np.array(rounds["losses"]) / ours[0]["losses"] - 1).max() for rounds in arms["sequences"])
+    lines = [
+        f"## ALRO step, LoRA ({ours[0]['data']}, lists of 10, vocabulary 128,256, batch 8)\n",
+        "Forward, backward and AdamW. Branches: ours, instruction and history once for both orders of the candidates; "
+        "sequences: each order a sequence of its own; sft: one order only.\n",
+        _row("", "s a step", "peak MB", "times sft"),
+        _rule(4),
+        *(
+            _row(
+                arm,
+                *(f"{_of(rounds, key):,.2f}" for key in ("seconds", "peak_mb")),
+                f"{_of(rounds, 'seconds') / one_order:.2f}",
+            )
+            for arm, rounds in arms.items()
+        ),
+        f"\nLargest relative difference of losses, branches and sequences: {losses:.1e} (wanted: 1e-5)\n",
     ]
     return "\n".join(lines)
 

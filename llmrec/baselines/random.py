@@ -14,10 +14,10 @@ ROWS_AT_ONCE = 256
 
 
 class Random(Baseline):
-    """Ranks by random numbers; seed: of the stream that every opened baseline begins with."""
+    """Ranks by random numbers; seed: of a stream for each split, which every opened baseline begins anew."""
 
     def __init__(self, seed: int = 0) -> None:
-        self.generator = np.random.default_rng(seed)
+        self.generators = {split: np.random.default_rng([seed, *split.encode()]) for split in ("valid", "test")}
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
         """Learns nothing."""
@@ -54,4 +54,4 @@ class Random(Baseline):
         """As Baseline.title_scores."""
         for start in range(0, len(rows), ROWS_AT_ONCE):
             batch = min(ROWS_AT_ONCE, len(rows) - start)
-            yield self.generator.random((batch, len(self.items.distinct_titles)), dtype=np.float32)
+            yield self.generators[split].random((batch, len(self.items.distinct_titles)), dtype=np.float32)

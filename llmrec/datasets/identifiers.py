@@ -42,7 +42,7 @@ def find_identifiers(tokenizer: PreTrainedTokenizerBase, count: int) -> Identifi
         tokens = _single_tokens(tokenizer, scheme[:count])
         if len(scheme) >= count and tokens is not None:
             return Identifiers(scheme[:count], tokens)
-    name = tokenizer.name_or_path or type(tokenizer).__name__
+    name = tokenizer.name_or_path or "of this backbone"
     most = max(number for number in range(count) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
     raise InputError(
         f"task.candidates={count}: the tokenizer {name} has at most {most} "

@@ -53,16 +53,17 @@ def rankings(
 ) -> Prompts:
     """Prompts with their target rankings and EOS, as texts to pretrain on."""
     identifiers = find_identifiers(tokenizer, lists.candidates.shape[1])
-    prompts = ListPrompts(tokenizer, wording, identifiers, ranking_limit(max_length, len(identifiers)), lists, items)
+    prompts = ListPrompts(tokenizer, wording, identifiers, max_length - ranking_room(len(identifiers)), lists, items)
     ranked = identifiers.tokens[lists.target_order(seed=0)]
     eos = [tokenizer.eos_token_id]
     return Prompts.joined([np.concatenate([prompts.prompts.of(row), of, eos]) for row, of in enumerate(ranked)])
 
 
-def ranking_limit(max_length: int, candidates: int) -> int:
-    """How many tokens of max_length a ranking leaves to its prompt."""
-    # Another order of the candidates may merge a few tokens more or less than the stored one.
-    return max_length - 2 * (candidates + 1)
+def ranking_room(candidates: int) -> int:
+    """How many tokens are kept free behind a prompt."""
+    # A ranking with EOS, and as much again: another order of the candidates may merge a few tokens more or less than
+    # the stored one, and a free ranking may say something besides.
+    return 2 * (candidates + 1)
 
 
 class ListPrompts:

@@ -81,44 +81,24 @@ def rated_lists(
     """Disjoint lists of consecutive events of a user inside a period, and what was counted.
 
     events: with ratings, by user and time, ties in the order of the file; period: after its first, until its second
-    timestamp. Counted from the user's first event that has
-    `min_history` events of earlier seconds, so many events as a list holds make the next list; a rest too short for one
-    is left out, as are lists whose ratings are all equal and lists with a title twice. The history is the last
-    `max_history` events of seconds before the list's first event, of whichever split.
+    timestamp. Counted from the user's first event that has `min_history` events of earlier seconds, so many events as
+    a list holds make the next list; a rest too short for one is left out, as are lists whose ratings are all equal and
+    lists with a title twice. The history is the last `max_history` events of seconds before the list's first event, of
+    whichever split.
     """
     assert events.rating is not None
-    (after, until), size = period, rule.candidates - rule.negatives
-    second, user = _first_of_run(events.user, events.timestamp), _first_of_run(events.user)
-    inside = (events.timestamp > after) & (events.timestamp <= until)
-    usable = np.flatnonzero(inside & (second - user >= rule.min_history))
-    number = np.arange(len(usable)) - _first_of_run(events.user[usable])
-    full = np.bincount(events.user[usable], minlength=len(events.user_ids))[events.user[usable]] // size
-    members = usable[number // size < full].reshape(-1, size)
+    members, left_over = _consecutive(events, period, rule)
     ratings, titles = events.rating[members], np.sort(items.title_of[events.item[members]], axis=1)
     repeated = (titles[:, 1:] == titles[:, :-1]).any(axis=1)
     equal = (ratings == ratings[:, :1]).all(axis=1) & (rule.negatives == 0)
     kept = members[~repeated & ~equal]
-    end = second[kept[:, 0]]
-    start = np.maximum(user[kept[:, 0]], end - rule.max_history)
-    offsets = np.r_[0, np.cumsum(end - start)]
-    flat = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], end - start)
-    best = kept[np.arange(len(kept)), events.rating[kept].argmax(axis=1)]
-    rows = Rows(
-        user=events.user_ids[events.user[kept[:, 0]]],
-        history=events.item[flat],
-        offsets=offsets,
-        target=events.item[best],
-        timestamp=events.timestamp[kept[:, 0]],
-    )
+    rows, history, latest = _before(events, kept, rule.max_history)
     negatives = sample_negatives(rows.user, taken_titles(events, items), items, rule.negatives, rng)
-    lists = _shuffled(rows, events.rating[flat], events.item[kept], negatives, events.rating[kept], rng)
-    latest = events.timestamp[end - 1]
-    counts = {
-        "events_without_history": int((inside & (second - user < rule.min_history)).sum()),
-        "events_left_over": len(usable) - members.size,
+    lists = _shuffled(rows, events.rating[history], events.item[kept], negatives, events.rating[kept], rng)
+    counts = left_over | {
         "lists_of_equal_ratings": int((equal & ~repeated).sum()),
         "lists_with_a_title_twice": int(repeated.sum()),
-        "history_reaches_past_the_cut": int((latest > after).sum()) if np.isfinite(after) else 0,
+        "history_reaches_past_the_cut": int((latest > period[0]).sum()) if np.isfinite(period[0]) else 0,
         "history_not_before_the_list": int((latest >= rows.timestamp).sum()),
     }
     return lists, counts
@@ -178,6 +158,37 @@ def lists_report(lists: Lists, train: Rows) -> dict[str, Any]:
         "candidates_never_seen_in_train": int((~np.isin(lists.candidates, known)).sum()),
         "best_never_seen_in_train": int((~np.isin(lists.rows.target, known)).sum()),
     }
+
+
+def _consecutive(
+    events: Interactions, period: tuple[float, float], rule: ListRule
+) -> tuple[np.ndarray, dict[str, int]]:
+    """int64 [lists, rated]: the positions of each list's events, and how many events came into none."""
+    size = rule.candidates - rule.negatives
+    earlier = _first_of_run(events.user, events.timestamp) - _first_of_run(events.user)
+    inside = (events.timestamp > period[0]) & (events.timestamp <= period[1])
+    usable = np.flatnonzero(inside & (earlier >= rule.min_history))
+    user = events.user[usable]
+    number = np.arange(len(usable)) - _first_of_run(user)
+    lists = np.bincount(user, minlength=len(events.user_ids))[user] // size
+    members = usable[number // size < lists].reshape(-1, size)
+    return members, {
+        "events_without_history": int((inside & (earlier < rule.min_history)).sum()),
+        "events_left_over": len(usable) - members.size,
+    }
+
+
+def _before(events: Interactions, members: np.ndarray, max_history: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """The rows of lists, the positions of their histories' events, flat, and the time of each history's last event."""
+    assert events.rating is not None
+    first = members[:, 0]
+    end = _first_of_run(events.user, events.timestamp)[first]
+    start = np.maximum(_first_of_run(events.user)[first], end - max_history)
+    offsets = np.r_[0, np.cumsum(end - start)]
+    history = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], end - start)
+    best = members[np.arange(len(members)), events.rating[members].argmax(axis=1)]
+    user, target, time = events.user_ids[events.user[first]], events.item[best], events.timestamp[first]
+    return Rows(user, events.item[history], offsets, target, time), history, events.timestamp[end - 1]
 
 
 def _titles_by_user(user: np.ndarray, title: np.ndarray) -> dict[str, set[int]]:

@@ -9,7 +9,7 @@ from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.identifiers import find_identifiers
-from llmrec.datasets.list_prompts import ListPrompts, ranking_limit
+from llmrec.datasets.list_prompts import ListPrompts, ranking_room
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.training_data import TrainingData
@@ -32,7 +32,7 @@ class RerankData(TrainingData):
 
     def prompts(self, lists: Lists) -> ListPrompts:
         """The prompts of some lists."""
-        limit = ranking_limit(self.config.backbone.max_length, self.size)
+        limit = self.config.backbone.max_length - ranking_room(self.size)
         return ListPrompts(
             self.tokenizer, self.config.dataset.wording, self.identifiers, limit, lists, self.dataset.items
         )

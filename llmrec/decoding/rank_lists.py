@@ -11,14 +11,13 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.scoring import COLUMNS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.identifiers import Identifiers
+from llmrec.datasets.list_prompts import ranking_room
 from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.rank import memory_batches
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 from llmrec.decoding.unconstrained import greedy, text_after
 
 Told = Callable[[int], None]
-MOST_TOKENS = 4
-"""Of a free ranking, for each candidate: what is not named by then is missing."""
 
 
 def rank_lists(
@@ -47,10 +46,11 @@ def free_rankings(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Rankings of greedy generation without any constraint, as `parse` reads them, and which were no permutation.
 
-    Returns int64 [lists, m] and bool [lists]. progress as in `rank_lists`.
+    Returns int64 [lists, m] and bool [lists]. What is not named within `ranking_room` tokens is missing. progress as in
+    `rank_lists`.
     """
     backbone.eval()
-    longest = MOST_TOKENS * len(identifiers)
+    longest = ranking_room(len(identifiers))
     order = np.zeros((len(prompts), len(identifiers)), dtype=np.int64)
     failed = np.zeros(len(prompts), dtype=bool)
     for rows in batches_by_length(prompts.lengths + longest, COLUMNS[backbone.device.type]):

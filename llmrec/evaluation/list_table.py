@@ -15,18 +15,19 @@ def lists_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
     metrics: what `list_record` gave, by split, with "recommender" and, where it was measured, "unconstrained".
     """
     any_split = next(iter(metrics.values()))
-    counts = ", ".join(f"{SPLIT_NAMES[s]} {m['lists']:,} of {m['users']:,} users" for s, m in metrics.items())
-    title = f"{dataset}, lists of {any_split['candidates']} candidates: {counts}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
+    counts = ", ".join(f"{SPLIT_NAMES[s]} {m['lists']:,} ({m['users']:,} users)" for s, m in metrics.items())
+    title = f"{dataset}, lists of {any_split['candidates']}: {counts}"
+    # Without padding all columns fit into a terminal of 80.
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=0)
     table.add_column("split", no_wrap=True)
     table.add_column("re-ranker", no_wrap=True)
-    for heading in (*(f"NDCG@{k}" for k in CUTOFFS), "± by\nuser", "std over\norders", "Kendall\ntau", "parse\nfails"):
+    for heading in (*(f"NDCG\n@{k}" for k in CUTOFFS), "@10\n± user", "order\nstd", "Kend.\ntau", "parse\nfails"):
         table.add_column(heading, no_wrap=True, justify="right")
     for split, measured in metrics.items():
         name = SPLIT_NAMES[split]
         table.add_row(name, measured["recommender"], *_figures(measured["by_list"]), *_position(measured), style="bold")
-        table.add_row(name, "popularity floor", *_figures(measured["popularity_floor"]))
-        table.add_row(name, "random order", *_figures(measured["random_order"]))
+        table.add_row(name, "pop. floor", *_figures(measured["popularity_floor"]), *["-"] * 3)
+        table.add_row(name, "random", *_figures(measured["random_order"]), *["-"] * 3)
     return table
 
 

@@ -17,9 +17,9 @@ from llmrec.objectives.base import Batch, ListBatch, Objective, Part, Sums
 class ALRO(Objective):
     """SFT on the target order plus `alpha` times the soft lambda loss plus `beta` times the permutation-sensitive loss.
 
-    alpha, beta: 0 leaves that part out, and without beta no second order of the candidates is run; sigma: slope of the
-    pairs' logistic loss; gamma: sharpness of the soft positions (1 would keep 15 % of their spread at ten candidates);
-    normalise: gains are divided by the list's largest DCG.
+    alpha, beta: 0 leaves that part out of the loss, and without beta no second order of the candidates is run; sigma:
+    slope of the pairs' logistic loss; gamma: sharpness of the soft positions (1 would keep 15 % of their spread at ten
+    candidates); normalise: gains are divided by the list's largest DCG.
     """
 
     tasks = ("rerank",)
@@ -28,7 +28,7 @@ class ALRO(Objective):
         self, alpha: float = 0.1, beta: float = 0.1, sigma: float = 1.0, gamma: float = 10.0, normalise: bool = True
     ) -> None:
         super().__init__()
-        if alpha < 0 or beta < 0 or not sigma > 0 or not gamma > 0:
+        if not (alpha >= 0 and beta >= 0 and sigma > 0 and gamma > 0):
             raise ValueError("objective.alpha and objective.beta must be at least 0, sigma and gamma above 0")
         self.alpha, self.beta, self.sigma, self.gamma, self.normalise = alpha, beta, sigma, gamma, normalise
         self.permutations = 1 if beta else 0

@@ -49,7 +49,8 @@ class Batch:
 class ListBatch(Batch):
     """A micro-batch of task rerank: branch 0 shows a list's candidates in their stored order, the others in another.
 
-    Candidates are numbered by their place in the stored order. identifiers: int64 [m], the token of each place; place:
+    Candidates are numbered by their place in the stored order; token and node speak of identifiers, which go with the
+    places that the branch shows. identifiers: int64 [m], the token of each place; place:
     int64 [rows, branches, m], where each branch shows a candidate; target: int64 [rows, m], the candidates, the most
     relevant first; gains: float32 [rows, m]. In the branches other than 0 the m slots of the ranking are asked for.
     """

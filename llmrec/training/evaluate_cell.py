@@ -64,7 +64,7 @@ def check_evaluation(config: DictConfig) -> None:
         ("evaluation.orders", config.evaluation.orders),
         ("decoding.bootstrap", config.decoding.get("bootstrap")),
     ):
-        if task == "rerank" and (not isinstance(value, int) or value < 1):
+        if task == "rerank" and (type(value) is not int or value < 1):
             raise InputError(f"{place}={value}: give a whole number of at least 1")
 
 

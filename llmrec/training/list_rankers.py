@@ -1,5 +1,7 @@
 """Whoever ranks candidate lists: a tuned language model by its generated ranking, or a baseline by its scores."""
 
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -42,13 +44,16 @@ class ModelListRanker:
 
     def __init__(self, backbone: Backbone, data: RerankData, decoding: DictConfig) -> None:
         self.backbone, self.data, self.bootstrap = backbone, data, int(decoding.bootstrap)
-        self.generator = np.random.default_rng(decoding.seed)
+        self.seed, self.calls = int(decoding.seed), Counter[str]()
 
     def rank(self, lists: Lists, split: str, progress: Told) -> np.ndarray:
         """As ListRanker.rank: as shown, or the Borda sum of the rankings of so many independent orders."""
         if self.bootstrap == 1:
             return self._rank(lists, progress)
-        orders = self.generator.random((self.bootstrap, *lists.candidates.shape)).argsort(axis=2)
+        self.calls[split] += 1
+        # By split, so that how validation is measured does not change test.
+        generator = np.random.default_rng([self.seed, *split.encode(), self.calls[split]])
+        orders = generator.random((self.bootstrap, *lists.candidates.shape)).argsort(axis=2)
         return borda(np.stack([rank_shown(lists, order, lambda of: self._rank(of, progress)) for order in orders]))
 
     def unconstrained(self, lists: Lists, seed: int, progress: Told) -> dict[str, Any]:
@@ -83,7 +88,7 @@ class BaselineListRanker:
         return {}
 
 
-def rank_shown(lists: Lists, order: np.ndarray, rank: Any) -> np.ndarray:
+def rank_shown(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarray]) -> np.ndarray:
     """The ranking of lists whose candidates are shown in another order, as places in the order of `lists`.
 
     order: int [lists, m]; rank: gives the places of lists as they are shown.

@@ -65,8 +65,7 @@ def _of_stage(config: DictConfig, stage: list[str]) -> list[str]:
     groups = {"stage", "objective", *map(_group, stage)}
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
     # An objective may choose its task by itself, and the stage's objective another.
-    task = [] if any(_group(override) == "task" for override in own) else [f"task={config.hydra.runtime.choices.task}"]
-    return [*own, *task, "stage=none", *stage]
+    return [f"task={config.hydra.runtime.choices.task}", *own, "stage=none", *stage]
 
 
 def _group(override: str) -> str:

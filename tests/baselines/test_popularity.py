@@ -59,6 +59,15 @@ def test_the_baseline_is_the_floor_also_after_it_was_saved(exclude_history: bool
     assert (np.diff(scores, axis=1) <= 0).all()
 
 
+def test_every_title_has_its_count_as_its_score_in_every_row(tmp_path: Path) -> None:
+    dataset = Dataset("small", True, ITEMS, TRAIN, TRAIN, TEST, TEST, "0", {})
+    baseline = Popularity()
+    baseline.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    scores = np.concatenate(list(baseline.title_scores(TEST, "test")))
+    assert scores.dtype == np.float32
+    assert scores.tolist() == [[2, 1, 2, 0, 0]] * 4
+
+
 def test_the_sample_alone_can_be_counted(tmp_path: Path) -> None:
     sample = TRAIN.take(np.array([2]))
     dataset = Dataset("small", True, ITEMS, TRAIN, sample, TEST, TEST, "0", {})

@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
 MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
@@ -85,6 +86,17 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(place: Workplace) 
     assert_same(resumed, whole)
     assert sft.stat().st_mtime_ns == trained
     assert all(len(list((away.cache / name).iterdir())) == 1 for name in ("reference", "self_hard"))
+
+
+def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Path, tmp_path: Path) -> None:
+    whole, place = alro_cell(shared), rerank_place(shared)
+    away = Workplace(tmp_path, place.cache)
+    cell = away.runs / whole.cell().relative_to(place.runs)
+    command = (*ALRO, *DEBUG, "logger=csv")
+    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(cell))
+    resumed = away.run("llmrec.run", *command)
+    assert "resuming from" in resumed.output, resumed.output
+    assert_same(resumed, whole)
 
 
 def test_killed_training_leaves_no_half_written_file(trained: tuple[Workplace, Done], place: Workplace) -> None:

@@ -142,7 +142,7 @@ def rate_of(
         padding = [tokenizer.convert_tokens_to_ids("x")] * longest
         return np.array([[*answers[bytes(prompt)], *padding][:longest] for prompt in asked])
 
-    monkeypatch.setattr(module, "_greedy", answer)
+    monkeypatch.setattr(module, "greedy", answer)
     return unconstrained(scripted, data, prompts)["invalid_title_rate"]
 
 

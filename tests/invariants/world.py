@@ -1,8 +1,8 @@
-"""A small catalogue, eight training rows and a random model, on which every shipped objective is tried."""
+"""A small catalogue, eight training rows or lists and a random model, on which every shipped objective is tried."""
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,12 @@ from llmrec.baselines.open import build_baseline
 from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.lists import Lists
+from llmrec.datasets.rerank_data import RerankData
 from llmrec.objectives.base import Batch, Objective, Preparation
 from llmrec.objectives.sft import SFT
 from tests.datasets.layouts import CONF, rows
+from tests.objectives.given import no_titles
 
 TITLES = [
     "Anno 1404", "Anno 1800", "Braid", "Celeste", "Civ 5", "Civ 6", "Doom", 'Doom" Box', "Elite", "Fez", "Fez", "Go",
@@ -38,8 +41,19 @@ ROWS = rows(
     ("e", [11, 0, 2], 3, 5), ("f", [6], 8, 6), ("g", [7, 1], 11, 7), ("h", [5], 4, 8),
 )  # fmt: skip
 
+CANDIDATES = [
+    [2, 6, 1, 11], [0, 8, 6, 3], [7, 1, 9, 2], [10, 4, 5, 8], [6, 3, 1, 4], [8, 2, 11, 0], [5, 9, 3, 11], [4, 10, 7, 2],
+]  # fmt: skip
+"""Of each list as they are shown, four different titles."""
+
+RATINGS = [
+    [3, 5, 4, 1], [2, 2, 5, 4], [5, 1, 3, 2], [4, 1, 1, 1], [3, 4, 5, 5], [1, 2, 3, 4], [4, 5, 5, 2], [1, 4, 2, 3],
+]  # fmt: skip
+"""Of the candidates, some of them equal."""
+
 CONFIG = OmegaConf.create(
     {
+        "task": {"candidates": 4, "seed": 0},
         "backbone": {"max_length": 200, "gradient_checkpointing": False},
         "dataset": {"wording": {"item": "game", "items": "games", "verb": "played"}},
         "trainer": {"batch_size": 8, "micro_batch_size": None},
@@ -60,9 +74,17 @@ LORA = OmegaConf.create(
 )
 
 VARIANTS = {
+    "alro": [
+        ["objective.alpha=0"],
+        ["objective.beta=0"],
+        ["objective.normalise=false", "objective.gamma=5"],
+    ],
+    "sft": [["task=rerank"]],
     "msl": [
         ["objective.temperature=4.5", "objective.reduction=response"],
         ["objective.statistics=same_step"],
+        ["task=rerank"],
+        ["task=rerank", "objective.temperature=4.5"],
     ],
     "gdrt": [
         ["objective/token_loss=msl", "objective.temperature=2", "objective.group_count=4"],
@@ -100,21 +122,35 @@ def _composed(name: str, *changes: str) -> Any:
         return compose("config", overrides=[f"objective={name}", *changes])
 
 
-def small_dataset(sample: Rows = ROWS) -> Dataset:
-    """The catalogue with the same rows in every split."""
+def task_of(case: Sequence[str]) -> str:
+    """The task that a case trains for."""
+    return str(_composed(*case).task.name)
+
+
+def small_dataset(sample: Rows = ROWS, task: str = "next_item") -> Dataset:
+    """The catalogue with the same rows in every split; for task rerank with the same lists too."""
     items = Items([str(number) for number in range(len(TITLES))], TITLES)
-    return Dataset("small", True, items, sample, sample, sample, sample, "0", {})
+    lists = dict.fromkeys(("train", "sample", "valid", "test"), small_lists()) if task == "rerank" else {}
+    return Dataset("small", True, items, sample, sample, sample, sample, "0", {}, lists=lists)
+
+
+def small_lists() -> Lists:
+    """A list for each of ROWS, after the same history."""
+    candidates, ratings = np.array(CANDIDATES, dtype=np.int32), np.array(RATINGS, dtype=np.float32)
+    best = replace(ROWS, target=candidates[np.arange(len(ROWS)), ratings.argmax(axis=1)])
+    history_rating = np.arange(len(ROWS.history), dtype=np.float32) % 5 + 1
+    return Lists(best, history_rating, candidates, ratings)
 
 
 @functools.cache
-def small_tokenizer() -> PreTrainedTokenizerFast:
+def small_tokenizer(task: str = "next_item") -> PreTrainedTokenizerFast:
     """One token a word of the prompt, a few a title."""
-    return train_tokenizer(400, CONFIG.dataset.wording, small_dataset())
+    return train_tokenizer(400 if task == "next_item" else 500, CONFIG.dataset.wording, small_dataset(task=task))
 
 
-def random_backbone(lora: bool = False) -> Backbone:
+def random_backbone(lora: bool = False, task: str = "next_item") -> Backbone:
     """The same random weights at every call; with lora, an adapter that has moved from its start is what is trained."""
-    tokenizer = small_tokenizer()
+    tokenizer = small_tokenizer(task)
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
@@ -136,24 +172,36 @@ class World:
 
     objective: Objective
     backbone: Backbone
-    data: NextItemData
+    data: Any  # NextItemData or, for task rerank, RerankData
     preparation: Preparation
 
 
 def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Rows = ROWS) -> World:
     """The world of a case; `cache` may be shared by all worlds."""
     objective = build_objective(case)
-    preparation = preparation_of(cache, objective, lora, sample)
+    preparation = preparation_of(cache, objective, lora, sample, task_of(case))
     objective.prepare(preparation)
     return World(objective, preparation.backbone, preparation.data, preparation)
 
 
 def preparation_of(
-    cache: Path, objective: Objective | None = None, lora: bool = False, sample: Rows = ROWS
+    cache: Path,
+    objective: Objective | None = None,
+    lora: bool = False,
+    sample: Rows = ROWS,
+    task: str = "next_item",
 ) -> Preparation:
-    """What an objective (None: SFT) is shown before training: a random model, and a SASRec that knows the rows."""
-    backbone = random_backbone(lora)
-    data = NextItemData(small_dataset(sample), backbone, CONFIG, cache)
+    """What an objective (None: SFT) is shown before training: a random model, and a SASRec that knows the rows.
+
+    For task rerank: a random model and small_lists.
+    """
+    backbone = random_backbone(lora, task)
+    dataset = small_dataset(sample, task)
+    if task == "rerank":
+        lists = RerankData(dataset, backbone, CONFIG)
+        lists.setup_training(objective or SFT(), dataset.lists["valid"])
+        return Preparation(backbone, lambda: random_backbone(task=task), lists.trie, lists, cache, None, 1, no_titles)
+    data = NextItemData(dataset, backbone, CONFIG, cache)
     data.setup_training(objective or SFT(), sample)
     return Preparation(
         backbone, random_backbone, data.trie, data, cache, None, 1,

@@ -51,13 +51,32 @@ def cell(tmp_path: Path) -> Cell:
         (["baseline=sasrec", "baseline.rows=half"], r"baseline\.rows=half"),
         (["evaluation.sentence_model=/absent"], r"evaluation\.sentence_model=/absent"),
         (["dataset.wording.verb=[played, bought]"], r"dataset\.wording\.verb=.*give one text"),
+        (["objective=alro", "task.candidates=1"], r"task\.candidates=1: a list needs at least 2 candidates"),
+        (["objective=alro", "task.candidates=27"], r"task\.candidates=27: .* at most 26 .* lower task\.candidates"),
+        (["objective=alro", "task.candidates=120"], r"catalogue's 113 titles: lower task\.candidates"),
+        (["objective=alro", "task.negatives=3"], r"task\.negatives=3 of 10 candidates: give 9: the next item"),
+        (["objective=alro", "task.relevance=stars"], r"task\.relevance=stars: choose one of auto, ratings, next_item"),
+        (["objective=alro", "task.relevance=ratings"], r"games-sim has no ratings: take task\.relevance=next_item"),
+        (["objective=alro", "backbone.max_length=100"], r"max_length by \d+, or lower task\.candidates"),
+        (["objective=alro", "task=next_item"], r"ALRO trains for task=rerank, not for task=next_item: .*another obj"),
+        (["objective=gdrt", "task=rerank"], r"GDRT trains for task=next_item, not for task=rerank: .*another obj"),
+        (["objective=dpo", "task=rerank"], r"trains for task=next_item, not for task=rerank: .*another obj"),
+        (["task=rerank", "decoding=trie"], r"of task=next_item, the run of task=rerank: take decoding=permutation"),
+        (["decoding=permutation"], r"of task=rerank, the run of task=next_item: take decoding=trie or vocab"),
+        (["objective=alro", "evaluation.orders=0"], r"evaluation\.orders=0: give a whole number of at least 1"),
+        (["objective=alro", "evaluation.orders=null"], r"evaluation\.orders=None: give a whole number of at least 1"),
+        (["objective=alro", "decoding.bootstrap=0"], r"decoding\.bootstrap=0: give a whole number of at least 1"),
+        (["objective=alro", "objective.gamma=0"], r"sigma and gamma above 0"),
+        (["baseline=mean_rating", "task=rerank"], r"take task=rerank and a dataset with ratings \(movielens_100k\)"),
+        (["baseline=mean_rating", "dataset=movielens_100k"], r"mean_rating ranks lists by ratings: take task=rerank"),
+        (["baseline=mean_rating", "baseline.damping=0"], r"baseline\.damping=0: give a number above 0"),
     ],
 )
 def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str, tmp_path: Path, cache: Path) -> None:
     with composed(tmp_path, f"paths.cache={cache}", *overrides) as config, pytest.raises(InputError, match=says):
         run_cell(config)
-    # Nor has a stage been trained for it.
-    assert not list(tmp_path.rglob("training.json"))
+    # Nor has a stage been trained for it, or anything begun.
+    assert not [path for name in ("training.json", "weights", "*.ckpt") for path in tmp_path.rglob(name)]
 
 
 def test_malformed_row_of_a_set_is_named(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
 from llmrec.training.cells import cell_path
 from llmrec.training.fingerprint import diagnosis_fingerprint, evaluation_fingerprint
+from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
@@ -121,6 +122,24 @@ def test_whose_relevance_is_declared_makes_another_evaluation(evaluation: str, n
     # The declared model is sized by the scale, which is no setting of the evaluation itself.
     sized = evaluation_of(nowhere, "evaluation.relevance_model=tiny", "scale=cpu", "evaluation.users=8")
     assert len({evaluation, tiny, folder, sized}) == 4
+
+
+@pytest.mark.parametrize("ranker", ["objective=alro", "baseline=random"])
+def test_other_lists_make_another_cell_and_other_rankings_another_evaluation(ranker: str, nowhere: Path) -> None:
+    run = (ranker, "task=rerank")
+    cell, evaluation = cell_of(nowhere, *run), evaluation_of(nowhere, *run)
+    for override in ("task.candidates=5", "task.seed=1"):
+        assert cell_of(nowhere, *run, override) != cell
+    for override in ("decoding.bootstrap=5", "evaluation.orders=3"):
+        assert cell_of(nowhere, *run, override) == cell
+        assert evaluation_of(nowhere, *run, override) != evaluation
+
+
+@pytest.mark.parametrize("lists", [(), ("task.candidates=5",)])
+def test_a_stage_has_the_lists_of_its_run(lists: tuple[str, ...], nowhere: Path) -> None:
+    with composed(nowhere, "objective=alro", "stage=sft", *lists) as config:
+        stage = cell_path(stage_configs(config)["start"])
+    assert stage == cell_of(nowhere, "objective=sft", "task=rerank", *lists)
 
 
 def test_rows_and_decoding_make_another_diagnosis(nowhere: Path) -> None:
