@@ -11,6 +11,7 @@ Decodes a trained cell another way and measures it; nothing is trained.
   python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.scores=vocab decoding.length_penalty=1
   python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding=vocab
   python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.exclude_history=true evaluation.users=null
+  python -m llmrec.evaluate run=runs/<...>/rerank/<...>/<fingerprint> decoding.bootstrap=5 evaluation.orders=5
 
 run=FOLDER is a cell's folder. What is not given stays as the cell was run. The record goes to FOLDER/eval/<fingerprint>
 and is only read where it is there already.

@@ -66,7 +66,7 @@ def _prepare(arguments: Sequence[str]) -> None:
     prepared = prepare(source, dataset)
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - began:.1f} seconds"]))
-    print(_next_step(name, out))
+    print(_next_step(name, out, overrides))
 
 
 def _dump(own: Mapping[str, str]) -> Path:
@@ -137,10 +137,12 @@ def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
     return [f"{counts} in the {dataset['k_core']}-core", *summary(prepared.report)]
 
 
-def _next_step(name: str, out: Path) -> str:
+def _next_step(name: str, out: Path, overrides: Sequence[str]) -> str:
     from llmrec.conf_dir import conf_dir
 
-    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run dataset={shlex.quote(name)}"
+    # Lists of task rerank are made when they are asked for, by the same settings.
+    same = "".join(f" {shlex.quote(override)}" for override in overrides)
+    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run dataset={shlex.quote(name)}{same}"
     if (Path(conf_dir()) / "dataset" / f"{name}.yaml").is_file():
         return f"next: {command}"
     return f"next: write a dataset/{name}.yaml with the words of its prompts (README, Real data), then {command}"

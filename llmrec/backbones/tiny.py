@@ -22,6 +22,7 @@ from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_whole
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
+from llmrec.code_hash import code_hash
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.list_prompts import rankings, render_lists_frame
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
@@ -29,6 +30,13 @@ from llmrec.datasets.steps import LengthGroupedSteps
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
+LIST_CODE = (
+    "datasets/identifiers.py",
+    "datasets/list_prompts.py",
+    "datasets/lists.py",
+    "datasets/stored_lists.py",
+)
+"""What makes the texts of task rerank."""
 LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
 """Keys of the backbone group that concern the fine-tuning alone."""
 
@@ -41,7 +49,8 @@ def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache
     """
     shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
     lists = dataset.report["lists"] if dataset.lists else None
-    settings = [OmegaConf.to_container(shaping), _frame(wording, dataset), dataset.content_hash, lists]
+    code = code_hash(LIST_CODE, ()) if dataset.lists else None
+    settings = [OmegaConf.to_container(shaping), _frame(wording, dataset), dataset.content_hash, lists, code]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"

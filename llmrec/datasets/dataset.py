@@ -38,17 +38,20 @@ class Rows:
         """int64 [history]: the row that each flat history entry belongs to."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
+    def flat(self, index: np.ndarray) -> np.ndarray:
+        """int64: positions in `history` of the histories of the rows at `index` (int), one after another."""
+        lengths = np.diff(self.offsets)[index]
+        ends = np.cumsum(lengths)
+        return np.arange(lengths.sum()) + np.repeat(self.offsets[:-1][index] - (ends - lengths), lengths)
+
     def take(self, index: np.ndarray) -> "Rows":
         """The rows at `index` (int positions or a boolean mask), in that order."""
         index = np.flatnonzero(index) if index.dtype == bool else index
-        lengths = np.diff(self.offsets)[index]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        flat = np.arange(offsets[-1]) + np.repeat(self.offsets[:-1][index] - offsets[:-1], lengths)
         return replace(
             self,
             user=self.user[index],
-            history=self.history[flat],
-            offsets=offsets,
+            history=self.history[self.flat(index)],
+            offsets=np.concatenate([[0], np.cumsum(np.diff(self.offsets)[index])]).astype(np.int64),
             target=self.target[index],
             timestamp=self.timestamp[index],
         )

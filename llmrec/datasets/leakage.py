@@ -115,6 +115,7 @@ def _lists_summary(report: Mapping[str, Any]) -> list[str]:
     lines = [f"lists of {report['candidates']} by {by}, {report['negatives']} of them sampled: {sizes}"]
     for key, text in (
         ("candidates_never_seen_in_train", "candidates never seen in train"),
+        ("lists_with_a_candidate_in_the_history", "lists with a candidate's title in their history"),
         ("lists_of_equal_ratings", "lists left out for equal ratings"),
         ("lists_with_a_title_twice", "lists left out for a title twice"),
         ("events_left_over", "events left over from lists"),

@@ -1,6 +1,6 @@
 """Candidate lists of task rerank: a history, candidates with graded relevance, an order in which they are shown."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -39,8 +39,7 @@ class Lists:
         """The lists at `index` (int positions), in that order."""
         rating = self.history_rating
         if rating is not None:
-            bounds = zip(self.rows.offsets[:-1][index], self.rows.offsets[1:][index], strict=True)
-            rating = np.concatenate([rating[:0], *(rating[start:end] for start, end in bounds)])
+            rating = rating[self.rows.flat(index)]
         return Lists(self.rows.take(index), rating, self.candidates[index], self.relevance[index])
 
     def ratings_of(self, row: int) -> np.ndarray | None:
@@ -93,7 +92,10 @@ def rated_lists(
     equal = (ratings == ratings[:, :1]).all(axis=1) & (rule.negatives == 0)
     kept = members[~repeated & ~equal]
     rows, history, latest = _before(events, kept, rule.max_history)
-    negatives = sample_negatives(rows.user, taken_titles(events, items), items, rule.negatives, rng)
+    # Without negatives nobody asks.
+    known = events.take((events.timestamp <= period[1]) & (rule.negatives > 0))
+    taken = Taken(known.user_ids[known.user], items.title_of[known.item])
+    negatives = sample_negatives(rows.user, taken, items, rule.negatives, rng)
     lists = _shuffled(rows, events.rating[history], events.item[kept], negatives, events.rating[kept], rng)
     counts = left_over | {
         "lists_of_equal_ratings": int((equal & ~repeated).sum()),
@@ -104,57 +106,59 @@ def rated_lists(
     return lists, counts
 
 
-def next_item_lists(
-    rows: Rows, taken: Mapping[str, set[int]], items: Items, rule: ListRule, rng: np.random.Generator
-) -> Lists:
-    """One list for each row: its target, with relevance 1, among items sampled from what the user never took."""
+def next_item_lists(rows: Rows, known: Sequence[Rows], items: Items, rule: ListRule, rng: np.random.Generator) -> Lists:
+    """One list for each row: its target, with relevance 1, among sampled items; known: see `sample_negatives`."""
+    user = np.concatenate([part for of in known for part in (of.user, of.user[of.history_row])])
+    item = np.concatenate([part for of in known for part in (of.target, of.history)])
+    taken = Taken(user, items.title_of[item])
     negatives = sample_negatives(rows.user, taken, items, rule.negatives, rng)
     return _shuffled(rows, None, rows.target[:, None], negatives, np.ones((len(rows), 1)), rng)
 
 
-def sample_negatives(
-    user: np.ndarray, taken: Mapping[str, set[int]], items: Items, count: int, rng: np.random.Generator
-) -> np.ndarray:
-    """int32 [lists, count]: items drawn uniformly, of different titles that the list's user never took, in any split.
+@dataclass(frozen=True)
+class Taken:
+    """Pairs of a user and a distinct title that the user took; user: str [n], title: int [n]."""
 
-    taken: by user, the distinct titles. Raises InputError where the catalogue has too few others.
+    user: np.ndarray
+    title: np.ndarray
+
+
+def sample_negatives(user: np.ndarray, taken: Taken, items: Items, count: int, rng: np.random.Generator) -> np.ndarray:
+    """int32 [lists, count]: items drawn uniformly, of different titles, none of which the list's user took.
+
+    taken: what is known at the end of the split's period, for what comes later must not shape a list. Raises
+    InputError where the catalogue has too few other titles.
     """
-    most = max((len(taken[name]) for name in set(user.tolist())), default=0)
-    if count and len(items.distinct_titles) - most < count:
+    if not count:
+        return np.zeros((len(user), 0), dtype=np.int32)
+    names, of_list = np.unique(user, return_inverse=True)
+    titles, place = len(items.distinct_titles), np.searchsorted(names, taken.user).clip(max=len(names) - 1)
+    mine = names[place] == taken.user
+    forbidden = np.unique(place[mine].astype(np.int64) * titles + taken.title[mine])
+    most = int(np.bincount(forbidden // titles, minlength=1).max())
+    if titles - most < count:
         raise InputError(
-            f"{count} sampled candidates are asked for, but a user has taken {most} of the catalogue's "
-            f"{len(items.distinct_titles)} titles: lower task.candidates or task.negatives"
+            f"{count} sampled candidates are asked for, but a user has taken {most} of the catalogue's {titles} "
+            "titles: lower task.candidates or task.negatives"
         )
-    drawn = np.zeros((len(user), count), dtype=np.int32)
-    for row, name in enumerate(user.tolist()):
-        out = set(taken[name])
-        for column in range(count):
-            item = int(rng.integers(len(items)))
-            while int(items.title_of[item]) in out:
-                item = int(rng.integers(len(items)))
-            out.add(int(items.title_of[item]))
-            drawn[row, column] = item
-    return drawn
+    drawn = rng.integers(len(items), size=(len(user), count))
+    again = np.ones(len(user), dtype=bool)
+    while again.any():
+        keys = of_list[again, None] * titles + items.title_of[drawn[again]].astype(np.int64)
+        bad = np.isin(keys, forbidden) | _repeats(keys)
+        part = drawn[again]
+        part[bad] = rng.integers(len(items), size=int(bad.sum()))
+        drawn[again], again[again] = part, bad.any(axis=1)
+    return drawn.astype(np.int32)
 
 
-def taken_titles(events: Interactions, items: Items) -> dict[str, set[int]]:
-    """By user, the distinct titles of all events."""
-    return _titles_by_user(events.user_ids[events.user], items.title_of[events.item])
-
-
-def titles_of_rows(splits: Mapping[str, Rows], items: Items) -> dict[str, set[int]]:
-    """By user, the distinct titles of all rows, targets and histories, where the events themselves are not known."""
-    user = np.concatenate([part for rows in splits.values() for part in (rows.user, rows.user[rows.history_row])])
-    item = np.concatenate([part for rows in splits.values() for part in (rows.target, rows.history)])
-    return _titles_by_user(user, items.title_of[item])
-
-
-def lists_report(lists: Lists, train: Rows) -> dict[str, Any]:
+def lists_report(lists: Lists, train: Rows, items: Items) -> dict[str, Any]:
     """What a reader of results should know about the lists of a split; train: the rows that models learn from."""
     known = np.unique(np.concatenate([train.history, train.target]))
     return {
         "lists": len(lists),
         "users": len(np.unique(lists.rows.user)),
+        "lists_with_a_candidate_in_the_history": _in_history(lists, items),
         "candidates_never_seen_in_train": int((~np.isin(lists.candidates, known)).sum()),
         "best_never_seen_in_train": int((~np.isin(lists.rows.target, known)).sum()),
     }
@@ -191,11 +195,20 @@ def _before(events: Interactions, members: np.ndarray, max_history: int) -> tupl
     return Rows(user, events.item[history], offsets, target, time), history, events.timestamp[end - 1]
 
 
-def _titles_by_user(user: np.ndarray, title: np.ndarray) -> dict[str, set[int]]:
-    names, of = np.unique(user, return_inverse=True)
-    order = np.argsort(of, kind="stable")
-    parts = np.split(title[order], np.cumsum(np.bincount(of))[:-1])
-    return {name: set(part.tolist()) for name, part in zip(names.tolist(), parts, strict=True)}
+def _in_history(lists: Lists, items: Items) -> int:
+    row = lists.rows.history_row
+    seen = np.unique(row * len(items) + items.title_of[lists.rows.history])
+    shown = np.arange(len(lists))[:, None] * len(items) + items.title_of[lists.candidates]
+    return int(np.isin(shown, seen).any(axis=1).sum())
+
+
+def _repeats(keys: np.ndarray) -> np.ndarray:
+    """bool [n, m]: whether a key stands in an earlier column of its row too."""
+    order = np.argsort(keys, axis=1, kind="stable")
+    ordered = np.take_along_axis(keys, order, axis=1)
+    repeated = np.zeros(keys.shape, dtype=bool)
+    np.put_along_axis(repeated, order[:, 1:], ordered[:, 1:] == ordered[:, :-1], axis=1)
+    return repeated
 
 
 def _first_of_run(*keys: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from llmrec.datasets.leakage import cold_targets
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.movielens import read_movielens
 from llmrec.datasets.msl import read_msl
-from llmrec.datasets.prepared import Prepared, read_interactions, read_prepared, write_prepared
+from llmrec.datasets.prepared import Prepared, has_ratings, read_interactions, read_prepared, write_prepared
 from llmrec.datasets.sequences import Sequences, make_sequences
 from llmrec.datasets.simulator import best_ndcg10, simulate
 from llmrec.datasets.source import Source, interaction_files, locate
@@ -101,14 +101,13 @@ def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndar
 def _lists(
     source: Source, prepared: Prepared, dataset: Mapping[str, Any], cache_dir: Path, task: Mapping[str, Any]
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
-    events = read_interactions(prepared_folder(source, cache_dir), prepared.items)
-    rated = events is not None and events.rating is not None
-    rule = list_rule(task, dataset, source.name, rated)
+    prepared_in = prepared_folder(source, cache_dir)
+    rule = list_rule(task, dataset, source.name, has_ratings(prepared_in))
     # With the prepared set where that lies in the cache; a prepared set of the user's is never written to.
-    folder = prepared_folder(source, cache_dir)
+    folder = prepared_in
     if source.kind == "prepared":
         folder = cache_dir / "lists" / f"{source.name}-{source.content_hash[:12]}"
-    return load_lists(prepared, events, rule, folder)
+    return load_lists(prepared, lambda: read_interactions(prepared_in, prepared.items), rule, folder)
 
 
 def _simulated(source: Source, dataset: Mapping[str, Any]) -> Prepared:

@@ -103,6 +103,12 @@ def read_prepared(folder: Path, content_hash: str) -> Prepared:
     )
 
 
+def has_ratings(folder: Path) -> bool:
+    """Whether the events of a prepared set are known and carry ratings."""
+    path = folder / "interactions.parquet"
+    return path.is_file() and "rating" in pq.read_schema(path).names
+
+
 def read_interactions(folder: Path, items: Items) -> Interactions | None:
     """The events of a prepared set, by user and time; None where the published layout has only rows."""
     path = folder / "interactions.parquet"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -12,28 +12,29 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_folder
+from llmrec.code_hash import code_hash
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists, titles_of_rows
+from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists
 from llmrec.datasets.prepared import Prepared, read_rows, rows_table
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
-LISTS_FORMAT = 1
-"""Raised when the making of lists or their files change, so that no older lists are taken for new ones."""
+CODE = ("datasets/lists.py", "datasets/stored_lists.py")
+"""What makes lists: older code's are not taken for its own."""
 
 
 def load_lists(
-    prepared: Prepared, events: Interactions | None, rule: ListRule, folder: Path
+    prepared: Prepared, events: Callable[[], Interactions | None], rule: ListRule, folder: Path
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
     """The lists of each split and what the leakage report says of them, from `folder` or made and left there.
 
-    events: of the prepared set, needed by ratings. Lists by ratings take the splits' cuts in time, those without have
-    one list for each row of a split. Raises InputError when a split would have no lists.
+    events: reads those of the prepared set, which lists by ratings are made of; they take the splits' cuts in time.
+    Those without have one list for each row of a split. Raises InputError when a split would have no lists.
     """
-    key = hashlib.sha256(json.dumps([LISTS_FORMAT, prepared.content_hash, asdict(rule)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([code_hash(CODE, ()), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
     folder = folder / f"lists-{key[:16]}"
     if not folder.is_dir():
-        lists, report = _make(prepared, events, rule)
+        lists, report = _make(prepared, events() if rule.by_ratings else None, rule)
         with atomic_folder(folder) as temporary:
             for split in SPLITS:
                 pq.write_table(_table(lists[split]), temporary / f"{split}.parquet")
@@ -76,23 +77,34 @@ def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ra
 def _make(prepared: Prepared, events: Interactions | None, rule: ListRule) -> tuple[dict[str, Lists], dict[str, Any]]:
     rows = {split: getattr(prepared, split) for split in SPLITS}
     cuts = [-np.inf, *(float(rows[split].timestamp.max()) for split in SPLITS[:-1]), np.inf]
-    taken = None if rule.by_ratings else titles_of_rows(rows, prepared.items)
     lists, report = {}, {}
     for number, split in enumerate(SPLITS):
         rng = np.random.default_rng([rule.seed, number])
         counts: dict[str, int] = {}
-        if taken is None:
-            assert events is not None
+        if events is not None:
+            _check_ratings(events, prepared)
             lists[split], counts = rated_lists(events, (cuts[number], cuts[number + 1]), prepared.items, rule, rng)
         else:
-            lists[split] = next_item_lists(rows[split], taken, prepared.items, rule, rng)
+            known = [rows[name] for name in SPLITS[: number + 1]]
+            lists[split] = next_item_lists(rows[split], known, prepared.items, rule, rng)
         if not len(lists[split]):
             raise InputError(
                 f"{prepared.name}: no list of {rule.candidates} candidates in {split}: lower task.candidates, raise "
                 "task.negatives, or lower dataset.min_history"
             )
-        report[split] = lists_report(lists[split], rows["train"]) | counts
+        report[split] = lists_report(lists[split], rows["train"], prepared.items) | counts
     return lists, asdict(rule) | {"splits": report}
+
+
+def _check_ratings(events: Interactions, prepared: Prepared) -> None:
+    """Readers check ratings with file and row; this is for sets that were prepared before they did."""
+    assert events.rating is not None
+    for event in np.flatnonzero(~((events.rating > 0) & (events.rating <= 10)))[:1]:
+        raise InputError(
+            f"{prepared.name}: user {events.user_ids[events.user[event]]} rates item "
+            f"{prepared.items.ids[events.item[event]]} {events.rating[event]:g}, not above 0 and at most 10: gains are "
+            "2^rating - 1. Correct the ratings and prepare the set again, or take task.relevance=next_item"
+        )
 
 
 def _table(lists: Lists) -> pa.Table:

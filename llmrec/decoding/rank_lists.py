@@ -70,7 +70,7 @@ def parse(text: str, identifiers: Sequence[str], generator: np.random.Generator)
     """The ranking that a text gives, int64 [m]: identifiers in the order of their first occurrence.
 
     Missing ones are appended in a random order. Also returns whether that departs from the text: one is missing, comes
-    twice, or the text holds other words. Source: our reading of arXiv 2403.19181.
+    twice, or the text holds other words. The rule is ours.
     """
     place = {mark.strip(): number for number, mark in enumerate(identifiers)}
     # Identifiers without a blank are written one behind the other.

@@ -14,7 +14,7 @@ def graded_ndcg(order: np.ndarray, gains: np.ndarray, cutoff: int) -> np.ndarray
     order: int [lists, m]; gains: float [lists, m], of each candidate by number: 2^rating - 1, 0 for sampled negatives;
     cutoff: positions that count, at least 1; above m, all count. Returns float64 [lists], 0 to 1.
     Raises InputError when a list has no gain above 0, since its NDCG is undefined.
-    Source: graded gain 2^rating - 1 as in arXiv 2403.19181.
+    Source: graded gain 2^rating - 1 by a secondary source of arXiv 2403.19181.
     """
     without_gain = ~(gains > 0).any(axis=1)
     if without_gain.any():
@@ -58,8 +58,7 @@ def position_sensitivity(orders: np.ndarray, gains: np.ndarray, cutoff: int) -> 
     orders: int [permutations, lists, m], in the same candidate numbers whatever the order of presentation; gains,
     cutoff: as in `graded_ndcg`. Both float64 [lists]: the population standard deviation of NDCG@cutoff over the
     rankings, 0 = insensitive, and `kendall_tau`, 1 = insensitive. Raises InputError as those two do.
-    Source: graded gain 2^rating - 1 as in arXiv 2403.19181; std and tau over permutations of the candidates: our
-    reading.
+    Source: std and tau over permutations of the candidates are our reading.
     """
     ndcg = np.stack([graded_ndcg(order, gains, cutoff) for order in orders])
     return {"ndcg_std": ndcg.std(axis=0), "kendall_tau": kendall_tau(orders)}

@@ -66,7 +66,7 @@ class ALRO(Objective):
 
     def _soft_lambda(self, slots: Tensor, batch: ListBatch) -> Tensor:
         """float32 [rows]; slots: logits of the stored order's m slots, [rows, m, vocabulary]."""
-        emitted = slots.softmax(-1).gather(2, _tokens(batch, 0))
+        emitted = slots.softmax(-1)[:, :, batch.identifiers]
         return soft_lambda_loss(
             soft_positions(emitted, self.gamma), batch.target, batch.gains, self.sigma, self.normalise
         )
@@ -78,7 +78,7 @@ class ALRO(Objective):
         size = len(batch.identifiers)
         other = encoded[torch.nonzero(batch.branch == 1)[:, 0]].logits(batch.identifiers).view(len(slots), size, size)
         items = batch.place[:, 1, None].expand(-1, size, -1)
-        return permutation_sensitive_loss(slots.gather(2, _tokens(batch, 0)), other.gather(2, items))
+        return permutation_sensitive_loss(slots[:, :, batch.identifiers], other.gather(2, items))
 
 
 def soft_positions(emitted: Tensor, gamma: float) -> Tensor:
@@ -88,7 +88,8 @@ def soft_positions(emitted: Tensor, gamma: float) -> Tensor:
     secondary source of arXiv 2403.19181.
     """
     slot = torch.arange(1, emitted.shape[1] + 1, device=emitted.device, dtype=emitted.dtype)
-    return torch.einsum("k,rki->ri", slot, (gamma * emitted).softmax(1))
+    # No matrix product, which mixed precision would take in bfloat16.
+    return (slot[:, None] * (gamma * emitted).softmax(1)).sum(1)
 
 
 def soft_lambda_loss(position: Tensor, target: Tensor, gains: Tensor, sigma: float, normalise: bool) -> Tensor:
@@ -120,8 +121,3 @@ def permutation_sensitive_loss(stored: Tensor, other: Tensor) -> Tensor:
     """
     p, q = stored.detach().log_softmax(-1), other.log_softmax(-1)
     return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1).mean(-1)
-
-
-def _tokens(batch: ListBatch, branch: int) -> Tensor:
-    """int64 [rows, m slots, m candidates]: the token that names each candidate in a branch, the same at every slot."""
-    return batch.identifiers[batch.place[:, branch]][:, None].expand(-1, len(batch.identifiers), -1)

@@ -60,6 +60,8 @@ class Cell:
         # What has come to be measured, or to be chosen, since.
         config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
         config.setdefault("baseline", {"name": "none"})
+        if config.dataset.get("simulator"):
+            config.dataset.simulator.setdefault("ratings", False)
         return config
 
     def evaluation(self, config: DictConfig) -> Path:

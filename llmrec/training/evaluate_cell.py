@@ -55,17 +55,18 @@ def _open(config: DictConfig, dataset: Dataset, cell: Cell) -> Measure:
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """Raises InputError when decoding is of another task, or its or the evaluation's settings cannot be used."""
+    """Raises InputError when decoding is of another task, or its or the evaluation's numbers cannot be used."""
     task, decodes = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
     if task != decodes:
         fitting = "permutation" if task == "rerank" else "trie or vocab"
         raise InputError(f"decoding is of task={decodes}, the run of task={task}: take decoding={fitting}")
-    for place, value in (
-        ("evaluation.orders", config.evaluation.orders),
-        ("decoding.bootstrap", config.decoding.get("bootstrap")),
-    ):
-        if task == "rerank" and (type(value) is not int or value < 1):
-            raise InputError(f"{place}={value}: give a whole number of at least 1")
+    least = {"evaluation.sample_seed": 0}
+    if task == "rerank":
+        least |= {"evaluation.orders": 1, "decoding.bootstrap": 1, "decoding.seed": 0}
+    for place, smallest in least.items():
+        value = OmegaConf.select(config, place)
+        if type(value) is not int or value < smallest:
+            raise InputError(f"{place}={value}: give a whole number of at least {smallest}")
 
 
 def run_device(config: DictConfig) -> str:

@@ -78,7 +78,7 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
     ("arguments", "says"),
     [
         (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
-        (["run={cell}", "decoding=nonsense"], "there are trie, vocab"),
+        (["run={cell}", "decoding=nonsense"], "there are permutation, trie, vocab"),
         (["run={cell}", "decoding.nonsense=1"], "nonsense"),
         (["run={cell}", "decoding.beams"], "key=value"),
         (["run={cell}/eval"], "is not the folder of a run"),
@@ -108,8 +108,10 @@ def test_older_cell_is_measured_by_what_has_come_since(trained: tuple[Workplace,
     older = tmp_path / "msl" / "0123456789abcdef"
     shutil.copytree(done.cell(), older, ignore=shutil.ignore_patterns("eval"))
     config = (older / "config.yaml").read_text()
-    assert "  relevance_model: tiny\n" in config
-    (older / "config.yaml").write_text(config.replace("  relevance_model: tiny\n", ""))
+    for line in ("  relevance_model: tiny\n", "  orders: 5\n", "    ratings: false\n"):
+        assert config.count(line) == 1
+        config = config.replace(line, "")
+    (older / "config.yaml").write_text(config)
     evaluated = place.run("llmrec.evaluate", f"run={older}", "evaluation.users=10", "trainer.progress=false")
     assert evaluated.status == 0, evaluated.output
     fairness = json.loads((evaluated.record() / "metrics.json").read_text())["splits"]["test"]["fairness"]

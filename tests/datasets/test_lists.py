@@ -1,6 +1,7 @@
 """Candidate lists from events: by hand on small tables, and what must hold on any."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +12,11 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.lists import (
     ListRule,
     Lists,
+    Taken,
     lists_report,
     next_item_lists,
     rated_lists,
     sample_negatives,
-    taken_titles,
-    titles_of_rows,
 )
 from llmrec.errors import InputError
 from tests.datasets.layouts import rows
@@ -184,10 +184,10 @@ def test_on_any_events_histories_lie_before_and_lists_apart(seed: int, size: int
     assert counts["history_not_before_the_list"] == 0
 
 
-def test_negatives_are_titles_that_the_user_never_took() -> None:
+def test_negatives_are_titles_that_the_user_has_not_taken_by_the_periods_end() -> None:
     # Of ten titles the first five stand on two items each.
     items = Items([str(n) for n in range(15)], [f"Title {n % 10}" for n in range(15)])
-    # Anna takes Titles 0 and 6, and Title 2 after the lists.
+    # Anna takes Titles 0 and 6, and Title 2 after the period, of which lists inside it must not know.
     events = table([(0, 1, 1), (6, 2, 2), (10, 3, 3), (0, 4, 4), (12, 50, 5)], [(3, 1, 1), (3, 2, 2), (3, 3, 3)])
     drawn: dict[str, set[int]] = {"a": set(), "b": set()}
     for seed in range(30):
@@ -196,13 +196,13 @@ def test_negatives_are_titles_that_the_user_never_took() -> None:
         for row, (candidates, relevance) in enumerate(zip(lists.candidates, lists.relevance, strict=True)):
             assert len(set(items.title_of[candidates])) == 6
             drawn[str(lists.rows.user[row])] |= set(candidates[relevance == 0].tolist())
-    assert drawn["a"] == {1, 3, 4, 5, 7, 8, 9, 11, 13, 14}
+    assert drawn["a"] == set(range(15)) - {0, 6, 10}
     assert drawn["b"] == set(range(15)) - {3, 13}
 
 
 def test_negatives_are_drawn_by_item_where_some_share_a_title() -> None:
     items = Items(list("abcd"), ["One", "Two", "Two", "Two"])
-    drawn = sample_negatives(np.array(["u"] * 400), {"u": set()}, items, 1, np.random.default_rng(0))
+    drawn = sample_negatives(np.array(["u"] * 400), taken({"v": {0}}), items, 1, np.random.default_rng(0))
     assert 0.18 < (drawn == 0).mean() < 0.32
     assert drawn.dtype == np.int32
 
@@ -210,12 +210,13 @@ def test_negatives_are_drawn_by_item_where_some_share_a_title() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_catalogue_with_too_few_titles_is_refused(count: int) -> None:
     items = Items([str(n) for n in range(6)], ["A", "B", "C", "C", "D", "E"])
-    taken = {"u": set(range(6 - count)), "v": {0}}
-    drawn = sample_negatives(np.array(["u"]), {**taken, "u": set(range(5 - count))}, items, count, _rng())
+    # A user without a list may have taken everything.
+    fewer, more = (taken({"u": set(range(left - count)), "v": set(range(5))}) for left in (5, 6))
+    drawn = sample_negatives(np.array(["u"]), fewer, items, count, _rng())
     assert drawn.shape == (1, count)
     message = rf"{count} sampled .* a user has taken {6 - count} of the catalogue's 5 titles: lower task\.candidates"
     with pytest.raises(InputError, match=message):
-        sample_negatives(np.array(["u"]), taken, items, count, _rng())
+        sample_negatives(np.array(["u"]), more, items, count, _rng())
 
 
 def test_the_order_shown_is_drawn_by_the_seed_and_says_nothing() -> None:
@@ -230,9 +231,9 @@ def test_the_order_shown_is_drawn_by_the_seed_and_says_nothing() -> None:
 
 def test_next_item_lists() -> None:
     given = rows(("u", [1, 2], 3, 10), ("v", [0], 1, 11), ("u", [2, 3], 4, 12))
-    taken = titles_of_rows({"train": given.take(np.array([0, 1])), "test": given.take(np.array([2]))}, ITEMS)
-    assert taken == {"u": {1, 2, 3, 4}, "v": {0, 1}}
-    lists = next_item_lists(given, taken, ITEMS, rule(candidates=16, negatives=15, by_ratings=False), _rng())
+    theirs = {"u": {1, 2, 3, 4}, "v": {0, 1}}
+    known = [given.take(np.array([0, 1])), given.take(np.array([2]))]
+    lists = next_item_lists(given, known, ITEMS, rule(candidates=16, negatives=15, by_ratings=False), _rng())
     assert lists.rows is given
     assert lists.history_rating is None
     assert lists.ratings_of(0) is None
@@ -241,12 +242,16 @@ def test_next_item_lists() -> None:
     for row, user in enumerate(given.user):
         negatives = set(lists.candidates[row][lists.relevance[row] == 0].tolist())
         assert len(negatives) == 15
-        assert not negatives & taken[user]
+        assert not negatives & theirs[user]
 
 
-def test_what_users_took_is_counted_by_title() -> None:
-    items = Items(list("abc"), ["One", "Two", "One"])
-    assert taken_titles(table([(0, 1, 1), (2, 2, 1)], [(2, 1, 1), (1, 2, 1)]), items) == {"a": {0}, "b": {0, 1}}
+def test_what_comes_after_the_period_shapes_no_list() -> None:
+    events, items = many_events(0)
+    settings = {"candidates": 4, "negatives": 2, "min_history": 2}
+    whole, _ = made(events, period=(4, 10), items=items, **settings)
+    until, _ = made(events.take(events.timestamp <= 10), period=(4, 10), items=items, **settings)
+    assert whole.candidates.tolist() == until.candidates.tolist()
+    assert whole.relevance.tolist() == until.relevance.tolist()
 
 
 GRADED = Lists(
@@ -294,13 +299,21 @@ def test_target_orders_go_by_relevance_and_shuffle_ties() -> None:
 
 def test_the_report_says_what_training_never_saw() -> None:
     # Training knows items 1, 2, 3, 5 and 8.
-    report = lists_report(GRADED, rows(("u", [5, 8], 1, 1), ("v", [2], 3, 2)))
+    histories = rows(("u", [4], 2, 10), ("v", [6, 7], 0, 11), ("w", [0, 9, 10], 3, 12))
+    report = lists_report(replace(GRADED, rows=histories), rows(("u", [5, 8], 1, 1), ("v", [2], 3, 2)), ITEMS)
     assert report == {
         "lists": 3,
         "users": 3,
+        "lists_with_a_candidate_in_the_history": 2,
         "candidates_never_seen_in_train": 3,
         "best_never_seen_in_train": 1,
     }
+
+
+def taken(titles: Mapping[str, set[int]]) -> Taken:
+    """Pairs of users and titles."""
+    pairs = [(user, title) for user, of in titles.items() for title in sorted(of)]
+    return Taken(np.array([user for user, _ in pairs]), np.array([title for _, title in pairs]))
 
 
 def _rng() -> np.random.Generator:

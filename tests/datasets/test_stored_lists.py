@@ -69,6 +69,7 @@ def test_lists_by_rating_end_to_end(rated: Path) -> None:
     assert splits["train"] == {
         "lists": 27,
         "users": 11,
+        "lists_with_a_candidate_in_the_history": 0,
         "candidates_never_seen_in_train": 0,
         "best_never_seen_in_train": 0,
         "events_without_history": 48,

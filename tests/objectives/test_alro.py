@@ -71,6 +71,14 @@ def test_golden_values_of_the_soft_lambda_loss(
         assert found.tolist() == pytest.approx([expected], abs=1e-6)
 
 
+def test_mixed_precision_does_not_round_the_soft_lambda_loss() -> None:
+    emitted, target, gains = (part.float() if part.is_floating_point() else part for part in random_lists(4, 10))
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = sll(emitted, target, gains)
+    assert mixed.dtype == torch.float32
+    assert torch.equal(mixed, sll(emitted, target, gains))
+
+
 def test_golden_values_of_the_permutation_sensitive_loss() -> None:
     p, q = doubles([P]), doubles([Q])
     divergence = permutation_sensitive_loss(p.log(), q.log()).item()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -28,6 +29,17 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
     config = resolved(tmp_path, f"paths.cache={cache}")
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
     dataset = replace(quiet_dataset(config), test=forbidden)
+    with open_loggers(config.logger, tmp_path, {}) as loggers:
+        made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
+    assert made["chosen_by"]["users"] == 8
+
+
+def test_nor_of_the_test_lists(tmp_path: Path, cache: Path) -> None:
+    wanted = ("task=rerank", "objective=alro", "dataset=movielens_100k", "backbone.max_length=512", "trainer.epochs=1")
+    config = resolved(tmp_path, f"paths.cache={cache}", *wanted)
+    dataset = quiet_dataset(config)
+    forbidden: Any = Forbidden()
+    dataset = replace(dataset, test=forbidden, lists={**dataset.lists, "test": forbidden})
     with open_loggers(config.logger, tmp_path, {}) as loggers:
         made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
     assert made["chosen_by"]["users"] == 8
