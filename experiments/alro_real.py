@@ -63,7 +63,10 @@ def main() -> None:
 
 def page(dataset: str, figures: Figures) -> str:
     """The tables of a set."""
-    head = f"# ALRO on {dataset}\n\n`python experiments/alro_real.py {dataset}` (scale=cpu, tiny, lists of 10)\n"
+    head = (
+        f"# ALRO on {dataset}\n\n`python experiments/alro_real.py {dataset}` (tiny, lists of 10, scale=cpu but for "
+        f"{', '.join(SETTINGS)})\n"
+    )
     return "\n".join([head, accuracy(figures), against_sft(figures)])
 
 
@@ -73,6 +76,9 @@ def accuracy(figures: Figures) -> str:
         "Test", "re-ranker", "seeds", "validation NDCG@10", "NDCG@1", "NDCG@5", "NDCG@10", "± by user",
         "std of NDCG@10 over 5 orders", "Kendall tau", "parse failures", "milliseconds a list",
     )  # fmt: skip
+    chance = [splits(figures["SFT"][0])[split]["random_order"] for split in ("valid", "test")]
+    chances = (chance[0]["ndcg@10"], *(chance[1][f"ndcg@{k}"] for k in (1, 5, 10)))
+    lines.append(row("chance (expectation)", "-", *(f"{value:.4f}" for value in chances), *["-"] * 5))
     for name, records in figures.items():
         runs = [splits(record) for record in records]
         test = [run["test"] for run in runs]
@@ -98,9 +104,12 @@ def against_sft(figures: Figures) -> str:
         "Difference from SFT, test NDCG@10 (mean over seeds by list; bootstrap and sign flips by user)", "re-ranker",
         "difference", "95 % interval", "p", "p, Holm",
     )  # fmt: skip
-    values = {name: by_list(records) for name, records in figures.items()}
-    users = users_of(figures["SFT"][0])
-    found = {name: compare(value, values["SFT"], users) for name, value in values.items() if name != "SFT"}
+    users, found = users_of(figures["SFT"][0]), {}
+    for name, records in figures.items():
+        # A model is paired with SFT of the same seeds; a baseline has none.
+        seeds = len(figures["SFT"]) if name in BASELINES else len(records)
+        if name != "SFT":
+            found[name] = compare(by_list(records), by_list(figures["SFT"][:seeds]), users)
     adjusted = holm({name: one.p_value for name, one in found.items()})
     for name, one in found.items():
         interval = f"{one.low:+.4f} to {one.high:+.4f}"
