@@ -217,7 +217,7 @@ def test_lists_without_ratings_keep_the_published_sample(tmp_path: Path) -> None
     assert lists["sample"].candidates.tolist() == lists["train"].candidates[[9, 4, 17, 2]].tolist()
 
 
-def test_next_item_lists_need_titles_that_the_user_never_took(rated: Path) -> None:
+def test_next_item_lists_need_titles_that_the_user_has_not_taken(rated: Path) -> None:
     with pytest.raises(InputError, match=r"1 sampled candidates .* a user has taken 10 of the catalogue's 10 titles"):
         load(rated, task={"relevance": "next_item"})
 
