@@ -1,5 +1,6 @@
 """Files and folders that are either the old ones or the new ones, never half of one."""
 
+import fcntl
 import os
 import shutil
 import tempfile
@@ -61,6 +62,18 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Holds the lock `path` while the block runs, once other processes have let go of it; a dead one lets go.
+
+    Raises InputError when the file cannot be written.
+    """
+    check_writable(path.parent)
+    with open(path, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def check_writable(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""The one error that is meant for the user's eyes."""
+"""The errors that are meant for the user's eyes."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,11 @@ class InputError(ValueError):
 
     Entry points print its message without a traceback and exit with status 2.
     """
+
+
+class BusyError(InputError):
+    """Another process is at work on the cell; entry points exit with status BUSY, so that a launcher tries again."""
+
+
+BUSY = 75
+"""EX_TEMPFAIL of sysexits.h."""

@@ -10,7 +10,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from llmrec.atomic import check_writable, unwritable
 from llmrec.conf_dir import conf_dir
-from llmrec.errors import InputError
+from llmrec.errors import BUSY, BusyError, InputError
+from llmrec.launcher.register import register_launchers
 from llmrec.training.cells import cell_path
 
 
@@ -28,7 +29,7 @@ def _cell(*, _root_: DictConfig) -> str:
 
 def _stop(error: InputError) -> None:
     print(f"llmrec: {error}", file=sys.stderr)
-    sys.exit(2)
+    sys.exit(BUSY if isinstance(error, BusyError) else 2)
 
 
 @hydra.main(version_base="1.3", config_path=conf_dir(), config_name="config")
@@ -53,6 +54,7 @@ def main() -> None:
     # Threads that wait actively halt a machine that has other work; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     OmegaConf.register_new_resolver("llmrec.cell", _cell, replace=True)
+    register_launchers()
     _run()
 
 

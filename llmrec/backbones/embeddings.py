@@ -13,6 +13,7 @@ from tqdm import tqdm
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.kept import content_hash, kept
 from llmrec.backbones.packing import pack
+from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import COLUMNS, batches_by_length
 from llmrec.errors import InputError
 
@@ -32,9 +33,12 @@ def title_embeddings(backbone: Backbone, data: "NextItemData", cache_dir: Path) 
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     shape = (len(titles), backbone.causal_lm.config.get_text_config().hidden_size)
     identity = content_hash(backbone, (prompt, *titles), "mean of hidden states")
-    return centred(
-        kept(cache_dir / "embeddings", identity, shape, lambda: _embed(backbone, prompt, titles), "embedding")
-    )
+
+    def embed() -> np.ndarray:
+        logger.info("embedding %s titles", f"{len(titles):,}")
+        return divided(len(titles), lambda mine: _embed(backbone, prompt, [titles[title] for title in mine]))
+
+    return centred(kept(cache_dir / "embeddings", identity, shape, embed, "embedding"))
 
 
 def sentence_embeddings(name: str, titles: list[str], cache_dir: Path, device: str) -> np.ndarray:
@@ -66,7 +70,6 @@ def _embed(backbone: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> 
     backbone.eval()
     lengths = np.array([len(prompt) + len(title) for title in titles])
     embedded = np.zeros((len(titles), backbone.causal_lm.config.get_text_config().hidden_size), dtype=np.float32)
-    logger.info("embedding %s titles", f"{len(titles):,}")
     with (
         torch.inference_mode(),
         tqdm(total=len(titles), desc="embeddings", unit="title", leave=False, disable=None) as bar,

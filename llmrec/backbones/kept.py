@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,9 @@ from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from llmrec.atomic import atomic_file
+from llmrec.atomic import atomic_file, locked
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.ranks import on_all_ranks
+from llmrec.backbones.ranks import is_first, on_all_ranks, wait_for_all
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
@@ -27,15 +28,22 @@ def kept(
     """The array that `make` gives, read from `folder` where an earlier call with the same identity left it.
 
     identity: a content hash of all that the array depends on; shape: what it must have, None = any length; of: what
-    the cache is called in errors. Several ranks either all read or all make. Raises InputError for a file that is
+    the cache is called in errors. Several ranks either all read or all make; of several runs one makes, the others wait
+    for it. Raises InputError for a file that is
     damaged or is not what its name says.
     """
     path = folder / f"{identity[:32]}.safetensors"
     if on_all_ranks(path.exists()):
         return _read(path, identity, shape, of)
-    made = make()
-    with atomic_file(path) as temporary:
-        save_file({"made": np.ascontiguousarray(made)}, temporary, {"identity": identity})
+    # Only the first rank takes the lock: the others wait for it in what they all do next.
+    with locked(path.with_suffix(".lock")) if is_first() else nullcontext():
+        if on_all_ranks(path.exists()):
+            return _read(path, identity, shape, of)
+        made = make()
+        if is_first():
+            with atomic_file(path) as temporary:
+                save_file({"made": np.ascontiguousarray(made)}, temporary, {"identity": identity})
+    wait_for_all()
     return made
 
 

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from llmrec.atomic import locked
 from llmrec.backbones.adapters import adapt, reopen_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.pretrained import open_pretrained, save_whole
@@ -63,7 +64,9 @@ def _weights(
 
 def _base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     if config.backbone.name == "tiny":
-        return str(tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir))
+        # Several runs that begin together need one pretraining, not one each.
+        with locked(cache_dir / "tiny" / f"{dataset.name}-{config.task.name}.lock"):
+            return str(tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir))
     if not config.backbone.path:
         raise InputError("backbone=hf needs backbone.path=<the folder of a saved model, or a hub name>")
     return str(config.backbone.path)

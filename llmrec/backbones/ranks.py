@@ -1,9 +1,23 @@
-"""Work that several ranks divide among themselves before training: each takes a share, all get the whole."""
+"""Work that the ranks of a distributed run share: who is first, what they agree on, passes that they divide."""
 
 from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import distributed
+
+Found = TypeVar("Found", bound=np.ndarray | list[Any] | tuple[Any, ...])
+
+
+def is_first() -> bool:
+    """Whether this process is the one that writes: rank 0, or the only one."""
+    return not _several() or distributed.get_rank() == 0
+
+
+def wait_for_all() -> None:
+    """Comes back when every rank has come here."""
+    if _several():
+        distributed.barrier()
 
 
 def on_all_ranks(holds: bool) -> bool:
@@ -15,19 +29,29 @@ def on_all_ranks(holds: bool) -> bool:
     return all(answers)
 
 
-def divided(rows: int, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+def divided(rows: int, compute: Callable[[np.ndarray], Found]) -> Found:
     """What `compute` gives for rows 0 .. rows - 1, this rank computing only its share.
 
-    compute: row numbers int64 [n] -> array [n, ...] of one shape and type but for n. The result is in order of rows.
+    compute: row numbers int64 [n] -> n values in their order: an array [n, ...] of one shape and type but for n, a
+    list, or a tuple of such. The result is in order of rows.
     """
     if not _several():
         return compute(np.arange(rows))
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
-    parts: list[np.ndarray] = [np.zeros(0)] * ranks
+    parts: list[Any] = [None] * ranks
     distributed.all_gather_object(parts, compute(np.arange(rows)[rank::ranks]))
-    whole = np.zeros((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    return _in_order(parts, rows)
+
+
+def _in_order(parts: list[Any], rows: int) -> Any:
+    """One whole from the shares of the ranks."""
+    if isinstance(parts[0], tuple):
+        return tuple(_in_order(list(part), rows) for part in zip(*parts, strict=True))
+    whole: Any = [None] * rows
+    if isinstance(parts[0], np.ndarray):
+        whole = np.zeros((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
     for other, part in enumerate(parts):
-        whole[other::ranks] = part
+        whole[other :: len(parts)] = part
     return whole
 
 

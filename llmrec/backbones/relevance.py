@@ -14,6 +14,7 @@ from tqdm import tqdm
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.kept import content_hash, kept
+from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import log_probabilities
 
 if TYPE_CHECKING:
@@ -53,4 +54,9 @@ def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Pat
 def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> list[np.ndarray]:
     logger.info("relevance of %s titles to the prompt without history", f"{len(titles):,}")
     with tqdm(total=len(titles), desc="relevance", unit="title", leave=False, disable=None) as bar:
-        return log_probabilities(backbone, [prompt] * len(titles), titles, len(prompt) - 1, bar.update)
+        return divided(
+            len(titles),
+            lambda mine: log_probabilities(
+                backbone, [prompt] * len(mine), [titles[title] for title in mine], len(prompt) - 1, bar.update
+            ),
+        )

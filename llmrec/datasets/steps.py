@@ -11,7 +11,8 @@ GROUP = 50
 class LengthGroupedSteps:
     """The optimizer steps of one epoch: every row once, `batch_size` rows a step, the last step possibly fewer.
 
-    Yields for each step this rank's micro-batches, each a list of row indices of at most `micro_batch_size`.
+    Yields for each step this rank's micro-batches, each a list of row indices of at most `micro_batch_size`. All ranks
+    have as many: where rows do not divide, the last ones of some ranks are empty.
     """
 
     def __init__(
@@ -34,4 +35,5 @@ class LengthGroupedSteps:
             steps += [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
         for step in generator.permutation(len(steps)):
             mine = steps[step][self.rank :: self.ranks]
-            yield [mine[i : i + self.micro_batch_size] for i in range(0, len(mine), self.micro_batch_size)]
+            most = len(steps[step][:: self.ranks])
+            yield [mine[i : i + self.micro_batch_size] for i in range(0, most, self.micro_batch_size)]

@@ -1,10 +1,12 @@
 """What the data modules of all tasks share: which rows make up a step, and this rank's part of it."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
@@ -15,6 +17,26 @@ from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.objectives.base import Batch
 
 Element = TypeVar("Element")
+
+
+@dataclass(frozen=True)
+class Step:
+    """This rank's micro-batches of an optimizer step.
+
+    fillers: so many of them, the last, count nothing: they let the rank run as many as the others.
+    """
+
+    batches: list[Batch]
+    fillers: int
+
+    def to(self, device: torch.device) -> "Step":
+        """The same step on another device."""
+        return Step([batch.to(device) for batch in self.batches], self.fillers)
+
+    def weighted(self) -> list[tuple[Batch, float]]:
+        """Each micro-batch with 1, or 0 where it counts nothing."""
+        real = len(self.batches) - self.fillers
+        return [(batch, float(place < real)) for place, batch in enumerate(self.batches)]
 
 
 class TrainingData(LightningDataModule):
@@ -55,17 +77,21 @@ class TrainingData(LightningDataModule):
         checkpointing = self.config.backbone.gradient_checkpointing
         return 0 if checkpointing else len(self.sample_prompts.shared_prefix())
 
-    def train_dataloader(self) -> DataLoader[list[Batch]]:
+    def train_dataloader(self) -> DataLoader[Step]:
         """One element an optimizer step: this rank's micro-batches of it."""
         assert self.trainer is not None
         self.epoch = self.trainer.current_epoch
-        return _loader(self._steps(self.epoch), lambda step: [self.batch(rows) for rows in step])
+        return _loader(self._steps(self.epoch), self._step)
 
     def val_dataloader(self) -> DataLoader[np.ndarray]:
         """This rank's validation rows as one element: decoding cuts them into batches itself."""
         assert self.trainer is not None
         mine = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
         return _loader([mine], lambda rows: rows)
+
+    def _step(self, parts: Sequence[np.ndarray]) -> Step:
+        fillers = sum(len(rows) == 0 for rows in parts)
+        return Step([self.batch(rows if len(rows) else np.array([0])) for rows in parts], fillers)
 
     def _steps(self, epoch: int) -> LengthGroupedSteps:
         trainer = self.config.trainer

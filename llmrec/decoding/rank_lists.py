@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import COLUMNS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.identifiers import Identifiers
@@ -49,21 +50,25 @@ def free_rankings(
     Returns int64 [lists, m] and bool [lists]. What is not named within `ranking_room` tokens is missing. progress as in
     `rank_lists`.
     """
-    backbone.eval()
     longest = ranking_room(len(identifiers))
-    order = np.zeros((len(prompts), len(identifiers)), dtype=np.int64)
-    failed = np.zeros(len(prompts), dtype=bool)
+    texts = divided(len(prompts), lambda mine: _free_texts(backbone, prompts.take(mine), longest, progress))
+    parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
+    failed = [departs or not ended for (_, departs), (_, ended) in zip(parsed, texts, strict=True)]
+    return np.array([order for order, _ in parsed]).reshape(-1, len(identifiers)), np.array(failed, dtype=bool)
+
+
+def _free_texts(backbone: Backbone, prompts: Prompts, longest: int, progress: Told) -> list[tuple[str, bool]]:
+    """What greedy generation says after each prompt, and whether it came to an end within `longest` tokens."""
+    backbone.eval()
+    texts = [("", False)] * len(prompts)
     for rows in batches_by_length(prompts.lengths + longest, COLUMNS[backbone.device.type]):
         generated = greedy(backbone, [prompts.of(row) for row in rows], longest)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)
             said = tokens[: ends[0]] if len(ends) else tokens
-            text = text_after(backbone.tokenizer, prompts.of(row)[-1:], said)
-            generator = np.random.default_rng([seed, int(row)])
-            order[row], failed[row] = parse(text, identifiers.texts, generator)
-            failed[row] |= not len(ends)
+            texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], said), bool(len(ends))
         progress(len(rows))
-    return order, failed
+    return texts
 
 
 def parse(text: str, identifiers: Sequence[str], generator: np.random.Generator) -> tuple[np.ndarray, bool]:

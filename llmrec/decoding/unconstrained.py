@@ -8,6 +8,7 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import COLUMNS, batches_by_length
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.datasets.data_module import NextItemData
@@ -22,7 +23,7 @@ def unconstrained(
     users: the prompts; invalid_title_rate: the share whose text, ended by EOS, is not exactly a quoted title. Texts are
     compared, so another tokenisation of a title is that title; what has not ended within the longest title is invalid.
     """
-    generated = generate_titles(backbone, prompts, data.titles, progress)
+    generated = divided(len(prompts), lambda mine: generate_titles(backbone, prompts.take(mine), data.titles, progress))
     catalogue = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
     valid = {text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
     invalid = sum(text not in valid for text in generated)

@@ -34,9 +34,9 @@ from llmrec.errors import InputError
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
+from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.rankers import open_trained
-from llmrec.training.run_cell import announce, open_dataset
 from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"

@@ -1,8 +1,9 @@
 """What an objective is: it declares branches and positions, and maps their states to a loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
@@ -193,8 +194,26 @@ def one_of(name: str, value: Choice, *choices: str) -> Choice:
 
 
 def over_ranks(sums: Sums) -> Sums:
-    """The same sums over all ranks."""
-    if distributed.is_available() and distributed.is_initialized():
-        for value in sums.values():
-            distributed.all_reduce(value)
-    return sums
+    """The same sums over all ranks, which must all have the same names."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return sums
+    # All of them in one message; float64 holds counts exactly.
+    flat = torch.cat([value.double().reshape(-1) for value in sums.values()])
+    if not _counts.get():
+        flat.zero_()
+    distributed.all_reduce(flat)
+    parts = flat.split([value.numel() for value in sums.values()])
+    return {name: part.view_as(value).to(value.dtype) for (name, value), part in zip(sums.items(), parts, strict=True)}
+
+
+@contextmanager
+def filler() -> Iterator[None]:
+    """Within it, what this rank adds over ranks counts nothing: it runs a batch only because the others run one."""
+    token = _counts.set(False)
+    try:
+        yield
+    finally:
+        _counts.reset(token)
+
+
+_counts = ContextVar("_counts", default=True)

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from llmrec.atomic import check_writable
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
-from llmrec.errors import InputError
+from llmrec.errors import BusyError, InputError
 from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
 from llmrec.training.stages import stage_configs
 
@@ -46,6 +46,11 @@ class Cell:
         """What training.json says: provenance, the chosen epoch, seconds."""
         return dict(json.loads((self.folder / TRAINING).read_text(encoding="utf-8")))
 
+    @property
+    def failure(self) -> Path:
+        """The file in which a launcher says that the cell's last job failed, until another one is started."""
+        return self.folder / "failed.txt"
+
     def config(self) -> DictConfig:
         """The resolved config that made the cell. Raises InputError when the folder is no cell."""
         if not self.config_file.is_file():
@@ -72,13 +77,13 @@ class Cell:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Holds the cell against other processes; a process that dies lets go. Raises InputError when it is held."""
+        """Holds the cell against other processes; a process that dies lets go. Raises BusyError when it is held."""
         check_writable(self.folder)
         with open(self.folder / ".lock", "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise InputError(f"another process is at work on {self.folder}: wait for it or stop it") from error
+                raise BusyError(f"another process is at work on {self.folder}: wait for it or stop it") from error
             yield
 
 
@@ -98,6 +103,13 @@ def cell_path(config: DictConfig) -> str:
     who = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
     fingerprint = training_fingerprint(plain_config(config), source.content_hash, stages)
     return "/".join([source.name, choices["task"], *who, fingerprint])
+
+
+def cell_name(config: DictConfig) -> str:
+    """What people call a run's cell: <dataset>-<task>-<objective or baseline>-<seed>; config: with its hydra node."""
+    choices = config.hydra.runtime.choices
+    who = choices["baseline"] if is_baseline(config) else _model_names(choices)[1]
+    return f"{run_source(config).name}-{choices['task']}-{who}-{config.seed}"
 
 
 def is_baseline(config: DictConfig) -> bool:

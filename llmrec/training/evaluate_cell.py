@@ -9,6 +9,7 @@ import pyarrow as pa
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_model import declared_model
@@ -45,7 +46,9 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
         "splits": metrics,
         "seconds": seconds,
     }
-    write_record(folder, record, tables)
+    if is_first():
+        write_record(folder, record, tables)
+    wait_for_all()
     return record
 
 

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import trained_backbone
+from llmrec.backbones.ranks import divided
 from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
@@ -63,7 +64,12 @@ class ModelListRanker:
         return {"parse_failure_rate": float(failed.mean()), "lists": len(lists), **accuracies(order, lists)}
 
     def _rank(self, lists: Lists, progress: Told) -> np.ndarray:
-        return rank_lists(self.backbone, self.data.trie, self.data.prompts(lists).prompts, progress)
+        return divided(
+            len(lists),
+            lambda mine: rank_lists(
+                self.backbone, self.data.trie, self.data.prompts(lists.take(mine)).prompts, progress
+            ),
+        )
 
 
 class BaselineListRanker:

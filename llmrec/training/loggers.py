@@ -5,29 +5,50 @@ import netrc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from llmrec.backbones.ranks import is_first
 from llmrec.errors import InputError
+from llmrec.training.cells import cell_name, is_baseline, run_source
 from llmrec.training.curves import CurvesLogger
 
 logger = logging.getLogger(__name__)
 
 
-@contextmanager
-def open_loggers(config: DictConfig, cell: Path, plain: dict[str, Any]) -> Iterator[list[Logger]]:
-    """The loggers of a run, finished when the block ends.
+@dataclass(frozen=True)
+class Named:
+    """How W&B shows a run; a sweep's launcher gives the group by WANDB_RUN_GROUP."""
 
-    config: the logger group; plain: the run's whole config, which W&B shows. One W&B run a cell, also when resumed.
+    name: str
+    tags: list[str]
+
+
+def named(config: DictConfig) -> Named:
+    """<dataset>-<task>-<objective>-<seed>, and what runs are filtered by; config: with its hydra node."""
+    source, choices = run_source(config), config.hydra.runtime.choices
+    who = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
+    data = "simulated" if source.simulated else "real data"
+    return Named(cell_name(config), [source.name, choices["task"], *who, f"scale={config.scale}", data])
+
+
+@contextmanager
+def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterator[list[Logger]]:
+    """The loggers of a run, finished when the block ends; ranks but the first have none that writes.
+
+    config: the run's, which W&B shows; named: None for no other logger than curves.csv. One W&B run a cell, also when
+    resumed.
     """
     loggers: list[Logger] = [CurvesLogger(cell / "curves.csv")]
-    if config.tensorboard:
-        loggers.append(_tensorboard(cell))
-    if config.wandb:
-        loggers += _wandb(config, cell, plain)
+    if named is not None and is_first():
+        if config.logger.tensorboard:
+            loggers.append(_tensorboard(cell))
+        if config.logger.wandb:
+            loggers += _wandb(config, cell, named)
     started = [log.experiment for log in loggers if isinstance(log, WandbLogger)]
     try:
         yield loggers
@@ -59,7 +80,7 @@ def _tensorboard(cell: Path) -> TensorBoardLogger:
         raise InputError("logger=tensorboard needs TensorBoard: pip install 'llmrec[tensorboard]'") from error
 
 
-def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbLogger]:
+def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
     """W&B, online only where the user is logged in or asks for it; a run without it when it cannot start."""
     try:
         import wandb
@@ -71,13 +92,14 @@ def _wandb(config: DictConfig, cell: Path, plain: dict[str, Any]) -> list[WandbL
         try:
             # Lightning would start it at the first logged value, and a failure would end the run.
             run = wandb.init(
-                project=config.project,
+                project=config.logger.project,
                 dir=cell,
-                name="-".join(cell.parts[-5:-1]),
+                name=named.name,
+                tags=named.tags,
                 id=cell.name,
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
-                config=plain,
+                config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
                 settings=wandb.Settings(silent=True, init_timeout=20),
             )
         except (wandb.errors.Error, OSError, ValueError) as error:

@@ -2,7 +2,8 @@
 
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -10,13 +11,16 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
+from pytorch_lightning.strategies import ParallelStrategy
+from torch import distributed
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.rerank_data import RerankData
+from llmrec.datasets.training_data import Step
 from llmrec.errors import InputError
 from llmrec.evaluation.streaming import RowMeans
-from llmrec.objectives.base import Batch, Objective, Preparation, Sums, over_ranks
+from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, filler, over_ranks
 from llmrec.training.validation import names_of, validate
 
 
@@ -75,21 +79,19 @@ class Recommender(LightningModule):
         # Generators take 32 bits.
         seed_everything(seed % 2**32, verbose=False)
 
-    def training_step(self, step: list[Batch], _: int) -> None:
+    def training_step(self, step: Step, _: int) -> None:
         """One optimizer step over this rank's micro-batches."""
         started = time.perf_counter()
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
-        totals = over_ranks(_add(self.objective.totals(batch) for batch in step))
-        parts = []
-        for batch in step:
-            part = self.objective(self.backbone.encode(batch.packed, batch.at), batch, totals)
-            # DDP averages gradients over the ranks; the parts are shares of the whole step's loss.
-            self.manual_backward(part.loss * self.trainer.world_size)
-            parts.append({**part.statistics, "loss": part.loss.detach().double()})
+        batches = step.weighted()
+        totals = over_ranks(_add(_scaled(self.objective.totals(batch), counts) for batch, counts in batches))
+        with self._own_gradients():
+            parts = [self._backward(batch, counts, totals) for batch, counts in batches]
         statistics = over_ranks(_add(parts))
-        loss = float(statistics.pop("loss"))
+        loss, tokens = float(statistics.pop("loss")), int(statistics.pop("fed"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
+        _sum_over_ranks(trained)
         norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.trainer.clip))
         # Of the last step before a checkpoint no later loss would tell.
         self._refuse_nan("norm of the gradient", norm)
@@ -97,7 +99,20 @@ class Recommender(LightningModule):
         schedule.step()  # type: ignore[union-attr]
         optimizer.zero_grad()  # type: ignore[union-attr]
         self.objective.close_step(statistics)
-        self._log_step(loss, norm, sum(int((batch.packed.branch >= 0).sum()) for batch in step), started)
+        self._log_step(loss, norm, tokens, started)
+
+    def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
+        """Adds the gradients of a micro-batch's part of the loss; what it adds to the statistics (counts: 0 or 1)."""
+        with nullcontext() if counts else filler():
+            part: Part = self.objective(self.backbone.encode(batch.packed, batch.at), batch, totals)
+        self.manual_backward(part.loss * counts)
+        added = {"loss": part.loss.detach().double(), "fed": (batch.packed.branch >= 0).sum()}
+        return _scaled(part.statistics | added, counts)
+
+    def _own_gradients(self) -> AbstractContextManager[Any]:
+        """Within it DDP reduces nothing: once a step is enough, and ranks need not agree on more than that."""
+        strategy = self.trainer.strategy
+        return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks this rank's share of the validation sample."""
@@ -152,6 +167,18 @@ def _add(parts: Iterable[Sums]) -> Sums:
         for name, value in part.items():
             total[name] = total[name] + value if name in total else value.clone()
     return total
+
+
+def _scaled(sums: Sums, counts: float) -> Sums:
+    return sums if counts else {name: torch.zeros_like(value) for name, value in sums.items()}
+
+
+def _sum_over_ranks(weights: Sequence[torch.nn.Parameter]) -> None:
+    """Gradients of the whole step: the parts of the loss are shares of it, so they add up."""
+    if distributed.is_available() and distributed.is_initialized():
+        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
+            work.wait()
 
 
 def _memory_gib(device: torch.device) -> float:

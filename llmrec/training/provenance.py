@@ -1,5 +1,6 @@
 """Where a result comes from: versions, code revision, hardware."""
 
+import os
 import platform
 import subprocess
 from importlib.metadata import version
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import distributed
 
 PACKAGES = (
     "llmrec", "torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "numpy", "hydra-core", "omegaconf",
@@ -21,6 +23,8 @@ def provenance() -> dict[str, Any]:
         "hardware": {
             "machine": platform.machine(),
             "threads": torch.get_num_threads(),
+            "ranks": distributed.get_world_size() if distributed.is_initialized() else 1,
+            "jobs_at_once": int(os.environ.get("LLMREC_JOBS", "1")),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },
     }

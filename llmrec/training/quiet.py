@@ -15,4 +15,6 @@ def quiet() -> None:
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     # One process builds batches faster than a pool of workers would start.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+    # What is logged has been summed over the ranks before.
+    warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

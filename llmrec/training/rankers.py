@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import trained_backbone
+from llmrec.backbones.ranks import divided
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
@@ -57,7 +58,14 @@ class ModelRanker:
         decoding, data = self.decoding, self.data
         settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
         excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
-        return rank_titles(self.backbone, data.trie, data.split(rows).prompts, settings, excluded, progress)
+        prompts = data.split(rows).prompts
+        return divided(
+            len(rows),
+            lambda mine: rank_titles(
+                self.backbone, data.trie, prompts.take(mine), settings, None if excluded is None else excluded[mine],
+                progress,
+            ),
+        )  # fmt: skip
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """As Ranker.target_titles; a tokenizer may make several titles one."""

@@ -15,9 +15,9 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import leaf_table, rank_titles
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import run_device
+from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.rankers import ModelRanker, open_ranker
-from llmrec.training.run_cell import quiet_dataset
 
 logger = logging.getLogger(__name__)
 

@@ -15,10 +15,12 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
+from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
+from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
@@ -28,6 +30,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.declared_views import TitleViews, declared_embeddings
 from llmrec.objectives.base import Objective, Preparation
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO
+from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.stages import ORACLE, START
@@ -55,8 +58,9 @@ def train(
     prepared = time.perf_counter()
     trainer, best = _trainer(module, cell, loggers)
     chosen = _fit(module, trainer, best, cell)
-    if trainer.is_global_zero:
+    if is_first():
         _save(module, cell)
+    wait_for_all()
     return {
         "chosen_epoch": int(chosen["epoch"]),
         "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
@@ -173,14 +177,19 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
-        accelerator=settings.accelerator, devices=settings.devices, strategy=settings.strategy,
+        accelerator=settings.accelerator, devices=settings.devices, strategy=_strategy(settings),
         precision=precision, max_epochs=epochs_of(module.objective, config),
         check_val_every_n_epoch=config.validation.every,
-        callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO()],
+        callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO(), cluster_environment()],
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
     )  # fmt: skip
     return trainer, best
+
+
+def _strategy(settings: DictConfig) -> str | Strategy:
+    # The module itself reduces gradients, and its buffers are equal on all ranks.
+    return "auto" if settings.devices == 1 else DDPStrategy(broadcast_buffers=False)
 
 
 def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> dict[str, Any]:

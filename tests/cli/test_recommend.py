@@ -9,7 +9,7 @@ import pytest
 
 from llmrec.datasets.dataset import draw
 from llmrec.training.cells import Cell
-from llmrec.training.run_cell import quiet_dataset
+from llmrec.training.open_dataset import quiet_dataset
 from tests.cli.commands import Done, Workplace
 
 

@@ -13,7 +13,7 @@ from llmrec.backbones.scoring import log_probabilities
 from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_views import TitleViews, declared_embeddings, declared_views
-from llmrec.training.run_cell import quiet_dataset
+from llmrec.training.open_dataset import quiet_dataset
 from tests.training.small import NARROW, resolved
 
 

@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.conf_dir import conf_dir
-from llmrec.training.run_cell import plain_config
+from llmrec.training.cells import plain_config
 
 SMALL = (
     "scale=debug",

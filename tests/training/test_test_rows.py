@@ -10,7 +10,7 @@ import pytest
 from llmrec.datasets.dataset import Rows
 from llmrec.evaluation.declared_views import TitleViews
 from llmrec.training.loggers import open_loggers
-from llmrec.training.run_cell import quiet_dataset
+from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.train import train
 from tests.training.small import resolved
 

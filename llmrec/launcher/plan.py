@@ -1,0 +1,82 @@
+"""What a command of a sweep has to run: its cell, the stages that must be there before it, and what is done already."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from hydra import compose
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.errors import InputError
+from llmrec.training.cells import METRICS, Cell, cell_name, cell_path, plain_config
+from llmrec.training.stages import stage_overrides
+
+NOT_THE_CELL = ("launcher", "logger", "paths", "hydra", "trainer.progress")
+"""Overrides that change nothing of what a cell is."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One process to run: `python -m llmrec.run <overrides>`.
+
+    record: the folder of the evaluation that it leaves; stages: cells that must be trained before; name: for people.
+    """
+
+    overrides: tuple[str, ...]
+    cell: Cell
+    record: Path
+    stages: tuple["Job", ...]
+    name: str
+
+    @property
+    def done(self) -> bool:
+        """Whether trained and measured."""
+        return self.cell.trained and (self.record / METRICS).is_file()
+
+    @property
+    def state(self) -> str:
+        """done; failed: by a launcher, and not run since; interrupted: begun; outdated: there by older code or data."""
+        if self.done:
+            return "done"
+        if self.cell.failure.is_file():
+            return "failed"
+        if self.cell.config_file.is_file():
+            return "interrupted"
+        return "outdated" if self._is_outdated() else "left"
+
+    def _is_outdated(self) -> bool:
+        """Whether the same words once made another fingerprint."""
+        typed = sorted(_of_the_cell(self.overrides))
+        for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
+            words = OmegaConf.to_container(OmegaConf.load(file))
+            if Cell(file.parents[1]).trained and sorted(_of_the_cell(words)) == typed:  # type: ignore[arg-type]
+                return True
+        return False
+
+
+def plan_job(overrides: Sequence[str]) -> Job:
+    """The job of a command's overrides, with its stages.
+
+    Needs Hydra initialised with llmrec's conf/. Raises InputError for overrides, data or stages that cannot be used.
+    """
+    try:
+        config = compose("config", list(overrides), return_hydra_config=True)
+    except HydraException as error:
+        raise InputError(" ".join(str(error).split("\n")[:2])) from error
+    return _job(config, overrides)
+
+
+def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
+    cell = Cell(Path(config.paths.runs) / cell_path(config))
+    return Job(
+        overrides=tuple(overrides),
+        cell=cell,
+        record=cell.evaluation(OmegaConf.create(plain_config(config))),
+        stages=tuple(plan_job(stage) for stage in stage_overrides(config).values()),
+        name=cell_name(config),
+    )
+
+
+def _of_the_cell(overrides: Sequence[str]) -> list[str]:
+    return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_CELL)]

@@ -1,0 +1,42 @@
+"""What each job that runs at the same time gets of the machine, as variables of its environment."""
+
+import os
+from collections.abc import Sequence
+from typing import Literal
+
+from llmrec.errors import InputError
+
+
+def slots_on_cpu(jobs: int) -> list[dict[str, str]]:
+    """So many slots that share the machine's cores, unless OMP_NUM_THREADS says how many threads a job has.
+
+    Raises InputError for less than one.
+    """
+    if jobs < 1:
+        raise InputError(f"launcher.jobs={jobs}: give how many jobs should run at a time, at least 1")
+    threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
+    return [{"OMP_NUM_THREADS": threads} for _ in range(jobs)]
+
+
+def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[str, str]]:
+    """Slots of `each` GPUs of their own; gpus: their numbers, or all that this process may use.
+
+    Raises InputError when there are too few for one job.
+    """
+    numbers = _visible() if gpus == "all" else [str(number) for number in gpus]
+    slots = [numbers[start : start + each] for start in range(0, len(numbers) - each + 1, each)]
+    if not slots:
+        raise InputError(
+            f"launcher=gpus found {len(numbers)} GPUs, a job needs {each} (trainer.devices): take launcher=local, or "
+            "name them with launcher.gpus=[0,1]"
+        )
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(slot)} for slot in slots]
+
+
+def _visible() -> list[str]:
+    named = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if named is not None:
+        return [number for number in named.split(",") if number.strip()]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]

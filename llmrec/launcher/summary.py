@@ -1,0 +1,43 @@
+"""What a sweep says at its end: each job, how it ended, and the figure that its objective is judged by."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from llmrec.errors import InputError
+from llmrec.launcher.plan import Job
+from llmrec.launcher.pool import Outcome
+from llmrec.training.cells import METRICS
+
+
+def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
+    """One line a job with NDCG@10 of validation and test, then each that is missing and why; overrides: theirs."""
+    done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
+    width = max((len(outcome.job.name) for outcome in done), default=7)
+    print(f"\n{'NDCG@10':<{width}}  validation        test")
+    for outcome in done:
+        figures = "".join(f"  {_figure(outcome.job, split):>10}" for split in ("valid", "test"))
+        print(f"{outcome.job.name:<{width}}{figures}")
+    missing = [(end, typed) for end, typed in zip(ended, overrides, strict=True) if end not in done]
+    print(f"\n{len(done)} of {len(ended)} jobs are done" + ("" if not missing else "; these are not:"))
+    for end, typed in missing:
+        state, why = (end.state, end.why) if isinstance(end, Outcome) else ("not started", str(end))
+        print(f"  {' '.join(typed)}\n    {state}: {why}")
+    if missing:
+        print("The same command again runs these alone; what is done stays.")
+
+
+def validation_score(job: Job) -> float | None:
+    """NDCG@10 of a finished job on validation, by title or by list; None where validation was not measured."""
+    return _ndcg10(job, "valid")
+
+
+def _ndcg10(job: Job, split: str) -> float | None:
+    measured: dict[str, Any] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))["splits"].get(split, {})
+    figures = measured.get("by_title", measured.get("by_list"))
+    return None if figures is None else float(figures["ndcg@10"])
+
+
+def _figure(job: Job, split: str) -> str:
+    value = _ndcg10(job, split)
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,148 @@
+// The table of results: rows by datasets and metrics, sortable, each cell a way to its runs.
+
+function resultTable(table, openCell) {
+  const body = el("tbody");
+  const rows = table.rows.map((row) => ({ node: resultRow(table, row, openCell), keys: sortKeys(table, row) }));
+  body.append(...rows.map((row) => row.node));
+  const grid = el("table", { class: "results" }, tableHead(table, rows, body), body);
+  return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `${table.title}: results` }, grid);
+}
+
+function columns(table) {
+  return table.datasets.flatMap((dataset) => table.metrics.map((metric) => ({ dataset, metric })));
+}
+
+function cellOf(row, dataset, metric) {
+  return row.cells[dataset]?.[metric.name] ?? null;
+}
+
+function sortKeys(table, row) {
+  return [row.name, ...columns(table).map(({ dataset, metric }) => cellOf(row, dataset, metric)?.mean ?? null)];
+}
+
+function tableHead(table, rows, body) {
+  const names = table.datasets.map((name) =>
+    el("th", { scope: "colgroup", colspan: table.metrics.length, class: "dataset first" }, el("span", {}, name)));
+  const metrics = columns(table).map(({ metric }, i) =>
+    sortableHead(metricLabel(metric), i + 1, rows, body, metric, i % table.metrics.length === 0));
+  const corner = sortableHead("method", 0, rows, body, { better: null }, false);
+  corner.setAttribute("rowspan", 2);
+  return el("thead", {}, el("tr", {}, corner, names), el("tr", {}, metrics));
+}
+
+function sortableHead(label, column, rows, body, metric, first) {
+  const arrow = { higher: "\u2191", lower: "\u2193" }[metric.better];
+  const head = el("th", { scope: "col", "aria-sort": "none", class: first ? "first" : null },
+    el("button", { class: "sort", onclick: () => sortBy(head, column, rows, body) }, label,
+      arrow ? el("span", { class: "aim", title: `${metric.better} is better` }, arrow) : null));
+  return head;
+}
+
+function sortBy(head, column, rows, body) {
+  const direction = head.getAttribute("aria-sort") === "ascending" ? "descending" : "ascending";
+  for (const other of head.closest("thead").querySelectorAll("th[aria-sort]")) other.setAttribute("aria-sort", "none");
+  head.setAttribute("aria-sort", direction);
+  rows.sort((a, b) => compare(a.keys[column], b.keys[column], direction === "ascending" ? 1 : -1));
+  body.append(...rows.map((row) => row.node));
+}
+
+// What is missing comes last in either direction.
+function compare(a, b, sign) {
+  if (a === null || b === null) return (a === null) - (b === null);
+  return sign * (typeof a === "string" ? a.localeCompare(b) : a - b);
+}
+
+function resultRow(table, row, openCell) {
+  const reference = row.name === table.reference;
+  const name = el("th", { scope: "row" }, row.name, reference ? el("span", { class: "tag" }, "reference") : null);
+  const cells = table.datasets.map((dataset) => datasetCells(table, row, dataset, openCell));
+  return el("tr", { class: reference ? "reference" : null }, name, cells);
+}
+
+function datasetCells(table, row, dataset, openCell) {
+  if (table.metrics.every((metric) => !cellOf(row, dataset, metric))) {
+    const why = row.why[dataset] ?? "not run";
+    return [el("td", { class: "missing first", colspan: table.metrics.length }, why)];
+  }
+  return table.metrics.map((metric, i) => {
+    const cell = cellOf(row, dataset, metric);
+    const first = i === 0 ? " first" : "";
+    if (!cell) return el("td", { class: `missing${first}` }, "\u2013", hidden("not measured"));
+    const best = cell.mean === bestOf(table, dataset, metric);
+    const open = (event) => openCell(event.currentTarget, row, dataset, metric);
+    const button = el("button", { class: "cell", "aria-haspopup": "dialog", onclick: open },
+      el("span", { class: "figure" }, figureText(metric, cell), best ? hidden(" (best)") : null,
+        row.why[dataset] ? el("span", { class: "dagger", title: row.why[dataset] }, "\u2020") : null),
+      gainText(metric, cell));
+    return el("td", { class: (best ? "best" : "") + first }, button);
+  });
+}
+
+// null where there is nothing to be best of.
+function bestOf(table, dataset, metric) {
+  const means = table.rows.map((row) => cellOf(row, dataset, metric)?.mean ?? null).filter((mean) => mean !== null);
+  if (!metric.better || means.length < 2) return null;
+  return metric.better === "higher" ? Math.max(...means) : Math.min(...means);
+}
+
+function figureText(metric, cell) {
+  const mean = el("span", { class: "mean" }, number(cell.mean, metric.digits));
+  if (cell.spread === null) return [mean];
+  return [mean, el("span", { class: "spread" }, ` \u00b1 ${number(cell.spread, metric.digits)}`)];
+}
+
+function gainText(metric, cell) {
+  if (cell.gain === null) return null;
+  const better = cell.significant ? isBetter(metric, cell.gain) : null;
+  const tone = better === null ? "" : better ? " better" : " worse";
+  const mark = cell.significant ? [el("span", { "aria-hidden": "true" }, "*"), hidden(" significant")] : null;
+  return el("span", { class: `gain${tone}` }, percent(cell.gain), mark);
+}
+
+// How to read the table, of what occurs in it.
+function legend(table) {
+  const cells = table.rows.flatMap((row) => columns(table).map(({ dataset, metric }) => cellOf(row, dataset, metric)));
+  const filled = cells.filter((cell) => cell);
+  if (!filled.length) return null;
+  const counts = union([filled.map((cell) => cell.seeds)]).sort((a, b) => a - b);
+  const seeds = counts.length > 1 ? `${counts[0]} to ${counts.at(-1)}` : counts[0];
+  const lines = [
+    filled.some((cell) => cell.spread !== null)
+      ? `Mean \u00b1 standard deviation over ${seeds} seeds.` : `Means over ${seeds} ${seeds === 1 ? "seed" : "seeds"}.`,
+    filled.some((cell) => cell.gain !== null) ? `Below it: gain over ${table.reference}.` : "",
+    filled.some((cell) => cell.significant) ? "* significant." : "",
+    table.rows.some((row) => Object.keys(row.why).length) ? "\u2020 incomplete." : "",
+    "Shaded: best of its column. A cell opens its runs.",
+  ];
+  return el("p", { class: "legend" }, lines.filter((line) => line).join(" "));
+}
+
+// Figures of others stand apart: another backbone, other data, another way to choose.
+function publishedBlock(published) {
+  if (!published.length) return null;
+  return el("details", { class: "published", open: "" },
+    el("summary", {}, el("h3", {}, "Published figures"), el("span", { class: "tag" }, "not measured here")),
+    published.map((block) => el("section", {},
+      definitions([["source", block.source], ["backbone", block.backbone], ["selection", block.selection]]),
+      publishedTable(block), block.note ? el("p", { class: "muted" }, block.note) : null)));
+}
+
+function publishedTable(block) {
+  const held = block.datasets.flatMap((dataset) => block.metrics.map((metric) => ({ dataset, metric })));
+  const values = Object.values(block.rows).flatMap((row) => held.map(({ dataset, metric }) => row[dataset]?.[metric]));
+  const digits = Math.max(...values.map((value) => (String(value ?? "").split(".")[1] ?? "").length));
+  const heads = block.datasets.map((name) =>
+    el("th", { scope: "colgroup", colspan: block.metrics.length, class: "dataset first" }, el("span", {}, name)));
+  const metrics = held.map(({ metric }, i) =>
+    el("th", { scope: "col", class: i % block.metrics.length ? null : "first" }, metric));
+  const rows = Object.entries(block.rows).map(([name, row]) => el("tr", {}, el("th", { scope: "row" }, name),
+    held.map(({ dataset, metric }, i) => publishedCell(row[dataset]?.[metric], digits, i % block.metrics.length === 0))));
+  return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `published: ${block.source}` },
+    el("table", {}, el("thead", {}, el("tr", {}, el("th", { rowspan: 2, scope: "col" }, "method"), heads),
+      el("tr", {}, metrics)), el("tbody", {}, rows)));
+}
+
+function publishedCell(value, digits, first) {
+  const text = value === undefined || value === null ? "\u2013" : number(value, digits);
+  return el("td", { class: first ? "first" : null }, text);
+}

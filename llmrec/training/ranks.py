@@ -1,0 +1,159 @@
+"""The ranks of a distributed run: processes that the holder of the cell's lock starts, or tasks that SLURM started.
+
+They are told what to do and decide nothing: no rank plans, locks or looks whether a cell is done.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+import torch
+from omegaconf import DictConfig
+from pytorch_lightning.plugins.environments import SLURMEnvironment
+from torch import distributed
+
+from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
+from llmrec.launcher.processes import start, stop
+from llmrec.training.cells import is_baseline
+from llmrec.training.cluster import slurm_environment, slurm_tasks
+from llmrec.training.work import Work, do_work
+
+PATIENCE = timedelta(days=7)
+"""A rank may wait long for another; one that died takes the others with it at once."""
+LAST_WORDS = 5
+"""Seconds that the other ranks get to end by themselves after one has failed."""
+WORK, HEARD = "work", "heard"
+
+
+def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
+    """Has the work done by as many ranks as the config asks for, this process where one is enough.
+
+    tasks: as `leading` gives it. Raises SystemExit with its status when a rank fails.
+    """
+    ranks = ranks_of(work.config)
+    if ranks == 1:
+        do_work(work, dataset)
+    elif tasks is None:
+        _by_processes(work, ranks)
+    else:
+        _tell(tasks, work.to_json())
+        with group(0, ranks, 0, tasks):
+            do_work(work, dataset)
+
+
+def ranks_of(config: DictConfig) -> int:
+    """How many processes train a run. Raises InputError for a number that cannot be, or an unknown strategy."""
+    devices, strategy = config.trainer.devices, config.trainer.strategy
+    if type(devices) is not int or devices < 1:
+        raise InputError(f"trainer.devices={devices}: give the number of processes, a whole number of at least 1")
+    there = torch.cuda.device_count() if config.trainer.accelerator != "cpu" else 0
+    if there and devices > there:
+        raise InputError(f"trainer.devices={devices}, but this machine has {there} GPUs that may be used")
+    if strategy not in ("auto", "ddp", "fsdp"):
+        raise InputError(f"trainer.strategy={strategy}: choose auto, ddp or fsdp (trainer=single, ddp, fsdp)")
+    ranks = 1 if is_baseline(config) else devices
+    if ranks != slurm_tasks() and ranks > 1 and slurm_tasks() > 1:
+        raise InputError(
+            f"trainer.devices={ranks}, but SLURM started {slurm_tasks()} tasks: ask for one task a device "
+            "(--ntasks-per-node, or launcher=slurm, which does it)"
+        )
+    return ranks
+
+
+@contextmanager
+def leading() -> Iterator[distributed.Store | None]:
+    """Within it SLURM's first task decides what there is to do, and the others `follow`; None outside of SLURM."""
+    if slurm_tasks() == 1:
+        yield None
+        return
+    store = _store(slurm_environment())
+    try:
+        yield store
+    finally:
+        if not store.check([WORK]):
+            _tell(store, "")
+
+
+def follow() -> None:
+    """What SLURM's tasks but the first do: what that one tells them, or nothing."""
+    environment = slurm_environment()
+    store = _store(environment)
+    text = store.get(WORK).decode()
+    store.add(HEARD, 1)
+    if text:
+        with group(environment.global_rank(), environment.world_size(), environment.local_rank(), store):
+            do_work(Work.from_json(text))
+
+
+def _tell(tasks: distributed.Store, text: str) -> None:
+    tasks.set(WORK, text)
+    # The store ends with this process.
+    while tasks.add(HEARD, 0) < slurm_tasks() - 1:
+        time.sleep(0.01)
+
+
+def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
+    return distributed.TCPStore(
+        environment.main_address, environment.main_port, environment.world_size(),
+        is_master=environment.global_rank() == 0, timeout=PATIENCE, wait_for_workers=False,
+    )  # fmt: skip
+
+
+@contextmanager
+def group(rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
+    """Within it the ranks can talk to each other; device: the number of this one's GPU, where there are any."""
+    backend = "gloo"
+    if torch.cuda.is_available():
+        torch.cuda.set_device(device)
+        backend = "nccl"
+    distributed.init_process_group(
+        backend, store=distributed.PrefixStore("ranks", store), rank=rank, world_size=ranks, timeout=PATIENCE
+    )
+    yield
+    distributed.destroy_process_group()
+
+
+def _by_processes(work: Work, ranks: int) -> None:
+    """One process a rank, the first of which speaks for all; the others leave what they say in rank-<n>.log."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    job = work.cell.folder / "ranks.json"
+    job.write_text(work.to_json(), encoding="utf-8")
+    shared = {
+        "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
+        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // ranks)),
+    }  # fmt: skip
+    started = []
+    try:
+        for rank in range(ranks):
+            own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
+            log = work.cell.folder / f"rank-{rank}.log" if rank else None
+            command = [sys.executable, "-m", "llmrec.training.rank", str(job)]
+            # A rank that outlives the holder of the lock would write into a cell that another has taken.
+            started.append(start(command, shared | own, log, ends_by=signal.SIGKILL))
+        _wait(started, work)
+    finally:
+        stop(started)
+        job.unlink(missing_ok=True)
+
+
+def _wait(ranks: list[subprocess.Popen[bytes]], work: Work) -> None:
+    while any(rank.poll() is None for rank in ranks) and not any(rank.poll() for rank in ranks):
+        time.sleep(0.05)
+    if not any(rank.poll() for rank in ranks):
+        return
+    until = time.monotonic() + LAST_WORDS
+    while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
+        time.sleep(0.05)
+    failed = next(number for number, rank in enumerate(ranks) if rank.poll())
+    if failed:
+        print(f"rank {failed} ended with {ranks[failed].poll()}: see {work.cell.folder / f'rank-{failed}.log'}")
+    raise SystemExit(abs(ranks[failed].poll() or 1))

@@ -1,0 +1,111 @@
+"""What is done of a cell once it is clear what is missing: its training and an evaluation, by one process or more."""
+
+import json
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger
+
+from llmrec.atomic import atomic_file
+from llmrec.backbones.ranks import is_first, wait_for_all
+from llmrec.datasets.dataset import Dataset
+from llmrec.evaluation.declared_views import TitleViews, declared_views
+from llmrec.training.cells import TRAINING, Cell, is_baseline
+from llmrec.training.checkpoints import CHECKPOINTS
+from llmrec.training.evaluate_cell import evaluate_cell, run_device
+from llmrec.training.fit_baseline import fit_baseline
+from llmrec.training.loggers import Named, log_summary, open_loggers
+from llmrec.training.open_dataset import open_dataset
+from llmrec.training.provenance import provenance
+from llmrec.training.train import train
+
+
+@dataclass(frozen=True)
+class Work:
+    """A cell to train, unless it is, and an evaluation to leave in `record`.
+
+    config: the resolved run config; stages: the folders of the cells that it builds upon; named: how its W&B run is
+    called, None = no logger.
+    """
+
+    config: DictConfig
+    cell: Cell
+    record: Path
+    stages: Mapping[str, Path]
+    named: Named | None
+
+    def to_json(self) -> str:
+        """For another process."""
+        return json.dumps(
+            {
+                "config": OmegaConf.to_container(self.config, resolve=True),
+                "cell": str(self.cell.folder),
+                "record": str(self.record),
+                "stages": {name: str(folder) for name, folder in self.stages.items()},
+                "named": None if self.named is None else vars(self.named),
+            }
+        )
+
+    @staticmethod
+    def from_json(text: str) -> "Work":
+        """What `to_json` wrote."""
+        said = json.loads(text)
+        return Work(
+            config=OmegaConf.create(said["config"]),
+            cell=Cell(Path(said["cell"])),
+            record=Path(said["record"]),
+            stages={name: Path(folder) for name, folder in said["stages"].items()},
+            named=said["named"] and Named(**said["named"]),
+        )
+
+
+def do_work(work: Work, dataset: Dataset | None = None) -> None:
+    """Trains and evaluates; every rank calls it, the first one writes. dataset: where it is open already."""
+    dataset = dataset or open_dataset(work.config)
+    with open_loggers(work.config, work.cell.folder, work.named) as loggers:
+        if not work.cell.trained:
+            _train(work, dataset, loggers)
+        log_summary(loggers, evaluate_cell(work.config, dataset, work.cell, work.record)["splits"])
+
+
+def _train(work: Work, dataset: Dataset, loggers: list[Logger]) -> None:
+    started = time.perf_counter()
+    config, cell = work.config, work.cell
+    if is_first():
+        with atomic_file(cell.config_file) as temporary:
+            OmegaConf.save(config, temporary)
+        _write(cell.folder / "leakage.json", dataset.report)
+    # What cannot be opened should fail before the training, not after it; it is kept for then.
+    # Lists are measured without them.
+    views = (
+        TitleViews() if dataset.lists else declared_views(config, dataset, Path(config.paths.cache), run_device(config))
+    )
+    looked = time.perf_counter() - started
+    if is_baseline(config):
+        made = fit_baseline(config, dataset, cell.folder, run_device(config), loggers)
+    else:
+        made = train(config, dataset, cell.folder, work.stages, views, loggers)
+    made |= {
+        "seconds": {"base model and relevance": looked, **made["seconds"]},
+        "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
+        "stages": {name: str(folder) for name, folder in work.stages.items()},
+        "scale": config.scale,
+        "seed": config.seed,
+        "provenance": provenance(),
+        "wall_seconds": time.perf_counter() - started,
+    }
+    if is_first():
+        _write(cell.folder / TRAINING, made)
+        # With training.json in place nothing will resume: weights/ holds what was chosen.
+        shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
+    wait_for_all()
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    with atomic_file(file) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,160 @@
+"""A made-up report as the page gets it: every figure is drawn from a generator of random numbers, none was measured."""
+
+import random
+from typing import Any
+
+DATASETS = ["games-sim", "office-sim"]
+SEEDS = (1, 2, 3)
+ACCURACY = [
+    {"name": "NDCG@10", "better": "higher", "digits": 4, "unit": ""},
+    {"name": "HR@10", "better": "higher", "digits": 4, "unit": ""},
+    {"name": "training", "better": None, "digits": 1, "unit": "s"},
+]
+FAIRNESS = [
+    {"name": "MGU@5 popularity", "better": "lower", "digits": 4, "unit": ""},
+    {"name": "coverage", "better": "higher", "digits": 3, "unit": ""},
+]
+BASE = {"NDCG@10": 0.11, "HR@10": 0.22, "training": 88.0, "MGU@5 popularity": 0.071, "coverage": 0.8}
+
+
+def sample_report() -> dict[str, Any]:
+    """Two tables of simulated sets: one with a row that was not run, a cell of one seed and published figures."""
+    rng = random.Random(7)
+    runs: dict[str, Any] = {}
+    accuracy = _table(rng, runs, "msl_accuracy", ACCURACY, ["SFT", "MSL", "MSL, fixed temperature", "SASRec"])
+    fairness = _table(rng, runs, "gdrt_fairness", FAIRNESS, ["SFT", "MSL", "GDRT(SFT)", "GDRT(MSL)"])
+    _leave_out(accuracy)
+    accuracy |= {
+        "title": "Accuracy of MSL",
+        "about": "Does masking tokens that lead to no title help, and does the adaptive temperature?",
+        "published": [_published()],
+        "notes": ["Made-up figures for a test.", "Holm over the three comparisons of a dataset and metric."],
+        "counts": {"done": 20, "outdated": 0, "failed": 1, "interrupted": 0, "left": 3},
+    }
+    fairness |= {
+        "title": "Fairness of GDRT",
+        "about": "Whose titles get room in the lists? Parity by five bins of popularity and relevance.",
+        "counts": {"done": 24, "outdated": 0, "failed": 0, "interrupted": 0, "left": 0},
+    }
+    return {
+        "scale": "smoke",
+        "made": "2026-11-24 20:15 UTC",
+        "revision": "0123456789ab",
+        "hardware": {"machine": "x86_64", "threads": 2, "gpus": []},
+        "tables": [accuracy, fairness],
+        "runs": runs,
+        "gains": [gain for table in (accuracy, fairness) for gain in _gains(rng, table)],
+    }
+
+
+def empty_report() -> dict[str, Any]:
+    """One table of which nothing has been run."""
+    report = sample_report()
+    table = report["tables"][0]
+    for row in table["rows"]:
+        row |= {"cells": {}, "runs": {}, "why": dict.fromkeys(DATASETS, "not run: left")}
+    table["published"] = []
+    return report | {"tables": [table], "runs": {}, "gains": []}
+
+
+def _table(
+    rng: random.Random, runs: dict[str, Any], name: str, metrics: list[dict[str, Any]], rows: list[str]
+) -> dict[str, Any]:
+    table: dict[str, Any] = {
+        "name": name, "task": "next_item", "scores": "trie", "simulated": True, "reference": "SFT",
+        "datasets": DATASETS, "metrics": metrics, "published": [], "notes": [], "rows": [],
+    }  # fmt: skip
+    for place, row in enumerate(rows):
+        cells = {dataset: {m["name"]: _cell(rng, m["name"], place) for m in metrics} for dataset in DATASETS}
+        found = {dataset: [_run(rng, runs, row, place, dataset, seed) for seed in SEEDS] for dataset in DATASETS}
+        table["rows"].append({"name": row, "cells": cells, "why": {}, "runs": found})
+    return table
+
+
+def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
+    base = BASE[metric]
+    if place == 0:
+        compared = dict.fromkeys(("gain", "low", "high", "p", "significant"))
+        return {"mean": base, "spread": base * 0.03, "seeds": 3, **compared}
+    difference = base * rng.uniform(-0.08, 0.2)
+    cell = {"mean": base + difference, "spread": base * rng.uniform(0.01, 0.06), "seeds": 3}
+    if metric == "training":
+        return cell | dict.fromkeys(("gain", "low", "high", "p", "significant"))
+    half = base * rng.uniform(0.03, 0.1)
+    significant = abs(difference) > half
+    return cell | {
+        "gain": 100 * difference / base, "low": difference - half, "high": difference + half,
+        "p": 0.004 if significant else 0.31, "significant": significant,
+    }  # fmt: skip
+
+
+def _run(rng: random.Random, runs: dict[str, Any], row: str, place: int, dataset: str, seed: int) -> str:
+    who = row.split(",")[0].split("(")[0].lower()
+    cell = f"{dataset}/next_item/tiny/{who}/{rng.getrandbits(64):016x}/eval/{rng.getrandbits(64):016x}"
+    runs[cell] = {
+        "command": f"python -m llmrec.run objective={who} dataset={dataset.removesuffix('-sim')} scale=smoke seed={seed}",
+        "dataset": dataset, "simulated": True, "task": "next_item", "who": who, "seed": seed, "scale": "smoke",
+        "chosen_epoch": seed % 3, "revision": "0123456789ab",
+        "versions": {"llmrec": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.7"},
+        "hardware": {"machine": "x86_64", "threads": 2, "gpus": []},
+        "seconds": {"base model and relevance": 3.1, "preparing": 0.9, "training": 87.1, "decoding test": 9.4},
+        "wall_seconds": 136.4,
+        "curves": {
+            "train/loss": [[step, 1.2 + 3.4 / (1 + step / (9 + place)) + rng.gauss(0, 0.08)] for step in range(0, 96, 2)],
+            "train/learning_rate": [[step, 1e-3 * (1 - step / 96)] for step in range(0, 96, 2)],
+            "valid/ndcg@10": [[32 * epoch, 0.05 + 0.02 * epoch + rng.gauss(0, 0.004)] for epoch in (1, 2, 3)],
+        },
+        "fairness": {"popularity": _bins(rng, 0.6), "relevance": _bins(rng, 0.8)},
+    }  # fmt: skip
+    return cell
+
+
+def _bins(rng: random.Random, fall: float) -> dict[str, Any]:
+    """Shares of five bins, falling."""
+    weights = [fall**place * rng.uniform(0.7, 1.3) for place in range(5)]
+    lists = [weight / sum(weights) for weight in weights]
+    return {"gp": lists, "gh": [0.3, 0.25, 0.2, 0.15, 0.1], "mgu@5": 0.05, "dgu@5": 0.2}
+
+
+def _gains(rng: random.Random, table: dict[str, Any]) -> list[dict[str, Any]]:
+    return [
+        _user_gain(rng, table["name"], row["name"], dataset, metric["name"])
+        for row in table["rows"][1:]
+        for dataset in row["cells"]
+        for metric in table["metrics"]
+        if row["cells"][dataset][metric["name"]] and metric["name"] in ("NDCG@10", "HR@10")
+    ]
+
+
+def _user_gain(rng: random.Random, table: str, row: str, dataset: str, metric: str) -> dict[str, Any]:
+    counts = [rng.randrange(1 + 2 * min(place, 20 - place)) for place in range(21)]
+    worse, better = sum(counts[:10]), sum(counts[10:])
+    return {
+        "table": table, "row": row, "dataset": dataset, "metric": metric,
+        "users": 400, "better": better, "worse": worse, "same": 400 - better - worse,
+        "edges": [-0.7 + place / 15 for place in range(22)], "counts": counts,
+    }  # fmt: skip
+
+
+def _leave_out(table: dict[str, Any]) -> None:
+    """Of the accuracy table: SASRec was not run on office, its one metric on games failed, one row has one seed."""
+    sasrec, fixed = table["rows"][3], table["rows"][2]
+    sasrec["cells"]["office-sim"] = dict.fromkeys(sasrec["cells"]["office-sim"])
+    sasrec["why"]["office-sim"] = "not run: failed"
+    sasrec["runs"]["office-sim"] = []
+    sasrec["cells"]["games-sim"]["HR@10"] = None
+    fixed["cells"]["games-sim"]["NDCG@10"] |= {"spread": None, "seeds": 1}
+    fixed["why"]["games-sim"] = "seeds 2, 3 not run: left"
+    fixed["runs"]["games-sim"] = fixed["runs"]["games-sim"][:1]
+
+
+def _published() -> dict[str, Any]:
+    return {
+        "source": "a made-up paper, for this test", "backbone": "LLaMA3-8B",
+        "selection": "best epoch on test (NDCG@5)", "note": "Another split, another metric.",
+        "datasets": ["toys", "office"], "metrics": ["NDCG@5", "HR@5"],
+        "rows": {
+            "SFT": {"toys": {"NDCG@5": 0.1234, "HR@5": 0.234}, "office": {"NDCG@5": 0.1111}},
+            "SFT + MSL": {"toys": {"NDCG@5": 0.1334, "HR@5": 0.25}, "office": {"NDCG@5": 0.1212, "HR@5": 0.2}},
+        },
+    }  # fmt: skip
