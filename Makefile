@@ -6,10 +6,10 @@ BIN := .venv/bin
 STAMP := .venv/installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks bench clean force
+.PHONY: help setup demo test checks reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## make .venv and install the pinned dependencies; TORCH="torch==2.11.0 --index-url ..." takes another build
 
@@ -23,6 +23,13 @@ checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy llmrec
+
+SCALE ?= smoke
+reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the report; SCALE=smoke | cpu | paper
+	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) $(ARGS)
+
+list-tables: $(STAMP)  ## say which cells of the tables are done, outdated, failed, left, and the expected time
+	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) list=true $(ARGS)
 
 bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
 	$(BIN)/python experiments/bench/run.py

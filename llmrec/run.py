@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 from llmrec.atomic import check_writable, unwritable
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
-from llmrec.launcher.register import register_launchers
+from llmrec.launcher.register import register_plugins
 from llmrec.training.cells import cell_path
 
 
@@ -49,13 +49,27 @@ def _run(config: DictConfig) -> None:
         _stop(unwritable(Path(error.filename or config.paths.runs), error))
 
 
+def _follow() -> None:
+    """What SLURM's tasks but the first do: they compose no config and write into no cell."""
+    from llmrec.training.ranks import follow
+
+    follow()
+
+
 def main() -> None:
     """Entry point of `llmrec` and `python -m llmrec.run`."""
     # Threads that wait actively halt a machine that has other work; read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     OmegaConf.register_new_resolver("llmrec.cell", _cell, replace=True)
-    register_launchers()
-    _run()
+    register_plugins()
+    try:
+        if os.environ.get("SLURM_PROCID", "0") == "0":
+            _run()
+        else:
+            _follow()
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -3,17 +3,15 @@
 from collections.abc import Sequence
 from typing import Literal
 
-from hydra.core.utils import JobReturn, JobStatus, setup_globals
-from hydra.errors import CompactHydraException
+from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, plan_job
+from llmrec.launcher.plan import Job
+from llmrec.launcher.planned import config_directories, launch_planned, sweep_group
 from llmrec.launcher.pool import Outcome, Pool
 from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
-from llmrec.launcher.summary import print_summary, validation_score
 
 
 class LocalLauncher(Launcher):
@@ -36,37 +34,13 @@ class LocalLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Runs the jobs to their end; a job that failed comes back as failed, after all others have run."""
-        setup_globals()
-        group = self.group or " ".join(self.config.hydra.overrides.task)
-        pool = Pool(self._slots(), _config_directories(self.config), group[:128])
-        planned: list[Job | InputError] = [_plan(overrides) for overrides in job_overrides]
-        outcomes = iter(pool.run([job for job in planned if isinstance(job, Job)]))
-        ended = [next(outcomes) if isinstance(job, Job) else job for job in planned]
-        print_summary(ended, job_overrides)
-        return [_returned(end, overrides) for end, overrides in zip(ended, job_overrides, strict=True)]
+        return launch_planned(job_overrides, self._run)
+
+    def _run(self, jobs: Sequence[Job]) -> list[Outcome]:
+        group = sweep_group(self.config, self.group)
+        return Pool(self._slots(), config_directories(self.config), group).run(jobs)
 
     def _slots(self) -> list[dict[str, str]]:
         if self.gpus is None:
             return slots_on_cpu(self.jobs)
         return slots_on_gpus(self.gpus, self.config.trainer.devices)
-
-
-def _plan(overrides: Sequence[str]) -> Job | InputError:
-    try:
-        return plan_job(overrides)
-    except InputError as error:
-        return error
-
-
-def _config_directories(config: DictConfig) -> list[str]:
-    sources = [source for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
-    return [part for source in sources for part in ("--config-dir", source.path)]
-
-
-def _returned(end: Outcome | InputError, overrides: Sequence[str]) -> JobReturn:
-    if isinstance(end, Outcome) and end.state in ("done", "there"):
-        value = validation_score(end.job)
-        return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=value)
-    why = end.why if isinstance(end, Outcome) else str(end)
-    # Of this kind Hydra shows the message and no traceback, and exits with status 1.
-    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=CompactHydraException(why))

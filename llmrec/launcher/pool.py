@@ -1,21 +1,25 @@
 """Runs the jobs of a sweep, some at a time: stages first, what is done is left alone, what fails is named."""
 
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 from llmrec.atomic import check_writable
 from llmrec.errors import BUSY, BusyError
 from llmrec.launcher.plan import Job
 from llmrec.launcher.processes import start, stop
 
-PAUSE = 0.1
-"""Seconds between two looks at what runs."""
 JOB_LOG = "job.log"
+
+
+class Process(Protocol):
+    """A job at work."""
+
+    def poll(self) -> int | None:
+        """Its exit status once it has ended."""
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,22 @@ class Outcome:
 
 
 class Pool:
-    """Runs jobs in slots; each slot runs one at a time, with variables of its own in the environment."""
+    """Runs jobs in slots; each slot runs one at a time, with variables of its own in the environment.
+
+    A process of this machine each; one that runs them elsewhere says how with `begin`, `stop` and `whereabouts`.
+    """
+
+    pause = 0.1
+    """Seconds between two looks at what runs."""
+    started = "started"
+    """What is said of a job that has begun."""
 
     def __init__(self, slots: Sequence[Mapping[str, str]], arguments: Sequence[str], group: str) -> None:
         """arguments: before the overrides of every job, such as --config-dir; group: of the sweep's W&B runs."""
         self.slots, self.arguments = slots, arguments
-        self.shared = {"WANDB_RUN_GROUP": group, "LLMREC_JOBS": str(len(slots))}
-        self.running: dict[int, tuple[Job, subprocess.Popen[bytes], float]] = {}
+        # The whole traceback goes to the job's log, and its last line says what happened.
+        self.shared = {"WANDB_RUN_GROUP": group, "LLMREC_JOBS": str(len(slots)), "HYDRA_FULL_ERROR": "1"}
+        self.running: dict[int, tuple[Job, Process, float]] = {}
         self.outcomes: dict[Path, Outcome] = {}
         self.waits_for: set[Path] = set()
 
@@ -53,11 +66,23 @@ class Pool:
                 self._collect(waiting)
                 self._settle(waiting)
                 self._fill(waiting)
-                time.sleep(PAUSE)
+                time.sleep(self.pause)
         except BaseException:
-            stop([process for _, process, _ in self.running.values()])
+            self.stop([process for _, process, _ in self.running.values()])
             raise
         return [self.outcomes[job.record] for job in jobs]
+
+    def begin(self, job: Job, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+        """Starts a job's command, which leaves what it says in JOB_LOG of its cell."""
+        return start(command, environment, job.cell.folder / JOB_LOG)
+
+    def stop(self, processes: Sequence[Any]) -> None:
+        """Ends what `begin` gave."""
+        stop(processes)
+
+    def whereabouts(self, job: Job, process: Process, status: int) -> str:
+        """How a job failed, and where to read why."""
+        return f"exit status {status}; its output: {job.cell.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
         """Takes up what has ended; a job whose cell was taken by another process a moment before waits again."""
@@ -71,7 +96,7 @@ class Pool:
             elif status == 0:
                 self._end(Outcome(job, "done"), f"done in {time.monotonic() - started:.0f} s")
             else:
-                self._fail(job, status)
+                self._fail(job, self.whereabouts(job, process, status))
 
     def _settle(self, waiting: list[Job]) -> None:
         """Strikes out what is done already, perhaps meanwhile by another sweep, and what lost a stage."""
@@ -114,16 +139,14 @@ class Pool:
         check_writable(job.cell.folder)
         job.cell.failure.unlink(missing_ok=True)
         command = [sys.executable, "-m", "llmrec.run", *self.arguments, *job.overrides, "hydra.mode=RUN"]
-        process = start(command, self.shared | dict(self.slots[slot]), job.cell.folder / JOB_LOG)
+        process = self.begin(job, command, self.shared | dict(self.slots[slot]))
         self.running[slot] = job, process, time.monotonic()
-        self._say(job, "started")
+        self._say(job, self.started)
 
-    def _fail(self, job: Job, status: int) -> None:
-        log = job.cell.folder / JOB_LOG
-        why = f"exit status {status}; its output: {log}"
+    def _fail(self, job: Job, why: str) -> None:
         words = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
         job.cell.failure.write_text(f"{words}\n{why}\n", encoding="utf-8")
-        self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(log)} ({why})")
+        self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(job.cell.folder / JOB_LOG)} ({why})")
 
     def _lost(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)
@@ -149,5 +172,6 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _last_line(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = said.strip().splitlines()
     return lines[-1] if lines else "it said nothing"

@@ -23,7 +23,7 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
 
     Raises InputError when there are too few for one job.
     """
-    numbers = _visible() if gpus == "all" else [str(number) for number in gpus]
+    numbers = visible_gpus() if gpus == "all" else [str(number) for number in gpus]
     slots = [numbers[start : start + each] for start in range(0, len(numbers) - each + 1, each)]
     if not slots:
         raise InputError(
@@ -33,7 +33,8 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
     return [{"CUDA_VISIBLE_DEVICES": ",".join(slot)} for slot in slots]
 
 
-def _visible() -> list[str]:
+def visible_gpus() -> list[str]:
+    """The GPUs that this process may use: their numbers, or what CUDA_VISIBLE_DEVICES calls them."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [number for number in named.split(",") if number.strip()]

@@ -12,6 +12,12 @@ CHECKPOINTS = "checkpoints"
 """The folder in a cell for what an interrupted training goes on from."""
 
 
+def read_checkpoint(path: str | Path) -> dict[str, Any]:
+    """What a checkpoint holds, tensors in main memory: read when they are used, once for all ranks of a machine."""
+    checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return checkpoint
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint beside its place and then moves it there.
 
@@ -22,3 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """Raises InputError when the folder cannot be written or the disk is full."""
         with atomic_file(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
+
+    def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
+        """As `read_checkpoint`."""
+        return read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Ranks validation and test by a trained cell and writes the record of the evaluation."""
+"""Ranks the splits asked for by a trained cell and writes the record of the evaluation."""
 
 import time
 from collections.abc import Callable
@@ -18,13 +18,14 @@ from llmrec.training.cells import Cell
 from llmrec.training.measure_catalogue import catalogue_measure
 from llmrec.training.measure_lists import lists_measure
 
-SPLITS = ("valid", "test")
+SPLITS = (["valid"], ["test"], ["valid", "test"])
+"""What may be asked for together."""
 Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
 """The metrics of a split, the table of its users, and seconds that are worth a name of their own."""
 
 
 def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, Any]:
-    """Ranks what the cell's task asks for in validation and test, writes the record into `folder`, returns its metrics.
+    """Ranks what the cell's task asks for in evaluation.splits, writes the record into `folder`, returns its metrics.
 
     config: the run's config with the groups decoding and evaluation as they should be used.
     """
@@ -33,7 +34,7 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
-    for split in SPLITS:
+    for split in config.evaluation.splits:
         started = time.perf_counter()
         metrics[split], tables[split], parts = measure(split)
         seconds |= {split: time.perf_counter() - started, **parts}
@@ -58,11 +59,13 @@ def _open(config: DictConfig, dataset: Dataset, cell: Cell) -> Measure:
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """Raises InputError when decoding is of another task, or its or the evaluation's numbers cannot be used."""
+    """Raises InputError when decoding is of another task, or its settings or those of the evaluation cannot be used."""
     task, decodes = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
     if task != decodes:
         fitting = "permutation" if task == "rerank" else "trie or vocab"
         raise InputError(f"decoding is of task={decodes}, the run of task={task}: take decoding={fitting}")
+    if config.evaluation.splits not in SPLITS:
+        raise InputError(f"evaluation.splits={config.evaluation.splits}: choose [valid,test], [valid] or [test]")
     least = {"evaluation.sample_seed": 0}
     if task == "rerank":
         least |= {"evaluation.orders": 1, "decoding.bootstrap": 1, "decoding.seed": 0}

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import distributed
+from torch.distributed.tensor import DTensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
@@ -21,6 +22,7 @@ from llmrec.datasets.training_data import Step
 from llmrec.errors import InputError
 from llmrec.evaluation.streaming import RowMeans
 from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, filler, over_ranks
+from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
 from llmrec.training.validation import names_of, validate
 
 
@@ -63,7 +65,7 @@ class Recommender(LightningModule):
         settings = self.config.trainer
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         learning_rate = settings.learning_rate * self.objective.learning_rate_factor
-        optimizer = torch.optim.AdamW(weights, lr=learning_rate, weight_decay=settings.weight_decay)
+        optimizer = ShardedAdamW(weights, lr=learning_rate, weight_decay=settings.weight_decay)
         total = epochs_of(self.objective, self.config) * self.data.steps_per_epoch
         warmup = settings.warmup_steps
 
@@ -74,7 +76,8 @@ class Recommender(LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Seeds the epoch by itself, so that dropout after a resume is what it would have been."""
-        self.objective.start_epoch(self.current_epoch)
+        with unsharded(self.backbone):
+            self.objective.start_epoch(self.current_epoch)
         seed = self.config.seed * 1_000_003 + self.current_epoch + self.global_rank
         # Generators take 32 bits.
         seed_everything(seed % 2**32, verbose=False)
@@ -92,7 +95,7 @@ class Recommender(LightningModule):
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         _sum_over_ranks(trained)
-        norm = float(torch.nn.utils.clip_grad_norm_(trained, self.config.trainer.clip))
+        norm = clip(trained, self.config.trainer.clip)
         # Of the last step before a checkpoint no later loss would tell.
         self._refuse_nan("norm of the gradient", norm)
         optimizer.step()  # type: ignore[union-attr]
@@ -104,7 +107,8 @@ class Recommender(LightningModule):
     def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
         """Adds the gradients of a micro-batch's part of the loss; what it adds to the statistics (counts: 0 or 1)."""
         with nullcontext() if counts else filler():
-            part: Part = self.objective(self.backbone.encode(batch.packed, batch.at), batch, totals)
+            packed = in_one_pass(self.backbone, batch.packed)
+            part: Part = self.objective(self.backbone.encode(packed, batch.at), batch, totals)
         self.manual_backward(part.loss * counts)
         added = {"loss": part.loss.detach().double(), "fed": (batch.packed.branch >= 0).sum()}
         return _scaled(part.statistics | added, counts)
@@ -116,7 +120,8 @@ class Recommender(LightningModule):
 
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks this rank's share of the validation sample."""
-        self.means.update(validate(self.backbone, self.data, rows, self.config.validation.beams))
+        with unsharded(self.backbone):
+            self.means.update(validate(self.backbone, self.data, rows, self.config.validation.beams))
 
     def on_validation_epoch_end(self) -> None:
         """Logs what the checkpoint is chosen by, with its standard error."""
@@ -131,8 +136,15 @@ class Recommender(LightningModule):
         checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in kept}
 
     def load_state_dict(self, state_dict: Any, strict: bool = False, assign: bool = False) -> Any:
-        """Takes up what `on_save_checkpoint` kept."""
-        return super().load_state_dict(state_dict, strict=False, assign=assign)
+        """Takes up what `on_save_checkpoint` kept, in the place of shards as whole weights: training ends with that."""
+        shards = {name for name, weight in self.named_parameters() if isinstance(weight, DTensor)}
+        rest = {name: value for name, value in state_dict.items() if name not in shards}
+        taken = super().load_state_dict(rest, strict=False, assign=assign)
+        # Last, for FSDP looks after each load whether its shards are where they were.
+        for name in shards:
+            place, _, own_name = name.rpartition(".")
+            setattr(self.get_submodule(place), own_name, torch.nn.Parameter(state_dict[name]))
+        return taken
 
     def _refuse_nan(self, name: str, value: float) -> None:
         if not np.isfinite(value):
@@ -174,9 +186,9 @@ def _scaled(sums: Sums, counts: float) -> Sums:
 
 
 def _sum_over_ranks(weights: Sequence[torch.nn.Parameter]) -> None:
-    """Gradients of the whole step: the parts of the loss are shares of it, so they add up."""
+    """Gradients of the whole step: the parts of the loss are shares of it, so they add up; those of shards did."""
     if distributed.is_available() and distributed.is_initialized():
-        gradients = [weight.grad for weight in weights if weight.grad is not None]
+        gradients = [weight.grad for weight in weights if not (weight.grad is None or isinstance(weight, DTensor))]
         for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
             work.wait()
 

@@ -3,6 +3,7 @@
 They are told what to do and decide nothing: no rank plans, locks or looks whether a cell is done.
 """
 
+import logging
 import os
 import signal
 import socket
@@ -23,10 +24,13 @@ from llmrec.errors import InputError
 from llmrec.launcher.processes import start, stop
 from llmrec.training.cells import is_baseline
 from llmrec.training.cluster import slurm_environment, slurm_tasks
+from llmrec.training.quiet import quiet
 from llmrec.training.work import Work, do_work
 
 PATIENCE = timedelta(days=7)
 """A rank may wait long for another; one that died takes the others with it at once."""
+ARRIVAL = timedelta(minutes=10)
+"""SLURM starts all tasks at about the same time: a first one that is late has ended before it could lead."""
 LAST_WORDS = 5
 """Seconds that the other ranks get to end by themselves after one has failed."""
 WORK, HEARD = "work", "heard"
@@ -88,8 +92,24 @@ def follow() -> None:
     text = store.get(WORK).decode()
     store.add(HEARD, 1)
     if text:
-        with group(environment.global_rank(), environment.world_size(), environment.local_rank(), store):
-            do_work(Work.from_json(text))
+        ranks = environment.world_size()
+        take_part(Work.from_json(text), environment.global_rank(), ranks, environment.local_rank(), store)
+
+
+def take_part(work: Work, rank: int, ranks: int, device: int, store: distributed.Store) -> None:
+    """Does a rank's part of the work; the first one alone tells how it goes. device: see `group`."""
+    quiet()
+    level = logging.WARNING if rank else logging.INFO
+    logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
+    work.config.trainer.progress = work.config.trainer.progress and rank == 0
+    try:
+        with group(rank, ranks, device, store):
+            do_work(work)
+    except InputError as error:
+        print(f"llmrec: {error}", file=sys.stderr)
+        # A rank that is left alone in the group would be waited for.
+        sys.stderr.flush()
+        os._exit(2)
 
 
 def _tell(tasks: distributed.Store, text: str) -> None:
@@ -100,10 +120,12 @@ def _tell(tasks: distributed.Store, text: str) -> None:
 
 
 def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
-    return distributed.TCPStore(
+    store = distributed.TCPStore(
         environment.main_address, environment.main_port, environment.world_size(),
-        is_master=environment.global_rank() == 0, timeout=PATIENCE, wait_for_workers=False,
+        is_master=environment.global_rank() == 0, timeout=ARRIVAL, wait_for_workers=False,
     )  # fmt: skip
+    store.set_timeout(PATIENCE)
+    return store
 
 
 @contextmanager

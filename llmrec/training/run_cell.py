@@ -30,18 +30,20 @@ def run_cell(config: DictConfig) -> None:
     """
     quiet()
     announce(config)
-    check_evaluation(config)
-    ranks_of(config)
     cell = Cell(Path(config.paths.runs) / cell_path(config))
     plain = OmegaConf.create(plain_config(config))
-    with cell.lock(), leading() as tasks:
-        folder = cell.evaluation(plain)
-        if not (folder / METRICS_FILE).is_file():
-            dataset = open_dataset(plain)
-            stages = {} if cell.trained else _finished_stages(config, plain, dataset)
-            carry_out(Work(plain, cell, folder, stages, named(config)), dataset, tasks)
-        else:
-            logger.info("this cell is done already; its record is read from %s", folder)
+    folder = cell.evaluation(plain)
+    # First, for other tasks wait to be told, also that there is nothing to do.
+    with leading() as tasks:
+        check_evaluation(config)
+        ranks_of(config)
+        with cell.lock():
+            if not (folder / METRICS_FILE).is_file():
+                dataset = open_dataset(plain)
+                stages = {} if cell.trained else _finished_stages(config, plain, dataset)
+                carry_out(Work(plain, cell, folder, stages, named(config)), dataset, tasks)
+            else:
+                logger.info("this cell is done already; its record is read from %s", folder)
     print_record(cell, folder)
 
 

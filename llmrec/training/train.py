@@ -29,10 +29,11 @@ from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_views import TitleViews, declared_embeddings
 from llmrec.objectives.base import Objective, Preparation
-from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO
+from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender, epochs_of
+from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START
 
 logger = logging.getLogger(__name__)
@@ -145,7 +146,15 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], vi
 
 def _check(objective: Objective, config: DictConfig) -> None:
     settings = config.trainer
+    if settings.strategy == "fsdp" and settings.devices > 1 and config.adapter.name != "none":
+        raise InputError(
+            "trainer=fsdp divides weights, gradients and optimizer state among the devices; with adapter="
+            f"{config.adapter.name} it would only send frozen weights around, for an adapter's gradients are small: "
+            "take trainer=ddp, or adapter=none for full fine-tuning"
+        )
     epochs = epochs_of(objective, config)
+    if settings.learning_rate <= 0:
+        raise InputError(f"trainer.learning_rate={settings.learning_rate}: give a number above 0, such as 0.0001")
     if config.validation.every > epochs:
         raise InputError(
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
@@ -188,8 +197,10 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
 
 
 def _strategy(settings: DictConfig) -> str | Strategy:
+    if settings.devices == 1:
+        return "auto"
     # The module itself reduces gradients, and its buffers are equal on all ranks.
-    return "auto" if settings.devices == 1 else DDPStrategy(broadcast_buffers=False)
+    return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)
 
 
 def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> dict[str, Any]:
@@ -200,7 +211,7 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Pat
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(_step_of(resume) if resume else 0)
     trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
-    chosen: dict[str, Any] = torch.load(best.best_model_path, weights_only=True, map_location="cpu")
+    chosen = read_checkpoint(best.best_model_path)
     module.load_state_dict(chosen["state_dict"])
     return chosen
 
@@ -221,7 +232,7 @@ class _Announcement(Callback):
 
 
 def _step_of(checkpoint: Path) -> int:
-    return int(torch.load(checkpoint, weights_only=True, map_location="cpu")["global_step"])
+    return int(read_checkpoint(checkpoint)["global_step"])
 
 
 def _trained_parameters(module: Recommender) -> int:

@@ -4,13 +4,15 @@ import os
 import pickle
 import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import torch
 from torch import distributed, multiprocessing
 
-from llmrec.objectives.base import over_ranks
-from tests.invariants.world import Step, World, add, build_world, micro_batches
+from llmrec.objectives.base import filler, over_ranks
+from llmrec.training.module import scaled, sum_over_ranks
+from tests.invariants.world import Step, World, build_world, micro_batches
 
 RANKS = 2
 
@@ -31,24 +33,25 @@ def _rank(rank: int, port: int, cases: Sequence[Sequence[str]], steps: Sequence[
     done = {}
     for case in cases:
         world = build_world(case, folder / f"cache-{rank}")
-        done[" ".join(case)] = [_step(world, list(rows)[rank::RANKS]) for rows in steps]
+        done[" ".join(case)] = [_step(world, list(rows), rank) for rows in steps]
     if rank == 0:
         (folder / "steps.pickle").write_bytes(pickle.dumps(done))
     distributed.destroy_process_group()
 
 
-def _step(world: World, rows: Sequence[int]) -> Step:
-    """One rank's part of a step, gradients averaged over the ranks as DDP does."""
-    (batch,) = micro_batches(world, rows)
-    totals = over_ranks(add([world.objective.totals(batch)]))
-    part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
-    (part.loss * RANKS).backward()
-    closed = over_ranks(add([{**part.statistics, "loss": part.loss.detach().double()}]))
+def _step(world: World, rows: list[int], rank: int) -> Step:
+    """One rank's part of a step, as the Lightning module takes it; a rank without rows runs one that counts nothing."""
+    mine = rows[rank::RANKS]
+    counts = float(bool(mine))
+    (batch,) = micro_batches(world, mine or [0])
+    totals = over_ranks(scaled(world.objective.totals(batch), counts))
+    with nullcontext() if mine else filler():
+        part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+    (part.loss * counts).backward()
+    closed = over_ranks(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
     loss = float(closed.pop("loss"))
     world.objective.close_step(closed)
-    gradients = {}
-    for name, weight in world.backbone.named_parameters():
-        distributed.all_reduce(weight.grad)
-        gradients[name] = weight.grad / RANKS
+    sum_over_ranks(list(world.backbone.parameters()))
+    gradients = {name: weight.grad.clone() for name, weight in world.backbone.named_parameters()}
     world.backbone.zero_grad()
     return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})

@@ -8,8 +8,8 @@ from torch import distributed
 from tests.distributed.ranks import together
 from tests.invariants.world import CASES, ROWS, Step, assert_same_step, build_world, micro_batches, take_step
 
-STEPS = [list(range(len(ROWS))), [6, 1, 4, 2, 7]]
-"""The second step begins with the state that the first one left, and its rows do not divide."""
+STEPS = [list(range(len(ROWS))), [6, 1, 4, 2, 7], [3]]
+"""Each step begins with the state that the one before left; rows do not divide, and of the last one rank has none."""
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 

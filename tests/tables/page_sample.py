@@ -48,13 +48,14 @@ def sample_report() -> dict[str, Any]:
 
 
 def empty_report() -> dict[str, Any]:
-    """One table of which nothing has been run."""
+    """One table of which nothing has been run, so that nothing is known of revision and hardware."""
     report = sample_report()
     table = report["tables"][0]
     for row in table["rows"]:
         row |= {"cells": {}, "runs": {}, "why": dict.fromkeys(DATASETS, "not run: left")}
-    table["published"] = []
-    return report | {"tables": [table], "runs": {}, "gains": []}
+    counts = dict.fromkeys(table["counts"], 0) | {"left": 24}
+    table |= {"published": [], "counts": counts}
+    return report | {"tables": [table], "runs": {}, "gains": [], "revision": None, "hardware": {}}
 
 
 def _table(
@@ -91,8 +92,9 @@ def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
 def _run(rng: random.Random, runs: dict[str, Any], row: str, place: int, dataset: str, seed: int) -> str:
     who = row.split(",")[0].split("(")[0].lower()
     cell = f"{dataset}/next_item/tiny/{who}/{rng.getrandbits(64):016x}/eval/{rng.getrandbits(64):016x}"
+    steps = range(0, 96, 2)
     runs[cell] = {
-        "command": f"python -m llmrec.run objective={who} dataset={dataset.removesuffix('-sim')} scale=smoke seed={seed}",
+        "command": f"python -m llmrec.run objective={who} dataset={dataset.removesuffix('-sim')} seed={seed}",
         "dataset": dataset, "simulated": True, "task": "next_item", "who": who, "seed": seed, "scale": "smoke",
         "chosen_epoch": seed % 3, "revision": "0123456789ab",
         "versions": {"llmrec": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.7"},
@@ -100,8 +102,8 @@ def _run(rng: random.Random, runs: dict[str, Any], row: str, place: int, dataset
         "seconds": {"base model and relevance": 3.1, "preparing": 0.9, "training": 87.1, "decoding test": 9.4},
         "wall_seconds": 136.4,
         "curves": {
-            "train/loss": [[step, 1.2 + 3.4 / (1 + step / (9 + place)) + rng.gauss(0, 0.08)] for step in range(0, 96, 2)],
-            "train/learning_rate": [[step, 1e-3 * (1 - step / 96)] for step in range(0, 96, 2)],
+            "train/loss": [[step, 1.2 + 30 / (9 + place + step) + rng.gauss(0, 0.08)] for step in steps],
+            "train/learning_rate": [[step, 1e-3 * (1 - step / 96)] for step in steps],
             "valid/ndcg@10": [[32 * epoch, 0.05 + 0.02 * epoch + rng.gauss(0, 0.004)] for epoch in (1, 2, 3)],
         },
         "fairness": {"popularity": _bins(rng, 0.6), "relevance": _bins(rng, 0.8)},

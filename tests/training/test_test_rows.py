@@ -29,7 +29,7 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
     config = resolved(tmp_path, f"paths.cache={cache}")
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
     dataset = replace(quiet_dataset(config), test=forbidden)
-    with open_loggers(config.logger, tmp_path, {}) as loggers:
+    with open_loggers(config, tmp_path, None) as loggers:
         made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
     assert made["chosen_by"]["users"] == 8
 
@@ -40,7 +40,7 @@ def test_nor_of_the_test_lists(tmp_path: Path, cache: Path) -> None:
     dataset = quiet_dataset(config)
     forbidden: Any = Forbidden()
     dataset = replace(dataset, test=forbidden, lists={**dataset.lists, "test": forbidden})
-    with open_loggers(config.logger, tmp_path, {}) as loggers:
+    with open_loggers(config, tmp_path, None) as loggers:
         made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
     assert made["chosen_by"]["users"] == 8
 

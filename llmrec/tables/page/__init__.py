@@ -6,7 +6,7 @@ import re
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("dom.js", "table.js", "provenance.js", "axes.js", "figures.js", "page.js")
+SCRIPTS = ("dom.js", "table.js", "provenance.js", "axes.js", "figure.js", "gains.js", "runplots.js", "page.js")
 """In one module, in this order."""
 
 

@@ -3,10 +3,9 @@
 const TICK_CHARACTER = 6.4;
 
 function extent(values) {
-  let [low, high] = [Infinity, -Infinity];
-  for (const value of values) [low, high] = [Math.min(low, value), Math.max(high, value)];
-  if (low === high) [low, high] = [low - (Math.abs(low) || 1) / 2, high + (Math.abs(high) || 1) / 2];
-  return [low, high];
+  const [low, high] = [Math.min(...values), Math.max(...values)];
+  const half = (Math.abs(low) || 1) / 2;
+  return low === high ? [low - half, high + half] : [low, high];
 }
 
 function padded([low, high], share) {
@@ -26,12 +25,13 @@ function ticks([low, high], count) {
   const first = Math.ceil(low / step - 1e-9);
   const last = Math.floor(high / step + 1e-9);
   // Adding 0 turns -0 into 0.
-  return Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step + 0)
-    .map((value) => ({ value, text: number(value, digits) }));
+  const values = Array.from({ length: last - first + 1 }, (_, i) => (first + i) * step + 0);
+  return values.map((value) => ({ value, text: number(value, digits) }));
 }
 
-function drawing(width, height, label) {
-  return svg("svg", { width, height, viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": label });
+function drawing(width, height, label, ...marks) {
+  const size = { width, height, viewBox: `0 0 ${width} ${height}` };
+  return svg("svg", { ...size, role: "img", "aria-label": label }, marks);
 }
 
 function text(x, y, content, attributes = {}) {
@@ -45,16 +45,18 @@ function plotArea(width, height, left) {
 }
 
 function bottomAxis(area, marks, x, label) {
+  const middle = { "text-anchor": "middle" };
   return [
     svg("line", { class: "axis", x1: area.left, x2: area.right, y1: area.bottom, y2: area.bottom }),
-    marks.map((mark) => text(x(mark.value), area.bottom + 15, mark.text, { class: "tick", "text-anchor": "middle" })),
-    text((area.left + area.right) / 2, area.bottom + 32, label, { class: "label", "text-anchor": "middle" }),
+    marks.map((mark) => text(x(mark.value), area.bottom + 15, mark.text, { class: "tick", ...middle })),
+    text((area.left + area.right) / 2, area.bottom + 32, label, { class: "label", ...middle }),
   ];
 }
 
 function leftAxis(area, marks, y, label) {
+  const rule = { class: "grid", x1: area.left, x2: area.right };
   return [
-    marks.map((mark) => svg("line", { class: "grid", x1: area.left, x2: area.right, y1: y(mark.value), y2: y(mark.value) })),
+    marks.map((mark) => svg("line", { ...rule, y1: y(mark.value), y2: y(mark.value) })),
     marks.map((mark) => text(area.left - 6, y(mark.value) + 4, mark.text, { class: "tick", "text-anchor": "end" })),
     text(2, 11, label, { class: "label" }),
   ];

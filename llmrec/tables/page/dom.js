@@ -57,7 +57,7 @@ function seconds(value) {
 function inline(value) {
   if (Array.isArray(value)) return value.length ? value.map(inline).join(", ") : "none";
   if (value === null || typeof value !== "object") return String(value ?? "unknown");
-  return Object.entries(value).map(([name, held]) => `${name} ${inline(held)}`).join(" · ");
+  return Object.entries(value).map(([name, held]) => `${name} ${inline(held)}`).join(" \u00b7 ") || "unknown";
 }
 
 function union(lists) {

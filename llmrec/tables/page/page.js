@@ -6,7 +6,9 @@ function page(report) {
     el("header", { class: "top" },
       el("div", {}, el("p", { class: "brand" }, "llmrec"), el("h1", {}, `Results, scale ${report.scale}`)),
       themeButton(),
-      definitions([["made", report.made], ["revision", inline(report.revision)], ["hardware", inline(report.hardware)]])),
+      definitions([
+        ["made", report.made], ["revision", inline(report.revision)], ["hardware", inline(report.hardware)],
+      ])),
     el("div", { class: "layout" }, contents(report),
       el("main", {}, report.tables.length
         ? report.tables.map((table) => tableSection(report, table, open(table)))
@@ -43,7 +45,8 @@ function simulatedBanner() {
 
 function themeButton() {
   const root = document.documentElement;
-  const dark = () => (root.dataset.theme ?? (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light")) === "dark";
+  const preferred = () => (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const dark = () => (root.dataset.theme ?? preferred()) === "dark";
   const button = el("button", { class: "theme", onclick: () => show(dark() ? "light" : "dark") }, "light / dark");
   const show = (theme) => {
     root.dataset.theme = theme;

@@ -1,4 +1,4 @@
-// The popover of a cell: the figure in full and each run behind it. Escape and a click beside it close it (Popover API).
+// The popover of a cell: the figure in full and its runs. The browser closes it on Escape or a click beside it.
 
 function provenance(report) {
   const sheet = el("div", { id: "provenance", popover: "auto", role: "dialog", "aria-label": "provenance" });
@@ -35,7 +35,7 @@ function cellStory(report, table, row, dataset, metric, close) {
     el("header", {}, el("h3", {}, `${row.name}, ${dataset}`),
       el("button", { class: "quiet", "aria-label": "close", onclick: close }, "\u00d7")),
     el("p", {}, el("b", {}, `${metricLabel(metric)} `), figureText(metric, cell),
-      ` over ${cell.seeds} ${cell.seeds === 1 ? "seed" : "seeds"}`),
+      ` over ${seedCount(cell.seeds)}`),
     comparison(table, metric, cell),
     row.why[dataset] ? el("p", { class: "muted" }, "\u2020 ", row.why[dataset]) : null,
     runs.map((run, i) => runStory(run, i === 0)),
@@ -64,7 +64,7 @@ function runStory(run, open) {
       ["revision", inline(run.revision)],
       ["hardware", inline(run.hardware)],
       ["wall time", seconds(run.wall_seconds)],
-      ["seconds", Object.entries(run.seconds).map(([name, spent]) => `${name} ${number(spent, 1)}`).join(" · ")],
+      ["seconds", Object.entries(run.seconds).map(([name, spent]) => `${name} ${number(spent, 1)}`).join(" \u00b7 ")],
       ["versions", inline(run.versions)],
       ["record", run.id],
     ]));

@@ -21,20 +21,26 @@ function sortKeys(table, row) {
 }
 
 function tableHead(table, rows, body) {
-  const names = table.datasets.map((name) =>
-    el("th", { scope: "colgroup", colspan: table.metrics.length, class: "dataset first" }, el("span", {}, name)));
   const metrics = columns(table).map(({ metric }, i) =>
-    sortableHead(metricLabel(metric), i + 1, rows, body, metric, i % table.metrics.length === 0));
-  const corner = sortableHead("method", 0, rows, body, { better: null }, false);
+    sortableHead(metricLabel(metric), metric.better, i + 1, rows, body));
+  return headRows(table.datasets, sortableHead("method", null, 0, rows, body), metrics);
+}
+
+// A line of datasets over a line of metrics, beside the head of the first column.
+function headRows(datasets, corner, metrics) {
+  const each = metrics.length / datasets.length;
+  const span = { scope: "colgroup", colspan: each, class: "dataset first" };
+  const names = datasets.map((name) => el("th", span, el("span", {}, name)));
   corner.setAttribute("rowspan", 2);
+  metrics.forEach((head, i) => head.classList.toggle("first", i % each === 0));
   return el("thead", {}, el("tr", {}, corner, names), el("tr", {}, metrics));
 }
 
-function sortableHead(label, column, rows, body, metric, first) {
-  const arrow = { higher: "\u2191", lower: "\u2193" }[metric.better];
-  const head = el("th", { scope: "col", "aria-sort": "none", class: first ? "first" : null },
+function sortableHead(label, better, column, rows, body) {
+  const arrow = { higher: "\u2191", lower: "\u2193" }[better];
+  const head = el("th", { scope: "col", "aria-sort": "none" },
     el("button", { class: "sort", onclick: () => sortBy(head, column, rows, body) }, label,
-      arrow ? el("span", { class: "aim", title: `${metric.better} is better` }, arrow) : null));
+      arrow ? el("span", { class: "aim", title: `${better} is better` }, `\u00a0${arrow}`) : null));
   return head;
 }
 
@@ -60,22 +66,28 @@ function resultRow(table, row, openCell) {
 }
 
 function datasetCells(table, row, dataset, openCell) {
-  if (table.metrics.every((metric) => !cellOf(row, dataset, metric))) {
-    const why = row.why[dataset] ?? "not run";
-    return [el("td", { class: "missing first", colspan: table.metrics.length }, why)];
+  const cells = table.metrics.map((metric) => cellOf(row, dataset, metric));
+  if (!cells.some((cell) => cell)) {
+    return el("td", { class: "missing first", colspan: cells.length }, row.why[dataset] ?? "not run");
   }
   return table.metrics.map((metric, i) => {
-    const cell = cellOf(row, dataset, metric);
-    const first = i === 0 ? " first" : "";
-    if (!cell) return el("td", { class: `missing${first}` }, "\u2013", hidden("not measured"));
-    const best = cell.mean === bestOf(table, dataset, metric);
     const open = (event) => openCell(event.currentTarget, row, dataset, metric);
-    const button = el("button", { class: "cell", "aria-haspopup": "dialog", onclick: open },
-      el("span", { class: "figure" }, figureText(metric, cell), best ? hidden(" (best)") : null,
-        row.why[dataset] ? el("span", { class: "dagger", title: row.why[dataset] }, "\u2020") : null),
-      gainText(metric, cell));
-    return el("td", { class: (best ? "best" : "") + first }, button);
+    const best = cells[i]?.mean === bestOf(table, dataset, metric);
+    const node = cells[i] ? figureCell(metric, cells[i], best, row.why[dataset], open) : emptyCell();
+    node.classList.toggle("first", i === 0);
+    return node;
   });
+}
+
+function emptyCell() {
+  return el("td", { class: "missing" }, "\u2013", hidden("not measured"));
+}
+
+function figureCell(metric, cell, best, incomplete, open) {
+  const said = el("span", { class: "figure" }, figureText(metric, cell), best ? hidden(" (best)") : null,
+    incomplete ? el("span", { class: "dagger", title: incomplete }, "\u2020") : null);
+  const opens = { class: "cell", "aria-haspopup": "dialog", onclick: open };
+  return el("td", { class: best ? "best" : null }, el("button", opens, said, gainText(metric, cell)));
 }
 
 // null where there is nothing to be best of.
@@ -93,25 +105,28 @@ function figureText(metric, cell) {
 
 function gainText(metric, cell) {
   if (cell.gain === null) return null;
-  const better = cell.significant ? isBetter(metric, cell.gain) : null;
-  const tone = better === null ? "" : better ? " better" : " worse";
+  const tone = toneOf(metric, { at: cell.gain, significant: cell.significant });
   const mark = cell.significant ? [el("span", { "aria-hidden": "true" }, "*"), hidden(" significant")] : null;
   return el("span", { class: `gain${tone}` }, percent(cell.gain), mark);
 }
 
+function seedCount(seeds) {
+  return `${seeds} ${seeds === 1 ? "seed" : "seeds"}`;
+}
+
 // How to read the table, of what occurs in it.
 function legend(table) {
-  const cells = table.rows.flatMap((row) => columns(table).map(({ dataset, metric }) => cellOf(row, dataset, metric)));
-  const filled = cells.filter((cell) => cell);
+  const held = table.rows.flatMap((row) => columns(table).map(({ dataset, metric }) =>
+    ({ cell: cellOf(row, dataset, metric), why: row.why[dataset] }))).filter(({ cell }) => cell);
+  const filled = held.map(({ cell }) => cell);
   if (!filled.length) return null;
   const counts = union([filled.map((cell) => cell.seeds)]).sort((a, b) => a - b);
   const seeds = counts.length > 1 ? `${counts[0]} to ${counts.at(-1)}` : counts[0];
   const lines = [
-    filled.some((cell) => cell.spread !== null)
-      ? `Mean \u00b1 standard deviation over ${seeds} seeds.` : `Means over ${seeds} ${seeds === 1 ? "seed" : "seeds"}.`,
+    `Mean${filled.some((cell) => cell.spread !== null) ? " \u00b1 standard deviation" : ""} over ${seedCount(seeds)}.`,
     filled.some((cell) => cell.gain !== null) ? `Below it: gain over ${table.reference}.` : "",
     filled.some((cell) => cell.significant) ? "* significant." : "",
-    table.rows.some((row) => Object.keys(row.why).length) ? "\u2020 incomplete." : "",
+    held.some(({ why }) => why) ? "\u2020 incomplete." : "",
     "Shaded: best of its column. A cell opens its runs.",
   ];
   return el("p", { class: "legend" }, lines.filter((line) => line).join(" "));
@@ -123,7 +138,8 @@ function publishedBlock(published) {
   return el("details", { class: "published", open: "" },
     el("summary", {}, el("h3", {}, "Published figures"), el("span", { class: "tag" }, "not measured here")),
     published.map((block) => el("section", {},
-      definitions([["source", block.source], ["backbone", block.backbone], ["selection", block.selection]]),
+      definitions(["source", "backbone", "selection", "scores"].filter((term) => block[term])
+        .map((term) => [term, block[term]])),
       publishedTable(block), block.note ? el("p", { class: "muted" }, block.note) : null)));
 }
 
@@ -131,15 +147,12 @@ function publishedTable(block) {
   const held = block.datasets.flatMap((dataset) => block.metrics.map((metric) => ({ dataset, metric })));
   const values = Object.values(block.rows).flatMap((row) => held.map(({ dataset, metric }) => row[dataset]?.[metric]));
   const digits = Math.max(...values.map((value) => (String(value ?? "").split(".")[1] ?? "").length));
-  const heads = block.datasets.map((name) =>
-    el("th", { scope: "colgroup", colspan: block.metrics.length, class: "dataset first" }, el("span", {}, name)));
-  const metrics = held.map(({ metric }, i) =>
-    el("th", { scope: "col", class: i % block.metrics.length ? null : "first" }, metric));
+  const plainHead = (name) => el("th", { scope: "col" }, name);
   const rows = Object.entries(block.rows).map(([name, row]) => el("tr", {}, el("th", { scope: "row" }, name),
-    held.map(({ dataset, metric }, i) => publishedCell(row[dataset]?.[metric], digits, i % block.metrics.length === 0))));
+    held.map(({ dataset, metric }) => publishedCell(row[dataset]?.[metric], digits, metric === block.metrics[0]))));
   return el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": `published: ${block.source}` },
-    el("table", {}, el("thead", {}, el("tr", {}, el("th", { rowspan: 2, scope: "col" }, "method"), heads),
-      el("tr", {}, metrics)), el("tbody", {}, rows)));
+    el("table", {}, headRows(block.datasets, plainHead("method"), held.map(({ metric }) => plainHead(metric))),
+      el("tbody", {}, rows)));
 }
 
 function publishedCell(value, digits, first) {

@@ -1,0 +1,99 @@
+"""Runs what is missing of the tables in experiments/: python -m llmrec.reproduce scale=smoke."""
+
+import os
+import sys
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from llmrec.errors import InputError
+
+if TYPE_CHECKING:
+    from llmrec.tables.cells import PlannedCell
+
+HELP = """\
+Runs the cells of the tables in experiments/ that are missing or outdated, then writes the report; what is done is read.
+
+  python -m llmrec.reproduce                                  # scale=smoke, all tables
+  python -m llmrec.reproduce scale=cpu tables=msl_accuracy,gdrt_fairness jobs=2
+  python -m llmrec.reproduce scale=cpu list=true              # only says which cells are done, outdated, failed, left
+
+jobs=N runs so many at a time; without it one a GPU, or one a core where there is no GPU. Interrupted, the same command
+goes on from there. The report: python -m llmrec.report --help.
+"""
+MOST_JOBS = 8
+"""On a CPU, unless jobs says otherwise: each takes about a gigabyte of memory."""
+
+
+def main() -> None:
+    """Entry point of `llmrec-reproduce` and `python -m llmrec.reproduce`."""
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
+        print(HELP)
+        return
+    try:
+        _reproduce(arguments)
+    except InputError as error:
+        print(f"llmrec: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from here", file=sys.stderr)
+        sys.exit(130)
+
+
+def _reproduce(arguments: list[str]) -> None:
+    from llmrec.launcher.pool import Pool
+    from llmrec.launcher.summary import print_summary
+    from llmrec.report import write_report
+    from llmrec.tables.cells import planned
+    from llmrec.tables.read_table import SHIPPED
+    from llmrec.training.overrides import split_arguments
+
+    own, others = split_arguments(arguments, ["scale", "tables", "jobs", "list"])
+    if others:
+        raise InputError(f"{others[0]}: this command takes scale, tables, jobs and list (try --help)")
+    scale = own.get("scale", "smoke")
+    names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
+    slots = _slots(own.get("jobs"))
+    cells = planned(names, scale)
+    print(_expectation(cells, len(slots)), flush=True)
+    if own.get("list") == "true":
+        _print_cells(cells)
+        return
+    jobs = [cell.job for cell in cells if cell.job is not None and cell.why is None and not cell.job.done]
+    outcomes = Pool(slots, [], f"tables {scale}").run(jobs)
+    if jobs:
+        print_summary(outcomes, [job.overrides for job in jobs])
+    write_report(names, scale)
+    if any(outcome.state not in ("done", "there") for outcome in outcomes):
+        sys.exit(1)
+
+
+def _slots(jobs: str | None) -> list[dict[str, str]]:
+    from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus, visible_gpus
+
+    if jobs is None and visible_gpus():
+        return slots_on_gpus("all", 1)
+    if jobs is not None and not jobs.isdigit():
+        raise InputError(f"jobs={jobs}: give a whole number")
+    return slots_on_cpu(min(os.cpu_count() or 1, MOST_JOBS) if jobs is None else int(jobs))
+
+
+def _expectation(cells: "list[PlannedCell]", slots: int) -> str:
+    """How many cells there are, and how long those that are missing may take."""
+    states = Counter(cell.state for cell in cells)
+    left = [cell for cell in cells if cell.state not in ("done", "cannot run")]
+    minutes = sum(cell.seconds or 0 for cell in left) / slots / 60
+    counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
+    expected = f"; expected to take {minutes:.0f} minutes, {slots} at a time" if left else "; nothing is left to run"
+    return f"{len(cells)} cells: {counted}{expected}"
+
+
+def _print_cells(cells: "list[PlannedCell]") -> None:
+    for cell in cells:
+        seconds = f"{cell.seconds:5.0f} s" if cell.seconds and cell.state != "cannot run" else "      -"
+        why = f"   ({cell.why})" if cell.why else ""
+        print(f"{cell.state:<12}{seconds}  {' '.join(cell.overrides)}{why}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""From experiments/<table>.yaml and the records of its cells to a report: figures, comparisons, texts and plots."""

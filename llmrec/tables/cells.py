@@ -1,0 +1,114 @@
+"""The cells of tables at a scale, planned: which jobs they are, which of them cannot run here, what they may take."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from llmrec.errors import InputError
+from llmrec.launcher.plan import Job
+from llmrec.tables.definition import Preset, Row, Table
+from llmrec.tables.plans import Overrides, plan_jobs
+from llmrec.tables.read_table import shipped_table
+from llmrec.tables.runs import Run
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell that one table or several ask for.
+
+    overrides: what is typed after `python -m llmrec.run`; tables: their names; job: None where it cannot be planned;
+    why: the reason, in words, why it cannot run on this machine, else None; seconds: of running it, expected, None =
+    not known.
+    """
+
+    overrides: tuple[str, ...]
+    tables: tuple[str, ...]
+    job: Job | None
+    why: str | None
+    seconds: float | None
+
+    @property
+    def state(self) -> str:
+        """As Job.state, or "cannot run"."""
+        if self.job is None or (self.why and not self.job.done):
+            return "cannot run"
+        return self.job.state
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A cell's place in a table."""
+
+    row: Row
+    dataset: str
+    seed: int
+    overrides: tuple[str, ...]
+
+
+def planned(tables: Sequence[str], scale: str) -> list[PlannedCell]:
+    """Each cell of the named tables once: seed by seed, within a seed in the order of tables, rows and sets.
+
+    So early tables compare all rows. Seconds are the median of finished cells of the same objective, else the scale's.
+    Raises InputError for tables and scales that do not exist.
+    """
+    cells = list(plan_cells([shipped_table(name) for name in tables], scale).values())
+    known = defaultdict(list)
+    for cell in cells:
+        if cell.job and cell.job.done:
+            known[_kind(cell.job)].append(Run(cell.job).wall_seconds)
+    return [
+        replace(cell, seconds=median(known[_kind(cell.job)])) if cell.job and known[_kind(cell.job)] else cell
+        for cell in cells
+    ]
+
+
+def plan_cells(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedCell]:
+    """The cells by their overrides, in the order of `planned`; seconds: the scale's."""
+    asked: dict[Overrides, list[tuple[int, Slot, Table]]] = defaultdict(list)
+    for table in tables:
+        for slot in slots(table, scale):
+            asked[slot.overrides].append((table.preset(scale).seeds.index(slot.seed), slot, table))
+    ordered = sorted(asked, key=lambda overrides: asked[overrides][0][0])
+    jobs = plan_jobs({overrides: asked[overrides][0][1].dataset for overrides in ordered})
+    return {
+        overrides: _cell(overrides, job, [table for *_, table in asked[overrides]], scale)
+        for overrides, job in jobs.items()
+    }
+
+
+def slots(table: Table, scale: str) -> Iterator[Slot]:
+    """The places of a table at a scale that a cell belongs in."""
+    preset = table.preset(scale)
+    for row in table.rows:
+        for dataset in preset.datasets:
+            if dataset not in row.not_on:
+                for seed in preset.seeds[:1] if row.once else preset.seeds:
+                    yield Slot(row, dataset, seed, _overrides(preset, row, dataset, seed))
+
+
+def _overrides(preset: Preset, row: Row, dataset: str, seed: int) -> tuple[str, ...]:
+    decoding = [] if preset.scores is None else [f"decoding={preset.scores}"]
+    return (*row.overrides, f"dataset={dataset}", f"seed={seed}", *decoding, *preset.overrides)
+
+
+def _cell(overrides: Overrides, job: Job | InputError, tables: list[Table], scale: str) -> PlannedCell:
+    preset = tables[0].preset(scale)
+    why = str(job) if isinstance(job, InputError) else None
+    if preset.needs == "gpu" and not _gpu_here():
+        why = "needs a GPU"
+    names = tuple(dict.fromkeys(table.name for table in tables))
+    return PlannedCell(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
+
+
+def _gpu_here() -> bool:
+    # Imported here, for it takes seconds that most scales need not spend.
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def _kind(job: Job) -> tuple[str, str]:
+    """Task and objective or baseline."""
+    *_, task, _, who, _ = job.cell.folder.parts
+    return task, who

@@ -1,0 +1,72 @@
+"""A table in LaTeX, for a paper: booktabs, one tabular for what is measured and one for each published block."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from llmrec.tables.texts import cell_text, heading, published_text
+
+SPECIAL = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "*": r"$^{*}$", "<": r"$<$", ">": r"$>$",
+}  # fmt: skip
+HEAD = "% needs \\usepackage{booktabs}; made by python -m llmrec.report"
+
+
+def latex(table: dict[str, Any]) -> str:
+    """What stands in <table>.tex."""
+    return "\n\n".join([HEAD, _measured(table), *(_published(table, block) for block in table["published"])]) + "\n"
+
+
+def escaped(text: str) -> str:
+    """Text as LaTeX prints it."""
+    return "".join(SPECIAL.get(letter, letter) for letter in text)
+
+
+def _measured(table: dict[str, Any]) -> str:
+    scores = f" Scores: {table['scores']}." if table["scores"] else ""
+    panels = {
+        dataset: [[row["name"], *_cells(table, row, dataset)] for row in table["rows"]] for dataset in table["datasets"]
+    }
+    below = [f"{dataset}, {row['name']}: {why}" for row in table["rows"] for dataset, why in row["why"].items()]
+    caption = f"{table['title']}. {table['about']}{scores} In brackets: gain over {table['reference']}."
+    head = [heading(metric) for metric in table["metrics"]]
+    return _environment(caption, f"tab:{table['name']}", head, panels, [*below, *table["notes"]])
+
+
+def _cells(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
+    found = row["cells"][dataset]
+    if not any(found.values()):
+        return ["not run", *["-"] * (len(table["metrics"]) - 1)]
+    return [cell_text(found[metric["name"]], metric) for metric in table["metrics"]]
+
+
+def _published(table: dict[str, Any], block: dict[str, Any]) -> str:
+    number = table["published"].index(block) + 1
+    facts = [f"Backbone: {block['backbone']}", f"selection: {block['selection']}"]
+    facts += [f"scores: {block['scores']}"] if block["scores"] else []
+    caption = f"Published, not measured here: {block['source']}. {'; '.join(facts)}. {block['note'] or ''}"
+    panels = {
+        dataset: [
+            [name, *(published_text(block, name, (dataset, metric)) for metric in block["metrics"])]
+            for name in block["rows"]
+        ]
+        for dataset in block["datasets"]
+    }
+    return _environment(caption.strip(), f"tab:{table['name']}-published-{number}", block["metrics"], panels, [])
+
+
+def _environment(
+    caption: str, label: str, head: Sequence[str], panels: dict[str, list[list[str]]], notes: Sequence[str]
+) -> str:
+    """A table with a panel of rows for each set."""
+    lines = [r"\begin{table}", r"\centering\footnotesize", rf"\caption{{{escaped(caption)}}}", rf"\label{{{label}}}"]
+    lines += [rf"\begin{{tabular}}{{l{'r' * len(head)}}}", r"\toprule", _line(["", *head])]
+    for dataset, rows in panels.items():
+        lines += [r"\midrule", rf"\multicolumn{{{len(head) + 1}}}{{l}}{{\emph{{{escaped(dataset)}}}}} \\"]
+        lines += [_line(row) for row in rows]
+    lines += [r"\bottomrule", r"\end{tabular}"]
+    return "\n".join([*lines, *(rf"\par {escaped(note)}" for note in notes), r"\end{table}"])
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(map(escaped, cells)) + r" \\"

@@ -1,0 +1,166 @@
+"""From experiments/<table>.yaml to a Table; whatever cannot be used is an error that names file and key."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError  # type: ignore[import-untyped]
+
+from llmrec.conf_dir import tables_dir
+from llmrec.errors import InputError
+from llmrec.tables.definition import SCORES, Metric, Preset, Published, Row, Table
+from llmrec.tables.measures import has_users, known
+
+SHIPPED = ("msl_accuracy", "gdrt_fairness", "rosepo_harm", "alro_rerank", "msl_ablation", "efficiency")
+"""In the order of a report."""
+SCALES = "scales.yaml"
+Made = TypeVar("Made")
+
+
+def shipped_table(name: str) -> Table:
+    """A table by name. Raises InputError for one that does not exist or whose YAML cannot be used."""
+    if name not in SHIPPED:
+        raise InputError(f"tables={name}: there is no such table; choose from {', '.join(SHIPPED)}")
+    return read_table(Path(tables_dir()) / f"{name}.yaml")
+
+
+def read_table(file: Path) -> Table:
+    """A table from its YAML, with what scales.yaml beside it adds. Raises InputError, naming file and key."""
+    return _Reader(file).table(_load(file), _load(file.with_name(SCALES)))
+
+
+def _load(file: Path) -> dict[str, Any]:
+    try:
+        found = OmegaConf.to_container(OmegaConf.load(file))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from error
+    except (YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file} is no YAML that can be used: {error}") from error
+    if not isinstance(found, dict):
+        raise InputError(f"{file}: expected keys such as title and rows, found {type(found).__name__}")
+    return {str(key): value for key, value in found.items()}
+
+
+class _Reader:
+    """Checks what a file says on the way; every error names the file and the key."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def table(self, given: dict[str, Any], shared: dict[str, Any]) -> Table:
+        scales = self._mapping(given.pop("scales", None), "scales")
+        parts = {
+            "name": self.file.stem,
+            "metrics": self._metrics(given.pop("metrics", None)),
+            "rows": self._rows(given.pop("rows", None)),
+            "tested": self._texts(given.pop("tested", []), "tested"),
+            "notes": self._texts(given.pop("notes", []), "notes"),
+            "published": tuple(
+                self._published(block, f"published[{i}]") for i, block in enumerate(given.pop("published", []))
+            ),
+        }
+        table = self._make(Table, given | parts | {"presets": {}}, "")
+        self._check(table)
+        return replace(table, presets={scale: self._preset(table, scale, own, shared) for scale, own in scales.items()})
+
+    def _check(self, table: Table) -> None:
+        self._known(table.task, SCORES, "task")
+        self._known(table.scores, SCORES[table.task], "scores")
+        self._known(table.reference, [row.name for row in table.rows], "reference")
+        metrics = {metric.name: metric for metric in table.metrics}
+        for name in table.tested:
+            self._known(name, metrics, "tested")
+            if not has_users(metrics[name].place):
+                raise self._error(
+                    "tested", f"{name} has no value for each user, so it cannot be tested: leave it out of the list"
+                )
+
+    def _metrics(self, given: Any) -> tuple[Metric, ...]:
+        made = []
+        for name, settings in self._mapping(given, "metrics").items():
+            where = f"metrics.{name}"
+            metric = self._make(Metric, {"name": name, **self._mapping(settings, where)}, where)
+            if not known(metric.place):
+                raise self._error(where, f"a record has no place {metric.place!r}; by_title.ndcg@10 is one")
+            self._known(metric.better, ("higher", "lower", None), f"{where}.better")
+            made.append(metric)
+        return tuple(made)
+
+    def _rows(self, given: Any) -> tuple[Row, ...]:
+        made = []
+        for name, settings in self._mapping(given, "rows").items():
+            where = f"rows.{name}"
+            full = {"overrides": settings} if isinstance(settings, list) else self._mapping(settings, where)
+            overrides = self._texts(full.get("overrides"), f"{where}.overrides")
+            made.append(self._make(Row, {"name": name, **full, "overrides": overrides}, where))
+        return tuple(made)
+
+    def _preset(self, table: Table, scale: str, own: Any, shared: Mapping[str, Any]) -> Preset:
+        where = f"scales.{scale}"
+        self._known(scale, shared, "scales")
+        own = {"scores": table.scores, **self._mapping(own, where)}
+        both = shared[scale] | own | {"scale": scale}
+        both["overrides"] = self._texts(shared[scale]["overrides"] + own.get("overrides", []), f"{where}.overrides")
+        both["datasets"] = self._texts(both.get("datasets"), f"{where}.datasets")
+        both["seeds"] = self._list(both.get("seeds"), int, f"{where}.seeds")
+        preset = self._make(Preset, both, where)
+        self._known(preset.scores, SCORES[table.task], f"{where}.scores")
+        self._known(preset.needs, ("gpu", None), f"{where}.needs")
+        return preset
+
+    def _published(self, block: Any, where: str) -> Published:
+        given = dict(self._mapping(block, where))
+        datasets, metrics = (self._texts(given.get(key), f"{where}.{key}") for key in ("datasets", "metrics"))
+        rows = self._mapping(given.pop("rows", None), f"{where}.rows")
+        figures = {name: self._figures(row, datasets, metrics, f"{where}.rows.{name}") for name, row in rows.items()}
+        return self._make(Published, given | {"datasets": datasets, "metrics": metrics, "figures": figures}, where)
+
+    def _figures(
+        self, row: Any, datasets: Sequence[str], metrics: Sequence[str], where: str
+    ) -> dict[str, dict[str, float]]:
+        """By set and metric; row: a list of sets, each a list of metrics, or a number where there is one metric."""
+        listed = [cell if isinstance(cell, list) else [cell] for cell in row]
+        if len(listed) != len(datasets) or any(len(cell) != len(metrics) for cell in listed):
+            raise self._error(where, f"expected {len(datasets)} sets of {len(metrics)} figures each")
+        for figure in (figure for cell in listed for figure in cell):
+            if type(figure) not in (int, float):
+                raise self._error(where, f"{figure!r} is no number")
+        return {name: dict(zip(metrics, cell, strict=True)) for name, cell in zip(datasets, listed, strict=True)}
+
+    def _make(self, kind: type[Made], given: Mapping[str, Any], where: str) -> Made:
+        named = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+        unknown = given.keys() - named.keys()
+        missing = [
+            name
+            for name, field in named.items()
+            if name not in given and field.default is field.default_factory is MISSING
+        ]
+        if unknown:
+            raise self._error(where, f"unknown key {min(unknown)}; there are {', '.join(named)}")
+        if missing:
+            raise self._error(where, f"{missing[0]} is missing")
+        return kind(**given)
+
+    def _known(self, value: Any, choices: Any, where: str) -> None:
+        if value not in choices:
+            listed = ", ".join("null" if choice is None else str(choice) for choice in choices)
+            raise self._error(where, f"{'null' if value is None else value!r} is none of {listed}")
+
+    def _mapping(self, value: Any, where: str) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value:
+            raise self._error(where, "expected keys with settings below them")
+        return {str(key): setting for key, setting in value.items()}
+
+    def _texts(self, value: Any, where: str) -> tuple[str, ...]:
+        return self._list(value, str, where)
+
+    def _list(self, value: Any, kind: type[Made], where: str) -> tuple[Made, ...]:
+        if not isinstance(value, list) or any(type(entry) is not kind for entry in value):
+            raise self._error(where, f"expected a list of {'texts' if kind is str else 'whole numbers'}, got {value!r}")
+        return tuple(value)
+
+    def _error(self, where: str, what: str) -> InputError:
+        return InputError(f"{self.file}: {where + ': ' if where else ''}{what}")

@@ -1,0 +1,141 @@
+"""A report as plain data that JSON can hold: what the texts, the plots and the page are made of."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from llmrec.tables.cells import plan_cells
+from llmrec.tables.definition import Metric, Published, Row, Table
+from llmrec.tables.figures import LEVEL, figure, gain, histogram
+from llmrec.tables.filled import Filled, fill, state_of
+from llmrec.tables.notes import notes
+from llmrec.tables.run_data import run_data
+from llmrec.tables.runs import Run
+
+STATES = ("done", "outdated", "failed", "interrupted", "left", "cannot run")
+
+
+def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
+    """Everything that a report says of the tables at a scale.
+
+    Raises InputError for records of another task or score mode than their table's, and for a table of real and
+    simulated sets.
+    """
+    cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_cells(tables, scale).items()}
+    runs = {overrides: Run(cell.job) for overrides, (cell, state) in cells.items() if cell.job and state.name == "done"}
+    filled = [fill(table, scale, cells, runs) for table in tables]
+    shown = {run.id: run_data(run) for run in runs.values()}
+    return {
+        "scale": scale,
+        "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "revision": _distinct(run["revision"] for run in shown.values()),
+        "hardware": _hardware([run["hardware"] for run in shown.values()]),
+        "tables": [_table(table) for table in filled],
+        "runs": shown,
+        "gains": [entry for table in filled for entry in _gains(table)],
+    }
+
+
+def _table(filled: Filled) -> dict[str, Any]:
+    table, simulated = filled.table, filled.simulated
+    counted = Counter(state.name for state in filled.states.values())
+    return {
+        "name": table.name,
+        "title": table.title + (" (simulated data)" if simulated else ""),
+        "about": table.about,
+        "task": table.task,
+        "scores": filled.preset.scores,
+        "simulated": simulated,
+        "reference": table.reference,
+        "datasets": list(filled.labels.values()),
+        "metrics": [asdict(metric) for metric in table.metrics],
+        "rows": [_row(filled, row) for row in table.rows],
+        "published": [_published(block, filled.preset.scores) for block in table.published],
+        "counts": {state: counted[state] for state in STATES},
+        "notes": notes(filled),
+    }
+
+
+def _row(filled: Filled, row: Row) -> dict[str, Any]:
+    labels = filled.labels
+    why = {labels[dataset]: filled.why(row, dataset) for dataset in labels}
+    return {
+        "name": row.name,
+        "cells": {
+            label: {metric.name: _cell(filled, row, dataset, metric) for metric in filled.table.metrics}
+            for dataset, label in labels.items()
+        },
+        "why": {label: words for label, words in why.items() if words},
+        "runs": {
+            label: [run.id for run in filled.arms[row.name, dataset].runs.values()] for dataset, label in labels.items()
+        },
+    }
+
+
+def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, Any] | None:
+    arm, reference = (filled.arms[name, dataset] for name in (row.name, filled.table.reference))
+    found = figure(list(arm.runs.values()), metric.place)
+    if found is None:
+        return None
+    compared = filled.paired.get(metric.name, {}).get((row.name, dataset))
+    p = filled.p.get(metric.name, {}).get((row.name, dataset))
+    return {
+        "mean": found.mean,
+        "spread": found.spread,
+        "seeds": found.seeds,
+        "gain": None if row.name == filled.table.reference else gain(arm, reference, metric.place),
+        "low": compared and compared.comparison.low,
+        "high": compared and compared.comparison.high,
+        "p": p,
+        "significant": None if p is None else p <= LEVEL,
+    }
+
+
+def _published(block: Published, scores: str | None) -> dict[str, Any]:
+    said = [block.note] if block.note else []
+    if block.scores and block.scores != scores:
+        said.append(f"Its scores are of mode {block.scores}, this table's of mode {scores}: not to be compared.")
+    return {
+        "source": block.source,
+        "backbone": block.backbone,
+        "selection": block.selection,
+        "scores": block.scores,
+        "note": " ".join(said) or None,
+        "datasets": list(block.datasets),
+        "metrics": list(block.metrics),
+        "rows": block.figures,
+    }
+
+
+def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
+    """What users gain over the reference, by tested metric, row and set."""
+    aims = {metric.name: metric.better for metric in filled.table.metrics}
+    for metric, compared in filled.paired.items():
+        for (row, dataset), one in compared.items():
+            gained = -one.by_user if aims[metric] == "lower" else one.by_user
+            edges, counts = histogram(one.by_user)
+            yield {
+                "table": filled.table.name,
+                "row": row,
+                "dataset": filled.labels[dataset],
+                "metric": metric,
+                "users": len(gained),
+                "better": int((gained > 0).sum()),
+                "same": int((gained == 0).sum()),
+                "worse": int((gained < 0).sum()),
+                "edges": edges,
+                "counts": counts,
+            }
+
+
+def _hardware(found: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """Of all runs, each fact with the values that occur."""
+    facts = dict.fromkeys(name for one in found for name in one)
+    return {name: _distinct(one.get(name) for one in found) or "none" for name in facts}
+
+
+def _distinct(values: Iterable[Any]) -> str | None:
+    texts = {", ".join(map(str, value)) if isinstance(value, list) else str(value) for value in values if value}
+    return "; ".join(sorted(texts)) or None

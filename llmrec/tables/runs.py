@@ -1,0 +1,102 @@
+"""A finished cell as its files tell of it."""
+
+import csv
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import OmegaConf
+
+from llmrec.errors import InputError
+from llmrec.launcher.plan import Job
+from llmrec.training.cells import METRICS
+
+CURVES = "curves.csv"
+USERS = "users_test.parquet"
+USER_COLUMNS = {
+    "next_item": ("user", "target", "rank", "item_rank"),
+    "rerank": ("list", "user", "ndcg@10", "ndcg_std", "kendall_tau"),
+}
+"""What is read of USERS by task, where it is there."""
+ROW_COLUMNS = {"next_item": ("user", "target"), "rerank": ("list", "user")}
+"""What tells a row of USERS from another."""
+Points = list[tuple[int, float]]
+"""Steps and values of a curve."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished job; each file is read once, when it is asked for."""
+
+    job: Job
+
+    @property
+    def id(self) -> str:
+        """The path of the evaluation below runs/: <dataset>/<task>/<...>/<fingerprint>/eval/<fingerprint>."""
+        return "/".join(self.job.record.parts[-7:])
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        """metrics.json. Raises InputError when it is damaged."""
+        file = self.job.record / METRICS
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise InputError(f"{file} is damaged ({error}): remove it and run the cell again") from error
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """What was measured on test."""
+        return dict(self.record["splits"]["test"])
+
+    @property
+    def task(self) -> str:
+        """next_item or rerank."""
+        return str(self.record["task"]["name"])
+
+    @property
+    def scores(self) -> str | None:
+        """How titles were scored, trie or vocab; None in task rerank."""
+        found = self.record["decoding"].get("scores")
+        return None if found is None else str(found)
+
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """training.json."""
+        return self.job.cell.training
+
+    @cached_property
+    def epochs(self) -> int:
+        """How many a model was trained for."""
+        config: Any = OmegaConf.load(self.job.cell.config_file)
+        return int(min(config.trainer.epochs, config.objective.get("most_epochs") or config.trainer.epochs))
+
+    @cached_property
+    def curves(self) -> dict[str, Points]:
+        """Every logged metric by name."""
+        found: dict[str, Points] = {}
+        with open(self.job.cell.folder / CURVES, newline="") as file:
+            for row in csv.DictReader(file):
+                found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+        return found
+
+    @cached_property
+    def users(self) -> pa.Table:
+        """The rows or lists of test with their USER_COLUMNS."""
+        file = pq.ParquetFile(self.job.record / USERS)
+        return file.read([name for name in USER_COLUMNS[self.task] if name in file.schema_arrow.names])
+
+    def ranks_rows_of(self, other: "Run") -> bool:
+        """Whether both ranked the same rows or lists, in the same order."""
+        columns = list(ROW_COLUMNS[self.task])
+        return bool(self.users.select(columns).equals(other.users.select(columns)))
+
+    @property
+    def wall_seconds(self) -> float:
+        """Of training and evaluation."""
+        return float(
+            self.training["wall_seconds"] + sum(self.record["seconds"][p] for p in ("opening", "valid", "test"))
+        )

@@ -1,0 +1,33 @@
+"""Figures as text, the same in every kind of file."""
+
+from typing import Any
+
+
+def heading(metric: dict[str, Any]) -> str:
+    """A metric's name and unit."""
+    return f"{metric['name']} ({metric['unit']})" if metric["unit"] else str(metric["name"])
+
+
+def cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
+    """Mean, spread, gain and the mark of significance: "0.0123 ± 0.0004 (+12.3 %)*"."""
+    if cell is None:
+        return "-"
+    text = f"{cell['mean']:.{metric['digits']}f}"
+    if cell["spread"] is not None:
+        text += f" ± {cell['spread']:.{metric['digits']}f}"
+    if cell["gain"] is not None:
+        text += f" ({cell['gain']:+.1f} %)"
+    return text + ("*" if cell["significant"] else "")
+
+
+def published_columns(block: dict[str, Any]) -> list[tuple[str, str]]:
+    """Set and metric of each column of a published block."""
+    return [(dataset, metric) for dataset in block["datasets"] for metric in block["metrics"]]
+
+
+def published_text(block: dict[str, Any], row: str, place: tuple[str, str]) -> str:
+    """A published figure, with as many digits as the block's longest."""
+    digits = max(len(str(block["rows"][name][d][m]).partition(".")[2]) for name in block["rows"] for d, m in
+                 published_columns(block))  # fmt: skip
+    dataset, metric = place
+    return f"{block['rows'][row][dataset][metric]:.{digits}f}"

@@ -1,0 +1,70 @@
+"""A table as CSV, one figure a line: what is measured, what is missing and why, what others published."""
+
+import csv
+import io
+from collections.abc import Iterator
+from typing import Any
+
+from llmrec.tables.texts import published_columns
+
+MEASURED = "measured"
+COLUMNS = (
+    "table", "source", "row", "dataset", "metric", "unit", "better", "mean", "spread", "seeds", "reference",
+    "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "why", "task", "scores", "simulated",
+    "backbone", "selection",
+)  # fmt: skip
+
+
+def tidy_csv(table: dict[str, Any]) -> str:
+    """What stands in <table>.csv; a figure that is missing has an empty mean and, in `why`, the reason."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({"table": table["name"], "task": table["task"]} | line for line in _lines(table))
+    return text.getvalue()
+
+
+def _lines(table: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for row in table["rows"]:
+        for dataset, cells in row["cells"].items():
+            for metric in table["metrics"]:
+                yield _measured(table, row, dataset, metric, cells[metric["name"]] or {})
+    for block in table["published"]:
+        for name, row in block["rows"].items():
+            for dataset, metric in published_columns(block):
+                yield _published(block, name, dataset, metric, row[dataset][metric])
+
+
+def _measured(
+    table: dict[str, Any], row: dict[str, Any], dataset: str, metric: dict[str, Any], cell: dict[str, Any]
+) -> dict[str, Any]:
+    return {
+        "source": MEASURED,
+        "row": row["name"],
+        "dataset": dataset,
+        "metric": metric["name"],
+        "unit": metric["unit"],
+        "better": metric["better"],
+        "reference": table["reference"],
+        "gain_percent": cell.get("gain"),
+        "difference_low": cell.get("low"),
+        "difference_high": cell.get("high"),
+        "p_holm": cell.get("p"),
+        "why": row["why"].get(dataset),
+        "scores": table["scores"],
+        "simulated": table["simulated"],
+    } | {name: cell.get(name) for name in ("mean", "spread", "seeds", "significant")}
+
+
+def _published(block: dict[str, Any], row: str, dataset: str, metric: str, value: float) -> dict[str, Any]:
+    return {
+        "source": block["source"],
+        "row": row,
+        "dataset": dataset,
+        "metric": metric,
+        "mean": value,
+        "scores": block["scores"],
+        "simulated": False,
+        "backbone": block["backbone"],
+        "selection": block["selection"],
+    }

@@ -1,0 +1,144 @@
+"""Two ranks with a sharded model train to what one process trains to, also after a kill."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import DictConfig
+from safetensors.torch import load_file
+from torch import distributed, multiprocessing
+
+from llmrec.backbones.load import WEIGHTS, save_trained
+from llmrec.datasets.training_data import Step
+from llmrec.errors import InputError
+from llmrec.evaluation.declared_views import TitleViews
+from llmrec.training.curves import CurvesLogger
+from llmrec.training.module import Recommender
+from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.train import build_objective, train
+from tests.cli.commands import Workplace
+from tests.invariants.world import random_backbone
+from tests.training.small import NARROW, SMALL, resolved
+
+RANKS = 2
+FSDP = ("trainer=fsdp", f"trainer.devices={RANKS}")
+UNEVEN = ("dataset.train_samples=33", "trainer.micro_batch_size=4", "validation.users=15", "backbone.layers=2")
+"""Of an epoch's three steps the last has one row, so that one rank runs a filler; validation rows do not divide."""
+CASES = {
+    "sft": (*UNEVEN, "objective=sft"),
+    # Scores all titles before each epoch; one rank has nothing to validate.
+    "gdrt": (*UNEVEN, "objective=gdrt", "objective.reference=current", "validation.users=1"),
+    # A head of its own; layers that are run again in the backward pass.
+    "untied": (*UNEVEN[:-1], "objective=sft", "backbone=hf", "backbone.gradient_checkpointing=true"),
+}
+KILLED = 4
+"""The step at which a training is ended, the second of its second epoch."""
+BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
+
+pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with every case's cell as one process left it (one/), and two ranks that were killed (two/).
+
+    They then went on, but for sft.
+    """
+    root = tmp_path_factory.mktemp("fsdp")
+    save_trained(random_backbone(), root / "untied")
+    for case in CASES:
+        _train(root / "one" / case, _config(root, case))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    multiprocessing.start_processes(_rank, (port, root), RANKS, start_method="forkserver")
+    return root
+
+
+@pytest.mark.parametrize("case", ["gdrt", "untied"])
+def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
+    assert_same(root / "two" / case, root / "one" / case)
+
+
+def test_one_process_goes_on_from_the_checkpoint_of_two_ranks(root: Path) -> None:
+    cell = root / "two" / "sft"
+    assert max(int(name.split(",")[0]) for name in _curves(cell)) == KILLED - 1
+    _train(cell, _config(root, "sft"))
+    assert_same(cell, root / "one" / "sft")
+
+
+def test_command_trains_and_evaluates_as_one_process(root: Path, tmp_path: Path) -> None:
+    place = Workplace(tmp_path, root / "cache")
+    done = place.run("llmrec.run", *SMALL, *NARROW, *CASES["sft"], *FSDP)
+    assert done.status == 0, done.output
+    assert_same(done.cell(), root / "one" / "sft")
+    assert (done.record() / "metrics.json").exists()
+
+
+def test_adapter_is_refused_before_training(tmp_path: Path) -> None:
+    config = resolved(tmp_path, *FSDP, "adapter=lora")
+    with pytest.raises(InputError, match=r"adapter=lora .* take trainer=ddp, or adapter=none"):
+        build_objective(config, [])
+    config.trainer.devices = 1
+    build_objective(config, [])
+
+
+def assert_same(found: Path, expected: Path) -> None:
+    """Weights and curves are equal but for the order of additions; times are not compared."""
+    weights, theirs = (load_file(cell / WEIGHTS / "model.safetensors") for cell in (found, expected))
+    assert weights.keys() == theirs.keys()
+    for name, weight in weights.items():
+        torch.testing.assert_close(weight, theirs[name], atol=2e-6, rtol=0)
+    curves, expected_curves = _curves(found), _curves(expected)
+    assert curves.keys() == expected_curves.keys()
+    assert curves == pytest.approx(expected_curves, rel=1e-4)
+
+
+def _curves(cell: Path) -> dict[str, float]:
+    """What curves.csv says, by step and name."""
+    lines = [line.rsplit(",", 1) for line in (cell / "curves.csv").read_text().splitlines()[1:]]
+    return {name: float(value) for name, value in lines if name.split(",")[1] not in BY_THE_CLOCK}
+
+
+def _config(root: Path, case: str, *changes: str) -> DictConfig:
+    path = (f"backbone.path={root / case}",) if (root / case).exists() else ()
+    return resolved(root, *CASES[case], *path, *changes)
+
+
+def _train(folder: Path, config: DictConfig) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    train(config, quiet_dataset(config), folder, {}, TitleViews(), [CurvesLogger(folder / "curves.csv")])
+
+
+def _rank(rank: int, port: int, root: Path) -> None:
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
+    torch.set_num_threads(1)
+    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    for case in CASES:
+        config = _config(root, case, *FSDP)
+        _train_until_killed(root / "two" / case, config)
+        if case != "sft":
+            _train(root / "two" / case, config)
+    distributed.destroy_process_group()
+
+
+def _train_until_killed(folder: Path, config: DictConfig) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Recommender, "training_step", _step_or_end)
+        with pytest.raises(_Killed):
+            _train(folder, config)
+
+
+class _Killed(Exception):
+    """Ends a training."""
+
+
+TAKE_STEP = Recommender.training_step
+
+
+def _step_or_end(module: Recommender, step: Step, place: int) -> None:
+    if module.global_step == KILLED:
+        raise _Killed
+    TAKE_STEP(module, step, place)

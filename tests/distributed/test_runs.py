@@ -1,0 +1,109 @@
+"""Distributed runs as users type them: what several ranks train and measure is what one process does."""
+
+import csv
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from safetensors.torch import load_file
+from torch import distributed, testing
+
+from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
+
+pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
+
+DDP = ("trainer=ddp", "trainer.accelerator=cpu", "logger=csv")
+BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
+ONE_USER = ("objective=gdrt", "dataset=games", "dataset.train_samples=33", "validation.users=1", "evaluation.users=1")
+"""The second rank has no row in the last step, none to validate and none to evaluate."""
+
+
+def test_three_ranks_are_one_where_no_number_of_rows_divides(trained: tuple[Workplace, Done], place: Workplace) -> None:
+    done = place.run("llmrec.run", "objective=msl", "dataset=games", *DEBUG, *DDP, "trainer.devices=3")
+    assert done.status == 0, done.output
+    assert_alike(done.cell(), trained[1].cell())
+    hardware = json.loads((done.cell() / "training.json").read_text())["provenance"]["hardware"]
+    assert hardware["ranks"] == 3
+    # The first rank speaks for all.
+    assert done.output.count("training 6") == 1
+
+
+def test_a_rank_without_rows_changes_nothing(place: Workplace, tmp_path: Path) -> None:
+    one, two = (Workplace(tmp_path / name, place.cache) for name in ("one", "two"))
+    for root in (one.root, two.root):
+        root.mkdir()
+    assert_alike(two.train(*ONE_USER, *DDP).cell(), one.train(*ONE_USER).cell())
+
+
+def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:
+    place = Workplace(tmp_path, rerank_place(shared).cache)
+    done = place.run("llmrec.run", *ALRO, *DEBUG, *DDP)
+    assert done.status == 0, done.output
+    assert_alike(done.cell(), alro_cell(shared).cell())
+
+
+def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
+    done = place.run("llmrec.run", *DEBUG, *DDP, "trainer.precision=none-such")
+    assert done.status == 1
+    assert "none-such" in done.output
+    assert not list(place.runs.rglob("ranks.json"))
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ("trainer.devices=0", "trainer.devices=0: give the number of processes, a whole number of at least 1"),
+        ("trainer.devices=auto", "trainer.devices=auto: give the number of processes"),
+        ("trainer.strategy=deepspeed", "trainer.strategy=deepspeed: choose auto, ddp or fsdp"),
+    ],
+)
+def test_what_cannot_be_is_refused_before_anything_starts(place: Workplace, setting: str, said: str) -> None:
+    done = place.run("llmrec.run", *DEBUG, *DDP, setting)
+    assert (done.status, said in done.output) == (2, True), done.output
+
+
+def assert_alike(cell: Path, expected: Path) -> None:
+    """Curves, weights, figures and the users' lists, to the rounding of sums that were added in another order."""
+    assert cell.name == expected.name
+    mine, theirs = curves(cell), curves(expected)
+    assert mine.keys() == theirs.keys()
+    for place, value in theirs.items():
+        assert mine[place] == pytest.approx(value, rel=2e-3, abs=1e-5, nan_ok=True), place
+    weights, others = (load_file(folder / "weights" / "model.safetensors") for folder in (cell, expected))
+    for name, weight in others.items():
+        testing.assert_close(weights[name], weight, atol=1e-4, rtol=1e-3, msg=name)
+    (record,), (other,) = (list(folder.glob("eval/*")) for folder in (cell, expected))
+    assert record.name == other.name
+    for split in ("valid", "test"):
+        users, same = (pq.read_table(folder / f"users_{split}.parquet").to_pydict() for folder in (record, other))
+        whose = [name for name in ("row", "list", "user", "target") if name in same]
+        assert {name: users[name] for name in whose} == {name: same[name] for name in whose}
+        assert_close(figures(record, split), figures(other, split), split)
+
+
+def curves(cell: Path) -> dict[tuple[str, str], float]:
+    """Step and metric -> value."""
+    with open(cell / "curves.csv", newline="") as file:
+        lines = [line for line in csv.DictReader(file) if line["metric"] not in BY_THE_CLOCK]
+    return {(line["step"], line["metric"]): float(line["value"]) for line in lines}
+
+
+def figures(record: Path, split: str) -> Any:
+    """What metrics.json says of a split."""
+    return json.loads((record / "metrics.json").read_text())["splits"][split]
+
+
+def assert_close(mine: Any, theirs: Any, place: str) -> None:
+    """Equal, numbers to their rounding."""
+    if isinstance(theirs, dict):
+        assert mine.keys() == theirs.keys(), place
+        for name in theirs:
+            assert_close(mine[name], theirs[name], f"{place}.{name}")
+    elif isinstance(theirs, float) and not math.isnan(theirs):
+        assert mine == pytest.approx(theirs, rel=1e-4, abs=1e-6), place
+    else:
+        assert mine == theirs, place

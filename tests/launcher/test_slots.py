@@ -1,0 +1,26 @@
+"""What each of several jobs gets of the machine."""
+
+import pytest
+
+from llmrec.errors import InputError
+from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
+
+
+def test_jobs_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    monkeypatch.setattr("os.cpu_count", lambda: 7)
+    assert slots_on_cpu(2) == [{"OMP_NUM_THREADS": "3"}] * 2
+    assert slots_on_cpu(9)[0] == {"OMP_NUM_THREADS": "1"}
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    assert slots_on_cpu(1) == [{"OMP_NUM_THREADS": "2"}]
+    with pytest.raises(InputError, match=r"launcher.jobs=0: give how many"):
+        slots_on_cpu(0)
+
+
+def test_jobs_on_gpus_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert slots_on_gpus([0, 1, 3], 1) == [{"CUDA_VISIBLE_DEVICES": number} for number in ("0", "1", "3")]
+    # A job on two: the fifth is left.
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,5,6,7,GPU-9")
+    assert slots_on_gpus("all", 2) == [{"CUDA_VISIBLE_DEVICES": pair} for pair in ("4,5", "6,7")]
+    with pytest.raises(InputError, match=r"found 5 GPUs, a job needs 8"):
+        slots_on_gpus("all", 8)

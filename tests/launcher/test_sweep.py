@@ -1,0 +1,106 @@
+"""Sweeps as users type them: stages first, what is done stays, what fails is named, an end at any moment is no harm."""
+
+import functools
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.test_resume import assert_same
+from tests.launcher.trees import Tree
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+
+SWEEP = ("llmrec.run", "-m", "dataset=games", *DEBUG, "evaluation.users=5", "logger=csv", "launcher.jobs=2")
+SEEDS = (*SWEEP, "objective=sft", "seed=1,2")
+
+
+@pytest.fixture(scope="module")
+def mixed(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Done]:
+    """A sweep half of which cannot be trained, with a negative learning rate."""
+    place = Workplace(tmp_path_factory.mktemp("mixed"), trained[0].cache)
+    return place, place.typed(*SWEEP, "objective=dpo,sft", "trainer.learning_rate=1e-3,-1")
+
+
+def cell(place: Workplace, who: str) -> Path:
+    """The one finished cell of an objective."""
+    (found,) = (place.runs / "games-sim" / "next_item" / "tiny").glob(f"{who}/*/training.json")
+    return found.parent
+
+
+def test_stages_run_first_and_once(mixed: tuple[Workplace, Done]) -> None:
+    place, done = mixed
+    said = [line.partition("] ")[2] for line in done.output.splitlines()]
+    sft, dpo = "games-sim-next_item-sft-42: ", "games-sim-next_item-dpo-uniform-42: "
+    trained, begun = cell(place, "sft") / "training.json", cell(place, "dpo-uniform") / ".hydra" / "config.yaml"
+    assert trained.stat().st_mtime_ns < begun.stat().st_mtime_ns
+    assert said.count(f"{dpo}started") == 1
+    # The one with a negative learning rate is the other.
+    assert said.count(f"{sft}started") == 2
+    assert json.loads((cell(place, "dpo-uniform") / "training.json").read_text())["stages"] == {
+        "start": str(cell(place, "sft"))
+    }
+
+
+def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Done]) -> None:
+    place, done = mixed
+    assert done.status == 1
+    assert "2 of 4 jobs are done; these are not:" in done.output
+    assert "left out: its stage games-sim-next_item-sft-42 failed" in done.output
+    (failure,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").glob("*/failed.txt")
+    command, why = failure.read_text().splitlines()
+    assert "trainer.learning_rate=-1" in command
+    assert why == f"exit status 2; its output: {failure.with_name('job.log')}"
+    assert "llmrec: trainer.learning_rate=-1: give a number above 0" in failure.with_name("job.log").read_text()
+    assert "FAILED: llmrec: trainer.learning_rate=-1: give a number above 0" in done.output
+    # No traceback: what matters is in the job's log.
+    assert "Traceback" not in done.output
+
+
+def test_what_is_done_is_not_run_again(mixed: tuple[Workplace, Done]) -> None:
+    place, _ = mixed
+    before = (cell(place, "sft") / "job.log").stat().st_mtime_ns
+    again = place.run(*SWEEP, "objective=dpo,sft", "trainer.learning_rate=1e-3")
+    assert again.status == 0, again.output
+    assert "started" not in again.output
+    assert again.output.count("was done already") == 2
+    assert (cell(place, "sft") / "job.log").stat().st_mtime_ns == before
+
+
+def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
+    mixed: tuple[Workplace, Done], tmp_path: Path
+) -> None:
+    place = Workplace(tmp_path, mixed[0].cache)
+    whole = Workplace(tmp_path / "whole", place.cache)
+    whole.root.mkdir()
+    assert (expected := whole.run(*SEEDS)).status == 0, expected.output
+    cells = [file.parent.relative_to(whole.runs) for file in whole.runs.rglob("training.json")]
+    assert len(cells) == 2
+
+    in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "eval/*/.users_*"
+    for trace in (in_training, in_evaluation, writing):
+        Tree(place, *SEEDS).when(functools.partial(any_has, place, cells, trace)).kill()
+    # Two at once on one folder share what is left.
+    both = [Tree(place, *SEEDS) for _ in range(2)]
+    ended = [tree.wait() for tree in both]
+    assert [done.status for done in ended] == [0, 0], ended
+    for folder in cells:
+        assert_same(*(Done(0, f"record: {next((root.runs / folder).glob('eval/*'))}") for root in (place, whole)))
+        log = (place.runs / folder / "job.log").read_text()
+        assert "training " not in log or "resuming from" in log, log
+
+
+def any_has(place: Workplace, cells: list[Path], trace: str) -> bool:
+    """Whether one of the cells holds a file of that pattern."""
+    return any(list((place.runs / folder).glob(trace)) for folder in cells)
+
+
+def test_an_interrupted_sweep_takes_its_jobs_with_it(mixed: tuple[Workplace, Done], tmp_path: Path) -> None:
+    place = Workplace(tmp_path, mixed[0].cache)
+    tree = Tree(place, *SEEDS)
+    done = tree.when(lambda: bool(list(place.runs.rglob("curves.csv")))).interrupt()
+    assert done.status == 130
+    assert "the same command goes on from here" in done.output
+    assert "Traceback" not in done.output

@@ -1,0 +1,77 @@
+"""Commands with processes of their own, ended as `kill -9` or Ctrl-C ends them."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.cli.commands import Done, Workplace
+
+
+class Tree:
+    """A command at work, and all that it has started."""
+
+    def __init__(self, place: Workplace, module: str, *arguments: str) -> None:
+        self.log = place.root / f"{time.monotonic_ns()}.log"
+        with open(self.log, "wb") as output:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", module, *arguments], cwd=place.root, env=place.environment(),
+                stdout=output, stderr=subprocess.STDOUT,
+            )  # fmt: skip
+
+    def when(self, holds: Callable[[], bool]) -> "Tree":
+        """Waits until `holds` is true. Fails when the command ends by itself before that."""
+        while not holds():
+            assert self.process.poll() is None, f"ended too early:\n{self.log.read_text()}"
+            time.sleep(0.002)
+        return self
+
+    def kill(self) -> None:
+        """Ends it and everything that it has started, at once."""
+        for process in [self.process.pid, *descendants(self.process.pid)]:
+            signalled(process, signal.SIGKILL)
+        self.wait()
+
+    def interrupt(self) -> Done:
+        """Ctrl-C, which reaches the command alone: what it starts has sessions of its own."""
+        started = descendants(self.process.pid)
+        self.process.send_signal(signal.SIGINT)
+        done = self.wait()
+        assert not [process for process in started if alive(process)]
+        return done
+
+    def wait(self) -> Done:
+        """Waits for its end."""
+        return Done(self.process.wait(), self.log.read_text(encoding="utf-8"))
+
+
+def descendants(process: int) -> list[int]:
+    """The processes that a process and its children have started."""
+    children = [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if parent(stat) == process]
+    return [*children, *(below for child in children for below in descendants(child))]
+
+
+def parent(stat: Path) -> int | None:
+    """The parent in a /proc/<process>/stat, None where it has ended meanwhile."""
+    try:
+        return int(stat.read_text().rpartition(")")[2].split()[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def signalled(process: int, number: int) -> None:
+    """Signals a process, unless it has ended."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, number)
+
+
+def alive(process: int) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -1,0 +1,107 @@
+"""Made-up records of planned cells: what a training and an evaluation leave, without either."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import OmegaConf
+
+from llmrec.evaluation.accuracy import accuracy
+from llmrec.launcher.plan import Job
+from llmrec.tables.runs import Run
+
+USERS = ("anna", "anna", "ben", "cleo", "dan", "eva", "eva", "eva")
+"""Whose each test row is."""
+HISTORIES = [0.4, 0.3, 0.2, 0.1, 0.0]
+"""Shares of the histories by fifths of the titles."""
+PROVENANCE = {
+    "versions": {"llmrec": "0.1.0", "python": "3.11"},
+    "revision": "abc123",
+    "hardware": {"machine": "x86_64", "threads": 1, "gpus": []},
+}
+
+
+def write_run(job: Job, ranks: Sequence[int], users: Sequence[str] = USERS, **changes: Any) -> Run:
+    """A finished next-item cell whose test rows have these ranks; changes: of metrics.json, by key."""
+    record = {
+        "task": {"name": "next_item"},
+        "decoding": {"scores": "trie"},
+        "splits": {"test": _catalogue_split(job, ranks)},
+        "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0},
+    }
+    columns = {
+        "row": list(range(len(ranks))),
+        "user": list(users),
+        "target": [f"item{row}" for row in range(len(ranks))],
+        "rank": pa.array(ranks, pa.int32()),
+        "item_rank": pa.array(ranks, pa.int32()),
+        "titles": [["a title"]] * len(ranks),
+    }
+    return _write(job, record | changes, columns)
+
+
+def write_lists(job: Job, ndcg: Sequence[float], **changes: Any) -> Run:
+    """A finished re-ranking cell whose test lists have these NDCG@10."""
+    position = {"ndcg_std": 0.02, "kendall_tau": 0.5}
+    mean = float(np.mean(ndcg))
+    split = {
+        "dataset": _dataset(job),
+        "simulated": True,
+        "users": 5,
+        "lists": len(ndcg),
+        "by_list": {f"ndcg@{k}": mean for k in (1, 3, 5, 10)},
+        "position": {"orders": 5, **position},
+        "recommender": "model",
+    }
+    record = {
+        "task": {"name": "rerank"},
+        "decoding": {"bootstrap": 1},
+        "splits": {"test": split},
+        "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0, "test, one ranking a list": 0.5},
+    }
+    columns = {"list": list(range(len(ndcg))), "user": list(USERS), "ndcg@10": list(ndcg)}
+    columns |= {name: [value] * len(ndcg) for name, value in position.items()}
+    return _write(job, record | changes, columns)
+
+
+def _catalogue_split(job: Job, ranks: Sequence[int]) -> dict[str, Any]:
+    bins = {"groups": 5, "mgu@5": 0.1, "dgu@5": 0.3, "gp@10": [0.6, 0.2, 0.1, 0.1, 0.0], "gh": HISTORIES}
+    return {
+        "dataset": _dataset(job),
+        "simulated": True,
+        "users": len(ranks),
+        "by_title": accuracy(np.array(ranks), 10),
+        "fairness": {
+            "head20_share": 0.6, "coverage": 0.2, "top20_relevance_share": 0.7, "popularity": bins, "relevance": bins,
+        },
+        "hallucination": {"semantic_share": 0.25},
+        "recommender": "model",
+    }  # fmt: skip
+
+
+def _dataset(job: Job) -> str:
+    return job.cell.folder.parts[-5]
+
+
+def _write(job: Job, record: Mapping[str, Any], columns: Mapping[str, Any]) -> Run:
+    job.record.mkdir(parents=True)
+    settings = {"trainer": {"epochs": 3}, "objective": {"most_epochs": 2}}
+    OmegaConf.save(OmegaConf.create(settings), job.cell.config_file)
+    training = {
+        "chosen_epoch": 1,
+        "seconds": {"preparing": 1.0, "training": 30.0},
+        "seed": int(job.name.rpartition("-")[2]),
+        "scale": "smoke",
+        "provenance": PROVENANCE,
+        "wall_seconds": 33.0,
+    }
+    (job.cell.folder / "training.json").write_text(json.dumps(training))
+    lines = ["step,metric,value", "0,train/loss,3.5", "0,train/memory_gib,0.5", "1,train/loss,3.25"]
+    lines += ["1,train/memory_gib,0.75", "1,valid/ndcg@10,0.125"]
+    (job.cell.folder / "curves.csv").write_text("\n".join(lines) + "\n")
+    pq.write_table(pa.table(dict(columns)), job.record / "users_test.parquet")
+    (job.record / "metrics.json").write_text(json.dumps(record))
+    return Run(job)

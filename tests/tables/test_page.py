@@ -1,0 +1,584 @@
+"""The HTML page in a real browser: what it shows, how it answers, and that it asks the network for nothing."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llmrec.tables.page import render
+from tests.tables.page_sample import empty_report, sample_report
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Locator, Page
+
+Open = Callable[..., "Page"]
+Said = dict[str, list[str]]
+TABLES = [table["name"] for table in sample_report()["tables"]]
+
+DRAWN = "[...document.querySelectorAll('.board')].every((board) => board.childElementCount)"
+CONTRASTS = """() => {
+  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => rgb(colour).slice(0, 3).map((v) => v / 255)
+    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const ground = (node) => {
+    const colour = getComputedStyle(node).backgroundColor;
+    return rgb(colour)[3] === 0 && node.parentElement ? ground(node.parentElement) : colour;
+  };
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  const texts = [...document.querySelectorAll("body *")].filter((node) => node.checkVisibility() &&
+    [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim()) &&
+    !["SCRIPT", "title", "OPTION"].includes(node.tagName));
+  return texts.map((node) => {
+    const style = getComputedStyle(node);
+    const ink = node instanceof SVGElement ? style.fill : style.color;
+    const name = `${node.tagName}.${node.getAttribute("class")} ${node.textContent}`;
+    return [ratio(light(ink), light(ground(node))), name];
+  });
+}"""
+"""Contrast of every visible text with what is behind it, by the definition of WCAG 2.2."""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's chromium, driven by playwright; skips where one of them is absent."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium on the PATH")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def said() -> Said:
+    """What `page` has said and asked for since a report was last opened in it, by event."""
+    return {event: [] for event in ("console", "pageerror", "request")}
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", said: Said) -> Iterator["Page"]:
+    """One page for the tests with reports of their own, with fingers and a clipboard."""
+    context = browser.new_context(has_touch=True, permissions=["clipboard-read", "clipboard-write"])
+    shown = context.new_page()
+    shown.on("console", lambda message: said["console"].append(message.text))
+    shown.on("pageerror", lambda error: said["pageerror"].append(str(error)))
+    shown.on("request", lambda request: said["request"].append(request.url))
+    yield shown
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def sample(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iterator["Page"]:
+    """The sample report, wide and light, for tests that only look and choose."""
+    file = tmp_path_factory.mktemp("page") / "sample.html"
+    file.write_text(render(sample_report()), encoding="utf-8")
+    shown = browser.new_page(viewport={"width": 1600, "height": 900}, color_scheme="light")
+    shown.goto(file.as_uri())
+    shown.wait_for_function(DRAWN)
+    yield shown
+    shown.close()
+
+
+@pytest.fixture
+def show(page: "Page", said: Said, tmp_path: Path) -> Open:
+    """Opens a report of a test's own in the browser and waits until it is drawn."""
+
+    def opened(report: dict[str, Any], width: int = 1600, scheme: str = "light") -> "Page":
+        file = tmp_path / "report.html"
+        file.write_text(render(report), encoding="utf-8")
+        for heard in said.values():
+            heard.clear()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, media="screen")
+        page.goto(file.as_uri())
+        page.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
+        page.wait_for_function(DRAWN)
+        return page
+
+    return opened
+
+
+@pytest.mark.browser
+def test_whatever_is_touched_nothing_fails_and_nothing_is_fetched(show: Open, said: Said) -> None:
+    page = show(sample_report())
+    page.locator("select").evaluate_all(
+        "all => all.forEach(select => [...select.options].forEach(option => {"
+        "  select.value = option.value; select.dispatchEvent(new Event('change')); }))"
+    )
+    page.locator("button.key, button.sort, button.theme, button.cell, summary").evaluate_all(
+        "all => [...all, ...all].forEach(node => node.click())"
+    )
+    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert said["console"] == []
+    assert said["pageerror"] == []
+    assert said["request"]
+    assert {url.split(":")[0] for url in said["request"]} == {"file"}
+
+
+def test_the_file_names_no_address_to_fetch_from() -> None:
+    assert set(re.findall(r"https?://[^\"'\s]+", render(sample_report()))) == {"http://www.w3.org/2000/svg"}
+
+
+def test_a_number_that_is_none_is_refused() -> None:
+    report = sample_report()
+    report["tables"][0]["rows"][0]["cells"]["games-sim"]["NDCG@10"]["mean"] = float("nan")
+    with pytest.raises(ValueError, match="JSON"):
+        render(report)
+
+
+@pytest.mark.browser
+def test_header_says_where_the_figures_are_from(sample: "Page") -> None:
+    head = sample.locator("header.top").inner_text()
+    for part in ("scale smoke", "2026-11-24 20:15 UTC", "0123456789ab", "x86_64", "gpus none"):
+        assert part in head
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", TABLES)
+def test_the_table_holds_every_figure(sample: "Page", name: str) -> None:
+    report = sample_report()
+    table = _table(report, name)
+    section = sample.locator(f"#{name}")
+    rows = section.locator("table.results tbody tr").all()
+    assert [row.locator("th").evaluate("e => e.firstChild.data") for row in rows] == [r["name"] for r in table["rows"]]
+    for shown, row in zip(rows, table["rows"], strict=True):
+        expected = [text for dataset in table["datasets"] for text in _cell_texts(table, row, dataset)]
+        assert [_plain(cell) for cell in shown.locator("td").all()] == expected
+
+
+@pytest.mark.browser
+def test_best_of_a_column_is_marked_by_the_metrics_own_direction(sample: "Page") -> None:
+    report = sample_report()
+    table = _table(report, "gdrt_fairness")
+    for place, (dataset, metric) in enumerate(_columns(table)):
+        means = {row["name"]: row["cells"][dataset][metric["name"]]["mean"] for row in table["rows"]}
+        best = (min if metric["better"] == "lower" else max)(means, key=means.__getitem__)
+        marked = sample.locator(f"#gdrt_fairness .results tr:has(td:nth-child({place + 2}).best) th")
+        assert marked.evaluate_all("all => all.map(e => e.firstChild.data)") == [best]
+    assert sample.locator("#msl_accuracy .results td:nth-child(4).best").count() == 0  # training has no better end
+
+
+@pytest.mark.browser
+def test_only_significant_gains_have_a_mark_and_a_tone(sample: "Page") -> None:
+    report = sample_report()
+    table = _table(report, "gdrt_fairness")
+    cells = [(m, row["cells"][d][m["name"]]) for row in table["rows"][1:] for d, m in _columns(table)]
+    sure = [(metric, cell) for metric, cell in cells if cell["significant"]]
+    better = [cell for metric, cell in sure if (cell["gain"] > 0) == (metric["better"] == "higher")]
+    gains = sample.locator("#gdrt_fairness .results .gain")
+    assert 0 < len(better) < len(sure) < len(cells)
+    assert gains.count() == len(cells)
+    assert sum("*" in text for text in gains.all_inner_texts()) == len(sure)
+    assert gains.locator("xpath=self::*[contains(@class, 'better')]").count() == len(better)
+    assert gains.locator("xpath=self::*[contains(@class, 'worse')]").count() == len(sure) - len(better)
+
+
+@pytest.mark.browser
+def test_what_was_not_run_says_why(sample: "Page") -> None:
+    sasrec = sample.locator("#msl_accuracy .results tr:has(th:text-is('SASRec'))")
+    assert sasrec.locator("td[colspan='3']").inner_text() == "not run: failed"
+    incomplete = sample.locator("#msl_accuracy .results .dagger")
+    assert incomplete.count() == 3
+    assert incomplete.first.get_attribute("title") == "seeds 2, 3 not run: left"
+
+
+@pytest.mark.browser
+def test_sorting_ascends_then_descends_with_what_is_missing_last(show: Open) -> None:
+    table = _table(sample_report(), "msl_accuracy")
+    page = show(sample_report())
+    means = {row["name"]: row["cells"]["games-sim"]["HR@10"] for row in table["rows"]}
+    upwards = sorted((name for name in means if means[name]), key=lambda name: means[name]["mean"])
+    head = page.locator("#msl_accuracy .results thead tr").last.locator("th").nth(1)
+    assert head.get_attribute("aria-sort") == "none"
+    head.locator("button").click()
+    assert _row_names(page) == [*upwards, "SASRec"]
+    assert head.get_attribute("aria-sort") == "ascending"
+    head.locator("button").click()
+    assert _row_names(page) == [*reversed(upwards), "SASRec"]
+    assert head.get_attribute("aria-sort") == "descending"
+
+
+@pytest.mark.browser
+def test_sorting_by_keyboard_and_by_name(show: Open) -> None:
+    page = show(sample_report())
+    page.locator("#msl_accuracy .sort", has_text="NDCG@10").first.click()
+    page.locator("#msl_accuracy .sort", has_text="method").focus()
+    page.keyboard.press("Enter")
+    assert _row_names(page) == ["MSL", "MSL, fixed temperature", "SASRec", "SFT"]
+    sorts = page.locator("#msl_accuracy [aria-sort]").evaluate_all("all => all.map(e => e.ariaSort)")
+    assert sorts == ["ascending", *["none"] * 6]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("way", ["click", "keyboard", "touch"])
+def test_a_cell_opens_its_runs_and_escape_closes_them(show: Open, way: str) -> None:
+    report = sample_report()
+    row = _table(report, "msl_accuracy")["rows"][1]
+    page = show(report)
+    cell, sheet = _cell(page, "MSL", 0), page.locator("#provenance")
+    if way == "keyboard":
+        cell.focus()
+        page.keyboard.press("Enter")
+    else:
+        cell.click() if way == "click" else cell.tap()
+    assert sheet.is_visible()
+    runs = [report["runs"][name] for name in row["runs"]["games-sim"]]
+    assert sheet.locator("code").all_text_contents() == [run["command"] for run in runs]
+    told = sheet.text_content() or ""
+    for part in ("95 % interval", "p = 0.004, significant", "0123456789ab", "torch 2.13.0", "training 87.1"):
+        assert part in told
+    for name in row["runs"]["games-sim"]:
+        assert name in told
+    page.keyboard.press("Escape")
+    assert not sheet.is_visible()
+    if way != "touch":
+        assert cell.evaluate("e => e === document.activeElement")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_runs_of_every_cell_lie_within_the_window(show: Open, width: int) -> None:
+    page = show(sample_report(), width)
+    outside = page.locator("button.cell").evaluate_all(
+        """all => all.filter((cell) => {
+          cell.scrollIntoView({ block: "nearest" });
+          cell.click();
+          const box = document.getElementById("provenance").getBoundingClientRect();
+          return box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight || !box.width;
+        }).length"""
+    )
+    assert outside == 0
+
+
+@pytest.mark.browser
+def test_a_command_is_copied_or_where_that_is_refused_selected(show: Open) -> None:
+    page = show(sample_report())
+    _cell(page, "MSL", 0).click()
+    command = page.locator("#provenance code").first.inner_text()
+    page.locator("#provenance .command button").first.click()
+    page.locator("#provenance .command button", has_text="copied").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == command
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); }")
+    page.locator("#provenance .command button").first.click()
+    page.locator("#provenance .command button", has_text="selected").wait_for()
+    assert page.evaluate("getSelection().toString()") == command
+
+
+@pytest.mark.browser
+def test_published_figures_stand_apart_and_fold_away(show: Open) -> None:
+    page = show(sample_report())
+    block = page.locator("#msl_accuracy .published")
+    said = block.inner_text()
+    for part in ("not measured here", "a made-up paper, for this test", "LLaMA3-8B", "best epoch on test (NDCG@5)"):
+        assert part in said
+    cells = block.locator("tbody tr").nth(0).locator("td").all_inner_texts()
+    assert cells == ["0.1234", "0.2340", "0.1111", "\u2013"]
+    assert page.locator("#msl_accuracy .results", has_text="0.1234").count() == 0
+    block.locator("summary").click()
+    assert not block.locator("table").is_visible()
+    assert page.locator("#gdrt_fairness .published").count() == 0
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("name", TABLES)
+def test_gains_are_drawn_one_mark_each_in_their_order(sample: "Page", name: str) -> None:
+    report = sample_report()
+    table = _table(report, name)
+    plot = _plot(sample, name, "Gain over SFT")
+    choices = plot.locator("option").all_inner_texts()
+    assert choices == [m["name"] for m in table["metrics"] if m["name"] != "training"]
+    for metric in choices:
+        plot.locator("select").select_option(metric)
+        for dataset in table["datasets"]:
+            cells = [row["cells"][dataset][metric] for row in table["rows"][1:]]
+            gains = [cell["gain"] for cell in cells if cell]
+            panel = plot.locator("figure", has_text=dataset)
+            centres = _numbers(panel.locator("circle"), "cx")
+            assert len(centres) == len(gains)
+            assert _order(centres) == _order(gains)
+            starts, ends = (_numbers(panel.locator("line.interval"), end) for end in ("x1", "x2"))
+            # The sample's intervals reach as far down as up.
+            assert [(a + b) / 2 for a, b in zip(starts, ends, strict=True)] == pytest.approx(centres)
+            assert panel.locator("circle.sure").count() == sum(cell["significant"] for cell in cells if cell)
+
+
+@pytest.mark.browser
+def test_curves_are_drawn_one_line_a_run_and_rows_can_be_hidden(show: Open) -> None:
+    report = sample_report()
+    runs = _table(report, "msl_accuracy")["rows"]
+    plot = _plot(show(report), "msl_accuracy", "Training curves")
+    assert plot.locator("option").all_inner_texts() == ["train/loss", "valid/ndcg@10", "train/learning_rate"]
+    for curve in ("train/loss", "valid/ndcg@10"):
+        plot.locator("select").select_option(curve)
+        for dataset in ("games-sim", "office-sim"):
+            lines = plot.locator("figure", has_text=dataset).locator(".curve path")
+            assert lines.count() == sum(len(row["runs"][dataset]) for row in runs)
+    assert plot.locator("figure").nth(0).locator(".curve circle").count() == 10 * 3
+    colours = plot.locator("figure").nth(0).locator(".curve path").evaluate_all("all => all.map(e => e.style.stroke)")
+    assert len(set(colours)) == len(runs)
+    key = plot.locator("button.key", has_text="SASRec")
+    key.click()
+    assert key.get_attribute("aria-pressed") == "false"
+    assert plot.locator("figure").nth(0).locator(".curve path").count() == 10 - 3
+
+
+@pytest.mark.browser
+def test_each_comparison_has_its_histogram_of_users(sample: "Page") -> None:
+    report = sample_report()
+    plot = _plot(sample, "msl_accuracy", "Gain by user")
+    plot.locator("select").select_option("HR@10")
+    gains = [g for g in report["gains"] if g["table"] == "msl_accuracy" and g["metric"] == "HR@10"]
+    panels = plot.locator("figure").all()
+    assert len(panels) == len(gains) == 4
+    order = sorted(gains, key=lambda gain: gain["dataset"])
+    for panel, gain in zip(panels, order, strict=True):
+        assert panel.locator("figcaption").inner_text() == gain["row"]
+        assert _counted(panel) == [gain["worse"], gain["same"], gain["better"], 400]
+        heights = _numbers(panel.locator("rect.bar"), "height")
+        highest = max(gain["counts"])
+        assert [height / max(heights) for height in heights] == pytest.approx([n / highest for n in gain["counts"]])
+        widths = _numbers(panel.locator("rect.share"), "width")
+        assert [w / sum(widths) for w in widths] == pytest.approx([gain[s] / 400 for s in ("worse", "same", "better")])
+
+
+@pytest.mark.browser
+def test_bias_shows_the_mean_share_of_each_row_beside_the_histories(sample: "Page") -> None:
+    report = sample_report()
+    table = _table(report, "gdrt_fairness")
+    plot = _plot(sample, "gdrt_fairness", "Popularity and relevance bias")
+    plot.locator("select").select_option("relevance")
+    panel = plot.locator("figure", has_text="office-sim")
+    titles = panel.locator("circle title").all_text_contents()
+    expected = []
+    for row in table["rows"]:
+        lists = [report["runs"][run]["fairness"]["relevance"]["gp"] for run in row["runs"]["office-sim"]]
+        expected += [f"{row['name']}: {100 * sum(shares) / 3:.1f} %" for shares in zip(*lists, strict=True)]
+    assert titles == expected
+    heights = _numbers(panel.locator("rect.histories"), "height")
+    assert [height / sum(heights) for height in heights] == pytest.approx([0.3, 0.25, 0.2, 0.15, 0.1])
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1600])
+def test_the_page_never_scrolls_sideways(show: Open, width: int) -> None:
+    report = sample_report()
+    report["tables"][0]["title"] = "Averyverylongtitlewithoutanyspace" * 4
+    report["tables"][1]["rows"][1]["name"] = "Averyverylongnamewithoutanyspace" * 3
+    report["tables"][0]["published"][0]["source"] = "https://example.org/" + "x" * 200
+    page = show(report, width)
+    for scheme in ("dark", "light"):
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+    inside = page.locator("#msl_accuracy .scroll").first
+    assert inside.evaluate("e => e.scrollWidth > e.clientWidth") == (width == 400)
+
+
+@pytest.mark.browser
+def test_the_first_column_stays_where_the_table_scrolls(show: Open) -> None:
+    page = show(sample_report(), 400)
+    first = page.locator("#msl_accuracy .results tbody th").first
+    before = first.bounding_box()
+    page.locator("#msl_accuracy .scroll").first.evaluate("e => e.scrollBy(200, 0)")
+    assert first.bounding_box() == before
+
+
+@pytest.mark.browser
+def test_dark_follows_the_system_until_the_reader_chooses(show: Open) -> None:
+    ground = "getComputedStyle(document.body).backgroundColor"
+    page = show(sample_report(), scheme="light")
+    light = page.evaluate(ground)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(ground)
+    assert light != dark
+    page.locator("button.theme").click()
+    assert page.evaluate(ground) == light
+    page.reload()
+    assert page.evaluate(ground) == light
+    page.locator("button.theme").click()
+    assert page.evaluate(ground) == dark
+    page.emulate_media(media="print")
+    assert page.evaluate(ground) == light
+
+
+@pytest.mark.browser
+def test_without_storage_the_choice_is_just_not_remembered(browser: "Browser", tmp_path: Path) -> None:
+    file = tmp_path / "report.html"
+    file.write_text(render(sample_report()), encoding="utf-8")
+    page = browser.new_page(color_scheme="light")
+    errors: list[Any] = []
+    page.on("pageerror", lambda error: errors.append(error))
+    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })")
+    page.goto(file.as_uri())
+    page.locator("button.theme").click()
+    assert page.locator("html").get_attribute("data-theme") == "dark"
+    assert errors == []
+    page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_text_can_be_read(show: Open, scheme: str) -> None:
+    page = show(sample_report(), scheme=scheme)
+    _cell(page, "MSL", 0).click()
+    found = page.evaluate(CONTRASTS)
+    assert len(found) > 300
+    assert [text for ratio, text in found if ratio < 4.5] == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_colours_of_rows_and_tones_stand_out(show: Open, scheme: str) -> None:
+    page = show(sample_report(), scheme=scheme)
+    names = ["row-reference", *(f"row-{place}" for place in range(1, 7)), "better", "worse", "same"]
+    page.locator("main").evaluate(
+        "(main, names) => main.replaceChildren(...names.map(name => Object.assign(document.createElement('p'),"
+        " { textContent: name, style: `color: var(--${name}); background: var(--surface)` })))",
+        names,
+    )
+    found = page.evaluate(CONTRASTS)
+    told = {text.split()[-1]: ratio for ratio, text in found}
+    assert {name: told[name] for name in names if told[name] < 3} == {}
+
+
+@pytest.mark.browser
+def test_text_of_the_report_never_becomes_markup(show: Open) -> None:
+    evil = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'><!-- \u2028 {{report}}"
+    report = sample_report()
+    report |= {"scale": evil, "revision": evil}
+    table = report["tables"][0]
+    table |= {"title": evil, "about": evil, "notes": [evil]}
+    table["rows"][1]["name"] = evil
+    for run in report["runs"].values():
+        run["command"] = evil
+    page = show(report)
+    _cell(page, "SFT", 0).click()
+    assert page.evaluate("window.broken") is None
+    assert page.locator("img").count() == 0
+    assert page.locator("#msl_accuracy h2").text_content() == evil
+    assert page.locator("#provenance code").first.text_content() == evil
+    assert page.title() == f"llmrec results, scale {evil}"
+    held = page.locator("#report").text_content() or ""
+    assert json.loads(held) == report
+
+
+@pytest.mark.browser
+def test_only_simulated_tables_have_the_banner(show: Open) -> None:
+    report = sample_report()
+    report["tables"][1]["simulated"] = False
+    page = show(report)
+    assert "Simulated data" in page.locator("#msl_accuracy .banner").inner_text()
+    assert page.locator("#gdrt_fairness .banner").count() == 0
+
+
+@pytest.mark.browser
+def test_a_table_without_any_run_says_so_and_draws_nothing(show: Open, said: Said) -> None:
+    page = show(empty_report())
+    assert page.locator(".results td").all_inner_texts() == ["not run: left"] * 8
+    assert page.locator("main svg").count() == 0
+    assert page.locator("header.top dd").all_inner_texts()[1:] == ["unknown", "unknown"]
+    told = page.locator("main").inner_text()
+    for part in ("No gains:", "No gains by user:", "No popularity and relevance bias:", "No training curves:"):
+        assert part in told
+    assert said["pageerror"] == []
+
+
+@pytest.mark.browser
+def test_one_seed_has_no_spread(show: Open) -> None:
+    report = sample_report()
+    report["tables"] = report["tables"][1:]
+    for row in report["tables"][0]["rows"]:
+        for cell in (cell for cells in row["cells"].values() for cell in cells.values()):
+            cell |= {"spread": None, "seeds": 1}
+    page = show(report)
+    assert "\u00b1" not in page.locator("main").inner_text()
+    assert "Mean over 1 seed." in page.locator(".legend").inner_text()
+
+
+@pytest.mark.browser
+def test_a_report_without_tables(show: Open, said: Said) -> None:
+    page = show(sample_report() | {"tables": []})
+    assert page.locator("main").inner_text() == "This report has no tables."
+    assert said["pageerror"] == []
+
+
+@pytest.mark.browser
+def test_users_of_whom_none_differs_have_no_histogram(show: Open, said: Said) -> None:
+    report = sample_report()
+    report["gains"] = [report["gains"][0] | {"better": 0, "worse": 0, "same": 400, "counts": [0] * 21}]
+    page = show(report)
+    panel = _plot(page, "msl_accuracy", "Gain by user").locator("figure")
+    assert _counted(panel) == [0, 400, 0, 400]
+    assert panel.locator("rect.bar").count() == 0
+    assert said["pageerror"] == []
+
+
+def _table(report: dict[str, Any], name: str) -> dict[str, Any]:
+    (table,) = (table for table in report["tables"] if table["name"] == name)
+    return dict(table)
+
+
+def _columns(table: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return [(dataset, metric) for dataset in table["datasets"] for metric in table["metrics"]]
+
+
+def _cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
+    """What the cells of a row on a dataset should say."""
+    cells = [(metric["digits"], row["cells"][dataset][metric["name"]]) for metric in table["metrics"]]
+    if not any(cell for _, cell in cells):
+        return [row["why"][dataset]]
+    dagger = "\u2020" if dataset in row["why"] else ""
+    return [_cell_text(cell, digits, dagger) if cell else "\u2013" for digits, cell in cells]
+
+
+def _cell_text(cell: dict[str, Any], digits: int, dagger: str) -> str:
+    text = f"{cell['mean']:.{digits}f}"
+    if cell["spread"] is not None:
+        text += f" \u00b1 {cell['spread']:.{digits}f}"
+    text += dagger
+    if cell["gain"] is not None:
+        text += f"{cell['gain']:+.1f} %" + ("*" if cell["significant"] else "")
+    return text
+
+
+def _plain(cell: "Locator") -> str:
+    """The text of a cell without what is for screen readers alone."""
+    said: str = cell.evaluate(
+        "e => { const copy = e.cloneNode(true);"
+        " copy.querySelectorAll('.hidden').forEach(node => node.remove()); return copy.textContent; }"
+    )
+    return said.replace("\u00a0", " ").replace("\u2212", "-")
+
+
+def _row_names(page: "Page") -> list[str]:
+    heads = page.locator("#msl_accuracy .results tbody th")
+    names: list[str] = heads.evaluate_all("all => all.map(e => e.firstChild.data)")
+    return names
+
+
+def _cell(page: "Page", row: str, place: int) -> "Locator":
+    names = [name.strip() for name in _row_names(page)]
+    return page.locator("#msl_accuracy .results tbody tr").nth(names.index(row)).locator("button.cell").nth(place)
+
+
+def _plot(page: "Page", table: str, title: str) -> "Locator":
+    return page.locator(f"#{table} .plots", has=page.locator(f"h3:text-is('{title}')"))
+
+
+def _numbers(nodes: "Locator", attribute: str) -> list[float]:
+    found: list[float] = nodes.evaluate_all("(all, name) => all.map(e => Number(e.getAttribute(name)))", attribute)
+    return found
+
+
+def _order(values: list[float]) -> list[int]:
+    return sorted(range(len(values)), key=values.__getitem__)
+
+
+def _counted(panel: "Locator") -> list[int]:
+    return [int(n) for n in re.findall(r"\d+", panel.locator(".shares p").inner_text())]
