@@ -87,14 +87,14 @@ class Recommender(LightningModule):
         started = time.perf_counter()
         optimizer, schedule = self.optimizers(), self.lr_schedulers()
         batches = step.weighted()
-        totals = over_ranks(_add(_scaled(self.objective.totals(batch), counts) for batch, counts in batches))
+        totals = over_ranks(_add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
         with self._own_gradients():
             parts = [self._backward(batch, counts, totals) for batch, counts in batches]
         statistics = over_ranks(_add(parts))
         loss, tokens = float(statistics.pop("loss")), int(statistics.pop("fed"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
-        _sum_over_ranks(trained)
+        sum_over_ranks(trained)
         norm = clip(trained, self.config.trainer.clip)
         # Of the last step before a checkpoint no later loss would tell.
         self._refuse_nan("norm of the gradient", norm)
@@ -111,7 +111,7 @@ class Recommender(LightningModule):
             part: Part = self.objective(self.backbone.encode(packed, batch.at), batch, totals)
         self.manual_backward(part.loss * counts)
         added = {"loss": part.loss.detach().double(), "fed": (batch.packed.branch >= 0).sum()}
-        return _scaled(part.statistics | added, counts)
+        return scaled(part.statistics | added, counts)
 
     def _own_gradients(self) -> AbstractContextManager[Any]:
         """Within it DDP reduces nothing: once a step is enough, and ranks need not agree on more than that."""
@@ -181,11 +181,12 @@ def _add(parts: Iterable[Sums]) -> Sums:
     return total
 
 
-def _scaled(sums: Sums, counts: float) -> Sums:
+def scaled(sums: Sums, counts: float) -> Sums:
+    """The sums of a micro-batch, or zeros where it counts nothing (counts: 1 or 0)."""
     return sums if counts else {name: torch.zeros_like(value) for name, value in sums.items()}
 
 
-def _sum_over_ranks(weights: Sequence[torch.nn.Parameter]) -> None:
+def sum_over_ranks(weights: Sequence[torch.nn.Parameter]) -> None:
     """Gradients of the whole step: the parts of the loss are shares of it, so they add up; those of shards did."""
     if distributed.is_available() and distributed.is_initialized():
         gradients = [weight.grad for weight in weights if not (weight.grad is None or isinstance(weight, DTensor))]

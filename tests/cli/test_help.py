@@ -28,7 +28,8 @@ def test_help_gives_three_examples(page: str) -> None:
 
 def test_help_lists_every_option_of_every_group(page: str) -> None:
     for group in (REPOSITORY / "conf").iterdir():
-        if group.is_dir():
+        # hydra/ holds none of its own files: it is Hydra's group, with folders in it.
+        if group.is_dir() and group.name != "hydra":
             options = ", ".join(sorted(file.stem for file in group.glob("*.yaml")))
             assert f"\n{group.name}: {options}\n" in page
 
