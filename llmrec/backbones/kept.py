@@ -36,7 +36,7 @@ def kept(
     if on_all_ranks(path.exists()):
         return _read(path, identity, shape, of)
     # Only the first rank takes the lock: the others wait for it in what they all do next.
-    with locked(path.with_suffix(".lock")) if is_first() else nullcontext():
+    with locked(folder.parent / "locks" / path.stem) if is_first() else nullcontext():
         if on_all_ranks(path.exists()):
             return _read(path, identity, shape, of)
         made = make()

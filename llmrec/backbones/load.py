@@ -65,7 +65,7 @@ def _weights(
 def _base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     if config.backbone.name == "tiny":
         # Several runs that begin together need one pretraining, not one each.
-        with locked(cache_dir / "tiny" / f"{dataset.name}-{config.task.name}.lock"):
+        with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
             return str(tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir))
     if not config.backbone.path:
         raise InputError("backbone=hf needs backbone.path=<the folder of a saved model, or a hub name>")
