@@ -47,7 +47,7 @@ class SlurmLauncher(Launcher):
         if self.jobs < 1:
             raise InputError(f"launcher.jobs={self.jobs}: give how many jobs should be queued at a time, at least 1")
         threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self.queue["cpus_per_task"])}
-        executor = _executor(self.folder, {**self.queue, "array_parallelism": self.jobs})
+        executor = open_executor(self.folder, {**self.queue, "array_parallelism": self.jobs})
         group = sweep_group(self.config, self.group)
         return SlurmPool(executor, [threads] * self.jobs, config_directories(self.config), group).run(jobs)
 
@@ -82,11 +82,15 @@ class Task:
 
 @dataclass
 class Submitted:
-    """A job in SLURM's queue or at work; record: the file that it leaves."""
+    """A job in SLURM's queue or at work.
+
+    record: the file that it leaves; job: once it is in the queue; failure: once it has failed.
+    """
 
     task: Task
     record: Path
     job: "submitit.Job[int] | None" = None
+    failure: Exception | None = None
 
     def poll(self) -> int | None:
         """The exit status of the first task, which speaks for all, once it has ended; 1 for whatever failed."""
@@ -94,7 +98,8 @@ class Submitted:
         first = self.job.task(0)
         if not first.done():
             return None
-        if first.exception() is not None:
+        self.failure = first.exception()
+        if self.failure is not None:
             return 1
         status = first.result()
         # A shared file system may show it seconds later.
@@ -133,9 +138,11 @@ class SlurmPool(Pool):
 
     def whereabouts(self, job: Job, process: Any, status: int) -> str:
         """How a job failed, and where to read why: what its command printed, and what SLURM said."""
-        first = process.job.task(0)
-        logs = f"its output: {job.cell.folder / JOB_LOG}; SLURM's: {first.paths.stdout}"
-        return f"SLURM job {process.job.job_id}, {first.get_info().get('State', 'no longer known')}; {logs}"
+        from submitit.core.utils import FailedJobError
+
+        ended = "" if isinstance(process.failure, FailedJobError) else f" ended as {process.job.state}"
+        logs = f"its output: {job.cell.folder / JOB_LOG}; SLURM's: {process.job.task(0).paths.stdout}"
+        return f"SLURM job {process.job.job_id}{ended}; {logs}"
 
     def _fill(self, waiting: list[Job]) -> None:
         """Submits whatever can be started, as one array."""
@@ -153,7 +160,11 @@ class SlurmPool(Pool):
             submitted.job = job
 
 
-def _executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
+def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
+    """What submits to SLURM; folder: takes what submitit writes; queue: as of hydra-submitit-launcher.
+
+    Raises InputError where submitit or SLURM is missing.
+    """
     try:
         import submitit
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf

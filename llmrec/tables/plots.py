@@ -68,6 +68,8 @@ def users_plot(report: Data, table: Data) -> Figure | None:
                 if (entry["metric"], entry["dataset"]) == (metric, dataset):
                     label = f"{entry['row']}: {entry['better']} better, {entry['worse']} worse of {entry['users']}"
                     axis.stairs(entry["counts"], entry["edges"], color=colours[entry["row"]], label=label)
+            # Room for the legend.
+            axis.set_ylim(0, 1.6 * axis.get_ylim()[1])
             _name(axis, dataset, f"difference in {metric} by user", "users")
     return figure
 

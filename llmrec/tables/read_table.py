@@ -147,7 +147,8 @@ class _Reader:
     def _known(self, value: Any, choices: Any, where: str) -> None:
         if value not in choices:
             listed = ", ".join("null" if choice is None else str(choice) for choice in choices)
-            raise self._error(where, f"{'null' if value is None else value!r} is none of {listed}")
+            shown = "null" if value is None else repr(value)
+            raise self._error(where, f"{shown} is none of {listed}")
 
     def _mapping(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict) or not value:

@@ -96,7 +96,7 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
 def _published(block: Published, scores: str | None) -> dict[str, Any]:
     said = [block.note] if block.note else []
     if block.scores and block.scores != scores:
-        said.append(f"Its scores are of mode {block.scores}, this table's of mode {scores}: not to be compared.")
+        said.append(f"Language models scored by mode {block.scores}, in this table {scores}: not to be compared.")
     return {
         "source": block.source,
         "backbone": block.backbone,

@@ -9,7 +9,9 @@ import torch
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 from torch import distributed, multiprocessing
+from transformers import OlmoConfig, OlmoForCausalLM
 
+from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.datasets.training_data import Step
 from llmrec.errors import InputError
@@ -24,14 +26,15 @@ from tests.training.small import NARROW, SMALL, resolved
 
 RANKS = 2
 FSDP = ("trainer=fsdp", f"trainer.devices={RANKS}")
-UNEVEN = ("dataset.train_samples=33", "trainer.micro_batch_size=4", "validation.users=15", "backbone.layers=2")
+UNEVEN = ("dataset.train_samples=33", "trainer.micro_batch_size=4", "validation.users=41", "backbone.layers=2")
 """Of an epoch's three steps the last has one row, so that one rank runs a filler; validation rows do not divide."""
+HF = (*UNEVEN[:-1], "backbone=hf")
 CASES = {
     "sft": (*UNEVEN, "objective=sft"),
-    # Scores all titles before each epoch; one rank has nothing to validate.
-    "gdrt": (*UNEVEN, "objective=gdrt", "objective.reference=current", "validation.users=1"),
-    # A head of its own; layers that are run again in the backward pass.
-    "untied": (*UNEVEN[:-1], "objective=sft", "backbone=hf", "backbone.gradient_checkpointing=true"),
+    # Scores all titles before each epoch; a head of its own; layers that are run again in the backward pass.
+    "gdrt": (*HF, "objective=gdrt", "objective.reference=current", "backbone.gradient_checkpointing=true"),
+    # A decoder with nothing but its layers to shard; one rank has nothing to validate.
+    "bare": (*HF, "objective=sft", "validation.users=1"),
 }
 KILLED = 4
 """The step at which a training is ended, the second of its second epoch."""
@@ -47,7 +50,13 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     They then went on, but for sft.
     """
     root = tmp_path_factory.mktemp("fsdp")
-    save_trained(random_backbone(), root / "untied")
+    backbone = random_backbone()
+    save_trained(backbone, root / "gdrt")
+    bare = OlmoConfig(
+        vocab_size=len(backbone.tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
+        num_attention_heads=2, max_position_embeddings=400, tie_word_embeddings=True,
+    )  # fmt: skip
+    save_trained(Backbone(OlmoForCausalLM(bare), backbone.tokenizer), root / "bare")
     for case in CASES:
         _train(root / "one" / case, _config(root, case))
     with socket.socket() as free:
@@ -57,7 +66,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("case", ["gdrt", "untied"])
+@pytest.mark.parametrize("case", ["gdrt", "bare"])
 def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
     assert_same(root / "two" / case, root / "one" / case)
 

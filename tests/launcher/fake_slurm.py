@@ -62,23 +62,26 @@ def sbatch(script: str) -> int:
         (folder / "state").write_text("RUNNING")
         (folder / "script").write_text(text)
         output = options["output"].replace("%A", first).replace("%a", str(number)).replace("%j", first)
-        with open(output, "ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-S", __file__, "job", job], env={**os.environ, **variables},
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+        subprocess.Popen(
+            [sys.executable, "-S", __file__, "job", job, output], env={**os.environ, **variables},
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
     with open(state() / "submissions", "a") as log:
         log.write(f"{count or 1}\n")
     print(f"Submitted batch job {first}")
     return 0
 
 
-def job(name: str) -> int:
+def job(name: str, output: str) -> int:
     """Runs a job's script, again where it is put back into the queue meanwhile, and notes how it ended."""
     folder = state() / name
     (folder / "pid").write_text(str(os.getpid()))
+    # submitit makes the folder of the output once it knows the job's id.
+    while not Path(output).parent.is_dir():
+        time.sleep(0.02)
     while True:
-        status = subprocess.run(["bash", folder / "script"], check=False).returncode
+        with open(output, "ab") as log:
+            status = subprocess.run(["bash", folder / "script"], stdout=log, stderr=log, check=False).returncode
         if not (folder / "requeued").exists():
             break
         (folder / "requeued").unlink()
@@ -119,10 +122,15 @@ def sacct(*arguments: str) -> int:
     return 0
 
 
-def scancel(name: str) -> int:
-    """Ends a job and all that it has started."""
+def scancel(name: str, *options: str) -> int:
+    """Ends a job and all that it has started; with --signal <name> it only signals the tasks and what they started."""
     folder = state() / name
-    stop(int((folder / "pid").read_text()))
+    levels = generations(int((folder / "pid").read_text()))
+    if options:
+        # Below the job, its script and srun.
+        send(levels[3:], signal.Signals[f"SIG{options[1]}"])
+        return 0
+    send(levels, signal.SIGKILL)
     (folder / "state").write_text("CANCELLED")
     return 0
 
@@ -134,15 +142,21 @@ def scontrol(what: str, name: str) -> int:
     return 0
 
 
-def stop(process: int) -> None:
-    """Kills a process and its descendants, which may have sessions of their own."""
+def generations(process: int) -> list[list[int]]:
+    """A process, its children, their children and so on, which may have sessions of their own."""
     listed = subprocess.run(["ps", "-eo", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
-    parents = [tuple(map(int, line.split())) for line in listed.splitlines()]
-    children = [child for child, parent in parents if parent == process]
-    with contextlib.suppress(ProcessLookupError):
-        os.kill(process, signal.SIGKILL)
-    for child in children:
-        stop(child)
+    parents = [[int(word) for word in line.split()] for line in listed.splitlines()]
+    found = [[process]]
+    while below := [child for child, parent in parents if parent in found[-1]]:
+        found.append(below)
+    return found
+
+
+def send(levels: list[list[int]], number: int) -> None:
+    """Signals processes that have not ended."""
+    for process in (process for level in levels for process in level):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
 
 
 def state() -> Path:

@@ -1,83 +1,170 @@
-"""Figures of a table: means, spreads, gains and tests, worked by hand on made-up records."""
+"""Figures worked out by hand: ranks to NDCG, means over seeds, gains, paired comparisons, Holm's correction."""
 
-import math
+from collections.abc import Sequence
+from dataclasses import replace
+from math import log2
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from llmrec.evaluation.significance import Comparison
 from llmrec.launcher.plan import Job
-from llmrec.tables.figures import Arm, figure, gain, holm_adjusted, paired, pairs
-from llmrec.tables.latex import escaped
-from llmrec.tables.runs import Run
+from llmrec.tables.figures import (
+    Arm,
+    Figure,
+    Paired,
+    figure,
+    gain,
+    histogram,
+    holm_adjusted,
+    paired,
+    pairs,
+    same_rows,
+)
+from llmrec.tables.measures import has_users, value, values
 from llmrec.training.cells import Cell
-from tests.tables.fake_runs import USERS, write_run
+from tests.tables.fake_runs import USERS, write_lists, write_run
 
 NDCG = "by_title.ndcg@10"
-MISSED = [0, 0, 0, 0, 0, 0, 0, 0]
+MISSED = [0] * len(USERS)
 
 
-def run_of(root: Path, who: str, seed: int, ranks: list[int], users: tuple[str, ...] = USERS) -> Run:
-    """A finished cell of an objective whose test rows have these ranks (0 = not in the list)."""
-    cell = Cell(root / "games-sim" / "next_item" / "tiny" / who / f"{who}{seed}")
-    job = Job((), cell, cell.folder / "eval" / "e", (), f"games-sim-next_item-{who}-{seed}")
-    return write_run(job, ranks, users)
+def job_at(root: Path, who: str, seed: int, task: str = "next_item") -> Job:
+    """A job whose cell and record lie where a run's would, below root."""
+    cell = Cell(root / "games-sim" / task / "tiny" / who / f"{seed:016x}")
+    return Job((f"objective={who}", f"seed={seed}"), cell, cell.folder / "eval" / "e", (), f"games-sim-{who}-{seed}")
 
 
-def test_mean_spread_and_gain_are_those_of_the_seeds(tmp_path: Path) -> None:
-    # NDCG@10 is 1 / log2(1 + rank): of eight rows one hit at rank 1 is 1/8, at rank 3 1/16.
-    first, third = [1, *MISSED[1:]], [3, *MISSED[1:]]
-    reference = Arm({1: run_of(tmp_path, "sft", 1, third), 2: run_of(tmp_path, "sft", 2, third)})
-    arm = Arm({1: run_of(tmp_path, "msl", 1, first), 2: run_of(tmp_path, "msl", 2, third)})
-    found = figure(list(arm.runs.values()), NDCG)
+def arm_of(root: Path, who: str, ranks_by_seed: dict[int, Sequence[int]], once: bool = False) -> Arm:
+    return Arm({seed: write_run(job_at(root, who, seed), ranks) for seed, ranks in ranks_by_seed.items()}, once)
+
+
+def ranks(**by_row: int) -> list[int]:
+    """Ranks of the eight rows, 0 but for those named r0 to r7."""
+    return [by_row.get(f"r{row}", 0) for row in range(len(USERS))]
+
+
+def test_values_follow_from_ranks() -> None:
+    users = pa.table({"rank": pa.array([1, 2, 0, 10, 11], pa.int32()), "item_rank": pa.array([3, 0, 0, 0, 0])})
+    assert values(users, NDCG).tolist() == pytest.approx([1, 1 / log2(3), 0, 1 / log2(11), 0])
+    assert values(users, "by_title.ndcg@5").tolist() == pytest.approx([1, 1 / log2(3), 0, 0, 0])
+    assert values(users, "by_title.hr@10").tolist() == [1, 1, 0, 1, 0]
+    assert values(users, "by_item.ndcg@5").tolist() == pytest.approx([1 / 2, 0, 0, 0, 0])
+
+
+def test_mean_of_the_values_is_the_figure_of_the_record(tmp_path: Path) -> None:
+    run = write_run(job_at(tmp_path, "sft", 1), ranks(r0=1, r3=4, r7=9))
+    for place in (NDCG, "by_title.ndcg@5", "by_title.hr@5", "by_title.hr@10"):
+        assert has_users(place)
+        assert values(run.users, place).mean() == pytest.approx(value(run, place))
+
+
+def test_lists_have_their_values_in_columns(tmp_path: Path) -> None:
+    run = write_lists(job_at(tmp_path, "sft", 1, "rerank"), [0.5, 0.75, 1, 1, 1, 1, 1, 1])
+    assert values(run.users, "by_list.ndcg@10").tolist() == [0.5, 0.75, 1, 1, 1, 1, 1, 1]
+    assert values(run.users, "position.kendall_tau").tolist() == [0.5] * 8
+    assert not has_users("by_list.ndcg@5")
+    assert not has_users("fairness.popularity.mgu@5")
+
+
+def test_costs_of_a_run(tmp_path: Path) -> None:
+    run = write_run(job_at(tmp_path, "sft", 1), MISSED)
+    # 30 seconds of training, two epochs (the objective has fewer than the trainer); 8 users in 4 seconds.
+    assert value(run, "cost.seconds_per_epoch") == 15
+    assert value(run, "cost.peak_memory") == 0.75
+    assert value(run, "cost.users_per_second") == 2
+    lists = write_lists(job_at(tmp_path, "sft", 1, "rerank"), [1.0] * 8)
+    assert value(lists, "cost.lists_per_second") == 16
+    assert run.wall_seconds == 33 + 1 + 2 + 4
+
+
+def test_a_figure_is_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> None:
+    # HR@10 of 1/8, 2/8 and 3/8: mean 1/4, deviations -1/8, 0, 1/8.
+    arm = arm_of(tmp_path, "sft", {1: ranks(r0=1), 2: ranks(r0=1, r1=1), 3: ranks(r0=1, r1=1, r2=1)})
+    found = figure(list(arm.runs.values()), "by_title.hr@10")
+    assert found == Figure(mean=pytest.approx(1 / 4), spread=pytest.approx(1 / 8), seeds=3)
+    assert figure([arm.runs[2]], "by_title.hr@10") == Figure(mean=1 / 4, spread=None, seeds=1)
+    assert figure([], NDCG) is None
+    assert figure([arm.runs[1]], "unconstrained.invalid_title_rate") is None
+
+
+def test_gain_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
+    reference = arm_of(tmp_path, "sft", {1: ranks(r0=1), 2: ranks(r0=1, r1=1)})
+    other = arm_of(tmp_path, "msl", {2: ranks(r0=1, r1=1, r2=1)})
+    # With seed 2 alone: 3/8 against 2/8.
+    assert gain(other, reference, "by_title.hr@10") == pytest.approx(50)
+    assert gain(arm_of(tmp_path, "none", {}), reference, "by_title.hr@10") is None
+    assert gain(other, arm_of(tmp_path, "nothing", {2: MISSED}), "by_title.hr@10") is None
+
+
+def test_what_no_seed_changes_is_compared_with_all_seeds_of_the_reference(tmp_path: Path) -> None:
+    reference = arm_of(tmp_path, "sft", {2: ranks(r0=1), 3: ranks(r0=1, r1=1, r2=1)})
+    popularity = arm_of(tmp_path, "popularity", {1: ranks(r0=1)}, once=True)
+    assert [len(side) for side in pairs(popularity, reference)] == [1, 2]
+    # 1/8 against a mean of 2/8.
+    assert gain(popularity, reference, "by_title.hr@10") == pytest.approx(-50)
+
+
+def test_differences_are_paired_by_row_and_shown_by_user(tmp_path: Path) -> None:
+    reference = arm_of(tmp_path, "sft", {1: ranks(r0=1), 2: ranks(r2=1)})
+    other = arm_of(tmp_path, "msl", {1: ranks(r0=1, r5=1), 2: ranks(r2=1, r1=2)})
+    found = paired(other, reference, NDCG)
     assert found is not None
-    assert (found.mean, found.seeds) == (pytest.approx(3 / 32), 2)
-    # The sample's standard deviation of 1/8 and 1/16.
-    assert found.spread == pytest.approx(1 / 16 / math.sqrt(2))
-    assert gain(arm, reference, NDCG) == pytest.approx(50.0)
+    # Over two seeds row 5 gains 1/2 and row 1 gains half of NDCG at rank 2; all others are equal.
+    half = 1 / log2(3) / 2
+    assert found.comparison.difference == pytest.approx((1 / 2 + half) / 8)
+    assert (found.comparison.users, found.comparison.rows) == (5, 8)
+    # anna has rows 0 and 1, eva rows 5 to 7.
+    assert found.by_user.tolist() == pytest.approx([half / 2, 0, 0, 0, 1 / 6])
+    assert found.comparison.low <= found.comparison.difference <= found.comparison.high
 
 
-def test_only_seeds_of_both_are_compared(tmp_path: Path) -> None:
-    reference = Arm({1: run_of(tmp_path, "sft", 1, MISSED), 2: run_of(tmp_path, "sft", 2, [1] * 8)})
-    arm = Arm({2: run_of(tmp_path, "msl", 2, [1] * 8), 3: run_of(tmp_path, "msl", 3, [1] * 8)})
-    assert [len(side) for side in pairs(arm, reference)] == [1, 1]
-    assert gain(arm, reference, NDCG) == 0
-    assert gain(arm, Arm({}), NDCG) is None
-    # A reference of 0 has no percent.
-    assert gain(Arm({1: arm.runs[2]}), Arm({1: reference.runs[1]}), NDCG) is None
-
-
-def test_users_are_compared_by_their_mean_over_rows_and_seeds(tmp_path: Path) -> None:
-    reference = Arm({1: run_of(tmp_path, "sft", 1, MISSED)})
-    arm = Arm({1: run_of(tmp_path, "msl", 1, [1, 0, 3, 0, 0, 0, 0, 1])})
-    found = paired(arm, reference, NDCG)
+def test_equal_recommenders_do_not_differ(tmp_path: Path) -> None:
+    given = {1: ranks(r0=1, r4=3), 2: ranks(r1=7), 3: ranks(r2=2)}
+    swapped = {1: given[2], 2: given[3], 3: given[1]}
+    found = paired(arm_of(tmp_path, "msl", swapped), arm_of(tmp_path, "sft", given), NDCG)
     assert found is not None
-    # anna 1 of two rows, ben rank 3, eva 1 of three rows.
-    assert found.by_user.tolist() == pytest.approx([0.5, 0.5, 0, 0, 1 / 3], abs=1e-9)
-    assert found.comparison.difference == pytest.approx(2.5 / 8)
-    assert found.comparison.users == 5
+    assert found.comparison.p_value == 1
+    assert not found.by_user.any()
 
 
 def test_other_rows_are_not_compared(tmp_path: Path) -> None:
-    others = (*USERS[:-1], "zoe")
-    reference = Arm({1: run_of(tmp_path, "sft", 1, MISSED)})
-    arm = Arm({1: run_of(tmp_path, "msl", 1, MISSED, others)})
-    assert paired(arm, reference, NDCG) is None
+    reference = arm_of(tmp_path, "sft", {1: ranks(r0=1)})
+    strangers = Arm({1: write_run(job_at(tmp_path, "msl", 1), ranks(r0=1), users=list("abcdefgh"))})
+    assert not same_rows(strangers, reference)
+    assert paired(strangers, reference, NDCG) is None
+    assert same_rows(reference, reference)
 
 
-def test_holm_corrects_over_rows_and_sets_of_a_metric(tmp_path: Path) -> None:
-    reference = Arm({1: run_of(tmp_path, "sft", 1, MISSED)})
-    found = {
-        (who, "games-sim"): paired(Arm({1: run_of(tmp_path, who, 1, ranks)}), reference, NDCG)
-        for who, ranks in (("msl", [1] * 8), ("gdrt", [0, 0, 0, 0, 0, 0, 0, 1]))
-    }
-    raw = {key: one.comparison.p_value for key, one in found.items() if one is not None}
-    adjusted = holm_adjusted({key: one for key, one in found.items() if one is not None})
-    smallest, largest = sorted(raw, key=lambda key: raw[key])
-    assert adjusted[smallest] == pytest.approx(min(1, 2 * raw[smallest]))
-    assert adjusted[largest] == pytest.approx(min(1, max(raw[largest], adjusted[smallest])))
-    assert np.isfinite(list(adjusted.values())).all()
+def test_nothing_is_compared_with_nothing(tmp_path: Path) -> None:
+    reference = arm_of(tmp_path, "sft", {1: MISSED})
+    assert paired(Arm({}), reference, NDCG) is None
+    assert paired(arm_of(tmp_path, "popularity", {1: MISSED}, once=True), Arm({}), NDCG) is None
+    assert paired(reference, arm_of(tmp_path, "msl", {2: MISSED}), NDCG) is None
 
 
-def test_latex_is_escaped() -> None:
-    assert escaped("50 % of A&B_c") == r"50 \% of A\&B\_c"
+def test_holm_is_over_all_rows_and_sets_of_a_metric() -> None:
+    raw = {("MSL", "games"): 0.04, ("MSL", "office"): 0.01, ("S-DPO", "games"): 0.02}
+    none = Comparison(0, 0, 0, 0, 1, 5, 8)
+    found = {place: Paired(replace(none, p_value=p), np.zeros(5)) for place, p in raw.items()}
+    # The smallest times 3, the next times 2, the largest as it is, but none below a smaller one's.
+    adjusted = holm_adjusted(found)
+    assert list(adjusted) == list(raw)
+    assert list(adjusted.values()) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm_adjusted({}) == {}
+
+
+def test_histogram_counts_those_who_differ_on_either_side_of_zero() -> None:
+    edges, counts = histogram(np.array([0.0, -0.1, 0.5, 0.5, 0.0]), bins=2)
+    assert edges == pytest.approx([-0.5, 0, 0.5])
+    assert counts == [1, 2]
+    edges, counts = histogram(np.zeros(3), bins=2)
+    assert (edges, counts) == ([-1, 0, 1], [0, 0])
+
+
+def test_curves_are_read_by_name(tmp_path: Path) -> None:
+    run = write_run(job_at(tmp_path, "sft", 1), MISSED)
+    assert run.curves["train/loss"] == [(0, 3.5), (1, 3.25)]
+    assert run.id == "games-sim/next_item/tiny/sft/0000000000000001/eval/e"
