@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
 
 from llmrec.errors import InputError
 from llmrec.objectives.base import Batch
@@ -22,6 +21,7 @@ from tests.invariants.world import (
     micro_batches,
     take_step,
 )
+from tests.training.small import resolved
 
 ALL = list(range(len(ROWS)))
 Case = tuple[str, ...]
@@ -89,10 +89,7 @@ def test_accumulation_changes_nothing(case: Case, cache: Path, parts: Sequence[S
 def test_an_objective_that_needs_the_whole_step_refuses_accumulation(case: Case, cache: Path) -> None:
     objective = build_objective(case)
     whole, divided, uneven = (
-        OmegaConf.create(
-            {"trainer": {"batch_size": 8, "micro_batch_size": size, "epochs": 1}, "validation": {"every": 1}}
-        )
-        for size in (None, 4, 5)
+        resolved(cache, "trainer.batch_size=8", f"trainer.micro_batch_size={size}") for size in ("null", 4, 5)
     )
     _check(objective, whole)
     for config in (divided, uneven):
