@@ -1,9 +1,9 @@
 """How far a trained cell leans on the prompt instead of the user: python -m llmrec.diagnose run=runs/..."""
 
-import sys
 from pathlib import Path
 from typing import Any
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
@@ -23,15 +23,7 @@ SPLITS = ("valid", "test")
 
 def main() -> None:
     """Entry point of `llmrec-diagnose` and `python -m llmrec.diagnose`."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    try:
-        _diagnose(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(HELP, _diagnose)
 
 
 def _diagnose(arguments: list[str]) -> None:

@@ -1,8 +1,8 @@
 """A trained cell, decoded or measured another way: python -m llmrec.evaluate run=runs/... decoding.scores=vocab."""
 
-import sys
 from pathlib import Path
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
@@ -20,15 +20,7 @@ and is only read where it is there already.
 
 def main() -> None:
     """Entry point of `llmrec-evaluate` and `python -m llmrec.evaluate`."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    try:
-        _evaluate(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(HELP, _evaluate)
 
 
 def _evaluate(arguments: list[str]) -> None:

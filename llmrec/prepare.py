@@ -2,12 +2,12 @@
 
 import os
 import shlex
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,15 +37,7 @@ OWN = ("source", "path", "out", "name")
 
 def main() -> None:
     """Entry point of `llmrec-prepare` and `python -m llmrec.prepare`."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    try:
-        _prepare(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(HELP, _prepare)
 
 
 def _prepare(arguments: Sequence[str]) -> None:

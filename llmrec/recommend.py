@@ -2,10 +2,10 @@
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import Any
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
@@ -24,22 +24,14 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     """Entry point of `llmrec-recommend` and `python -m llmrec.recommend`."""
-    arguments = sys.argv[1:]
-    if not arguments or {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
-    try:
-        _recommend(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(HELP, _recommend)
 
 
 def _recommend(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
     from llmrec.training.overrides import override, refuse_other_task, split_arguments
 
+    logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
     own, overrides = split_arguments(arguments, OWN)
     if "run" not in own or ("history" in own) == ("file" in own):
         raise InputError("give run=<the folder of a trained cell> and either history=<JSON list> or file=<JSON lines>")

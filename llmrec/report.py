@@ -1,11 +1,11 @@
 """Tables of finished cells: python -m llmrec.report scale=smoke. Nothing heavy is imported before it is needed."""
 
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
@@ -26,15 +26,7 @@ A cell that is not done is listed as not run; make reproduce-tables SCALE=<scale
 
 def main() -> None:
     """Entry point of `llmrec-report` and `python -m llmrec.report`."""
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    try:
-        _report(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
+    run_command(HELP, _report, alone=True)
 
 
 def _report(arguments: list[str]) -> None:

@@ -5,6 +5,7 @@ import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from llmrec.command import run_command
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -26,18 +27,7 @@ MOST_JOBS = 8
 
 def main() -> None:
     """Entry point of `llmrec-reproduce` and `python -m llmrec.reproduce`."""
-    arguments = sys.argv[1:]
-    if {"-h", "--help"} & set(arguments):
-        print(HELP)
-        return
-    try:
-        _reproduce(arguments)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on from here", file=sys.stderr)
-        sys.exit(130)
+    run_command(HELP, _reproduce, alone=True)
 
 
 def _reproduce(arguments: list[str]) -> None:

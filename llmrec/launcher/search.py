@@ -73,6 +73,8 @@ class SearchSweeper(Sweeper):
         while len(ended) < self.trials:
             asked = [study.ask(space) for _ in range(min(self.at_once, self.trials - len(ended)))]
             drawn = [[f"{key}={_written(value)}" for key, value in trial.params.items()] for trial in asked]
+            for number, values in enumerate(drawn, len(ended) + 1):
+                print(f"trial {number} of {self.trials}: {' '.join(values)}", flush=True)
             jobs = self.launcher.launch([[*fixed, *values] for values in drawn], initial_job_idx=len(ended))
             for trial, values, job in zip(asked, drawn, jobs, strict=True):
                 value = _value(job)

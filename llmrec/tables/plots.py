@@ -1,6 +1,6 @@
 """The plots of a report as PNG and SVG: gains, what users gain, training curves, bias by fifths of the titles."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
@@ -156,14 +156,9 @@ def _compared(table: Data, metric: Data) -> bool:
 
 
 def _runs(report: Data, table: Data) -> list[tuple[str, Data]]:
-    return list(_each_run(report, table))
-
-
-def _each_run(report: Data, table: Data) -> Iterator[tuple[str, Data]]:
-    for row in table["rows"]:
-        for ids in row["runs"].values():
-            for name in ids:
-                yield row["name"], report["runs"][name]
+    """The name of the row and the data of each of its runs."""
+    ids = [(row["name"], name) for row in table["rows"] for names in row["runs"].values() for name in names]
+    return [(row, report["runs"][name]) for row, name in ids]
 
 
 def _colours(table: Data) -> dict[str, str]:

@@ -39,7 +39,8 @@ def test_help_names_the_other_two_commands(page: str) -> None:
     assert "llmrec.recommend" in page
 
 
-MODULES = ["llmrec.run", "llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose", "llmrec.prepare"]
+COMMANDS = ("run", "evaluate", "recommend", "diagnose", "prepare", "report", "reproduce")
+MODULES = [f"llmrec.{command}" for command in COMMANDS]
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -1,6 +1,12 @@
 """Loggers: W&B without a network, TensorBoard by choice, curves.csv always."""
 
+import json
+import struct
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.cli.commands import DEBUG, Workplace
 from tests.cli.test_resume import after_the_first_checkpoint
@@ -26,6 +32,33 @@ def test_wandb_is_offline_without_a_login_and_a_resumed_run_keeps_its_id(place: 
     assert (resumed.cell() / "curves.csv").is_file()
 
 
+def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None:
+    swept = Workplace(place.root, place.cache, {"WANDB_MODE": "offline"})
+    arguments = ("dataset=games", "objective=sft", "seed=3", *DEBUG, "trainer.epochs=1", "evaluation.users=5")
+    done = swept.run("llmrec.run", "-m", *arguments, "launcher.group=of three")
+    assert done.status == 0, done.output
+    (file,) = place.runs.glob("games-sim/next_item/tiny/sft/*/wandb/offline-run-*/*.wandb")
+    run, summary = shown(file)
+    assert run.display_name == "games-sim-next_item-sft-3"
+    assert run.run_group == "of three"
+    assert set(run.tags) == {"games-sim", "next_item", "sft", "tiny", "scale=debug", "simulated"}
+    config = {item.key: json.loads(item.value_json) for item in run.config.update}
+    assert (config["seed"], config["trainer"]["epochs"]) == (3, 1)
+    (metrics,) = file.parents[2].glob("eval/*/metrics.json")
+    for split, measured in json.loads(metrics.read_text())["splits"].items():
+        assert {name: summary[f"{split}/{name}"] for name in measured["by_title"]} == measured["by_title"]
+
+
+def test_without_wandb_all_else_works(place: Workplace) -> None:
+    # Found before the one that is installed.
+    (place.root / "wandb.py").write_text("raise ImportError('no W&B')\n")
+    done = place.run("llmrec.run", *DEBUG, "logger=wandb", "trainer.epochs=1", "evaluation.users=5")
+    assert done.status == 0, done.output
+    assert "W&B is not installed" in done.output
+    assert (done.cell() / "curves.csv").is_file()
+    assert (done.record() / "metrics.json").is_file()
+
+
 def test_tensorboard_writes_its_events_into_the_cell(place: Workplace) -> None:
     done = place.run("llmrec.run", *DEBUG, "logger=tensorboard", "trainer.epochs=1", "evaluation.users=5")
     assert done.status == 0, done.output
@@ -35,3 +68,28 @@ def test_tensorboard_writes_its_events_into_the_cell(place: Workplace) -> None:
 def cells(place: Workplace) -> list[Path]:
     """The cells that runs in a workplace have begun."""
     return list((place.runs / "games-sim" / "next_item" / "tiny" / "msl").glob("*"))
+
+
+def shown(file: Path) -> tuple[Any, dict[str, Any]]:
+    """The run of an offline file of W&B, and its summary at the end."""
+    written = list(stored(file))
+    (run,) = [record.run for record in written if record.HasField("run")]
+    updates = [item for record in written if record.HasField("summary") for item in record.summary.update]
+    return run, {"/".join(item.nested_key) or item.key: json.loads(item.value_json) for item in updates}
+
+
+def stored(file: Path) -> Iterator[Any]:
+    """The records of an offline file of W&B: a log in LevelDB's format, in blocks of 32 KiB, after seven bytes."""
+    content, at, parts = file.read_bytes(), 7, b""
+    while at + 7 <= len(content):
+        left = 32768 - at % 32768
+        if left < 7:
+            at += left
+            continue
+        length, kind = struct.unpack("<HB", content[at + 4 : at + 7])
+        parts += content[at + 7 : at + 7 + length]
+        at += 7 + length
+        # Whole, or the last of its parts.
+        if kind in (1, 4):
+            yield Record.FromString(parts)
+            parts = b""
