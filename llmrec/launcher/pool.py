@@ -1,25 +1,36 @@
 """Runs the jobs of a sweep, some at a time: stages first, what is done is left alone, what fails is named."""
 
-import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from llmrec.atomic import check_writable
 from llmrec.errors import BUSY, BusyError
 from llmrec.launcher.plan import Job
-from llmrec.launcher.processes import start, stop
+from llmrec.launcher.processes import fork, start, stop
+from llmrec.launcher.slots import visible_gpus
 
 JOB_LOG = "job.log"
+COMMAND = "llmrec.run"
 
 
-class Process(Protocol):
-    """A job at work."""
+class Work(Protocol):
+    """What `Pool.begin` gives of a job at work."""
 
     def poll(self) -> int | None:
         """Its exit status once it has ended."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A job at work in a slot, since `started` by the monotonic clock; claim: keeps other sweeps off its cell."""
+
+    job: Job
+    work: Any
+    started: float
+    claim: ExitStack
 
 
 @dataclass(frozen=True)
@@ -50,7 +61,7 @@ class Pool:
         self.slots, self.arguments = slots, arguments
         # The whole traceback goes to the job's log, and its last line says what happened.
         self.shared = {"WANDB_RUN_GROUP": group, "LLMREC_JOBS": str(len(slots)), "HYDRA_FULL_ERROR": "1"}
-        self.running: dict[int, tuple[Job, Process, float]] = {}
+        self.running: dict[int, Running] = {}
         self.outcomes: dict[Path, Outcome] = {}
         self.waits_for: set[Path] = set()
 
@@ -68,35 +79,40 @@ class Pool:
                 self._fill(waiting)
                 time.sleep(self.pause)
         except BaseException:
-            self.stop([process for _, process, _ in self.running.values()])
+            self.stop([running.work for running in self.running.values()])
             raise
+        finally:
+            for running in self.running.values():
+                running.claim.close()
         return [self.outcomes[job.record] for job in jobs]
 
-    def begin(self, job: Job, command: Sequence[str], environment: Mapping[str, str]) -> Process:
+    def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Work:
         """Starts a job's command, which leaves what it says in JOB_LOG of its cell."""
-        return start(command, environment, job.cell.folder / JOB_LOG)
+        launch = start if visible_gpus() else fork
+        return launch(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
 
-    def stop(self, processes: Sequence[Any]) -> None:
+    def stop(self, works: Sequence[Any]) -> None:
         """Ends what `begin` gave."""
-        stop(processes)
+        stop(works)
 
-    def whereabouts(self, job: Job, process: Process, status: int) -> str:
+    def whereabouts(self, job: Job, work: Work, status: int) -> str:
         """How a job failed, and where to read why."""
         return f"exit status {status}; its output: {job.cell.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
         """Takes up what has ended; a job whose cell was taken by another process a moment before waits again."""
-        for slot, (job, process, started) in list(self.running.items()):
-            status = process.poll()
+        for slot, running in list(self.running.items()):
+            job, status = running.job, running.work.poll()
             if status is None:
                 continue
             del self.running[slot]
             if status == BUSY:
                 waiting.insert(0, job)
             elif status == 0:
-                self._end(Outcome(job, "done"), f"done in {time.monotonic() - started:.0f} s")
+                self._end(Outcome(job, "done"), f"done in {time.monotonic() - running.started:.0f} s")
             else:
-                self._fail(job, self.whereabouts(job, process, status))
+                self._fail(job, self.whereabouts(job, running.work, status))
+            running.claim.close()
 
     def _settle(self, waiting: list[Job]) -> None:
         """Strikes out what is done already, perhaps meanwhile by another sweep, and what lost a stage."""
@@ -113,34 +129,37 @@ class Pool:
     def _fill(self, waiting: list[Job]) -> None:
         """Starts what can be started."""
         for slot in set(range(len(self.slots))) - self.running.keys():
-            ready = next((job for job in waiting if self._ready(job)), None)
-            if ready is not None:
-                waiting.remove(ready)
-                self._start(slot, ready)
+            for job in waiting:
+                claim = self._claim(job) if self._ready(job) else None
+                if claim is not None:
+                    waiting.remove(job)
+                    self._start(slot, job, claim)
+                    break
 
     def _ready(self, job: Job) -> bool:
-        mine = {running.cell.folder for running, _, _ in self.running.values()}
+        mine = {running.job.cell.folder for running in self.running.values()}
         staged = job.cell.trained or all(stage.cell.trained for stage in job.stages)
-        if not staged or job.cell.folder in mine:
-            return False
-        return not self._held_elsewhere(job)
+        return staged and job.cell.folder not in mine
 
-    def _held_elsewhere(self, job: Job) -> bool:
+    def _claim(self, job: Job) -> ExitStack | None:
+        """Keeps other sweeps off a cell until it is closed; None where another process is at work there, or was."""
         try:
-            with job.cell.lock():
-                return False
+            with ExitStack() as claim:
+                claim.enter_context(job.cell.claim())
+                # One that belongs to no sweep.
+                with job.cell.lock():
+                    return None if job.done else claim.pop_all()
         except BusyError:
             if job.record not in self.waits_for:
                 self.waits_for.add(job.record)
                 print(f"waiting for another process that is at work on {job.name} ({job.cell.folder})", flush=True)
-            return True
+            return None
 
-    def _start(self, slot: int, job: Job) -> None:
-        check_writable(job.cell.folder)
+    def _start(self, slot: int, job: Job, claim: ExitStack) -> None:
         job.cell.failure.unlink(missing_ok=True)
-        command = [sys.executable, "-m", "llmrec.run", *self.arguments, *job.overrides, "hydra.mode=RUN"]
-        process = self.begin(job, command, self.shared | dict(self.slots[slot]))
-        self.running[slot] = job, process, time.monotonic()
+        arguments = [*self.arguments, *job.overrides, "hydra.mode=RUN"]
+        work = self.begin(job, arguments, self.shared | dict(self.slots[slot]))
+        self.running[slot] = Running(job, work, time.monotonic(), claim)
         self._say(job, self.started)
 
     def _fail(self, job: Job, why: str) -> None:

@@ -1,35 +1,90 @@
 """Processes that a launcher starts and that never outlive it."""
 
+import atexit
 import ctypes
+import multiprocessing
 import os
+import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Protocol
 
 PR_SET_PDEATHSIG = 1
 GRACE = 20
 """Seconds that an interrupted process gets to end by itself."""
+SERVER = multiprocessing.get_context("forkserver")
+
+
+class Process(Protocol):
+    """A process at work, as subprocess.Popen is one."""
+
+    pid: int
+
+    def poll(self) -> int | None:
+        """Its exit status once it has ended."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The same; waits for it. Raises subprocess.TimeoutExpired."""
+
+
+class Forked:
+    """A process that `fork` started."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        assert process.pid is not None
+        self.process, self.pid = process, process.pid
+
+    def poll(self) -> int | None:
+        """Its exit status once it has ended."""
+        return self.process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The same; waits for it. Raises subprocess.TimeoutExpired."""
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.process.name, timeout)
+        return self.process.exitcode
 
 
 def start(
-    command: Sequence[str], environment: Mapping[str, str], log: Path | None = None, ends_by: int = signal.SIGTERM
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path | None = None,
+    ends_by: int = signal.SIGTERM,
 ) -> subprocess.Popen[bytes]:
-    """Starts a command in a process session of its own, so that Ctrl-C reaches it through `stop` alone.
+    """Starts `python -m module arguments` in a session of its own, so that Ctrl-C reaches it through `stop` alone.
 
     environment: what it finds beside this process's own; log: the file that takes what it prints, None = this
     process's; ends_by: the signal that it gets when this process dies (on Linux).
     """
     with nullcontext() if log is None else open(log, "wb") as output:
         return subprocess.Popen(
-            command, env={**os.environ, **environment}, stdin=subprocess.DEVNULL, stdout=output,
-            stderr=output and subprocess.STDOUT, start_new_session=True, preexec_fn=lambda: _die_with_parent(ends_by),
+            [sys.executable, "-m", module, *arguments], env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
+            stdout=output, stderr=output and subprocess.STDOUT, start_new_session=True,
+            preexec_fn=lambda: _die_with_parent(ends_by),
         )  # fmt: skip
 
 
-def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+def fork(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
+    """Starts `python -m module arguments` as `start` does, from a process that has made a run's imports already.
+
+    They take ten seconds of a core, more than all else that a small run does. Not where there are GPUs: CUDA does not
+    work in a fork of a process that has looked at one.
+    """
+    SERVER.set_forkserver_preload(["llmrec.training.run_cell"])
+    process = SERVER.Process(target=_become, args=(module, arguments, {**os.environ, **environment}, log))
+    process.start()
+    return Forked(process)
+
+
+def stop(processes: Sequence[Process]) -> None:
     """Interrupts processes as Ctrl-C does, and kills what has not ended some seconds later; all are gone then."""
     for process in processes:
         _signal(process, signal.SIGINT)
@@ -41,7 +96,31 @@ def stop(processes: Sequence[subprocess.Popen[bytes]]) -> None:
             process.wait()
 
 
-def _signal(process: subprocess.Popen[bytes], number: int) -> None:
+def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+    import torch
+
+    os.setsid()
+    _die_with_parent(signal.SIGTERM)
+    parent = multiprocessing.parent_process()
+    if parent is None or not parent.is_alive():
+        return
+    with open(log, "wb") as output, open(os.devnull, "rb") as nothing:
+        for own, other in ((0, nothing), (1, output), (2, output)):
+            os.dup2(other.fileno(), own)
+    os.environ.clear()
+    os.environ.update(environment)
+    if "OMP_NUM_THREADS" in environment:
+        # By itself torch reads it when it is imported.
+        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
+    sys.argv = [module, *arguments]
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    finally:
+        # What multiprocessing starts ends without them.
+        atexit._run_exitfuncs()
+
+
+def _signal(process: Process, number: int) -> None:
     if process.poll() is None:
         os.killpg(process.pid, number)
 

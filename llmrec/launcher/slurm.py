@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from llmrec.errors import BUSY, InputError
 from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import config_directories, launch_planned, sweep_group
-from llmrec.launcher.pool import JOB_LOG, Outcome, Pool
+from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
 from llmrec.launcher.processes import start
 from llmrec.training.cells import METRICS
 
@@ -54,9 +54,12 @@ class SlurmLauncher(Launcher):
 
 @dataclass(frozen=True)
 class Task:
-    """What each task of a SLURM job does: the command, whose output goes to job.log, of later tasks to rank-<n>.log."""
+    """What each task of a SLURM job does: `python -m llmrec.run arguments`.
 
-    command: Sequence[str]
+    Its output goes to job.log, of later tasks to rank-<n>.log.
+    """
+
+    arguments: Sequence[str]
     environment: Mapping[str, str]
     folder: Path
 
@@ -67,7 +70,7 @@ class Task:
         # SLURM tells every process of a job that its time is over. submitit answers, and may have it begin once more;
         # were the command to end at that, the job would have failed.
         with _ignored(signal.SIGUSR2, signal.SIGTERM):
-            process = start(self.command, self.environment, log, ends_by=signal.SIGKILL)
+            process = start(COMMAND, self.arguments, self.environment, log, ends_by=signal.SIGKILL)
         status = process.wait()
         if status not in (0, BUSY):
             raise RuntimeError(f"exit status {status}; its output: {log}")
@@ -124,25 +127,25 @@ class SlurmPool(Pool):
         self.executor = executor
         self.begun: list[Submitted] = []
 
-    def begin(self, job: Job, command: Sequence[str], environment: Mapping[str, str]) -> Submitted:
+    def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Submitted:
         """Puts a job among those that are submitted next."""
-        task = Task(command, environment, job.cell.folder.absolute())
+        task = Task(arguments, environment, job.cell.folder.absolute())
         self.begun.append(Submitted(task, job.record / METRICS))
         return self.begun[-1]
 
-    def stop(self, processes: Sequence[Submitted]) -> None:
+    def stop(self, works: Sequence[Submitted]) -> None:
         """Takes jobs out of the queue, or ends them."""
-        for submitted in processes:
+        for submitted in works:
             if submitted.job is not None:
                 submitted.job.cancel(check=False)
 
-    def whereabouts(self, job: Job, process: Any, status: int) -> str:
+    def whereabouts(self, job: Job, work: Any, status: int) -> str:
         """How a job failed, and where to read why: what its command printed, and what SLURM said."""
         from submitit.core.utils import FailedJobError
 
-        ended = "" if isinstance(process.failure, FailedJobError) else f" ended as {process.job.state}"
-        logs = f"its output: {job.cell.folder / JOB_LOG}; SLURM's: {process.job.task(0).paths.stdout}"
-        return f"SLURM job {process.job.job_id}{ended}; {logs}"
+        ended = "" if isinstance(work.failure, FailedJobError) else f" ended as {work.job.state}"
+        logs = f"its output: {job.cell.folder / JOB_LOG}; SLURM's: {work.job.task(0).paths.stdout}"
+        return f"SLURM job {work.job.job_id}{ended}; {logs}"
 
     def _fill(self, waiting: list[Job]) -> None:
         """Submits whatever can be started, as one array."""

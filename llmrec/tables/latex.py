@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from llmrec.tables.texts import cell_text, heading, published_text
+from llmrec.tables.texts import cell_texts, heading, published_text
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
@@ -25,19 +25,13 @@ def escaped(text: str) -> str:
 def _measured(table: dict[str, Any]) -> str:
     scores = f" Scores: {table['scores']}." if table["scores"] else ""
     panels = {
-        dataset: [[row["name"], *_cells(table, row, dataset)] for row in table["rows"]] for dataset in table["datasets"]
+        dataset: [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
+        for dataset in table["datasets"]
     }
     below = [f"{dataset}, {row['name']}: {why}" for row in table["rows"] for dataset, why in row["why"].items()]
     caption = f"{table['title']}. {table['about']}{scores} In brackets: gain over {table['reference']}."
     head = [heading(metric) for metric in table["metrics"]]
     return _environment(caption, f"tab:{table['name']}", head, panels, [*below, *table["notes"]])
-
-
-def _cells(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
-    found = row["cells"][dataset]
-    if not any(found.values()):
-        return ["not run", *["-"] * (len(table["metrics"]) - 1)]
-    return [cell_text(found[metric["name"]], metric) for metric in table["metrics"]]
 
 
 def _published(table: dict[str, Any], block: dict[str, Any]) -> str:

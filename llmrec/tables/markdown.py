@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from llmrec.tables.texts import cell_text, heading, published_columns, published_text
+from llmrec.tables.texts import cell_texts, heading, published_columns, published_text
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -22,7 +22,7 @@ def measured(table: dict[str, Any]) -> str:
     scores = f", scores {table['scores']}" if table["scores"] else ""
     parts = [f"## {table['title']}", table["about"], f"Task {table['task']}{scores}; reference {table['reference']}."]
     for dataset in table["datasets"]:
-        rows = [[row["name"], *_cells(table, row, dataset)] for row in table["rows"]]
+        rows = [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
         parts += [f"### {dataset}", grid(["", *map(heading, table["metrics"])], rows)]
     return "\n\n".join([*parts, *_list(list(_missing(table))), *_list(table["notes"])])
 
@@ -38,13 +38,6 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
     figures = [text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True)]
     return f"| {' | '.join([texts[0].ljust(widths[0]), *figures])} |"
-
-
-def _cells(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
-    found = row["cells"][dataset]
-    if not any(found.values()):
-        return ["not run", *["-"] * (len(table["metrics"]) - 1)]
-    return [cell_text(found[metric["name"]], metric) for metric in table["metrics"]]
 
 
 def _missing(table: dict[str, Any]) -> Iterator[str]:

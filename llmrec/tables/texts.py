@@ -8,16 +8,12 @@ def heading(metric: dict[str, Any]) -> str:
     return f"{metric['name']} ({metric['unit']})" if metric["unit"] else str(metric["name"])
 
 
-def cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
-    """Mean, spread, gain and the mark of significance: "0.0123 ± 0.0004 (+12.3 %)*"."""
-    if cell is None:
-        return "-"
-    text = f"{cell['mean']:.{metric['digits']}f}"
-    if cell["spread"] is not None:
-        text += f" ± {cell['spread']:.{metric['digits']}f}"
-    if cell["gain"] is not None:
-        text += f" ({cell['gain']:+.1f} %)"
-    return text + ("*" if cell["significant"] else "")
+def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
+    """A row's figures on a set, one a metric; "not run" where there is none."""
+    found = row["cells"][dataset]
+    if not any(found.values()):
+        return ["not run", *["-"] * (len(table["metrics"]) - 1)]
+    return [_cell_text(found[metric["name"]], metric) for metric in table["metrics"]]
 
 
 def published_columns(block: dict[str, Any]) -> list[tuple[str, str]]:
@@ -31,3 +27,15 @@ def published_text(block: dict[str, Any], row: str, place: tuple[str, str]) -> s
                  published_columns(block))  # fmt: skip
     dataset, metric = place
     return f"{block['rows'][row][dataset][metric]:.{digits}f}"
+
+
+def _cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
+    """Mean, spread, gain and the mark of significance: "0.0123 ± 0.0004 (+12.3 %)*"."""
+    if cell is None:
+        return "-"
+    text = f"{cell['mean']:.{metric['digits']}f}"
+    if cell["spread"] is not None:
+        text += f" ± {cell['spread']:.{metric['digits']}f}"
+    if cell["gain"] is not None:
+        text += f" ({cell['gain']:+.1f} %)"
+    return text + ("*" if cell["significant"] else "")

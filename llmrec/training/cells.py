@@ -8,7 +8,7 @@ fingerprint>/ in it what a way of decoding and measuring made; a baseline has ba
 import fcntl
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,11 +75,18 @@ class Cell:
         assert isinstance(plain, dict)
         return self.folder / "eval" / evaluation_fingerprint(plain)  # type: ignore[arg-type]
 
-    @contextmanager
-    def lock(self) -> Iterator[None]:
+    def lock(self) -> AbstractContextManager[None]:
         """Holds the cell against other processes; a process that dies lets go. Raises BusyError when it is held."""
+        return self._held(".lock")
+
+    def claim(self) -> AbstractContextManager[None]:
+        """As `lock`, for a launcher, whose job then takes the lock: other launchers start none."""
+        return self._held(".claim")
+
+    @contextmanager
+    def _held(self, name: str) -> Iterator[None]:
         check_writable(self.folder)
-        with open(self.folder / ".lock", "w") as file:
+        with open(self.folder / name, "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:

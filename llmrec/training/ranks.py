@@ -158,9 +158,8 @@ def _by_processes(work: Work, ranks: int) -> None:
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
             log = work.cell.folder / f"rank-{rank}.log" if rank else None
-            command = [sys.executable, "-m", "llmrec.training.rank", str(job)]
             # A rank that outlives the holder of the lock would write into a cell that another has taken.
-            started.append(start(command, shared | own, log, ends_by=signal.SIGKILL))
+            started.append(start("llmrec.training.rank", [str(job)], shared | own, log, ends_by=signal.SIGKILL))
         _wait(started, work)
     finally:
         stop(started)

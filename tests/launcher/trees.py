@@ -21,6 +21,8 @@ class Tree:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments], cwd=place.root, env=place.environment(),
                 stdout=output, stderr=subprocess.STDOUT,
+                # What a shell starts in the background ignores it, and so would all that comes of that.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
             )  # fmt: skip
 
     def when(self, holds: Callable[[], bool]) -> "Tree":
@@ -41,6 +43,9 @@ class Tree:
         started = descendants(self.process.pid)
         self.process.send_signal(signal.SIGINT)
         done = self.wait()
+        until = time.monotonic() + 10
+        while any(map(alive, started)) and time.monotonic() < until:
+            time.sleep(0.05)
         assert not [process for process in started if alive(process)]
         return done
 

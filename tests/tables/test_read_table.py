@@ -34,6 +34,14 @@ def test_first_line_holds_the_command_that_uses_the_file(file: Path) -> None:
     assert first == f"# python -m llmrec.report {argument}"
 
 
+@pytest.mark.parametrize("name", SHIPPED)
+def test_gains_are_over_sft_and_scales_are_three(name: str, tables: dict[str, Table]) -> None:
+    table = tables[name]
+    assert table.reference == "SFT"
+    assert list(table.presets) == ["smoke", "cpu", "paper"]
+    assert table.preset("paper").needs == "gpu"
+
+
 def test_tables_of_a_task_share_their_cells_at_a_scale(tables: dict[str, Table]) -> None:
     sft = {
         slot.overrides for table in tables.values() if table.task == "next_item" for slot in slots(table, "smoke")

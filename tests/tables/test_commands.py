@@ -1,0 +1,133 @@
+"""llmrec.reproduce and llmrec.report: what is missing is run, what is done is read, and nothing is invented."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from llmrec import reproduce
+from llmrec.tables import read_table
+from tests.cli.commands import Done, Workplace
+from tests.tables.small_table import TABLE, small_table
+
+SCALES = """
+    smoke:
+      seeds: [1]
+      overrides: [scale=debug, dataset.source=simulated, evaluation.users=5, trainer.epochs=1, logger=csv]
+      seconds: 60
+"""
+BROKEN = "MSL: [objective=msl, trainer.learning_rate=-1]"
+
+
+@dataclass
+class Tables:
+    """Where `reproduce` runs in this process, with a table of its own."""
+
+    place: Workplace
+    monkeypatch: pytest.MonkeyPatch
+    capture: pytest.CaptureFixture[str]
+
+    def reproduce(self, *arguments: str) -> Done:
+        """`python -m llmrec.reproduce arguments`."""
+        self.monkeypatch.setattr(sys, "argv", ["llmrec.reproduce", *arguments])
+        try:
+            reproduce.main()
+            status = 0
+        except SystemExit as end:
+            status = int(end.code or 0)
+        return Done(status, "".join(self.capture.readouterr()))
+
+    def use(self, text: str) -> None:
+        """Makes this table the only one."""
+        small_table(self.place.root / "experiments", text, SCALES)
+
+
+@pytest.fixture
+def tables(
+    trained: tuple[Workplace, Done],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Tables:
+    place = Workplace(tmp_path, trained[0].cache)
+    for name, folder in (("DATA", place.data), ("CACHE", place.cache), ("RUNS", place.runs)):
+        monkeypatch.setenv(f"LLMREC_{name}", str(folder))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(read_table, "tables_dir", lambda: str(tmp_path / "experiments"))
+    monkeypatch.setattr(read_table, "SHIPPED", ("small",))
+    return Tables(place, monkeypatch, capsys)
+
+
+def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None:
+    tables.use(TABLE.replace("MSL: [objective=msl]", BROKEN))
+    listed = tables.reproduce("list=true")
+    assert listed.status == 0
+    assert listed.output.splitlines()[0] == "3 cells: 3 left; expected to take 2 minutes, 2 at a time"
+    assert not tables.place.runs.exists()
+
+    first = tables.reproduce("jobs=1")
+    assert first.status == 1
+    assert "FAILED" in first.output
+    assert "trainer.learning_rate=-1: give a number above 0" in first.output
+    assert "small: 2 of 3 cells done, 1 failed" in first.output
+    text = (tables.place.root / "tables" / "smoke" / "report.md").read_text()
+    assert "MSL: not run: failed, see " in text
+    assert (tables.place.root / "tables" / "smoke" / "report.html").is_file()
+
+    logs = {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")}
+    tables.use(TABLE.replace("MSL: [objective=msl]", "MSL: [objective=sft]"))
+    again = tables.reproduce()
+    assert again.status == 0, again.output
+    assert again.output.splitlines()[0] == "2 cells: 2 done; nothing is left to run"
+    assert "small: 3 of 3 cells done" in again.output
+    assert {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")} == logs
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["scale=large"], "scale=large: table small has smoke"),
+        (["tables=none"], "tables=none: there is no such table; choose from small"),
+        (["jobs=two"], "jobs=two: give a whole number"),
+        (["objective=sft"], "objective=sft: this command takes scale, tables, jobs and list"),
+    ],
+    ids=["scale", "tables", "jobs", "other"],
+)
+def test_what_cannot_be_reproduced_is_said(arguments: list[str], says: str, tables: Tables) -> None:
+    tables.use(TABLE)
+    done = tables.reproduce(*arguments)
+    assert done.status == 2
+    assert says in done.output
+
+
+def test_a_report_of_nothing_says_that_nothing_was_run(tmp_path: Path) -> None:
+    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.report", "tables=efficiency", "out=here")
+    assert done.status == 0, done.output
+    assert "efficiency: 0 of " in done.output
+    assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
+    folder = tmp_path / "here"
+    assert {file.name for file in folder.iterdir()} >= {"report.html", "report.md", "efficiency.tex", "efficiency.csv"}
+    assert "not run" in (folder / "report.md").read_text()
+
+
+def test_without_a_gpu_the_papers_scale_cannot_run(tmp_path: Path) -> None:
+    done = Workplace(tmp_path, tmp_path / "cache", {"CUDA_VISIBLE_DEVICES": ""}).run(
+        "llmrec.reproduce", "scale=paper", "tables=msl_ablation", "list=true"
+    )
+    assert done.status == 0, done.output
+    first, *cells = done.output.splitlines()
+    assert first.endswith(" cannot run; nothing is left to run")
+    assert cells
+    assert all(line.startswith("cannot run") and line.endswith("(needs a GPU)") for line in cells)
+
+
+def test_a_list_may_be_cut_short(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, tmp_path / "cache")
+    command = f"{sys.executable} -m llmrec.reproduce --help | head -1"
+    import subprocess
+
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=tmp_path, env=place.environment(), capture_output=True, text=True
+    )
+    assert done.stderr == ""

@@ -1,0 +1,144 @@
+"""What a report says of finished, failed and missing cells, in every kind of file."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from llmrec.errors import InputError
+from llmrec.tables.latex import latex
+from llmrec.tables.markdown import markdown
+from llmrec.tables.plans import FILE
+from llmrec.tables.plots import write_plots
+from llmrec.tables.report_data import report_data
+from llmrec.tables.tidy_csv import tidy_csv
+from tests.tables.fake_runs import USERS, write_lists, write_run
+from tests.tables.small_table import RERANK, TABLE, jobs_of, small_table, use_folders
+
+
+def hits(count: int) -> list[int]:
+    """The first rows have their target in the first place, the others nowhere."""
+    return [int(row < count) for row in range(len(USERS))]
+
+
+@pytest.fixture
+def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """SFT with both seeds, MSL with one, whose other has failed; popularity was not run."""
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables")
+    jobs = jobs_of(table)
+    write_run(jobs["SFT", "games", 1], hits(1))
+    write_run(jobs["SFT", "games", 2], hits(2))
+    write_run(jobs["MSL", "games", 1], hits(3))
+    failed = jobs["MSL", "games", 2].cell
+    failed.folder.mkdir(parents=True)
+    failed.failure.write_text("python -m llmrec.run\nexit status 2\n")
+    return report_data([table], "smoke")
+
+
+def test_markdown_has_means_spreads_gains_and_what_is_missing(report: dict[str, Any]) -> None:
+    text = markdown(report)
+    lines = [[part.strip() for part in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
+    # By hand: 1/8 and 2/8 of the rows, their standard deviation 0.0884; 3/8 is 200 % more than seed 1 of SFT.
+    assert lines[0] == ["", "NDCG@10", "MGU@5", "epoch (s)"]
+    assert lines[2] == ["SFT", "0.1875 ± 0.0884", "0.1000 ± 0.0000", "15.0 ± 0.0"]
+    assert lines[3][0] == "MSL"
+    assert lines[3][1].rstrip("*") == "0.3750 (+200.0 %)"
+    assert lines[4] == ["popularity", "not run", "-", "-"]
+    assert "## A comparison (simulated data)" in text
+    assert "- games-sim: MSL: not run: failed, see " in text
+    assert "(seed 2)" in text
+    assert "- games-sim: popularity: not run: left" in text
+    assert "- A note of its own." in text
+
+
+def test_published_figures_stand_apart_with_their_source(report: dict[str, Any]) -> None:
+    _, _, published = markdown(report).partition("### Published, not measured here: A paper, Table 1")
+    assert "Backbone: a model" in published
+    assert "Selection: on test" in published
+    assert "Language models scored by mode vocab, in this table trie: not to be compared." in published
+    assert published.splitlines()[-1].split() == ["|", "SFT", "|", "0.0101", "|", "0.0220", "|"]
+
+
+def test_csv_has_a_line_for_every_figure(report: dict[str, Any]) -> None:
+    (table,) = report["tables"]
+    lines = list(csv.DictReader(io.StringIO(tidy_csv(table))))
+    measured = [line for line in lines if line["source"] == "measured"]
+    assert len(measured) == len(table["rows"]) * len(table["metrics"])
+    for line in measured:
+        row = next(row for row in table["rows"] if row["name"] == line["row"])
+        cell = row["cells"][line["dataset"]][line["metric"]] or {}
+        assert line["mean"] == str(cell.get("mean", ""))
+        assert line["why"] == row["why"].get(line["dataset"], "")
+        assert line["simulated"] == "True"
+    assert [line["mean"] for line in lines if line["source"] == "A paper, Table 1"] == ["0.0101", "0.022"]
+
+
+def test_latex_escapes_and_closes_what_it_opens(report: dict[str, Any]) -> None:
+    (table,) = report["tables"]
+    text = latex(table | {"title": "50 % of a_b & c"})
+    assert r"\caption{50 \% of a\_b \& c. " in text
+    assert r"SFT & 0.1875 $\pm$ 0.0884 & " in text
+    for name in ("table", "tabular"):
+        assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 2
+
+
+def test_plots_are_drawn_of_what_is_compared(report: dict[str, Any], tmp_path: Path) -> None:
+    written = write_plots(report, tmp_path / "plots")
+    assert {file.name for file in written} == {f"small_{what}.png" for what in ("gain", "users", "curves", "bias")}
+    for file in written:
+        assert file.read_bytes().startswith(b"\x89PNG")
+        assert "</svg>" in file.with_suffix(".svg").read_text()
+
+
+def test_records_of_another_score_mode_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables")
+    write_run(jobs_of(table)["SFT", "games", 1], hits(1), decoding={"scores": "vocab"})
+    with pytest.raises(InputError, match=r"scores=vocab, table small of scores=trie: tables never mix"):
+        report_data([table], "smoke")
+
+
+def test_records_of_another_task_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables")
+    write_lists(jobs_of(table)["SFT", "games", 1], [0.5] * len(USERS))
+    with pytest.raises(InputError, match=r"task=rerank, table small of task=next_item"):
+        report_data([table], "smoke")
+
+
+def test_real_and_simulated_sets_never_share_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    folder = tmp_path / "data" / "movielens_100k"
+    folder.mkdir(parents=True)
+    films = [f"{film}|Film {film}|01-Jan-1995||http://x|" + "|".join(["0"] * 18 + ["1"]) for film in range(1, 31)]
+    (folder / "u.item").write_text("\n".join(films) + "\n", encoding="latin-1")
+    rated = [f"{user}\t{film}\t{1 + film % 5}\t{880000000 + 100 * film + user}"
+             for user in range(1, 21) for film in range(1, 31)]  # fmt: skip
+    (folder / "u.data").write_text("\n".join(rated) + "\n")
+    scales = "smoke: {seeds: [1], overrides: [scale=debug]}"
+    with pytest.raises(InputError, match=r"table small at scale=smoke has real and simulated sets"):
+        report_data([small_table(tmp_path / "tables", RERANK, scales)], "smoke")
+
+
+def test_a_rerank_table_says_where_a_row_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    text = markdown(report_data([small_table(tmp_path / "tables", RERANK)], "smoke"))
+    assert "- games-sim: mean rating: not run: games has no ratings" in text
+
+
+def test_plans_are_kept_until_what_they_follow_from_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables", TABLE)
+    first, kept = jobs_of(table), tmp_path / "cache" / FILE
+    stamp = kept.stat().st_mtime_ns
+    assert jobs_of(table) == first
+    assert kept.stat().st_mtime_ns == stamp
+    # Cut short, as by a full disk.
+    kept.write_text(kept.read_text()[:100])
+    assert jobs_of(table) == first
+    monkeypatch.setenv("LLMREC_RUNS", str(tmp_path / "elsewhere"))
+    moved = jobs_of(table)
+    assert {str(job.cell.folder).startswith(str(tmp_path / "elsewhere")) for job in moved.values()} == {True}
