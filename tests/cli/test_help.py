@@ -1,5 +1,6 @@
 """The help pages: for people to read, and there at once."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -56,3 +57,14 @@ def test_other_commands_explain_themselves_without_arguments(module: str, tmp_pa
     done = Workplace(tmp_path, tmp_path / "cache").run(module)
     assert done.status == 0
     assert f"python -m {module} run=" in done.output
+
+
+def test_a_reader_that_has_gone_is_no_error(tmp_path: Path) -> None:
+    # As in `llmrec.reproduce list=true | head`.
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, "-m", "llmrec.reproduce", "--help"], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")

@@ -34,6 +34,13 @@ def test_help_of_the_installed_package(installed: Path, tmp_path: Path) -> None:
     assert "dataset=" in page
 
 
+def test_tables_and_the_reports_page_lie_inside_it_too(installed: Path, tmp_path: Path) -> None:
+    _python("-m", "llmrec.report", "tables=efficiency", "out=here", cwd=tmp_path, first=installed)
+    assert "not run" in (tmp_path / "here" / "report.html").read_text()
+    shipped = {file.name for file in (installed / "llmrec" / "experiments").iterdir()}
+    assert shipped == {file.name for file in (REPOSITORY / "experiments").glob("*.yaml")}
+
+
 def test_editable_install_uses_the_checkout() -> None:
     from llmrec.conf_dir import conf_dir
 

@@ -1,3 +1,65 @@
-"""What the tests of the tables' commands share: one cache with the pretrained backbone."""
+"""What the tests of the tables share: a browser with one page, and a cache with the pretrained backbone."""
 
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from llmrec.tables.page import render
 from tests.cli.conftest import place, shared, trained  # noqa: F401
+from tests.tables.browsing import DRAWN, Open, Said
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator["Browser"]:
+    """Debian's chromium, driven by playwright; skips where one of them is absent."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("needs chromium on the PATH")
+    with playwright.sync_playwright() as started:
+        launched = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield launched
+        launched.close()
+
+
+@pytest.fixture(scope="module")
+def said() -> Said:
+    """What `page` has said and asked for since a report was last opened in it, by event."""
+    return {event: [] for event in ("console", "pageerror", "request")}
+
+
+@pytest.fixture(scope="module")
+def page(browser: "Browser", said: Said) -> Iterator["Page"]:
+    """One page for the tests with reports of their own, with fingers and a clipboard."""
+    context = browser.new_context(has_touch=True, permissions=["clipboard-read", "clipboard-write"])
+    shown = context.new_page()
+    shown.on("console", lambda message: said["console"].append(message.text))
+    shown.on("pageerror", lambda error: said["pageerror"].append(str(error)))
+    shown.on("request", lambda request: said["request"].append(request.url))
+    yield shown
+    context.close()
+
+
+@pytest.fixture
+def show(page: "Page", said: Said, tmp_path: Path) -> Open:
+    """Opens a report of a test's own in the browser and waits until it is drawn."""
+
+    def opened(report: dict[str, Any], width: int = 1600, scheme: str = "light") -> "Page":
+        file = tmp_path / "report.html"
+        file.write_text(render(report), encoding="utf-8")
+        for heard in said.values():
+            heard.clear()
+        page.set_viewport_size({"width": width, "height": 900})
+        page.emulate_media(color_scheme=scheme, media="screen")
+        page.goto(file.as_uri())
+        page.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
+        page.wait_for_function(DRAWN)
+        return page
+
+    return opened

@@ -120,14 +120,3 @@ def test_without_a_gpu_the_papers_scale_cannot_run(tmp_path: Path) -> None:
     assert first.endswith(" cannot run; nothing is left to run")
     assert cells
     assert all(line.startswith("cannot run") and line.endswith("(needs a GPU)") for line in cells)
-
-
-def test_a_list_may_be_cut_short(tmp_path: Path) -> None:
-    place = Workplace(tmp_path, tmp_path / "cache")
-    command = f"{sys.executable} -m llmrec.reproduce --help | head -1"
-    import subprocess
-
-    done = subprocess.run(
-        ["bash", "-c", command], cwd=tmp_path, env=place.environment(), capture_output=True, text=True
-    )
-    assert done.stderr == ""

@@ -2,76 +2,19 @@
 
 import json
 import re
-import shutil
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llmrec.tables.page import render
+from tests.tables.browsing import DRAWN, Open, Said, cell_of, row_names
 from tests.tables.page_sample import empty_report, sample_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Locator, Page
 
-Open = Callable[..., "Page"]
-Said = dict[str, list[str]]
 TABLES = [table["name"] for table in sample_report()["tables"]]
-
-DRAWN = "[...document.querySelectorAll('.board')].every((board) => board.childElementCount)"
-CONTRASTS = """() => {
-  const rgb = (colour) => colour.match(/[\\d.]+/g).map(Number);
-  const light = (colour) => rgb(colour).slice(0, 3).map((v) => v / 255)
-    .map((v) => (v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4))
-    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
-  const ground = (node) => {
-    const colour = getComputedStyle(node).backgroundColor;
-    return rgb(colour)[3] === 0 && node.parentElement ? ground(node.parentElement) : colour;
-  };
-  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  const texts = [...document.querySelectorAll("body *")].filter((node) => node.checkVisibility() &&
-    [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim()) &&
-    !["SCRIPT", "title", "OPTION"].includes(node.tagName));
-  return texts.map((node) => {
-    const style = getComputedStyle(node);
-    const ink = node instanceof SVGElement ? style.fill : style.color;
-    const name = `${node.tagName}.${node.getAttribute("class")} ${node.textContent}`;
-    return [ratio(light(ink), light(ground(node))), name];
-  });
-}"""
-"""Contrast of every visible text with what is behind it, by the definition of WCAG 2.2."""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator["Browser"]:
-    """Debian's chromium, driven by playwright; skips where one of them is absent."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright, of the dev extra")
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        pytest.skip("needs chromium on the PATH")
-    with playwright.sync_playwright() as started:
-        launched = started.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture(scope="module")
-def said() -> Said:
-    """What `page` has said and asked for since a report was last opened in it, by event."""
-    return {event: [] for event in ("console", "pageerror", "request")}
-
-
-@pytest.fixture(scope="module")
-def page(browser: "Browser", said: Said) -> Iterator["Page"]:
-    """One page for the tests with reports of their own, with fingers and a clipboard."""
-    context = browser.new_context(has_touch=True, permissions=["clipboard-read", "clipboard-write"])
-    shown = context.new_page()
-    shown.on("console", lambda message: said["console"].append(message.text))
-    shown.on("pageerror", lambda error: said["pageerror"].append(str(error)))
-    shown.on("request", lambda request: said["request"].append(request.url))
-    yield shown
-    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -84,25 +27,6 @@ def sample(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iter
     shown.wait_for_function(DRAWN)
     yield shown
     shown.close()
-
-
-@pytest.fixture
-def show(page: "Page", said: Said, tmp_path: Path) -> Open:
-    """Opens a report of a test's own in the browser and waits until it is drawn."""
-
-    def opened(report: dict[str, Any], width: int = 1600, scheme: str = "light") -> "Page":
-        file = tmp_path / "report.html"
-        file.write_text(render(report), encoding="utf-8")
-        for heard in said.values():
-            heard.clear()
-        page.set_viewport_size({"width": width, "height": 900})
-        page.emulate_media(color_scheme=scheme, media="screen")
-        page.goto(file.as_uri())
-        page.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
-        page.wait_for_function(DRAWN)
-        return page
-
-    return opened
 
 
 @pytest.mark.browser
@@ -198,10 +122,10 @@ def test_sorting_ascends_then_descends_with_what_is_missing_last(show: Open) -> 
     head = page.locator("#msl_accuracy .results thead tr").last.locator("th").nth(1)
     assert head.get_attribute("aria-sort") == "none"
     head.locator("button").click()
-    assert _row_names(page) == [*upwards, "SASRec"]
+    assert row_names(page) == [*upwards, "SASRec"]
     assert head.get_attribute("aria-sort") == "ascending"
     head.locator("button").click()
-    assert _row_names(page) == [*reversed(upwards), "SASRec"]
+    assert row_names(page) == [*reversed(upwards), "SASRec"]
     assert head.get_attribute("aria-sort") == "descending"
 
 
@@ -211,7 +135,7 @@ def test_sorting_by_keyboard_and_by_name(show: Open) -> None:
     page.locator("#msl_accuracy .sort", has_text="NDCG@10").first.click()
     page.locator("#msl_accuracy .sort", has_text="method").focus()
     page.keyboard.press("Enter")
-    assert _row_names(page) == ["MSL", "MSL, fixed temperature", "SASRec", "SFT"]
+    assert row_names(page) == ["MSL", "MSL, fixed temperature", "SASRec", "SFT"]
     sorts = page.locator("#msl_accuracy [aria-sort]").evaluate_all("all => all.map(e => e.ariaSort)")
     assert sorts == ["ascending", *["none"] * 6]
 
@@ -222,7 +146,7 @@ def test_a_cell_opens_its_runs_and_escape_closes_them(show: Open, way: str) -> N
     report = sample_report()
     row = _table(report, "msl_accuracy")["rows"][1]
     page = show(report)
-    cell, sheet = _cell(page, "MSL", 0), page.locator("#provenance")
+    cell, sheet = cell_of(page, "MSL", 0), page.locator("#provenance")
     if way == "keyboard":
         cell.focus()
         page.keyboard.press("Enter")
@@ -260,7 +184,7 @@ def test_the_runs_of_every_cell_lie_within_the_window(show: Open, width: int) ->
 @pytest.mark.browser
 def test_a_command_is_copied_or_where_that_is_refused_selected(show: Open) -> None:
     page = show(sample_report())
-    _cell(page, "MSL", 0).click()
+    cell_of(page, "MSL", 0).click()
     command = page.locator("#provenance code").first.inner_text()
     page.locator("#provenance .command button").first.click()
     page.locator("#provenance .command button", has_text="copied").wait_for()
@@ -366,88 +290,6 @@ def test_bias_shows_the_mean_share_of_each_row_beside_the_histories(sample: "Pag
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [400, 1600])
-def test_the_page_never_scrolls_sideways(show: Open, width: int) -> None:
-    report = sample_report()
-    report["tables"][0]["title"] = "Averyverylongtitlewithoutanyspace" * 4
-    report["tables"][1]["rows"][1]["name"] = "Averyverylongnamewithoutanyspace" * 3
-    report["tables"][0]["published"][0]["source"] = "https://example.org/" + "x" * 200
-    page = show(report, width)
-    for scheme in ("dark", "light"):
-        page.emulate_media(color_scheme=scheme)
-        assert page.evaluate("document.documentElement.scrollWidth") == width
-    inside = page.locator("#msl_accuracy .scroll").first
-    assert inside.evaluate("e => e.scrollWidth > e.clientWidth") == (width == 400)
-
-
-@pytest.mark.browser
-def test_the_first_column_stays_where_the_table_scrolls(show: Open) -> None:
-    page = show(sample_report(), 400)
-    first = page.locator("#msl_accuracy .results tbody th").first
-    before = first.bounding_box()
-    page.locator("#msl_accuracy .scroll").first.evaluate("e => e.scrollBy(200, 0)")
-    assert first.bounding_box() == before
-
-
-@pytest.mark.browser
-def test_dark_follows_the_system_until_the_reader_chooses(show: Open) -> None:
-    ground = "getComputedStyle(document.body).backgroundColor"
-    page = show(sample_report(), scheme="light")
-    light = page.evaluate(ground)
-    page.emulate_media(color_scheme="dark")
-    dark = page.evaluate(ground)
-    assert light != dark
-    page.locator("button.theme").click()
-    assert page.evaluate(ground) == light
-    page.reload()
-    assert page.evaluate(ground) == light
-    page.locator("button.theme").click()
-    assert page.evaluate(ground) == dark
-    page.emulate_media(media="print")
-    assert page.evaluate(ground) == light
-
-
-@pytest.mark.browser
-def test_without_storage_the_choice_is_just_not_remembered(browser: "Browser", tmp_path: Path) -> None:
-    file = tmp_path / "report.html"
-    file.write_text(render(sample_report()), encoding="utf-8")
-    page = browser.new_page(color_scheme="light")
-    errors: list[Any] = []
-    page.on("pageerror", lambda error: errors.append(error))
-    page.add_init_script("Object.defineProperty(window, 'localStorage', { get() { throw new Error('denied'); } })")
-    page.goto(file.as_uri())
-    page.locator("button.theme").click()
-    assert page.locator("html").get_attribute("data-theme") == "dark"
-    assert errors == []
-    page.close()
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_text_can_be_read(show: Open, scheme: str) -> None:
-    page = show(sample_report(), scheme=scheme)
-    _cell(page, "MSL", 0).click()
-    found = page.evaluate(CONTRASTS)
-    assert len(found) > 300
-    assert [text for ratio, text in found if ratio < 4.5] == []
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_colours_of_rows_and_tones_stand_out(show: Open, scheme: str) -> None:
-    page = show(sample_report(), scheme=scheme)
-    names = ["row-reference", *(f"row-{place}" for place in range(1, 7)), "better", "worse", "same"]
-    page.locator("main").evaluate(
-        "(main, names) => main.replaceChildren(...names.map(name => Object.assign(document.createElement('p'),"
-        " { textContent: name, style: `color: var(--${name}); background: var(--surface)` })))",
-        names,
-    )
-    found = page.evaluate(CONTRASTS)
-    told = {text.split()[-1]: ratio for ratio, text in found}
-    assert {name: told[name] for name in names if told[name] < 3} == {}
-
-
-@pytest.mark.browser
 def test_text_of_the_report_never_becomes_markup(show: Open) -> None:
     evil = "</script><script>window.broken = 1</script><img src=x onerror='window.broken = 1'><!-- \u2028 {{report}}"
     report = sample_report()
@@ -458,7 +300,7 @@ def test_text_of_the_report_never_becomes_markup(show: Open) -> None:
     for run in report["runs"].values():
         run["command"] = evil
     page = show(report)
-    _cell(page, "SFT", 0).click()
+    cell_of(page, "SFT", 0).click()
     assert page.evaluate("window.broken") is None
     assert page.locator("img").count() == 0
     assert page.locator("#msl_accuracy h2").text_content() == evil
@@ -554,17 +396,6 @@ def _plain(cell: "Locator") -> str:
         " copy.querySelectorAll('.hidden').forEach(node => node.remove()); return copy.textContent; }"
     )
     return said.replace("\u00a0", " ").replace("\u2212", "-")
-
-
-def _row_names(page: "Page") -> list[str]:
-    heads = page.locator("#msl_accuracy .results tbody th")
-    names: list[str] = heads.evaluate_all("all => all.map(e => e.firstChild.data)")
-    return names
-
-
-def _cell(page: "Page", row: str, place: int) -> "Locator":
-    names = [name.strip() for name in _row_names(page)]
-    return page.locator("#msl_accuracy .results tbody tr").nth(names.index(row)).locator("button.cell").nth(place)
 
 
 def _plot(page: "Page", table: str, title: str) -> "Locator":
