@@ -17,7 +17,7 @@ demo: $(STAMP)  ## train and evaluate MSL on games, or on its simulation where t
 	$(BIN)/python -m llmrec.run objective=msl dataset=games
 
 test: $(STAMP)  ## run the whole suite on two cores; ARGS="-k trie" is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -1,28 +1,45 @@
-"""What is trained of a backbone: all of it, or a LoRA adapter."""
+"""What is trained of a backbone: all of it, or a LoRA adapter. PEFT, which takes seconds to import, comes with one."""
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from omegaconf import DictConfig
-from peft import (
-    LoraConfig,
-    PeftModel,
-    get_peft_model,
-    get_peft_model_state_dict,
-    prepare_model_for_kbit_training,
-)
 from safetensors.torch import load_file
+from torch import nn
 from transformers import PreTrainedModel
 
 from llmrec.errors import InputError
 
+if TYPE_CHECKING:
+    from peft import PeftModel
 
-def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel | PeftModel:
+
+def is_adapted(model: nn.Module) -> "TypeGuard[PeftModel]":
+    """Whether the model has an adapter."""
+    # What nobody has imported, no model can be.
+    peft = sys.modules.get("peft")
+    return peft is not None and isinstance(model, peft.PeftModel)
+
+
+def adapter_layers(model: nn.Module) -> list[Any]:
+    """The layers of an adapter that is there and not switched off."""
+    if "peft" not in sys.modules:
+        return []
+    from peft.tuners.lora import LoraLayer
+
+    return [module for module in model.modules() if isinstance(module, LoraLayer) and not module.disable_adapters]
+
+
+def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
     """The model with a fresh adapter as `config` (the adapter group) says; name "none" trains all weights.
 
     Raises InputError when the model has none of the modules that LoRA should adapt.
     """
     if config.name == "none":
         return model
+    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+
     if config.eight_bit:
         model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora = LoraConfig(
@@ -39,8 +56,10 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> PreTrainedModel | PeftM
         ) from error
 
 
-def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> PeftModel:
+def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "PeftModel":
     """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
+    from peft import PeftModel, get_peft_model_state_dict
+
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:

@@ -3,16 +3,19 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from peft import PeftModel
-from peft.tuners.tuners_utils import BaseTunerLayer
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
+from llmrec.backbones.adapters import adapter_layers, is_adapted
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import Packed, unpack
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Backbone(nn.Module):
     models whose attention or head the fast path does not reproduce.
     """
 
-    def __init__(self, model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase) -> None:
+    def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> None:
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
@@ -89,19 +92,19 @@ class Backbone(nn.Module):
     @property
     def causal_lm(self) -> PreTrainedModel:
         """The causal LM itself, inside its adapter."""
-        model = self.model.get_base_model() if isinstance(self.model, PeftModel) else self.model
+        model = self.model.get_base_model() if is_adapted(self.model) else self.model
         assert isinstance(model, PreTrainedModel)
         return model
 
     @property
     def adapted(self) -> bool:
         """Whether an adapter is what is trained."""
-        return isinstance(self.model, PeftModel)
+        return is_adapted(self.model)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
         """Switches the adapter off, if there is one: the backbone before any tuning."""
-        if isinstance(self.model, PeftModel):
+        if is_adapted(self.model):
             with self.model.disable_adapter():
                 yield
         else:
@@ -109,7 +112,7 @@ class Backbone(nn.Module):
 
     def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
         """The weights by name, those of an adapter only where it is not switched off."""
-        off = any(module.disable_adapters for module in self.modules() if isinstance(module, BaseTunerLayer))
+        off = self.adapted and not adapter_layers(self)
         return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
 
     @property

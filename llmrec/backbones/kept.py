@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from peft.tuners.lora import LoraLayer
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from llmrec.atomic import atomic_file, locked
+from llmrec.backbones.adapters import adapter_layers
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.ranks import is_first, on_all_ranks, wait_for_all
 from llmrec.catalogue.titles import tokenizer_hash
@@ -69,8 +69,7 @@ def _meaning_of_weights(backbone: Backbone) -> list[object]:
     """What gives equal weights another meaning: the model's config but for where it lies, an adapter's scaling."""
     config = backbone.causal_lm.config.to_dict()
     kept_keys = {key: value for key, value in config.items() if key != "transformers_version" and key[0] != "_"}
-    layers = [module for module in backbone.modules() if isinstance(module, LoraLayer) and not module.disable_adapters]
-    return [sorted(kept_keys.items()), [layer.scaling for layer in layers]]
+    return [sorted(kept_keys.items()), [layer.scaling for layer in adapter_layers(backbone)]]
 
 
 def _read(path: Path, identity: str, shape: tuple[int | None, ...], of: str) -> np.ndarray:

@@ -1,9 +1,9 @@
 """A run's backbone: opened, adapted and probed; or taken up again from the weights of a cell."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
-from peft import PeftModel
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.atomic import locked
@@ -14,6 +14,9 @@ from llmrec.backbones.probe import probe
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 WEIGHTS = "weights"
 
@@ -52,7 +55,7 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
 
 def _weights(
     config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool
-) -> tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]:
+) -> "tuple[PreTrainedModel | PeftModel, PreTrainedTokenizerBase]":
     adapter = config.adapter
     if weights is not None and adapter.name == "none":
         return open_pretrained(str(weights), config.backbone)

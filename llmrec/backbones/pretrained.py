@@ -1,10 +1,10 @@
 """Opens a causal LM and its tokenizer from a folder or a hub name, and says plainly what does not fit."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
-from peft import PeftModel
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -16,6 +16,9 @@ from transformers import (
 )
 
 from llmrec.errors import InputError
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 
 def open_pretrained(
@@ -78,7 +81,7 @@ def vocabulary_size(model: PreTrainedModel) -> int:
     return embeddings.num_embeddings
 
 
-def save_whole(model: PreTrainedModel | PeftModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Saves a model, or its adapter alone, as safetensors, and the tokenizer."""
     model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)

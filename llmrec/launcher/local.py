@@ -9,9 +9,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from llmrec.launcher.plan import Job
-from llmrec.launcher.planned import config_directories, launch_planned, sweep_group
+from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import Outcome, Pool
 from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
+from llmrec.training.stages import config_directories
 
 
 class LocalLauncher(Launcher):

@@ -38,12 +38,6 @@ def sweep_group(config: DictConfig, named: str | None) -> str:
     return (named or " ".join(config.hydra.overrides.task))[:LONGEST_GROUP]
 
 
-def config_directories(config: DictConfig) -> list[str]:
-    """The arguments that name the user's own folders of YAML files, for another command."""
-    sources = [source for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
-    return [part for source in sources for part in ("--config-dir", source.path)]
-
-
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Ends the process with the message of an InputError alone; Hydra would show where in the code it arose."""

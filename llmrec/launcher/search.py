@@ -14,7 +14,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.launcher.planned import config_directories, plain_errors
+from llmrec.launcher.planned import plain_errors
+from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
     from optuna import Study

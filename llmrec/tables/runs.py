@@ -76,11 +76,13 @@ class Run:
 
     @cached_property
     def curves(self) -> dict[str, Points]:
-        """Every logged metric by name."""
+        """Every logged metric by name; none of what is not trained."""
         found: dict[str, Points] = {}
-        with open(self.job.cell.folder / CURVES, newline="") as file:
-            for row in csv.DictReader(file):
-                found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+        file = self.job.cell.folder / CURVES
+        # A baseline that is counted, not trained, has none.
+        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
+        for row in csv.DictReader(lines):
+            found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
         return found
 
     @cached_property

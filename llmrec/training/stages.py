@@ -43,14 +43,16 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
     """Runs a stage as a job of its own. Raises InputError when it fails."""
-    directories = [
-        part for source in config.hydra.runtime.config_sources if source.provider == "command-line"
-        for part in ("--config-dir", source.path)
-    ]  # fmt: skip
-    command = [sys.executable, "-m", "llmrec.run", *directories, *overrides]
+    command = [sys.executable, "-m", "llmrec.run", *config_directories(config), *overrides]
     print(f"first its stage: {' '.join(command[1:])}", flush=True)
     if subprocess.run(command, check=False).returncode != 0:
         raise InputError(f"the stage failed, so the run cannot start: python {' '.join(command[1:])}")
+
+
+def config_directories(config: DictConfig) -> list[str]:
+    """The arguments that name the user's own folders of YAML files, for another command."""
+    sources = [source for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
+    return [part for source in sources for part in ("--config-dir", source.path)]
 
 
 def _unfit(config: DictConfig, name: str, why: str) -> InputError:

@@ -11,6 +11,7 @@ import pytest
 from tests.cli.commands import DEBUG, Done, Workplace
 
 Made = TypeVar("Made")
+SHORT = (*DEBUG, "logger=csv", "evaluation.users=5", "evaluation.relevance_model=null")
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,18 @@ def trained(shared: Path) -> tuple[Workplace, Done]:
         return done
 
     return place, once(shared / "trained.pickle", train)
+
+
+@pytest.fixture(scope="session")
+def swept(shared: Path, trained: tuple[Workplace, Done]) -> tuple[Workplace, Done]:
+    """A sweep over the preference objectives."""
+    place = Workplace(shared / "swept", trained[0].cache)
+
+    def sweep() -> Done:
+        place.root.mkdir()
+        return place.run("llmrec.run", "-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", *SHORT)
+
+    return place, once(shared / "swept.pickle", sweep)
 
 
 @pytest.fixture

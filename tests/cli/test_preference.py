@@ -5,17 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.commands import Done, Workplace
+from tests.cli.conftest import SHORT
 from tests.cli.test_run import written
-
-SHORT = (*DEBUG, "logger=csv", "trainer.epochs=1", "evaluation.users=5", "evaluation.relevance_model=null")
-
-
-@pytest.fixture(scope="module")
-def swept(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Done]:
-    """A sweep over the preference objectives."""
-    place = Workplace(tmp_path_factory.mktemp("sweep"), trained[0].cache)
-    return place, place.typed("llmrec.run", "-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", *SHORT)
 
 
 def test_a_sweep_trains_sft_and_the_oracle_once(swept: tuple[Workplace, Done]) -> None:
@@ -103,9 +95,9 @@ def test_an_experiment_may_choose_the_objective(swept: tuple[Workplace, Done]) -
 
 
 def cells(place: Workplace, names: str) -> list[Path]:
-    """The cells of a backbone and an objective, or of a baseline."""
+    """The trained cells of a backbone and an objective, or of a baseline."""
     folder = place.runs / "games-sim" / "next_item" / names
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    return sorted(file.parent for file in folder.glob("*/training.json"))
 
 
 def training(cell: Path) -> dict:

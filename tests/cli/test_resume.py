@@ -11,6 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.conftest import SHORT
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
@@ -68,19 +69,20 @@ def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> No
     assert json.loads(groups)["objective"] == json.loads(expected)["objective"]
 
 
-def test_killed_rosepo_goes_on_from_the_reference_that_it_had(place: Workplace) -> None:
-    command = ("objective=rosepo", "dataset=games", *DEBUG, "evaluation.users=5")
-    away = Workplace(place.root / "killed", place.root / "killed" / "cache")
-    shutil.copytree(place.cache, away.cache, ignore=shutil.ignore_patterns("reference", "self_hard"))
-    whole = place.train(*command)
+def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workplace, Done], tmp_path: Path) -> None:
+    command = ("objective=rosepo", "dataset=games", *SHORT)
+    away = Workplace(tmp_path, tmp_path / "cache")
+    shutil.copytree(swept[0].cache, away.cache, ignore=shutil.ignore_patterns("reference", "self_hard"))
+    (record,) = swept[0].runs.glob("*/*/tiny/rosepo-sasrec-self_hard/*/eval/*")
+    whole = Done(0, f"record: {record}")
     cell, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
     # While the oracle is fitted: the stage that was finished before it stays.
-    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: bool(list(oracle.glob("*/curves.csv"))))
+    away.start("llmrec.run", *command).kill_when(lambda: bool(list(oracle.glob("*/curves.csv"))))
     wait_until(lambda: bool(list(oracle.glob("*/eval/*/metrics.json"))))
     (sft,) = (cell / "sft").glob("*/training.json")
     trained = sft.stat().st_mtime_ns
-    cell = away.runs / whole.cell().relative_to(place.runs)
-    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: after_the_first_checkpoint(cell))
+    cell = away.runs / whole.cell().relative_to(swept[0].runs)
+    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(cell))
     resumed = away.train(*command)
     assert "resuming from" in resumed.output
     assert_same(resumed, whole)

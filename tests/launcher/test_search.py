@@ -22,7 +22,7 @@ SEARCH = (
 def searched(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Done]:
     """A search of three trials."""
     place = Workplace(tmp_path_factory.mktemp("search"), trained[0].cache)
-    return place, place.typed(*SEARCH)
+    return place, place.run(*SEARCH)
 
 
 def records(place: Workplace) -> list[Path]:

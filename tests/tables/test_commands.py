@@ -3,10 +3,11 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
-from llmrec import reproduce
+from llmrec import report, reproduce
 from llmrec.tables import read_table
 from tests.cli.commands import Done, Workplace
 from tests.tables.small_table import TABLE, small_table
@@ -22,25 +23,25 @@ BROKEN = "MSL: [objective=msl, trainer.learning_rate=-1]"
 
 @dataclass
 class Tables:
-    """Where `reproduce` runs in this process, with a table of its own."""
+    """Where commands run in this process, with a table of their own."""
 
     place: Workplace
     monkeypatch: pytest.MonkeyPatch
     capture: pytest.CaptureFixture[str]
 
-    def reproduce(self, *arguments: str) -> Done:
-        """`python -m llmrec.reproduce arguments`."""
-        self.monkeypatch.setattr(sys, "argv", ["llmrec.reproduce", *arguments])
+    def typed(self, command: ModuleType, *arguments: str) -> Done:
+        """`python -m command arguments`, in this process."""
+        self.monkeypatch.setattr(sys, "argv", [command.__name__, *arguments])
         try:
-            reproduce.main()
+            command.main()
             status = 0
         except SystemExit as end:
             status = int(end.code or 0)
         return Done(status, "".join(self.capture.readouterr()))
 
-    def use(self, text: str) -> None:
+    def use(self, text: str, scales: str = SCALES) -> None:
         """Makes this table the only one."""
-        small_table(self.place.root / "experiments", text, SCALES)
+        small_table(self.place.root / "experiments", text, scales)
 
 
 @pytest.fixture
@@ -61,12 +62,12 @@ def tables(
 
 def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None:
     tables.use(TABLE.replace("MSL: [objective=msl]", BROKEN))
-    listed = tables.reproduce("list=true")
+    listed = tables.typed(reproduce, "list=true")
     assert listed.status == 0
     assert listed.output.splitlines()[0] == "3 cells: 3 left; expected to take 2 minutes, 2 at a time"
     assert not tables.place.runs.exists()
 
-    first = tables.reproduce("jobs=1")
+    first = tables.typed(reproduce, "jobs=1")
     assert first.status == 1
     assert "FAILED" in first.output
     assert "trainer.learning_rate=-1: give a number above 0" in first.output
@@ -77,7 +78,7 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
 
     logs = {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")}
     tables.use(TABLE.replace("MSL: [objective=msl]", "MSL: [objective=sft]"))
-    again = tables.reproduce()
+    again = tables.typed(reproduce)
     assert again.status == 0, again.output
     assert again.output.splitlines()[0] == "2 cells: 2 done; nothing is left to run"
     assert "small: 3 of 3 cells done" in again.output
@@ -96,27 +97,28 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
 )
 def test_what_cannot_be_reproduced_is_said(arguments: list[str], says: str, tables: Tables) -> None:
     tables.use(TABLE)
-    done = tables.reproduce(*arguments)
+    done = tables.typed(reproduce, *arguments)
     assert done.status == 2
     assert says in done.output
 
 
-def test_a_report_of_nothing_says_that_nothing_was_run(tmp_path: Path) -> None:
-    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.report", "tables=efficiency", "out=here")
+def test_a_report_of_nothing_says_that_nothing_was_run(tables: Tables) -> None:
+    tables.use(TABLE)
+    done = tables.typed(report, "out=here")
     assert done.status == 0, done.output
-    assert "efficiency: 0 of " in done.output
+    assert "small: 0 of 3 cells done, 3 left" in done.output
     assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
-    folder = tmp_path / "here"
-    assert {file.name for file in folder.iterdir()} >= {"report.html", "report.md", "efficiency.tex", "efficiency.csv"}
+    folder = tables.place.root / "here"
+    assert {file.name for file in folder.iterdir()} == {"report.html", "report.md", "small.tex", "small.csv"}
     assert "not run" in (folder / "report.md").read_text()
 
 
-def test_without_a_gpu_the_papers_scale_cannot_run(tmp_path: Path) -> None:
-    done = Workplace(tmp_path, tmp_path / "cache", {"CUDA_VISIBLE_DEVICES": ""}).run(
-        "llmrec.reproduce", "scale=paper", "tables=msl_ablation", "list=true"
-    )
+def test_without_a_gpu_what_needs_one_cannot_run(tables: Tables) -> None:
+    tables.monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    tables.use(TABLE, f"{SCALES}      needs: gpu\n")
+    done = tables.typed(reproduce, "list=true")
     assert done.status == 0, done.output
     first, *cells = done.output.splitlines()
-    assert first.endswith(" cannot run; nothing is left to run")
-    assert cells
+    assert first == "3 cells: 3 cannot run; nothing is left to run"
+    assert len(cells) == 3
     assert all(line.startswith("cannot run") and line.endswith("(needs a GPU)") for line in cells)
