@@ -13,11 +13,13 @@ from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
 from llmrec.training.cells import cell_path
+from llmrec.training.stages import PLANNED
 
 
 def _cell(*, _root_: DictConfig) -> str:
     try:
         path = cell_path(_root_)
+        _check_planned(Path(_root_.paths.runs) / path)
         # Hydra writes there before it calls `_run`, and says less when it cannot.
         check_writable(Path(_root_.paths.runs) / path)
         return path
@@ -25,6 +27,15 @@ def _cell(*, _root_: DictConfig) -> str:
         # Hydra asks for the run's folder before it calls `_run`; an error there would come out as its own.
         _stop(error)
         raise
+
+
+def _check_planned(folder: Path) -> None:
+    planned = os.environ.get(PLANNED)
+    if planned is not None and Path(planned) != folder:
+        raise InputError(
+            f"a launcher planned this run as {planned}, now it would be {folder}: code, configuration or data have "
+            "changed since the sweep began; start the sweep again"
+        )
 
 
 def _stop(error: InputError) -> None:

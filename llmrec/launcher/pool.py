@@ -11,6 +11,7 @@ from llmrec.errors import BUSY, BusyError
 from llmrec.launcher.plan import Job
 from llmrec.launcher.processes import fork, start, stop
 from llmrec.launcher.slots import visible_gpus
+from llmrec.training.stages import PLANNED
 
 JOB_LOG = "job.log"
 COMMAND = "llmrec.run"
@@ -97,7 +98,8 @@ class Pool:
 
     def whereabouts(self, job: Job, work: Work, status: int) -> str:
         """How a job failed, and where to read why."""
-        return f"exit status {status}; its output: {job.cell.folder / JOB_LOG}"
+        changed = "" if status else "it left no record; has code, configuration or data changed meanwhile? "
+        return f"{changed}exit status {status}; its output: {job.cell.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
         """Takes up what has ended; a job whose cell was taken by another process a moment before waits again."""
@@ -108,7 +110,7 @@ class Pool:
             del self.running[slot]
             if status == BUSY:
                 waiting.insert(0, job)
-            elif status == 0:
+            elif status == 0 and job.done:
                 self._end(Outcome(job, "done"), f"done in {time.monotonic() - running.started:.0f} s")
             else:
                 self._fail(job, self.whereabouts(job, running.work, status))
@@ -158,7 +160,7 @@ class Pool:
     def _start(self, slot: int, job: Job, claim: ExitStack) -> None:
         job.cell.failure.unlink(missing_ok=True)
         arguments = [*self.arguments, *job.overrides, "hydra.mode=RUN"]
-        work = self.begin(job, arguments, self.shared | dict(self.slots[slot]))
+        work = self.begin(job, arguments, {**self.shared, **self.slots[slot], PLANNED: str(job.cell.folder)})
         self.running[slot] = Running(job, work, time.monotonic(), claim)
         self._say(job, self.started)
 

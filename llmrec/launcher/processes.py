@@ -9,7 +9,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
+from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Protocol
@@ -78,7 +79,7 @@ def fork(module: str, arguments: Sequence[str], environment: Mapping[str, str], 
     They take ten seconds of a core, more than all else that a small run does. Not where there are GPUs: CUDA does not
     work in a fork of a process that has looked at one.
     """
-    SERVER.set_forkserver_preload(["llmrec.training.run_cell"])
+    _serve(environment)
     process = SERVER.Process(target=_become, args=(module, arguments, {**os.environ, **environment}, log))
     process.start()
     return Forked(process)
@@ -96,10 +97,22 @@ def stop(processes: Sequence[Process]) -> None:
             process.wait()
 
 
+def _serve(environment: Mapping[str, str]) -> None:
+    """Starts the process that forks, unless it is there; some libraries read the environment when they are loaded."""
+    own = dict(os.environ)
+    os.environ.update({**environment, "OMP_WAIT_POLICY": "PASSIVE"})
+    SERVER.set_forkserver_preload(["llmrec.training.run_cell"])
+    forkserver.ensure_running()
+    os.environ.clear()
+    os.environ.update(own)
+
+
 def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
     import torch
 
     os.setsid()
+    # The server dies with the launcher, and this process with the server; were this open, the server would wait for it.
+    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
     _die_with_parent(signal.SIGTERM)
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
@@ -121,8 +134,14 @@ def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str
 
 
 def _signal(process: Process, number: int) -> None:
-    if process.poll() is None:
+    if process.poll() is not None:
+        return
+    try:
         os.killpg(process.pid, number)
+    except ProcessLookupError:
+        # It has no session of its own yet, or has just ended.
+        with suppress(ProcessLookupError):
+            os.kill(process.pid, number)
 
 
 def _die_with_parent(number: int) -> None:

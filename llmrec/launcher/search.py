@@ -22,6 +22,13 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 
+NO_HYPERPARAMETERS = (
+    "dataset", "task", "seed", "scale", "decoding", "evaluation", "validation", "baseline", "experiment", "launcher",
+    "logger", "paths", "search",
+)  # fmt: skip
+"""Groups and keys that say what is measured and how, not what is trained."""
+
+
 class SearchSweeper(Sweeper):
     """Draws trials, has the launcher run them, and names the best one and the command that measures it on test.
 
@@ -123,6 +130,12 @@ def _divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, "BaseDistri
         override.get_key_element(): override for override in OverridesParser.create().parse_overrides(list(arguments))
     }
     space = {key: _distribution(override) for key, override in last.items() if override.is_sweep_override()}
+    for key in space:
+        if key.replace("/", ".").split(".")[0] in NO_HYPERPARAMETERS:
+            raise InputError(
+                f"{key} is no hyper-parameter, so a search takes one value of it: its best trial would be the one "
+                "that was measured in the easiest way; search for each by itself"
+            )
     if not space:
         raise InputError("nothing is left to search for: give a range, as in objective.temperature=interval(1,10)")
     return [str(override.input_line) for key, override in last.items() if key not in space], space

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -24,6 +25,10 @@ from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
     import submitit
+
+
+PATIENCE = 60
+"""Seconds that a shared file system gets to show the record of a job that has ended."""
 
 
 class SlurmLauncher(Launcher):
@@ -88,13 +93,15 @@ class Task:
 class Submitted:
     """A job in SLURM's queue or at work.
 
-    record: the file that it leaves; job: once it is in the queue; failure: once it has failed.
+    record: the file that it leaves; job: once it is in the queue; failure: once it has failed; ended: when that was,
+    by the monotonic clock.
     """
 
     task: Task
     record: Path
     job: "submitit.Job[int] | None" = None
     failure: Exception | None = None
+    ended: float | None = None
 
     def poll(self) -> int | None:
         """The exit status of the first task, which speaks for all, once it has ended; 1 for whatever failed."""
@@ -105,9 +112,11 @@ class Submitted:
         self.failure = first.exception()
         if self.failure is not None:
             return 1
+        self.ended = self.ended or time.monotonic()
         status = first.result()
         # A shared file system may show it seconds later.
-        return status if status == BUSY or self.record.is_file() else None
+        shown = status == BUSY or self.record.is_file() or time.monotonic() > self.ended + PATIENCE
+        return status if shown else None
 
 
 class SlurmPool(Pool):
@@ -159,9 +168,22 @@ class SlurmPool(Pool):
         try:
             jobs = self.executor.submit_array([submitted.task for submitted in new])
         except FailedJobError as error:
-            raise InputError(f"sbatch took none of {len(new)} jobs, see conf/launcher/slurm.yaml: {error}") from error
+            self._take_back(new, waiting, error)
+            return
         for submitted, job in zip(new, jobs, strict=True):
             submitted.job = job
+
+    def _take_back(self, new: Sequence[Submitted], waiting: list[Job], error: Exception) -> None:
+        """Has jobs that sbatch refused wait for those in the queue; perhaps no more are allowed at a time."""
+        for slot, running in list(self.running.items()):
+            if running.work in new:
+                del self.running[slot]
+                running.claim.close()
+                waiting.append(running.job)
+        words = f"sbatch took none of {len(new)} jobs, see conf/launcher/slurm.yaml: {error}"
+        if not self.running:
+            raise InputError(words) from error
+        print(f"{words}; tried again once one of the {len(self.running)} in the queue has ended", flush=True)
 
 
 def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":

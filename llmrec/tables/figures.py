@@ -36,11 +36,20 @@ class Figure:
 class Paired:
     """A row against the reference on the same test rows, means over the same seeds.
 
-    comparison: of row less reference; by_user: float [users], the same by user.
+    comparison: of row less reference; by_user: float [users], the same by user; base: the reference's mean.
     """
 
     comparison: Comparison
     by_user: np.ndarray
+    base: float
+
+    @property
+    def gain_interval(self) -> tuple[float, float] | None:
+        """The interval of the difference in percent of the reference; None where that is 0."""
+        if self.base == 0:
+            return None
+        low, high = (100 * end / abs(self.base) for end in (self.comparison.low, self.comparison.high))
+        return low, high
 
 
 def figure(runs: Sequence[Run], place: str) -> Figure | None:
@@ -76,7 +85,7 @@ def paired(arm: Arm, reference: Arm, place: str) -> Paired | None:
     _, user = np.unique(first[0].users["user"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
     by_user = np.bincount(user, weights=mine - theirs) / np.bincount(user)
     # The same figures in another order of the seeds have a mean that rounds differently.
-    return Paired(compare(mine, theirs, user, samples=SAMPLES), by_user.round(12))
+    return Paired(compare(mine, theirs, user, samples=SAMPLES), by_user.round(12), float(theirs.mean()))
 
 
 def same_rows(arm: Arm, reference: Arm) -> bool:

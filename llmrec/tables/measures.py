@@ -48,8 +48,8 @@ def values(users: pa.Table, place: str) -> np.ndarray:
 
 
 def _seconds_per_epoch(run: Run) -> float | None:
-    spent = run.training["seconds"].get("training")
-    return None if spent is None else spent / run.epochs
+    epochs = run.training.get("timed_epochs")
+    return run.training["seconds"]["training"] / epochs if epochs else None
 
 
 def _peak_memory(run: Run) -> float | None:

@@ -124,13 +124,11 @@ KINDS: dict[str, Callable[[Data, Data], Figure | None]] = {
 
 def _draw_gains(axis: Axes, table: Data, metric: Data, dataset: str) -> None:
     rows = [row for row in reversed(table["rows"]) if row["name"] != table["reference"]]
-    base = next(row["cells"][dataset][metric["name"]] for row in table["rows"] if row["name"] == table["reference"])
     axis.axvline(0, color="0.8", linewidth=1)
     for height, row in enumerate(rows):
         cell = row["cells"][dataset][metric["name"]]
-        if cell and cell["gain"] is not None and cell["low"] is not None:
-            ends = [100 * end / abs(base["mean"]) for end in (cell["low"], cell["high"])]
-            axis.plot(ends, [height, height], color=COLOURS[0], linewidth=1.5)
+        if cell and cell["gain_interval"] is not None:
+            axis.plot(cell["gain_interval"], [height, height], color=COLOURS[0], linewidth=1.5)
             face = COLOURS[0] if cell["significant"] else "white"
             axis.plot(cell["gain"], height, "o", color=COLOURS[0], markerfacecolor=face)
     axis.set_yticks(range(len(rows)), [row["name"] for row in rows])

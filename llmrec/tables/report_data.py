@@ -88,6 +88,7 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
         "gain": None if row.name == filled.table.reference else gain(arm, reference, metric.place),
         "low": compared and compared.comparison.low,
         "high": compared and compared.comparison.high,
+        "gain_interval": compared and compared.gain_interval,
         "p": p,
         "significant": None if p is None else p <= LEVEL,
     }

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import OmegaConf
 
 from llmrec.errors import InputError
 from llmrec.launcher.plan import Job
@@ -67,12 +66,6 @@ class Run:
     def training(self) -> dict[str, Any]:
         """training.json."""
         return self.job.cell.training
-
-    @cached_property
-    def epochs(self) -> int:
-        """How many a model was trained for."""
-        config: Any = OmegaConf.load(self.job.cell.config_file)
-        return int(min(config.trainer.epochs, config.objective.get("most_epochs") or config.trainer.epochs))
 
     @cached_property
     def curves(self) -> dict[str, Points]:

@@ -89,8 +89,13 @@ class Cell:
         with open(self.folder / name, "w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
+            except BlockingIOError as error:
                 raise BusyError(f"another process is at work on {self.folder}: wait for it or stop it") from error
+            except OSError as error:
+                raise InputError(
+                    f"the file system of {self.folder} cannot lock files ({error.strerror}), so that two runs could "
+                    "spoil a cell: choose another with LLMREC_RUNS or paths.runs=..."
+                ) from error
             yield
 
 

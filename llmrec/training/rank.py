@@ -14,9 +14,8 @@ def main() -> None:
     """Does the work that the job file describes, together with the other ranks."""
     rank, ranks, device = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     work = Work.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    store = distributed.TCPStore(
-        os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), ranks, is_master=rank == 0, timeout=PATIENCE
-    )
+    address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    store = distributed.TCPStore(address, port, is_master=False, timeout=PATIENCE)
     take_part(work, rank, ranks, device, store)
 
 

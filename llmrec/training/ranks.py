@@ -6,13 +6,13 @@ They are told what to do and decide nothing: no rank plans, locks or looks wheth
 import logging
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import torch
 from omegaconf import DictConfig
@@ -144,37 +144,44 @@ def group(rank: int, ranks: int, device: int, store: distributed.Store) -> Itera
 
 def _by_processes(work: Work, ranks: int) -> None:
     """One process a rank, the first of which speaks for all; the others leave what they say in rank-<n>.log."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    # Here, for this process outlives them, and a port that is looked for and let go can be taken by another.
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
     job = work.cell.folder / "ranks.json"
     job.write_text(work.to_json(), encoding="utf-8")
+    threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     shared = {
-        "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port),
-        "OMP_NUM_THREADS": os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // ranks)),
+        "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
+        "OMP_NUM_THREADS": str(max(1, threads // ranks)),
     }  # fmt: skip
     started = []
     try:
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            log = work.cell.folder / f"rank-{rank}.log" if rank else None
             # A rank that outlives the holder of the lock would write into a cell that another has taken.
-            started.append(start("llmrec.training.rank", [str(job)], shared | own, log, ends_by=signal.SIGKILL))
+            started.append(
+                start("llmrec.training.rank", [str(job)], shared | own, _log(work, rank), ends_by=signal.SIGKILL)
+            )
         _wait(started, work)
     finally:
         stop(started)
         job.unlink(missing_ok=True)
 
 
+def _log(work: Work, rank: int) -> Path | None:
+    return work.cell.folder / f"rank-{rank}.log" if rank else None
+
+
 def _wait(ranks: list[subprocess.Popen[bytes]], work: Work) -> None:
     while any(rank.poll() is None for rank in ranks) and not any(rank.poll() for rank in ranks):
         time.sleep(0.05)
-    if not any(rank.poll() for rank in ranks):
+    failed = [number for number, rank in enumerate(ranks) if rank.poll()]
+    if not failed:
         return
+    # Those that fail later do so because of these.
     until = time.monotonic() + LAST_WORDS
     while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
         time.sleep(0.05)
-    failed = next(number for number, rank in enumerate(ranks) if rank.poll())
-    if failed:
-        print(f"rank {failed} ended with {ranks[failed].poll()}: see {work.cell.folder / f'rank-{failed}.log'}")
-    raise SystemExit(abs(ranks[failed].poll() or 1))
+    for number in failed:
+        if number:
+            print(f"rank {number} ended with {ranks[number].poll()}: see {_log(work, number)}")
+    raise SystemExit(abs(ranks[failed[0]].poll() or 1))

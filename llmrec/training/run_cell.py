@@ -11,6 +11,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
 from llmrec.training.cells import Cell, cell_path, is_baseline, plain_config
+from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_cell import check_evaluation
 from llmrec.training.loggers import named
 from llmrec.training.open_dataset import announce, open_dataset
@@ -84,6 +85,11 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
     for name, stage in stage_configs(config).items():
         cell = Cell(Path(stage.paths.runs) / cell_path(stage))
         if not cell.trained:
+            if slurm_tasks() > 1:
+                raise InputError(
+                    f"the stage {cell.folder} is missing, and srun's tasks belong to the run: run it first (python -m "
+                    f"llmrec.run {' '.join(overrides[name])}), or take launcher=slurm, which does"
+                )
             run_stage(overrides[name], config)
         _check_stage(cell, dataset)
         found[name] = cell.folder

@@ -1,5 +1,6 @@
 """Stages: cells that must be there before a run; found by their fingerprints, or run first as jobs of their own."""
 
+import os
 import subprocess
 import sys
 
@@ -7,10 +8,12 @@ from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from llmrec.errors import InputError
+from llmrec.errors import BUSY, BusyError, InputError
 
 START, ORACLE = "start", "oracle"
 """The cell whose weights training starts from; the fitted baseline that the objective asks about its pairs."""
+PLANNED = "LLMREC_PLANNED_CELL"
+"""The variable by which a launcher tells a job the cell that it planned."""
 
 
 def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
@@ -42,10 +45,14 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
 
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
-    """Runs a stage as a job of its own. Raises InputError when it fails."""
+    """Runs a stage as a job of its own. Raises InputError when it fails, BusyError when another process is at it."""
     command = [sys.executable, "-m", "llmrec.run", *config_directories(config), *overrides]
     print(f"first its stage: {' '.join(command[1:])}", flush=True)
-    if subprocess.run(command, check=False).returncode != 0:
+    environment = {name: value for name, value in os.environ.items() if name != PLANNED}
+    status = subprocess.run(command, env=environment, check=False).returncode
+    if status == BUSY:
+        raise BusyError(f"another process is at work on the stage: wait for it, or stop it ({' '.join(command[1:])})")
+    if status != 0:
         raise InputError(f"the stage failed, so the run cannot start: python {' '.join(command[1:])}")
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import time
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -58,7 +59,7 @@ def train(
     module = _module(config, dataset, stages, views)
     prepared = time.perf_counter()
     trainer, best = _trainer(module, cell, loggers)
-    chosen = _fit(module, trainer, best, cell)
+    chosen, epochs = _fit(module, trainer, best, cell)
     if is_first():
         _save(module, cell)
     wait_for_all()
@@ -74,6 +75,7 @@ def train(
             "preparing": prepared - started + module.prepare_seconds,
             "training": time.perf_counter() - prepared - module.prepare_seconds,
         },
+        "timed_epochs": epochs,
     }
 
 
@@ -182,7 +184,7 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
     precision = settings.precision
     if precision == "auto":
         precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
-    callbacks: list[Callback] = [best, last, _Announcement()]
+    callbacks: list[Callback] = [best, last, _Announcement(), _OwnSignals()]
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
@@ -203,17 +205,32 @@ def _strategy(settings: DictConfig) -> str | Strategy:
     return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)
 
 
-def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> dict[str, Any]:
-    """Trains to the end, from the last checkpoint if there is one; leaves the chosen weights in the module."""
+def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> tuple[dict[str, Any], int]:
+    """Trains to the end, from the last checkpoint if there is one; leaves the chosen weights in the module.
+
+    Returns the chosen checkpoint, and how many epochs were trained here.
+    """
     last = cell / CHECKPOINTS / "last.ckpt"
     resume = last if last.exists() else None
+    begun = read_checkpoint(last) if resume else {"global_step": 0, "epoch": -1}
     # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
-    curves.rewind(_step_of(resume) if resume else 0)
+    curves.rewind(int(begun["global_step"]))
     trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
     chosen = read_checkpoint(best.best_model_path)
     module.load_state_dict(chosen["state_dict"])
-    return chosen
+    return chosen, trainer.current_epoch - int(begun["epoch"]) - 1
+
+
+class _OwnSignals(Callback):
+    """Gives SIGTERM back its meaning: Lightning would end the training with status 0, as if it were done."""
+
+    def __init__(self) -> None:
+        self.before = signal.getsignal(signal.SIGTERM)
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """After Lightning has set its own."""
+        signal.signal(signal.SIGTERM, self.before)
 
 
 class _Announcement(Callback):
@@ -229,10 +246,6 @@ class _Announcement(Callback):
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
         )  # fmt: skip
-
-
-def _step_of(checkpoint: Path) -> int:
-    return int(read_checkpoint(checkpoint)["global_step"])
 
 
 def _trained_parameters(module: Recommender) -> int:

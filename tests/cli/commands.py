@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -45,14 +46,15 @@ class Started:
     process: multiprocessing.process.BaseProcess
     log: Path
 
-    def kill_when(self, holds: Callable[[], bool]) -> None:
-        """Ends the command as `kill -9` does, once `holds` is true. Fails when it ends by itself before that."""
+    def kill_when(self, holds: Callable[[], bool], by: signal.Signals = signal.SIGKILL) -> None:
+        """Ends the command by a signal once `holds` is true. Fails when it ends by itself before that."""
         while not holds():
             assert self.process.is_alive(), f"ended before it could be killed:\n{self.log.read_text()}"
             time.sleep(0.002)
-        self.process.kill()
+        assert self.process.pid is not None
+        os.kill(self.process.pid, by)
         self.process.join()
-        assert self.process.exitcode == -9
+        assert self.process.exitcode == -by
 
     def wait(self) -> Done:
         """Waits for its end."""

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -101,9 +102,13 @@ def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Pa
     assert_same(resumed, whole)
 
 
-def test_killed_training_leaves_no_half_written_file(trained: tuple[Workplace, Done], place: Workplace) -> None:
+# Lightning would end at SIGTERM as if the training were done.
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_training_leaves_no_half_written_file(
+    by: signal.Signals, trained: tuple[Workplace, Done], place: Workplace
+) -> None:
     cell = place.runs / trained[1].cell().relative_to(trained[0].runs)
-    place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell))
+    place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell), by)
     assert not (cell / "weights").exists()
     assert not (cell / "training.json").exists()
 

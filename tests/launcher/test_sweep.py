@@ -76,7 +76,8 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     place = Workplace(tmp_path, whole.cache)
     sft, dpo = cells = [cell(whole, who).relative_to(whole.runs) for who in ("sft", "dpo-uniform")]
     in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "eval/*/.users_*"
-    for folder, trace in ((sft, in_training), (sft, in_evaluation), (dpo, writing)):
+    Tree(place, *GOOD).when(functools.partial(has, place.runs / sft, in_training)).kill_alone()
+    for folder, trace in ((sft, in_evaluation), (dpo, writing)):
         Tree(place, *GOOD).when(functools.partial(has, place.runs / folder, trace)).kill()
     # Two at once on one folder share what is left.
     both = [Tree(place, *GOOD) for _ in range(2)]
@@ -102,3 +103,12 @@ def test_an_interrupted_sweep_takes_its_jobs_with_it(mixed: tuple[Workplace, Don
     assert done.status == 130
     assert "the same command goes on from here" in done.output
     assert "Traceback" not in done.output
+
+
+def test_a_job_whose_cell_is_not_the_planned_one_is_refused(mixed: tuple[Workplace, Done], tmp_path: Path) -> None:
+    # As where code was changed since the sweep began.
+    place = Workplace(tmp_path, mixed[0].cache, {"LLMREC_PLANNED_CELL": "runs/games-sim/next_item/tiny/sft/0"})
+    done = place.run("llmrec.run", *DEBUG, "objective=sft", "dataset=games")
+    assert done.status == 2
+    assert "have changed since the sweep began; start the sweep again" in done.output
+    assert not place.runs.exists()

@@ -38,15 +38,20 @@ class Tree:
             signalled(process, signal.SIGKILL)
         self.wait()
 
+    def kill_alone(self) -> None:
+        """Ends it and nothing else: what it has started has to end by itself."""
+        started = descendants(self.process.pid)
+        self.process.kill()
+        self.wait()
+        assert started
+        all_gone(started)
+
     def interrupt(self) -> Done:
         """Ctrl-C, which reaches the command alone: what it starts has sessions of its own."""
         started = descendants(self.process.pid)
         self.process.send_signal(signal.SIGINT)
         done = self.wait()
-        until = time.monotonic() + 10
-        while any(map(alive, started)) and time.monotonic() < until:
-            time.sleep(0.05)
-        assert not [process for process in started if alive(process)]
+        all_gone(started)
         return done
 
     def wait(self) -> Done:
@@ -72,6 +77,14 @@ def signalled(process: int, number: int) -> None:
     """Signals a process, unless it has ended."""
     with contextlib.suppress(ProcessLookupError):
         os.kill(process, number)
+
+
+def all_gone(processes: list[int]) -> None:
+    """Processes have ended, or do so within seconds."""
+    until = time.monotonic() + 10
+    while any(map(alive, processes)) and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not [process for process in processes if alive(process)]
 
 
 def alive(process: int) -> bool:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from omegaconf import OmegaConf
 
 from llmrec.evaluation.accuracy import accuracy
 from llmrec.launcher.plan import Job
@@ -88,11 +87,11 @@ def _dataset(job: Job) -> str:
 
 def _write(job: Job, record: Mapping[str, Any], columns: Mapping[str, Any]) -> Run:
     job.record.mkdir(parents=True)
-    settings = {"trainer": {"epochs": 3}, "objective": {"most_epochs": 2}}
-    OmegaConf.save(OmegaConf.create(settings), job.cell.config_file)
+    job.cell.config_file.touch()
     training = {
         "chosen_epoch": 1,
         "seconds": {"preparing": 1.0, "training": 30.0},
+        "timed_epochs": 2,
         "seed": int(job.name.rpartition("-")[2]),
         "scale": "smoke",
         "provenance": PROVENANCE,

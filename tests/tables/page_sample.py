@@ -72,19 +72,24 @@ def _table(
     return table
 
 
+COMPARED = ("gain", "low", "high", "gain_interval", "p", "significant")
+"""What a cell says of its row and the reference."""
+
+
 def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
     base = BASE[metric]
     if place == 0:
-        compared = dict.fromkeys(("gain", "low", "high", "p", "significant"))
+        compared = dict.fromkeys(COMPARED)
         return {"mean": base, "spread": base * 0.03, "seeds": 3, **compared}
     difference = base * rng.uniform(-0.08, 0.2)
     cell = {"mean": base + difference, "spread": base * rng.uniform(0.01, 0.06), "seeds": 3}
     if metric == "training":
-        return cell | dict.fromkeys(("gain", "low", "high", "p", "significant"))
+        return cell | dict.fromkeys(COMPARED)
     half = base * rng.uniform(0.03, 0.1)
     significant = abs(difference) > half
     return cell | {
         "gain": 100 * difference / base, "low": difference - half, "high": difference + half,
+        "gain_interval": [100 * (difference - half) / base, 100 * (difference + half) / base],
         "p": 0.004 if significant else 0.31, "significant": significant,
     }  # fmt: skip
 

@@ -148,7 +148,7 @@ def test_nothing_is_compared_with_nothing(tmp_path: Path) -> None:
 def test_holm_is_over_all_rows_and_sets_of_a_metric() -> None:
     raw = {("MSL", "games"): 0.04, ("MSL", "office"): 0.01, ("S-DPO", "games"): 0.02}
     none = Comparison(0, 0, 0, 0, 1, 5, 8)
-    found = {place: Paired(replace(none, p_value=p), np.zeros(5)) for place, p in raw.items()}
+    found = {place: Paired(replace(none, p_value=p), np.zeros(5), 0.1) for place, p in raw.items()}
     # The smallest times 3, the next times 2, the largest as it is, but none below a smaller one's.
     adjusted = holm_adjusted(found)
     assert list(adjusted) == list(raw)

@@ -16,8 +16,7 @@ function gainFigure(table) {
     panels: (name) => {
       const metric = metrics.find((one) => one.name === name);
       return table.datasets.filter((dataset) => compared(dataset, metric)).map((dataset) => {
-        const base = cellOf(reference, dataset, metric).mean;
-        const entries = others.map((row) => ({ name: row.name, gain: gainOf(cellOf(row, dataset, metric), base) }));
+        const entries = others.map((row) => ({ name: row.name, gain: gainOf(cellOf(row, dataset, metric)) }));
         const label = `Gain in ${name} over ${table.reference} on ${dataset}`;
         return { title: dataset, draw: (width) => forest(entries, metric, label, width) };
       });
@@ -25,11 +24,10 @@ function gainFigure(table) {
   });
 }
 
-// In percent; the ends of the interval are differences in the metric itself.
-function gainOf(cell, base) {
+// In percent.
+function gainOf(cell) {
   if (!cell || cell.gain === null) return null;
-  const interval = cell.low === null ? [] : [cell.low, cell.high].map((end) => (100 * end) / Math.abs(base));
-  return { at: cell.gain, interval, significant: cell.significant };
+  return { at: cell.gain, interval: cell.gain_interval ?? [], significant: cell.significant };
 }
 
 function forest(entries, metric, label, width) {
