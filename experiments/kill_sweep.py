@@ -2,8 +2,8 @@
 
     python experiments/kill_sweep.py [kills=20] [seed=0] [folder=/tmp/llmrec-kills]
 
-Each time `kill -9` ends the sweep with all its processes; the same command follows until it ends by itself. Prints what
-was at work at each kill, and how many files of the two sweeps differ. Linux only: it looks for processes in /proc.
+Each time `kill -9` ends the sweep, by turns with all its processes and by itself; the same command follows until it ends
+by itself. Prints what was at work at each kill, and how many files of the two sweeps differ. Linux only.
 """
 
 import json
@@ -36,9 +36,10 @@ def main() -> None:
     assert sweep(cache, whole).wait() == 0
     longest = time.monotonic() - started
     moments = kill_many(cache, killed, int(given.get("kills", "20")), longest, random.Random(int(given.get("seed", 0))))
-    differing = [name for name in contents(whole) if contents(whole)[name] != contents(killed).get(name)]
+    expected, found = contents(whole), contents(killed)
+    differing = [name for name in expected if expected[name] != found.get(name)]
     print(f"{sum(moments.values())} kills: {dict(moments)}")
-    print(f"records of {len(list(whole.rglob('metrics.json')))} cells, {len(contents(whole))} files compared, "
+    print(f"records of {len(list(whole.rglob('metrics.json')))} cells, {len(expected)} files compared, "
           f"{len(differing)} differ {differing}")  # fmt: skip
     sys.exit(bool(differing))
 
@@ -59,14 +60,13 @@ def kill_many(cache: Path, runs: Path, kills: int, longest: float, generator: ra
             process.wait(longest * generator.random() ** 2)
         except subprocess.TimeoutExpired:
             at_work = moment(runs)
-            kill(process)
+            kill(process, alone=sum(moments.values()) % 2 == 1)
             moments[at_work] += 1
             print(f"kill {sum(moments.values())}: {at_work}", flush=True)
         else:
             print("ended by itself; begun anew", flush=True)
             shutil.rmtree(runs)
-    while sweep(cache, runs).wait() != 0:
-        print("the sweep failed, and is tried again")
+    assert sweep(cache, runs).wait() == 0, "the sweep failed"
     return moments
 
 
@@ -80,9 +80,9 @@ def moment(runs: Path) -> str:
     return "in training" if any((cell / "curves.csv").exists() for cell in begun) else "while starting"
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it has started."""
-    for number in [process.pid, *descendants(process.pid)]:
+def kill(process: subprocess.Popen[bytes], alone: bool) -> None:
+    """Ends a process, and all that it has started unless it should end alone."""
+    for number in [process.pid, *([] if alone else descendants(process.pid))]:
         try:
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:

@@ -18,7 +18,7 @@ CLOCK = ("seconds", "wall_seconds", "provenance")
 def fitted(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, Done]:
     """A fitted SASRec."""
     place = Workplace(tmp_path_factory.mktemp("baseline"), trained[0].cache)
-    done = place.typed(*SASREC)
+    done = place.run(*SASREC)
     assert done.status == 0, done.output
     return place, done
 

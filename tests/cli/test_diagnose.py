@@ -23,7 +23,7 @@ def cell(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFacto
 @pytest.fixture(scope="module")
 def diagnosed(trained: tuple[Workplace, Done], cell: Path) -> Done:
     """The diagnosis of 20 rows, as a user types it."""
-    done = trained[0].typed("llmrec.diagnose", f"run={cell}", *SMALL)
+    done = trained[0].run("llmrec.diagnose", f"run={cell}", *SMALL)
     assert done.status == 0, done.output
     return done
 

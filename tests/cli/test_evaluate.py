@@ -15,7 +15,7 @@ from tests.cli.test_run import written
 def with_vocab_scores(trained: tuple[Workplace, Done]) -> Done:
     """The trained cell evaluated with scores over the whole vocabulary, as a user types it."""
     place, done = trained
-    evaluated = place.typed("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
+    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
     assert evaluated.status == 0, evaluated.output
     return evaluated
 

@@ -24,7 +24,7 @@ def test_history_on_the_command_line_gives_k_titles_best_first(
     trained: tuple[Workplace, Done], titles: list[str]
 ) -> None:
     place, done = trained
-    asked = place.typed("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(titles[:2])}", "k=3")
+    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(titles[:2])}", "k=3")
     assert asked.status == 0, asked.output
     places, scores, given = zip(*map(parts, asked.output.strip().splitlines()), strict=True)
     assert places == ("1", "2", "3")

@@ -22,7 +22,7 @@ def together(cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], fol
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_rank, (port, cases, steps, folder), RANKS)
+    multiprocessing.start_processes(_rank, (port, cases, steps, folder), RANKS, start_method="forkserver")
     return pickle.loads((folder / "steps.pickle").read_bytes())
 
 

@@ -33,7 +33,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.spawn(_rank, (port, tmp_path), RANKS)
+    multiprocessing.start_processes(_rank, (port, tmp_path), RANKS, start_method="forkserver")
     for rank in range(RANKS):
         found = pickle.loads((tmp_path / f"{rank}.pickle").read_bytes())
         # Five rows do not divide, and of one row the second rank has none.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import DictConfig
 
 from llmrec.errors import InputError
 from llmrec.objectives.base import Batch
@@ -32,6 +33,16 @@ pytestmark = pytest.mark.parametrize("case", CASES, ids=" ".join)
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def micro_batched(cache: Path) -> dict[int | None, DictConfig]:
+    """Runs whose steps of 8 rows come whole, in two halves, and in 5 + 3 rows."""
+    words = {None: "null", 4: "4", 5: "5"}
+    return {
+        size: resolved(cache, "trainer.batch_size=8", f"trainer.micro_batch_size={word}")
+        for size, word in words.items()
+    }
 
 
 def skip_whole_step(world: World) -> None:
@@ -86,18 +97,17 @@ def test_accumulation_changes_nothing(case: Case, cache: Path, parts: Sequence[S
     assert_same_two_steps(world, other, micro_batches(world, ALL), micro_batches(other, *parts))
 
 
-def test_an_objective_that_needs_the_whole_step_refuses_accumulation(case: Case, cache: Path) -> None:
+def test_an_objective_that_needs_the_whole_step_refuses_accumulation(
+    case: Case, micro_batched: dict[int | None, DictConfig]
+) -> None:
     objective = build_objective(case)
-    whole, divided, uneven = (
-        resolved(cache, "trainer.batch_size=8", f"trainer.micro_batch_size={size}") for size in ("null", 4, 5)
-    )
-    _check(objective, whole)
-    for config in (divided, uneven):
+    _check(objective, micro_batched[None])
+    for size in (4, 5):
         if not objective.needs_whole_step:
-            _check(objective, config)
+            _check(objective, micro_batched[size])
             continue
         with pytest.raises(InputError, match=r"trainer\.micro_batch_size"):
-            _check(objective, config)
+            _check(objective, micro_batched[size])
 
 
 def test_branches_are_plain_sequences(case: Case, cache: Path) -> None:
