@@ -2,8 +2,8 @@
 
     python experiments/kill_sweep.py [kills=20] [seed=0] [folder=/tmp/llmrec-kills]
 
-Each time `kill -9` ends the sweep, by turns with all its processes and alone; the same command follows until it comes to
-its end. Prints what was at work at each kill, and how many files of the two sweeps differ. Linux only.
+Each time `kill -9` ends the sweep, by turns with all its processes and alone; the same command follows until it comes
+to its end. Prints what was at work at each kill, and how many files of the two sweeps differ. Linux only.
 """
 
 import json
