@@ -33,9 +33,10 @@ def test_wandb_is_offline_without_a_login_and_a_resumed_run_keeps_its_id(place: 
 
 
 def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None:
-    swept = Workplace(place.root, place.cache, {"WANDB_MODE": "offline"})
+    # The group is that which a launcher gives.
+    offline = Workplace(place.root, place.cache, {"WANDB_MODE": "offline", "WANDB_RUN_GROUP": "of three"})
     arguments = ("dataset=games", "objective=sft", "seed=3", *DEBUG, "trainer.epochs=1", "evaluation.users=5")
-    done = swept.run("llmrec.run", "-m", *arguments, "launcher.group=of three")
+    done = offline.run("llmrec.run", *arguments)
     assert done.status == 0, done.output
     (file,) = place.runs.glob("games-sim/next_item/tiny/sft/*/wandb/offline-run-*/*.wandb")
     run, summary = shown(file)

@@ -3,16 +3,17 @@
 import os
 import pickle
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import distributed, multiprocessing
 
 from llmrec.objectives.base import filler, over_ranks
 from llmrec.training.module import scaled, sum_over_ranks
-from tests.invariants.world import Step, World, build_world, micro_batches
+from tests.invariants.world import COMPOSED, Step, World, build_world, composed, micro_batches
 
 RANKS = 2
 
@@ -22,16 +23,20 @@ def together(cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], fol
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    multiprocessing.start_processes(_rank, (port, cases, steps, folder), RANKS, start_method="forkserver")
+    configs = {tuple(case): composed(case) for case in cases}
+    multiprocessing.start_processes(_rank, (port, configs, steps, folder), RANKS, start_method="forkserver")
     return pickle.loads((folder / "steps.pickle").read_bytes())
 
 
-def _rank(rank: int, port: int, cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], folder: Path) -> None:
+def _rank(
+    rank: int, port: int, configs: Mapping[tuple[str, ...], Any], steps: Sequence[Sequence[int]], folder: Path
+) -> None:
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+    COMPOSED.update(configs)
     done = {}
-    for case in cases:
+    for case in configs:
         world = build_world(case, folder / f"cache-{rank}")
         done[" ".join(case)] = [_step(world, list(rows), rank) for rows in steps]
     if rank == 0:

@@ -20,8 +20,13 @@ def by_two(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Step]]:
     return together(CASES, STEPS, tmp_path_factory.mktemp("ranks"))
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.parametrize("case", CASES, ids=" ".join)
-def test_two_ranks_are_one(case: tuple[str, ...], by_two: dict[str, list[Step]], tmp_path: Path) -> None:
-    world = build_world(case, tmp_path)
+def test_two_ranks_are_one(case: tuple[str, ...], by_two: dict[str, list[Step]], cache: Path) -> None:
+    world = build_world(case, cache)
     for rows, step in zip(STEPS, by_two[" ".join(case)], strict=True):
         assert_same_step(take_step(world, micro_batches(world, rows)), step)
