@@ -11,11 +11,15 @@ SCORES = {"next_item": ("trie", "vocab"), "rerank": (None,)}
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: its place in a record (see measures.py), which end is better, if any, and how it is written."""
+    """A column: its place in a record (see measures.py), which end is better, if any, and how it is written.
+
+    gains: whether it has gains in percent, which say nothing of a figure that may be next to 0 on either side.
+    """
 
     name: str
     place: str
     better: str | None = None
+    gains: bool = True
     digits: int = 4
     unit: str = ""
 

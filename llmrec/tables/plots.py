@@ -43,7 +43,7 @@ def _write(report: Data, folder: Path, number: int, what: str) -> Path | None:
 
 def gain_plot(report: Data, table: Data) -> Figure | None:
     """Gain over the reference in percent by row with the 95 % interval of the difference; a panel a metric and set."""
-    tested = [metric for metric in table["metrics"] if _compared(table, metric)]
+    tested = [metric for metric in table["metrics"] if metric["gains"] and _compared(table, metric)]
     if not tested:
         return None
     figure, axes = _panels(len(tested), len(table["datasets"]))

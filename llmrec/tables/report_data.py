@@ -79,16 +79,17 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
     found = figure(list(arm.runs.values()), metric.place)
     if found is None:
         return None
+    relative = metric.gains and row.name != filled.table.reference
     compared = filled.paired.get(metric.name, {}).get((row.name, dataset))
     p = filled.p.get(metric.name, {}).get((row.name, dataset))
     return {
         "mean": found.mean,
         "spread": found.spread,
         "seeds": found.seeds,
-        "gain": None if row.name == filled.table.reference else gain(arm, reference, metric.place),
+        "gain": gain(arm, reference, metric.place) if relative else None,
         "low": compared and compared.comparison.low,
         "high": compared and compared.comparison.high,
-        "gain_interval": compared and compared.gain_interval,
+        "gain_interval": compared.gain_interval if compared and relative else None,
         "p": p,
         "significant": None if p is None else p <= LEVEL,
     }

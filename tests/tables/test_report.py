@@ -129,6 +129,18 @@ def test_a_rerank_table_says_where_a_row_cannot_be(tmp_path: Path, monkeypatch: 
     assert "- games-sim: mean rating: not run: games has no ratings" in text
 
 
+def test_a_figure_next_to_0_has_no_gain_in_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    metric = "order std: {place: position.ndcg_std, better: lower"
+    table = small_table(tmp_path / "tables", RERANK.replace(metric, f"{metric}, gains: false"))
+    jobs = jobs_of(table)
+    for row in ("SFT", "mean rating"):
+        write_lists(jobs[row, "movielens_100k", 1], [0.5] * len(USERS))
+    cells = report_data([table], "smoke")["tables"][0]["rows"][1]["cells"]["movielens_100k-sim"]
+    assert (cells["NDCG@10"]["gain"], cells["NDCG@10"]["p"]) == (0, 1)
+    assert (cells["order std"]["gain"], cells["order std"]["gain_interval"], cells["order std"]["p"]) == (None, None, 1)
+
+
 def test_plans_are_kept_until_what_they_follow_from_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_folders(monkeypatch, tmp_path)
     table = small_table(tmp_path / "tables", TABLE)

@@ -43,14 +43,13 @@ function cellStory(report, table, row, dataset, metric, close) {
 }
 
 function comparison(table, metric, cell) {
-  if (cell.gain === null) return null;
-  const parts = [`${percent(cell.gain)} against ${table.reference}`];
+  const parts = cell.gain === null ? [] : [`${percent(cell.gain)} against ${table.reference}`];
   if (cell.low !== null) {
     const [low, high] = [cell.low, cell.high].map((end) => signed(end, metric.digits));
     parts.push(`95 % interval of the difference ${low} to ${high}`);
   }
   if (cell.p !== null) parts.push(probability(cell.p) + (cell.significant ? ", significant" : ", not significant"));
-  return el("p", {}, parts.join("; "));
+  return parts.length ? el("p", {}, parts.join("; ")) : null;
 }
 
 function runStory(run, open) {

@@ -104,9 +104,9 @@ function figureText(metric, cell) {
 }
 
 function gainText(metric, cell) {
-  if (cell.gain === null) return null;
-  const tone = toneOf(metric, { at: cell.gain, significant: cell.significant });
   const mark = cell.significant ? [el("span", { "aria-hidden": "true" }, "*"), hidden(" significant")] : null;
+  if (cell.gain === null) return mark && el("span", { class: "gain" }, mark);
+  const tone = toneOf(metric, { at: cell.gain, significant: cell.significant });
   return el("span", { class: `gain${tone}` }, percent(cell.gain), mark);
 }
 
