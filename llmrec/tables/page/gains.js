@@ -6,7 +6,11 @@ function gainFigure(table) {
   const reference = table.rows.find((row) => row.name === table.reference);
   const others = table.rows.filter((row) => row !== reference);
   const compared = (dataset, metric) => others.some((row) => (cellOf(row, dataset, metric)?.gain ?? null) !== null);
-  const metrics = table.metrics.filter((metric) => table.datasets.some((dataset) => compared(dataset, metric)));
+  const tested = (metric) =>
+    table.datasets.some((dataset) => others.some((row) => cellOf(row, dataset, metric)?.gain_interval));
+  // Those with intervals first, for the first is shown.
+  const metrics = table.metrics.filter((metric) => table.datasets.some((dataset) => compared(dataset, metric)))
+    .sort((a, b) => tested(b) - tested(a));
   return figure({
     title: `Gain over ${table.reference}`,
     about: "In percent of the reference, with the 95 % interval of the paired difference; filled: significant.",
