@@ -5,6 +5,15 @@ from pathlib import Path
 
 import pytest
 
+PROCESSES = ("distributed", "launcher", "cli", "tables")
+"""Folders whose tests start processes; their files take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Has long files run first, or a worker would be left with one at the end and the other with nothing to do."""
+    places = {name: place for place, name in enumerate(PROCESSES)}
+    items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
+
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skips a test marked `real_data("books")`, `llama3_tokenizer` or `gpu` where that is absent."""
