@@ -136,6 +136,7 @@ class SlurmPool(Pool):
         super().__init__(slots, arguments, group)
         self.executor = executor
         self.begun: list[Submitted] = []
+        self.refused_after: int | None = None
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Submitted:
         """Puts a job among those that are submitted next."""
@@ -161,6 +162,8 @@ class SlurmPool(Pool):
         """Submits whatever can be started, as one array."""
         from submitit.core.utils import FailedJobError
 
+        if self.running and self.refused_after == len(self.outcomes):
+            return
         super()._fill(waiting)
         new, self.begun = self.begun, []
         if not new:
@@ -180,6 +183,7 @@ class SlurmPool(Pool):
                 del self.running[slot]
                 running.claim.close()
                 waiting.append(running.job)
+        self.refused_after = len(self.outcomes)
         words = f"sbatch took none of {len(new)} jobs, see conf/launcher/slurm.yaml: {error}"
         if not self.running:
             raise InputError(words) from error
