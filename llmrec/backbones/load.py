@@ -11,6 +11,7 @@ from llmrec.backbones.adapters import adapt, reopen_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.pretrained import open_pretrained, save_whole
 from llmrec.backbones.probe import probe
+from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
@@ -67,9 +68,19 @@ def _weights(
 
 def _base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     if config.backbone.name == "tiny":
-        # Several runs that begin together need one pretraining, not one each.
-        with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
-            return str(tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir))
+        return str(_tiny_path(config, dataset, cache_dir))
     if not config.backbone.path:
         raise InputError("backbone=hf needs backbone.path=<the folder of a saved model, or a hub name>")
     return str(config.backbone.path)
+
+
+def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
+    # transformers saves nothing on other ranks than the first, so that one makes it.
+    if not is_first():
+        wait_for_all()
+    # Several runs that begin together need one pretraining, not one each.
+    with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
+        folder = tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir)
+    if is_first():
+        wait_for_all()
+    return folder

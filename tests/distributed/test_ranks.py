@@ -3,18 +3,24 @@
 import os
 import pickle
 import socket
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import distributed, multiprocessing
 
+from llmrec.backbones.load import build_backbone
 from llmrec.backbones.ranks import divided, on_all_ranks
 from llmrec.objectives.rejected.self_hard import SelfHard
-from tests.invariants.world import ROWS, preparation_of
+from tests.backbones.test_load import NONE
+from tests.backbones.test_tiny import settings
+from tests.invariants.world import CONFIG, ROWS, preparation_of, small_dataset
 
 RANKS = 2
+OPENED = {"trust_remote_code": False, "attention": "sdpa", "gradient_checkpointing": False}
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 
@@ -42,6 +48,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         expected = SelfHard().sample(preparation_of(tmp_path / "one"), np.arange(len(ROWS)), 2)
         assert found["self_hard"].tolist() == expected.tolist()
         assert found["rows_searched"] == [4, 4][rank]
+        assert found["tiny"] == 400 * 16
 
 
 def _rank(rank: int, port: int, folder: Path) -> None:
@@ -55,6 +62,12 @@ def _rank(rank: int, port: int, folder: Path) -> None:
     sampler = _Counting()
     found["self_hard"] = sampler.sample(preparation_of(folder / f"cache-{rank}"), np.arange(len(ROWS)), 2)
     found["rows_searched"] = sampler.searched
+    if rank == 0:
+        # The other one comes first, which must not be the one that saves.
+        time.sleep(1)
+    tiny = OmegaConf.merge(CONFIG, {"task": {"name": "next_item"}, "backbone": settings(**OPENED), "adapter": NONE})
+    backbone = build_backbone(tiny, small_dataset(), folder / "shared")
+    found["tiny"] = backbone.causal_lm.get_input_embeddings().weight.numel()
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
     distributed.destroy_process_group()
 
