@@ -78,5 +78,17 @@ def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
     )
 
 
+def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
+    """By record, each job's name and, where others bear it too, the overrides that not all of them have."""
+    alike: dict[str, list[list[str]]] = {}
+    for job in jobs:
+        alike.setdefault(job.name, []).append(_of_the_cell(job.overrides))
+    names = {}
+    for job in jobs:
+        own = [word for word in _of_the_cell(job.overrides) if not all(word in words for words in alike[job.name])]
+        names[job.record] = " ".join([job.name, *own])
+    return names
+
+
 def _of_the_cell(overrides: Sequence[str]) -> list[str]:
     return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_CELL)]

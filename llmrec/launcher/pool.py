@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from llmrec.errors import BUSY, BusyError
-from llmrec.launcher.plan import Job
+from llmrec.launcher.plan import Job, names_apart
 from llmrec.launcher.processes import fork, start, stop
 from llmrec.launcher.slots import visible_gpus
 from llmrec.training.stages import PLANNED
@@ -52,7 +52,7 @@ class Pool:
     A process of this machine each; one that runs them elsewhere says how with `begin`, `stop` and `whereabouts`.
     """
 
-    pause = 0.1
+    pause = 0.3
     """Seconds between two looks at what runs."""
     started = "started"
     """What is said of a job that has begun."""
@@ -72,7 +72,7 @@ class Pool:
         An interruption stops what runs; the same jobs given again go on from there.
         """
         waiting = _with_stages(jobs)
-        self.total = len(waiting)
+        self.names = names_apart(waiting)
         try:
             while waiting or self.running:
                 self._collect(waiting)
@@ -125,7 +125,7 @@ class Pool:
                 self._end(Outcome(job, "there"), "was done already")
             elif lost and not job.cell.trained:
                 waiting.remove(job)
-                why = f"its stage {lost[0].name} failed"
+                why = f"its stage {self.names[lost[0].record]} failed"
                 self._end(Outcome(job, "left out", why), f"LEFT OUT: {why}")
 
     def _fill(self, waiting: list[Job]) -> None:
@@ -154,7 +154,8 @@ class Pool:
         except BusyError:
             if job.record not in self.waits_for:
                 self.waits_for.add(job.record)
-                print(f"waiting for another process that is at work on {job.name} ({job.cell.folder})", flush=True)
+                where = f"{self.names[job.record]} ({job.cell.folder})"
+                print(f"waiting for another process that is at work on {where}", flush=True)
             return None
 
     def _start(self, slot: int, job: Job, claim: ExitStack) -> None:
@@ -178,7 +179,7 @@ class Pool:
         self._say(outcome.job, words)
 
     def _say(self, job: Job, words: str) -> None:
-        print(f"[{len(self.outcomes)}/{self.total}] {job.name}: {words}", flush=True)
+        print(f"[{len(self.outcomes)}/{len(self.names)}] {self.names[job.record]}: {words}", flush=True)
 
 
 def _with_stages(jobs: Sequence[Job]) -> list[Job]:

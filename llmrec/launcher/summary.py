@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
+from llmrec.launcher.plan import Job, names_apart
 from llmrec.launcher.pool import Outcome
 from llmrec.training.cells import METRICS
 
@@ -13,11 +13,12 @@ from llmrec.training.cells import METRICS
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
     """One line a job with NDCG@10 of validation and test, then each that is missing and why; overrides: theirs."""
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
-    width = max((len(outcome.job.name) for outcome in done), default=7)
+    names = names_apart([outcome.job for outcome in done])
+    width = max(map(len, names.values()), default=7)
     print(f"\n{'NDCG@10':<{width}}  validation        test")
     for outcome in done:
         figures = "".join(f"  {_figure(outcome.job, split):>10}" for split in ("valid", "test"))
-        print(f"{outcome.job.name:<{width}}{figures}")
+        print(f"{names[outcome.job.record]:<{width}}{figures}")
     missing = [(end, typed) for end, typed in zip(ended, overrides, strict=True) if end not in done]
     print(f"\n{len(done)} of {len(ended)} jobs are done" + ("" if not missing else "; these are not:"))
     for end, typed in missing:

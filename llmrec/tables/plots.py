@@ -5,7 +5,7 @@ from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,6 +15,7 @@ from llmrec.atomic import atomic_file
 from llmrec.tables.texts import heading
 
 Data = dict[str, Any]
+Shown = TypeVar("Shown")
 PANEL = (4.2, 3.0)
 """Inches."""
 COLOURS = ("#1b2a6b", "#d95f02", "#1b9e77", "#a6246f", "#7a6a00", "#4a90c2")
@@ -46,10 +47,9 @@ def gain_plot(report: Data, table: Data) -> Figure | None:
     tested = [metric for metric in table["metrics"] if metric["gains"] and _compared(table, metric)]
     if not tested:
         return None
-    figure, axes = _panels(len(tested), len(table["datasets"]))
-    for line, metric in zip(axes, tested, strict=True):
-        for axis, dataset in zip(line, table["datasets"], strict=True):
-            _draw_gains(axis, table, metric, dataset)
+    figure, panels = _panels(tested, table["datasets"])
+    for axis, metric, dataset in panels:
+        _draw_gains(axis, table, metric, dataset)
     return figure
 
 
@@ -59,18 +59,17 @@ def users_plot(report: Data, table: Data) -> Figure | None:
     metrics = list(dict.fromkeys(entry["metric"] for entry in gains))
     if not metrics:
         return None
-    figure, axes = _panels(len(metrics), len(table["datasets"]))
+    figure, panels = _panels(metrics, table["datasets"])
     colours = _colours(table)
-    for line, metric in zip(axes, metrics, strict=True):
-        for axis, dataset in zip(line, table["datasets"], strict=True):
-            axis.axvline(0, color="0.8", linewidth=1)
-            for entry in gains:
-                if (entry["metric"], entry["dataset"]) == (metric, dataset):
-                    label = f"{entry['row']}: {entry['better']} better, {entry['worse']} worse of {entry['users']}"
-                    axis.stairs(entry["counts"], entry["edges"], color=colours[entry["row"]], label=label)
-            # Room for the legend.
-            axis.set_ylim(0, 1.6 * axis.get_ylim()[1])
-            _name(axis, dataset, f"difference in {metric} by user", "users")
+    for axis, metric, dataset in panels:
+        axis.axvline(0, color="0.8", linewidth=1)
+        for entry in gains:
+            if (entry["metric"], entry["dataset"]) == (metric, dataset):
+                label = f"{entry['row']}: {entry['better']} better, {entry['worse']} worse of {entry['users']}"
+                axis.stairs(entry["counts"], entry["edges"], color=colours[entry["row"]], label=label)
+        # Room for the legend.
+        axis.set_ylim(0, 1.6 * axis.get_ylim()[1])
+        _name(axis, dataset, f"difference in {metric} by user", "users")
     return figure
 
 
@@ -80,19 +79,18 @@ def curves_plot(report: Data, table: Data) -> Figure | None:
     curves = [name for name in CURVES if any(name in run["curves"] for _, run in runs)]
     if not curves:
         return None
-    figure, axes = _panels(len(curves), len(table["datasets"]))
+    figure, panels = _panels(curves, table["datasets"])
     colours = _colours(table)
-    for line, name in zip(axes, curves, strict=True):
-        for axis, dataset in zip(line, table["datasets"], strict=True):
-            named: set[str] = set()
-            for row, run in runs:
-                if run["dataset"] == dataset and name in run["curves"]:
-                    steps, values = zip(*run["curves"][name], strict=True)
-                    marker = "." if len(steps) <= 12 else ""
-                    label = None if row in named else row
-                    axis.plot(steps, values, color=colours[row], linewidth=1, marker=marker, label=label)
-                    named.add(row)
-            _name(axis, dataset, "step", name)
+    for axis, name, dataset in panels:
+        named: set[str] = set()
+        for row, run in runs:
+            if run["dataset"] == dataset and name in run["curves"]:
+                steps, values = zip(*run["curves"][name], strict=True)
+                marker = "." if len(steps) <= 12 else ""
+                label = None if row in named else row
+                axis.plot(steps, values, color=colours[row], linewidth=1, marker=marker, label=label)
+                named.add(row)
+        _name(axis, dataset, "step", name)
     return figure
 
 
@@ -104,13 +102,12 @@ def bias_plot(report: Data, table: Data) -> Figure | None:
     groupings = [name for name in BIASES if any(name in run["fairness"] for _, run in runs)]
     if not groupings:
         return None
-    figure, axes = _panels(len(groupings), len(table["datasets"]))
-    for line, grouping in zip(axes, groupings, strict=True):
-        for axis, dataset in zip(line, table["datasets"], strict=True):
-            found = [(row, run["fairness"][grouping]) for row, run in runs if run["dataset"] == dataset]
-            if found:
-                _draw_bias(axis, table, found)
-            _name(axis, dataset, f"fifth of the titles by {grouping}, 1 = most", "share")
+    figure, panels = _panels(groupings, table["datasets"])
+    for axis, grouping, dataset in panels:
+        found = [(row, run["fairness"][grouping]) for row, run in runs if run["dataset"] == dataset]
+        if found:
+            _draw_bias(axis, table, found)
+        _name(axis, dataset, f"fifth of the titles by {grouping}, 1 = most", "share")
     return figure
 
 
@@ -165,10 +162,12 @@ def _colours(table: Data) -> dict[str, str]:
     return {table["reference"]: REFERENCE} | {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(others)}
 
 
-def _panels(lines: int, columns: int) -> tuple[Figure, np.ndarray]:
+def _panels(shown: Sequence[Shown], datasets: Sequence[str]) -> tuple[Figure, list[tuple[Axes, Shown, str]]]:
+    """A figure with a line for each that is shown and a column for each set, and what belongs to each of its axes."""
     # Not by pyplot, which would keep the figure and choose a screen.
-    figure = Figure(figsize=(PANEL[0] * columns, PANEL[1] * lines + 0.4))
-    return figure, figure.subplots(lines, columns, squeeze=False)
+    figure = Figure(figsize=(PANEL[0] * len(datasets), PANEL[1] * len(shown) + 0.4))
+    axes = figure.subplots(len(shown), len(datasets), squeeze=False)
+    return figure, [(axis, *what) for axis, what in zip(axes.flat, product(shown, datasets), strict=True)]
 
 
 def _name(axis: Axes, title: str, across: str, up: str) -> None:

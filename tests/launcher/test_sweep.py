@@ -33,12 +33,12 @@ def cell(place: Workplace, who: str) -> Path:
 def test_stages_run_first_and_once(mixed: tuple[Workplace, Done]) -> None:
     place, done = mixed
     said = [line.partition("] ")[2] for line in done.output.splitlines()]
-    sft, dpo = "games-sim-next_item-sft-42: ", "games-sim-next_item-dpo-uniform-42: "
+    names = [f"games-sim-next_item-{who}-42 trainer.learning_rate=" for who in ("sft", "dpo-uniform")]
+    sft, dpo = (f"{name}1e-3: " for name in names)
     trained, begun = cell(place, "sft") / "training.json", cell(place, "dpo-uniform") / ".hydra" / "config.yaml"
     assert trained.stat().st_mtime_ns < begun.stat().st_mtime_ns
     assert said.count(f"{dpo}started") == 1
-    # The one with a negative learning rate is the other.
-    assert said.count(f"{sft}started") == 2
+    assert said.count(f"{sft}started") == said.count(f"{names[0]}-1: started") == 1
     assert json.loads((cell(place, "dpo-uniform") / "training.json").read_text())["stages"] == {
         "start": str(cell(place, "sft"))
     }
@@ -48,7 +48,7 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
     place, done = mixed
     assert done.status == 1
     assert "2 of 4 jobs are done; these are not:" in done.output
-    assert "left out: its stage games-sim-next_item-sft-42 failed" in done.output
+    assert "left out: its stage games-sim-next_item-sft-42 trainer.learning_rate=-1 failed" in done.output
     (failure,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").glob("*/failed.txt")
     command, why = failure.read_text().splitlines()
     assert "trainer.learning_rate=-1" in command

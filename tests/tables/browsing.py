@@ -1,7 +1,7 @@
 """What the tests of the report's page have in common."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -22,3 +22,8 @@ def row_names(page: "Page") -> list[str]:
 def cell_of(page: "Page", row: str, place: int) -> "Locator":
     names = [name.strip() for name in row_names(page)]
     return page.locator("#msl_accuracy .results tbody tr").nth(names.index(row)).locator("button.cell").nth(place)
+
+
+def table_of(report: dict[str, Any], name: str) -> dict[str, Any]:
+    (table,) = (table for table in report["tables"] if table["name"] == name)
+    return dict(table)

@@ -1,4 +1,4 @@
-"""The HTML page in a real browser: what it shows, how it answers, and that it asks the network for nothing."""
+"""The HTML page in a real browser: what it shows of a report, and that it names no address."""
 
 import json
 import re
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from llmrec.tables.page import render
-from tests.tables.browsing import DRAWN, Open, Said, cell_of, row_names
+from tests.tables.browsing import DRAWN, Open, Said, cell_of, table_of
 from tests.tables.page_sample import empty_report, sample_report
 
 if TYPE_CHECKING:
@@ -27,23 +27,6 @@ def sample(browser: "Browser", tmp_path_factory: pytest.TempPathFactory) -> Iter
     shown.wait_for_function(DRAWN)
     yield shown
     shown.close()
-
-
-@pytest.mark.browser
-def test_whatever_is_touched_nothing_fails_and_nothing_is_fetched(show: Open, said: Said) -> None:
-    page = show(sample_report())
-    page.locator("select").evaluate_all(
-        "all => all.forEach(select => [...select.options].forEach(option => {"
-        "  select.value = option.value; select.dispatchEvent(new Event('change')); }))"
-    )
-    page.locator("button.key, button.sort, button.theme, button.cell, summary").evaluate_all(
-        "all => [...all, ...all].forEach(node => node.click())"
-    )
-    page.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert said["console"] == []
-    assert said["pageerror"] == []
-    assert said["request"]
-    assert {url.split(":")[0] for url in said["request"]} == {"file"}
 
 
 def test_the_file_names_no_address_to_fetch_from() -> None:
@@ -68,7 +51,7 @@ def test_header_says_where_the_figures_are_from(sample: "Page") -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_the_table_holds_every_figure(sample: "Page", name: str) -> None:
     report = sample_report()
-    table = _table(report, name)
+    table = table_of(report, name)
     section = sample.locator(f"#{name}")
     rows = section.locator("table.results tbody tr").all()
     assert [row.locator("th").evaluate("e => e.firstChild.data") for row in rows] == [r["name"] for r in table["rows"]]
@@ -80,7 +63,7 @@ def test_the_table_holds_every_figure(sample: "Page", name: str) -> None:
 @pytest.mark.browser
 def test_best_of_a_column_is_marked_by_the_metrics_own_direction(sample: "Page") -> None:
     report = sample_report()
-    table = _table(report, "gdrt_fairness")
+    table = table_of(report, "gdrt_fairness")
     for place, (dataset, metric) in enumerate(_columns(table)):
         means = {row["name"]: row["cells"][dataset][metric["name"]]["mean"] for row in table["rows"]}
         best = (min if metric["better"] == "lower" else max)(means, key=means.__getitem__)
@@ -92,7 +75,7 @@ def test_best_of_a_column_is_marked_by_the_metrics_own_direction(sample: "Page")
 @pytest.mark.browser
 def test_only_significant_gains_have_a_mark_and_a_tone(sample: "Page") -> None:
     report = sample_report()
-    table = _table(report, "gdrt_fairness")
+    table = table_of(report, "gdrt_fairness")
     cells = [(m, row["cells"][d][m["name"]]) for row in table["rows"][1:] for d, m in _columns(table)]
     sure = [(metric, cell) for metric, cell in cells if cell["significant"]]
     better = [cell for metric, cell in sure if (cell["gain"] > 0) == (metric["better"] == "higher")]
@@ -114,88 +97,6 @@ def test_what_was_not_run_says_why(sample: "Page") -> None:
 
 
 @pytest.mark.browser
-def test_sorting_ascends_then_descends_with_what_is_missing_last(show: Open) -> None:
-    table = _table(sample_report(), "msl_accuracy")
-    page = show(sample_report())
-    means = {row["name"]: row["cells"]["games-sim"]["HR@10"] for row in table["rows"]}
-    upwards = sorted((name for name in means if means[name]), key=lambda name: means[name]["mean"])
-    head = page.locator("#msl_accuracy .results thead tr").last.locator("th").nth(1)
-    assert head.get_attribute("aria-sort") == "none"
-    head.locator("button").click()
-    assert row_names(page) == [*upwards, "SASRec"]
-    assert head.get_attribute("aria-sort") == "ascending"
-    head.locator("button").click()
-    assert row_names(page) == [*reversed(upwards), "SASRec"]
-    assert head.get_attribute("aria-sort") == "descending"
-
-
-@pytest.mark.browser
-def test_sorting_by_keyboard_and_by_name(show: Open) -> None:
-    page = show(sample_report())
-    page.locator("#msl_accuracy .sort", has_text="NDCG@10").first.click()
-    page.locator("#msl_accuracy .sort", has_text="method").focus()
-    page.keyboard.press("Enter")
-    assert row_names(page) == ["MSL", "MSL, fixed temperature", "SASRec", "SFT"]
-    sorts = page.locator("#msl_accuracy [aria-sort]").evaluate_all("all => all.map(e => e.ariaSort)")
-    assert sorts == ["ascending", *["none"] * 6]
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("way", ["click", "keyboard", "touch"])
-def test_a_cell_opens_its_runs_and_escape_closes_them(show: Open, way: str) -> None:
-    report = sample_report()
-    row = _table(report, "msl_accuracy")["rows"][1]
-    page = show(report)
-    cell, sheet = cell_of(page, "MSL", 0), page.locator("#provenance")
-    if way == "keyboard":
-        cell.focus()
-        page.keyboard.press("Enter")
-    else:
-        cell.click() if way == "click" else cell.tap()
-    assert sheet.is_visible()
-    runs = [report["runs"][name] for name in row["runs"]["games-sim"]]
-    assert sheet.locator("code").all_text_contents() == [run["command"] for run in runs]
-    told = sheet.text_content() or ""
-    for part in ("95 % interval", "p = 0.004, significant", "0123456789ab", "torch 2.13.0", "training 87.1"):
-        assert part in told
-    for name in row["runs"]["games-sim"]:
-        assert name in told
-    page.keyboard.press("Escape")
-    assert not sheet.is_visible()
-    if way != "touch":
-        assert cell.evaluate("e => e === document.activeElement")
-
-
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [400, 1600])
-def test_the_runs_of_every_cell_lie_within_the_window(show: Open, width: int) -> None:
-    page = show(sample_report(), width)
-    outside = page.locator("button.cell").evaluate_all(
-        """all => all.filter((cell) => {
-          cell.scrollIntoView({ block: "nearest" });
-          cell.click();
-          const box = document.getElementById("provenance").getBoundingClientRect();
-          return box.left < 0 || box.top < 0 || box.right > innerWidth || box.bottom > innerHeight || !box.width;
-        }).length"""
-    )
-    assert outside == 0
-
-
-@pytest.mark.browser
-def test_a_command_is_copied_or_where_that_is_refused_selected(show: Open) -> None:
-    page = show(sample_report())
-    cell_of(page, "MSL", 0).click()
-    command = page.locator("#provenance code").first.inner_text()
-    page.locator("#provenance .command button").first.click()
-    page.locator("#provenance .command button", has_text="copied").wait_for()
-    assert page.evaluate("navigator.clipboard.readText()") == command
-    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')); }")
-    page.locator("#provenance .command button").first.click()
-    page.locator("#provenance .command button", has_text="selected").wait_for()
-    assert page.evaluate("getSelection().toString()") == command
-
-
-@pytest.mark.browser
 def test_published_figures_stand_apart_and_fold_away(show: Open) -> None:
     page = show(sample_report())
     block = page.locator("#msl_accuracy .published")
@@ -214,7 +115,7 @@ def test_published_figures_stand_apart_and_fold_away(show: Open) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_gains_are_drawn_one_mark_each_in_their_order(sample: "Page", name: str) -> None:
     report = sample_report()
-    table = _table(report, name)
+    table = table_of(report, name)
     plot = _plot(sample, name, "Gain over SFT")
     choices = plot.locator("option").all_inner_texts()
     assert choices == [m["name"] for m in table["metrics"] if m["name"] != "training"]
@@ -236,7 +137,7 @@ def test_gains_are_drawn_one_mark_each_in_their_order(sample: "Page", name: str)
 @pytest.mark.browser
 def test_curves_are_drawn_one_line_a_run_and_rows_can_be_hidden(show: Open) -> None:
     report = sample_report()
-    runs = _table(report, "msl_accuracy")["rows"]
+    runs = table_of(report, "msl_accuracy")["rows"]
     plot = _plot(show(report), "msl_accuracy", "Training curves")
     assert plot.locator("option").all_inner_texts() == ["train/loss", "valid/ndcg@10", "train/learning_rate"]
     for curve in ("train/loss", "valid/ndcg@10"):
@@ -275,7 +176,7 @@ def test_each_comparison_has_its_histogram_of_users(sample: "Page") -> None:
 @pytest.mark.browser
 def test_bias_shows_the_mean_share_of_each_row_beside_the_histories(sample: "Page") -> None:
     report = sample_report()
-    table = _table(report, "gdrt_fairness")
+    table = table_of(report, "gdrt_fairness")
     plot = _plot(sample, "gdrt_fairness", "Popularity and relevance bias")
     plot.locator("select").select_option("relevance")
     panel = plot.locator("figure", has_text="office-sim")
@@ -359,11 +260,6 @@ def test_users_of_whom_none_differs_have_no_histogram(show: Open, said: Said) ->
     assert _counted(panel) == [0, 400, 0, 400]
     assert panel.locator("rect.bar").count() == 0
     assert said["pageerror"] == []
-
-
-def _table(report: dict[str, Any], name: str) -> dict[str, Any]:
-    (table,) = (table for table in report["tables"] if table["name"] == name)
-    return dict(table)
 
 
 def _columns(table: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
