@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 
-FREE = ("decoding", "evaluation", "paths", "trainer.accelerator", "trainer.progress")
+FREE = ("decoding", "evaluation", "paths", "trainer.accelerator", "trainer.devices", "trainer.progress")
 """What may differ from the config that trained the cell."""
 
 

@@ -112,6 +112,11 @@ def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: P
     assert "no_such_model" in broken.cell.failure.read_text()
 
 
+def test_sbatch_gets_any_option_of_its_own() -> None:
+    settings = queue("+launcher.more={qos:high,mail-user:me@there.org}")
+    assert settings["additional_parameters"] == {"qos": "high", "mail-user": "me@there.org"}
+
+
 def test_a_queue_that_takes_nothing_is_an_error(cluster: Path) -> None:
     with pytest.raises(InputError, match=r"sbatch took none of 1 jobs, see conf/launcher/slurm.yaml.*none-such"):
         pool_of(cluster, "launcher.partition=none-such").run([job_of(cluster, "any")])

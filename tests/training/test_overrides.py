@@ -27,6 +27,11 @@ def test_key_changes_alone(config: DictConfig) -> None:
     assert changed.decoding == {**config.decoding, "beams": 20}
 
 
+def test_devices_may_be_fewer_than_the_cell_was_trained_with(config: DictConfig) -> None:
+    config.trainer.devices = 8
+    assert override(config, ["trainer.devices=1"]).trainer.devices == 1
+
+
 def test_config_of_the_cell_stays_as_it_is(config: DictConfig) -> None:
     override(config, ["decoding.beams=20"])
     assert config.decoding.beams == 10
