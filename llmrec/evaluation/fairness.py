@@ -121,6 +121,30 @@ def group_parity(recommended: np.ndarray, rows: Rows, items: Items, groups: Grou
     return measured | {f"gp_gh@{cutoffs[-1]}": dict(zip(groups.names, both, strict=True))}
 
 
+def row_counts(
+    recommended: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None
+) -> dict[str, np.ndarray]:
+    """What the measures by bins of titles are made of, row by row, so that users can be drawn anew.
+
+    For popularity and, where it was measured, relevance, float64 [rows, 5] by bin: "<name>.slots@K", the given slots of
+    the top K, K = 5 and 10, and "<name>.slots", of the whole list; "<name>.history", the entries of the history.
+    Summed over rows they are what `group_parity` and `spread` take the shares of. Arguments: as in `fairness`; {} when
+    the catalogue has fewer titles than bins.
+    """
+    values = {"popularity": title_popularity(train, items)} | ({} if relevance is None else {"relevance": relevance})
+    counts = {}
+    for name, value in values.items() if len(items.distinct_titles) >= BINS else ():
+        # An empty slot is -1 and takes the row of zeros.
+        shares = np.vstack([bin_shares(value), np.zeros(BINS)])
+        for k in PARITY_CUTOFFS:
+            counts[f"{name}.slots@{k}"] = shares[recommended[:, :k]].sum(axis=1)
+        counts[f"{name}.slots"] = shares[recommended].sum(axis=1)
+        of_history = shares[items.title_of[rows.history]].T
+        entries = [np.bincount(rows.history_row, weights=share, minlength=len(rows)) for share in of_history]
+        counts[f"{name}.history"] = np.stack(entries, axis=1)
+    return counts
+
+
 def over_items(slots: np.ndarray, items: Items) -> np.ndarray:
     """Slots of titles, int [titles], divided evenly among the items of each title: float64 [items]."""
     items_of_title = np.bincount(items.title_of, minlength=len(items.distinct_titles))

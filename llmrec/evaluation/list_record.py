@@ -22,7 +22,6 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
     (targets in train) and the expectation of a random one. Position sensitivity needs two orders.
     """
     gains = lists.gains
-    ndcg10 = graded_ndcg(orders[0], gains, 10)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
@@ -34,7 +33,8 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
         "random_order": {f"ndcg@{k}": float(random_ndcg(gains, k).mean()) for k in CUTOFFS},
     }
     columns: dict[str, Any] = {"list": np.arange(len(lists)), "user": pa.array(lists.rows.user.tolist(), pa.string())}
-    columns |= _candidates(orders[0], lists, dataset) | {"ndcg@10": ndcg10}
+    columns |= _candidates(orders[0], lists, dataset)
+    columns |= {f"ndcg@{k}": graded_ndcg(orders[0], gains, k) for k in CUTOFFS}
     if len(orders) > 1:
         sensitivity = position_sensitivity(orders, gains, 10)
         shown = np.mean([graded_ndcg(order, gains, 10) for order in orders], axis=0)

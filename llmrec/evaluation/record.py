@@ -16,8 +16,8 @@ from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
 from llmrec.evaluation.declared_views import TitleViews
-from llmrec.evaluation.fairness import fairness
-from llmrec.evaluation.hallucination import semantic_hallucination
+from llmrec.evaluation.fairness import fairness, row_counts
+from llmrec.evaluation.hallucination import judge_first_titles
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
@@ -40,7 +40,7 @@ def split_record(
     evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
     were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
     counts as a hit (a tokenizer may make several titles one); views: what the declared models see in the titles, which
-    `fairness` and `semantic_hallucination` need. Table: see `_users_table`.
+    `fairness` and `judge_first_titles` need. Table: see `_users_table`.
     Raises InputError when the split has no rows, naming it, or views.relevance is not of this catalogue.
     """
     if len(rows) == 0:
@@ -49,22 +49,23 @@ def split_record(
     floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
     own_title = dataset.items.title_of[rows.target]
     ranks = title_ranks(recommended, target_title)
+    harms, by_row = _harms(recommended, rows, dataset, target_title, views)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "users": len(rows),
         "list_length": list_length,
         **_accuracies(recommended, rows, dataset.items, target_title),
-        **_harms(recommended, rows, dataset, target_title, views),
+        **harms,
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
         "popularity_floor": {
             **_accuracies(floor, rows, dataset.items, own_title),
-            **_harms(floor, rows, dataset, own_title, views),
+            **_harms(floor, rows, dataset, own_title, views)[0],
         },
     }
     if dataset.best_ndcg10 is not None:
         metrics["best_ndcg10"] = dataset.best_ndcg10[split]
-    return metrics, _users_table(recommended, scores, rows, dataset.items, ranks)
+    return metrics, _users_table(recommended, scores, rows, dataset.items, ranks, by_row)
 
 
 def write_record(folder: Path, metrics: dict[str, Any], tables: dict[str, pa.Table]) -> None:
@@ -108,20 +109,33 @@ def _accuracies(
 
 def _harms(
     recommended: np.ndarray, rows: Rows, dataset: Dataset, target_title: np.ndarray, views: TitleViews
-) -> dict[str, Any]:
-    """`fairness` and, where the titles were embedded, "hallucination", see `semantic_hallucination`."""
-    items, embeddings = dataset.items, views.embeddings
-    harms = {"fairness": fairness(recommended, rows, dataset.train, items, views.relevance)}
+) -> tuple[dict[str, Any], dict[str, pa.Array]]:
+    """`fairness` and, where the titles were embedded, "hallucination"; and what they are made of, as columns by row."""
+    items, embeddings, seen = dataset.items, views.embeddings, (rows, dataset.train, dataset.items, views.relevance)
+    harms = {"fairness": fairness(recommended, *seen)}
+    counts = row_counts(recommended, *seen)
+    by_row = {name: pa.FixedSizeListArray.from_arrays(pa.array(count.astype(np.float32).ravel()), count.shape[1])
+              for name, count in counts.items()}  # fmt: skip
     if embeddings is not None:
-        harms["hallucination"] = semantic_hallucination(recommended, target_title, rows, items, embeddings)
-    return harms
+        first = judge_first_titles(recommended, target_title, rows, items, embeddings)
+        harms["hallucination"] = first.metrics()
+        by_row["hallucinated"] = pa.array(first.hallucinated, mask=~first.wrong)
+    return harms, by_row
 
 
-def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items: Items, ranks: np.ndarray) -> pa.Table:
+def _users_table(
+    recommended: np.ndarray,
+    scores: np.ndarray,
+    rows: Rows,
+    items: Items,
+    ranks: np.ndarray,
+    by_row: dict[str, pa.Array],
+) -> pa.Table:
     """One row per evaluated row, in their order.
 
     row: its position; user; target: item id; target_title; rank: by title, 0 = absent; item_rank: by item;
-    titles: the recommended titles, best first; scores: their scores.
+    titles: the recommended titles, best first; scores: their scores. by_row: more columns: those of `row_counts`, and
+    hallucinated: whether a wrong first title only sounds right, null where it is not wrong.
     """
     distinct_titles = pa.array(items.distinct_titles, type=pa.string())
     given = recommended >= 0
@@ -136,5 +150,6 @@ def _users_table(recommended: np.ndarray, scores: np.ndarray, rows: Rows, items:
             "item_rank": item_ranks(recommended, rows.target, items),
             "titles": pa.ListArray.from_arrays(list_offsets, distinct_titles.take(pa.array(recommended[given]))),
             "scores": pa.ListArray.from_arrays(list_offsets, pa.array(scores[given].astype(np.float32))),
+            **by_row,
         }
     )

@@ -6,12 +6,14 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from llmrec.evaluation.significance import Comparison, compare, holm
-from llmrec.tables.measures import value, values
+from llmrec.evaluation.significance import Comparison, compare, compare_measures, holm
+from llmrec.tables.measures import has_users, sums, value, values
 from llmrec.tables.runs import Run
 
 LEVEL = 0.05
-SAMPLES = 2000
+LEAST_SEEDS = 2
+"""Of one seed nothing is called significant: another might undo it."""
+SAMPLES = 10_000
 """Drawn for the interval and again for the p-value of a comparison."""
 
 
@@ -36,12 +38,14 @@ class Figure:
 class Paired:
     """A row against the reference on the same test rows, means over the same seeds.
 
-    comparison: of row less reference; by_user: float [users], the same by user; base: the reference's mean.
+    comparison: of row less reference; seeds: how many of the reference were compared; base: the reference's mean;
+    by_user: float [users], the difference by user, None for what is measured over all users together.
     """
 
     comparison: Comparison
-    by_user: np.ndarray
+    seeds: int
     base: float
+    by_user: np.ndarray | None
 
     @property
     def gain_interval(self) -> tuple[float, float] | None:
@@ -58,40 +62,56 @@ def figure(runs: Sequence[Run], place: str) -> Figure | None:
     return Figure(mean(found), stdev(found) if len(found) > 1 else None, len(found)) if found else None
 
 
-def pairs(arm: Arm, reference: Arm) -> tuple[list[Run], list[Run]]:
-    """The runs of both that are compared: those of the seeds that both have; empty where there are none."""
+def pairs(arm: Arm, reference: Arm, place: str) -> tuple[list[Run], list[Run]]:
+    """The runs of both that are compared: those of the seeds for which both have the figure; or none of either."""
+    if not same_rows(arm, reference):
+        return [], []
+    mine, theirs = (
+        {seed: run for seed, run in side.runs.items() if value(run, place) is not None} for side in (arm, reference)
+    )
     if arm.once:
-        return (list(arm.runs.values()), list(reference.runs.values())) if arm.runs and reference.runs else ([], [])
-    shared = [seed for seed in arm.runs if seed in reference.runs]
-    return [arm.runs[seed] for seed in shared], [reference.runs[seed] for seed in shared]
+        return (list(mine.values()), list(theirs.values())) if mine and theirs else ([], [])
+    shared = [seed for seed in mine if seed in theirs]
+    return [mine[seed] for seed in shared], [theirs[seed] for seed in shared]
 
 
 def gain(arm: Arm, reference: Arm, place: str) -> float | None:
-    """In percent of the reference, over the seeds that both have; None where either is missing or the reference 0."""
-    first, second = (figure(runs, place) for runs in pairs(arm, reference))
+    """In percent of the reference, over the runs of `pairs`; None where there are none or the reference is 0."""
+    first, second = (figure(runs, place) for runs in pairs(arm, reference, place))
     if first is None or second is None or second.mean == 0:
         return None
     return 100 * (first.mean - second.mean) / abs(second.mean)
 
 
 def paired(arm: Arm, reference: Arm, place: str) -> Paired | None:
-    """The comparison at a place that `has_users`; None where there is nothing to compare, or not the same rows."""
-    first, second = pairs(arm, reference)
-    if not first or not second or not same_rows(arm, reference):
+    """The comparison at a place that `has_users` or `has_sums`; None where there is nothing to compare."""
+    first, second = pairs(arm, reference, place)
+    if not first:
         return None
-    if any(value(run, place) is None for run in (*first, *second)):
-        return None
-    mine, theirs = (np.mean([values(run.users, place) for run in runs], axis=0) for runs in (first, second))
-    _, user = np.unique(first[0].users["user"].to_numpy(zero_copy_only=False).astype(str), return_inverse=True)
-    by_user = np.bincount(user, weights=mine - theirs) / np.bincount(user)
-    # The same figures in another order of the seeds have a mean that rounds differently.
-    return Paired(compare(mine, theirs, user, samples=SAMPLES), by_user.round(12), float(theirs.mean()))
+    users = first[0].users["user"].to_numpy(zero_copy_only=False).astype(str)
+    base = figure(second, place)
+    assert base is not None
+    if has_users(place):
+        mine, theirs = (np.mean([values(run.users, place) for run in runs], axis=0) for runs in (first, second))
+        comparison, by_user = compare(mine, theirs, users, samples=SAMPLES), _by_user(mine - theirs, users)
+        return Paired(comparison, len(second), base.mean, by_user)
+    parts = [[sums(run.users, place) for run in side] for side in (first, second)]
+    mine, theirs = ([run.rows for run in side] for side in parts)
+    comparison = compare_measures(mine, theirs, users, parts[0][0].measure, samples=SAMPLES)
+    return Paired(comparison, len(second), base.mean, None)
 
 
 def same_rows(arm: Arm, reference: Arm) -> bool:
-    """Whether all runs that are compared ranked the same rows of test."""
-    runs = [run for side in pairs(arm, reference) for run in side]
+    """Whether all runs of both ranked the same rows of test, for the same task."""
+    runs = [*arm.runs.values(), *reference.runs.values()]
     return all(run.ranks_rows_of(runs[0]) for run in runs)
+
+
+def _by_user(differences: np.ndarray, users: np.ndarray) -> np.ndarray:
+    _, user = np.unique(users, return_inverse=True)
+    # The same figures in another order of the seeds have a mean that rounds differently.
+    by_user: np.ndarray = (np.bincount(user, weights=differences) / np.bincount(user)).round(12)
+    return by_user
 
 
 def holm_adjusted(found: Mapping[tuple[str, str], Paired]) -> dict[tuple[str, str], float]:

@@ -64,12 +64,16 @@ def fill(
 ) -> Filled:
     """A table with its runs; cells, runs: of all tables, runs the finished ones.
 
-    Raises InputError for a record of another task or score mode than the table's.
+    Raises InputError for a record of another task, score mode or set than the table's.
     """
     preset, placed = table.preset(scale), list(slots(table, scale))
+    labels = {
+        dataset: _label(dataset, [cells[slot.overrides][0] for slot in placed if slot.dataset == dataset])
+        for dataset in preset.datasets
+    }
     for slot in placed:
         if slot.overrides in runs:
-            _check(runs[slot.overrides], table, preset)
+            _check(runs[slot.overrides], table, preset, labels[slot.dataset])
     arms = {
         (row.name, dataset): Arm(
             {s.seed: runs[s.overrides] for s in placed if (s.row, s.dataset) == (row, dataset) and s.overrides in runs},
@@ -83,13 +87,12 @@ def fill(
     return Filled(
         table=table,
         preset=preset,
-        labels={dataset: _label(dataset, [cells[s.overrides][0] for s in placed if s.dataset == dataset])
-                for dataset in preset.datasets},
+        labels=labels,
         states={slot: cells[slot.overrides][1] for slot in placed},
         arms=arms,
         paired=compared,
         p={metric: holm_adjusted(found) for metric, found in compared.items()},
-    )  # fmt: skip
+    )
 
 
 def state_of(cell: PlannedCell) -> State:
@@ -114,13 +117,17 @@ def _compared(table: Table, arms: Mapping[tuple[str, str], Arm], metric: Metric)
     return found
 
 
-def _check(run: Run, table: Table, preset: Preset) -> None:
-    pairs: dict[str, tuple[Any, Any]] = {"task": (run.task, table.task), "scores": (run.scores, preset.scores)}
+def _check(run: Run, table: Table, preset: Preset, label: str) -> None:
+    pairs: dict[str, tuple[Any, Any]] = {
+        "task": (run.task, table.task),
+        "scores": (run.scores, preset.scores),
+        "dataset": (run.test["dataset"], label),
+    }
     for what, (own, wanted) in pairs.items():
         if own != wanted:
             raise InputError(
-                f"{run.job.record} is of {what}={own}, table {table.name} of {what}={wanted}: tables never mix tasks "
-                "or score modes; correct the overrides of its row"
+                f"{run.job.record} is of {what}={own}, table {table.name} of {what}={wanted}: tables never mix "
+                "tasks, score modes or real and simulated sets; correct the overrides of its row"
             )
 
 

@@ -7,7 +7,8 @@ from llmrec.tables.texts import cell_texts, heading, published_text
 
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
-    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "*": r"$^{*}$", "<": r"$<$", ">": r"$>$",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
+    "*": r"$^{*}$", "<": r"$<$", ">": r"$>$",
 }  # fmt: skip
 HEAD = "% needs \\usepackage{booktabs}; made by python -m llmrec.report"
 

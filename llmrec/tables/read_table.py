@@ -12,7 +12,7 @@ from yaml import YAMLError  # type: ignore[import-untyped]
 from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import SCORES, Metric, Preset, Published, Row, Table
-from llmrec.tables.measures import has_users, known
+from llmrec.tables.measures import has_sums, has_users, known
 
 SHIPPED = ("msl_accuracy", "gdrt_fairness", "rosepo_harm", "alro_rerank", "msl_ablation", "efficiency")
 """In the order of a report."""
@@ -73,10 +73,8 @@ class _Reader:
         metrics = {metric.name: metric for metric in table.metrics}
         for name in table.tested:
             self._known(name, metrics, "tested")
-            if not has_users(metrics[name].place):
-                raise self._error(
-                    "tested", f"{name} has no value for each user, so it cannot be tested: leave it out of the list"
-                )
+            if not (has_users(metrics[name].place) or has_sums(metrics[name].place)):
+                raise self._error("tested", f"{name} cannot be tested by drawing users anew: leave it out of the list")
 
     def _metrics(self, given: Any) -> tuple[Metric, ...]:
         made = []

@@ -8,7 +8,7 @@ from typing import Any
 
 from llmrec.tables.cells import plan_cells
 from llmrec.tables.definition import Metric, Published, Row, Table
-from llmrec.tables.figures import LEVEL, figure, gain, histogram
+from llmrec.tables.figures import LEAST_SEEDS, LEVEL, figure, gain, histogram
 from llmrec.tables.filled import Filled, fill, state_of
 from llmrec.tables.notes import notes
 from llmrec.tables.run_data import run_data
@@ -20,7 +20,7 @@ STATES = ("done", "outdated", "failed", "interrupted", "left", "cannot run")
 def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
     """Everything that a report says of the tables at a scale.
 
-    Raises InputError for records of another task or score mode than their table's, and for a table of real and
+    Raises InputError for records of another task, score mode or set than their table's, and for a table of real and
     simulated sets.
     """
     cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_cells(tables, scale).items()}
@@ -91,7 +91,7 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
         "high": compared and compared.comparison.high,
         "gain_interval": compared.gain_interval if compared and relative else None,
         "p": p,
-        "significant": None if p is None else p <= LEVEL,
+        "significant": None if p is None or compared is None else p <= LEVEL and compared.seeds >= LEAST_SEEDS,
     }
 
 
@@ -116,6 +116,8 @@ def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
     aims = {metric.name: metric.better for metric in filled.table.metrics}
     for metric, compared in filled.paired.items():
         for (row, dataset), one in compared.items():
+            if one.by_user is None:
+                continue
             gained = -one.by_user if aims[metric] == "lower" else one.by_user
             edges, counts = histogram(one.by_user)
             yield {

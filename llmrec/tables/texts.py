@@ -2,10 +2,14 @@
 
 from typing import Any
 
+BETTER = {"higher": " ↑", "lower": " ↓", None: ""}
+"""Which way of a metric is better, as its name is followed by it."""
+
 
 def heading(metric: dict[str, Any]) -> str:
-    """A metric's name and unit."""
-    return f"{metric['name']} ({metric['unit']})" if metric["unit"] else str(metric["name"])
+    """A metric's name, its unit, and which way is better."""
+    unit = f" ({metric['unit']})" if metric["unit"] else ""
+    return f"{metric['name']}{unit}{BETTER[metric['better']]}"
 
 
 def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:

@@ -55,6 +55,27 @@ def test_metrics_by_title_and_by_item() -> None:
     assert metrics["slices"]["history_4-6"] == {"users": 0}
 
 
+def test_rows_of_the_users_table_sum_to_what_is_measured_of_all() -> None:
+    lists = ten_titles()
+    lists[:, 2:5] = [[1, 3, 2], [1, 3, 4], [0, -1, -1], [2, 0, 4]]
+    metrics, table = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE, EMBEDDINGS))
+    for name in ("popularity", "relevance"):
+        parts = {part: np.stack(table[f"{name}.{part}"].to_numpy()) for part in ("slots@5", "slots", "history")}
+        counted = {part: rows.sum(axis=0) for part, rows in parts.items()}
+        parity = metrics["fairness"][name]
+        assert counted["history"] / counted["history"].sum() == pytest.approx(parity["gh"])
+        assert counted["slots"] / counted["slots"].sum() == pytest.approx(parity["gp@10"])
+        apart = np.abs(counted["slots@5"] / counted["slots@5"].sum() - parity["gh"])
+        assert apart.mean() == pytest.approx(parity["mgu@5"], abs=1e-6)
+    slots = np.stack(table["popularity.slots"].to_numpy())
+    assert slots[:, 0].sum() / slots.sum() == pytest.approx(metrics["fairness"]["head20_share"])
+    # The first row's first title is right.
+    assert table["hallucinated"].is_null().to_pylist()[0]
+    judged = table["hallucinated"].drop_null().to_pylist()
+    assert len(judged) == metrics["hallucination"]["wrong_top1"]
+    assert np.mean(judged) == pytest.approx(metrics["hallucination"]["semantic_share"])
+
+
 def test_popularity_floor_stands_on_the_same_rows() -> None:
     lists = ten_titles()
     metrics, _ = record_of(lists, np.zeros(lists.shape))
@@ -132,7 +153,9 @@ def test_users_table() -> None:
     _, table = record_of(RECOMMENDED, SCORES)
     assert table.schema.field("titles").type == pa.list_(pa.string())
     assert table.schema.field("scores").type == pa.list_(pa.float32())
-    assert table.to_pydict() == {
+    counted = [name for name in table.column_names if name.startswith("popularity.")]
+    assert counted == ["popularity.slots@5", "popularity.slots@10", "popularity.slots", "popularity.history"]
+    assert table.drop_columns(counted).to_pydict() == {
         "row": [0, 1, 2, 3],
         "user": ["u0", "u1", "u2", "u3"],
         "target": ["d", "c", "f", "b"],

@@ -7,7 +7,13 @@ import pytest
 
 from llmrec.errors import InputError
 from llmrec.evaluation import significance
-from llmrec.evaluation.significance import Comparison, clustered_standard_error, compare, holm
+from llmrec.evaluation.significance import (
+    Comparison,
+    clustered_standard_error,
+    compare,
+    compare_measures,
+    holm,
+)
 
 
 def floats(*values: float) -> np.ndarray:
@@ -148,6 +154,43 @@ def test_samples_drawn_in_chunks_are_all_drawn(monkeypatch: pytest.MonkeyPatch) 
         assert in_chunks.low == pytest.approx(at_once.low, abs=0.1)
         assert in_chunks.p_value == pytest.approx(at_once.p_value, abs=0.1)
         assert against_zero(floats(1, -1), np.arange(2), samples=1001).p_value == 1
+
+
+def ratio(parts: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return parts[..., 0] / parts[..., 1]
+
+
+def test_a_measure_that_is_a_mean_is_compared_as_means_are() -> None:
+    generator = np.random.default_rng(1)
+    users = generator.integers(60, size=200)
+    first, second = generator.random(200) < 0.5, generator.random(200) < 0.3
+    parts = [[np.stack([values, np.ones(200)], axis=1)] for values in (first, second)]
+    found, expected = compare_measures(*parts, users, ratio), compare(first, second, users)
+    assert found.difference == pytest.approx(expected.difference)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.01)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.1)
+    assert found.p_value < 0.01
+    assert (found.users, found.rows) == (len(np.unique(users)), 200)
+
+
+def test_the_difference_is_of_the_mean_over_runs_by_hand() -> None:
+    users = np.array(["a", "a", "b"])
+    runs = [np.array([[1, 1], [0, 1], [1, 1]]), np.array([[0, 0], [0, 1], [1, 1]])]
+    other = [np.array([[1, 1], [1, 1], [0, 2]])]
+    # (2/3 + 1/2) / 2 - 2/4; drawn users are a and b, a twice or b twice.
+    found = compare_measures(runs, other, users, ratio)
+    assert found.difference == pytest.approx(7 / 12 - 1 / 2)
+    assert (found.low, found.high) == pytest.approx(((1 / 2 + 0) / 2 - 1, 1 - 0))
+
+
+def test_equal_measures_do_not_differ_and_undefined_draws_are_left_out() -> None:
+    # Only the first user has a denominator; draws without that one have no measure.
+    parts = [np.array([[1.0, 2.0], [0.0, 0.0], [0.0, 0.0]])]
+    found = compare_measures(parts, parts, np.arange(3), ratio)
+    assert (found.difference, found.p_value, found.low, found.high) == (0, 1, 0, 0)
+    with pytest.raises(InputError, match="1 users cannot be drawn anew"):
+        compare_measures(parts, parts, np.zeros(3), ratio)
 
 
 def test_holm_by_hand() -> None:

@@ -16,6 +16,11 @@ USERS = ("anna", "anna", "ben", "cleo", "dan", "eva", "eva", "eva")
 """Whose each test row is."""
 HISTORIES = [0.4, 0.3, 0.2, 0.1, 0.0]
 """Shares of the histories by fifths of the titles."""
+LISTS = [0.6, 0.2, 0.1, 0.1, 0.0]
+"""Shares of the lists; from those of the histories they are 0.2, -0.1, -0.1, 0, 0 away."""
+HALLUCINATED = (True, False, False, False, None, None, None, None)
+"""Of each test row, None where the first title is right."""
+SLOTS = {"@5": 5, "@10": 10, "": 10}
 PROVENANCE = {
     "versions": {"llmrec": "0.1.0", "python": "3.11"},
     "revision": "abc123",
@@ -23,8 +28,18 @@ PROVENANCE = {
 }
 
 
-def write_run(job: Job, ranks: Sequence[int], users: Sequence[str] = USERS, **changes: Any) -> Run:
-    """A finished next-item cell whose test rows have these ranks; changes: of metrics.json, by key."""
+def write_run(
+    job: Job,
+    ranks: Sequence[int],
+    users: Sequence[str] = USERS,
+    hallucinated: Sequence[bool | None] = HALLUCINATED,
+    lists: Sequence[float] = LISTS,
+    **changes: Any,
+) -> Run:
+    """A finished next-item cell whose test rows have these ranks; lists: shares of bins, of every row.
+
+    changes: of metrics.json, by key.
+    """
     record = {
         "task": {"name": "next_item"},
         "decoding": {"scores": "trie"},
@@ -38,7 +53,11 @@ def write_run(job: Job, ranks: Sequence[int], users: Sequence[str] = USERS, **ch
         "rank": pa.array(ranks, pa.int32()),
         "item_rank": pa.array(ranks, pa.int32()),
         "titles": [["a title"]] * len(ranks),
+        "hallucinated": list(hallucinated),
     }
+    for name in ("popularity", "relevance"):
+        columns |= {f"{name}.slots{at}": [[k * share for share in lists]] * len(ranks) for at, k in SLOTS.items()}
+        columns[f"{name}.history"] = [[10 * share for share in HISTORIES]] * len(ranks)
     return _write(job, record | changes, columns)
 
 
@@ -61,20 +80,20 @@ def write_lists(job: Job, ndcg: Sequence[float], **changes: Any) -> Run:
         "splits": {"test": split},
         "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0, "test, one ranking a list": 0.5},
     }
-    columns = {"list": list(range(len(ndcg))), "user": list(USERS), "ndcg@10": list(ndcg)}
+    columns = {"list": list(range(len(ndcg))), "user": list(USERS), **{f"ndcg@{k}": list(ndcg) for k in (1, 3, 5, 10)}}
     columns |= {name: [value] * len(ndcg) for name, value in position.items()}
     return _write(job, record | changes, columns)
 
 
 def _catalogue_split(job: Job, ranks: Sequence[int]) -> dict[str, Any]:
-    bins = {"groups": 5, "mgu@5": 0.1, "dgu@5": 0.3, "gp@10": [0.6, 0.2, 0.1, 0.1, 0.0], "gh": HISTORIES}
+    bins = {"groups": 5, "mgu@5": 0.08, "dgu@5": 0.3, "gp@10": LISTS, "gh": HISTORIES}
     return {
         "dataset": _dataset(job),
         "simulated": True,
         "users": len(ranks),
         "by_title": accuracy(np.array(ranks), 10),
         "fairness": {
-            "head20_share": 0.6, "coverage": 0.2, "top20_relevance_share": 0.7, "popularity": bins, "relevance": bins,
+            "head20_share": 0.6, "coverage": 0.2, "top20_relevance_share": 0.6, "popularity": bins, "relevance": bins,
         },
         "hallucination": {"semantic_share": 0.25},
         "recommender": "model",

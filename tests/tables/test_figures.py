@@ -23,7 +23,7 @@ from llmrec.tables.figures import (
     pairs,
     same_rows,
 )
-from llmrec.tables.measures import has_users, value, values
+from llmrec.tables.measures import has_sums, has_users, sums, value, values
 from llmrec.training.cells import Cell
 from tests.tables.fake_runs import USERS, write_lists, write_run
 
@@ -65,8 +65,40 @@ def test_lists_have_their_values_in_columns(tmp_path: Path) -> None:
     run = write_lists(job_at(tmp_path, "sft", 1, "rerank"), [0.5, 0.75, 1, 1, 1, 1, 1, 1])
     assert values(run.users, "by_list.ndcg@10").tolist() == [0.5, 0.75, 1, 1, 1, 1, 1, 1]
     assert values(run.users, "position.kendall_tau").tolist() == [0.5] * 8
-    assert not has_users("by_list.ndcg@5")
-    assert not has_users("fairness.popularity.mgu@5")
+    assert values(run.users, "by_list.ndcg@5").tolist() == [0.5, 0.75, 1, 1, 1, 1, 1, 1]
+
+
+SUMMED = (
+    *(f"fairness.{name}.{kind}@5" for name in ("popularity", "relevance") for kind in ("mgu", "dgu")),
+    "fairness.head20_share", "fairness.top20_relevance_share", "hallucination.semantic_share",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("place", SUMMED)
+def test_sums_over_the_users_give_the_figure_of_the_record(place: str, tmp_path: Path) -> None:
+    run = write_run(job_at(tmp_path, "sft", 1), MISSED)
+    found = sums(run.users, place)
+    assert found.measure(found.rows.sum(axis=0)) == pytest.approx(value(run, place))
+    # Of several draws at once, too.
+    assert found.measure(np.stack([found.rows.sum(axis=0)] * 2)).tolist() == pytest.approx([value(run, place)] * 2)
+
+
+def test_what_is_no_sum_over_users_cannot_be_tested() -> None:
+    for place in ("fairness.coverage", "fairness.gini", "cost.peak_memory", "fairness.category.mgu@5"):
+        assert not has_sums(place)
+        assert not has_users(place)
+
+
+def test_figures_of_all_users_together_are_compared_by_drawing_users(tmp_path: Path) -> None:
+    others = [False, False, True, True, True, None, None, None]
+    reference = Arm({seed: write_run(job_at(tmp_path, "sft", seed), MISSED) for seed in (1, 2)})
+    other = Arm({seed: write_run(job_at(tmp_path, "msl", seed), MISSED, hallucinated=others) for seed in (1, 2)})
+    found = paired(other, reference, "hallucination.semantic_share")
+    assert found is not None
+    assert found.comparison.difference == pytest.approx(3 / 5 - 1 / 4)
+    assert (found.comparison.users, found.comparison.rows, found.seeds, found.by_user) == (5, 8, 2, None)
+    assert found.comparison.low < found.comparison.difference < found.comparison.high
+    assert found.base == pytest.approx(1 / 4)
 
 
 def test_costs_of_a_run(tmp_path: Path) -> None:
@@ -90,6 +122,15 @@ def test_a_figure_is_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> Non
     assert figure([arm.runs[1]], "unconstrained.invalid_title_rate") is None
 
 
+def test_a_seed_without_the_figure_is_left_out_on_both_sides(tmp_path: Path) -> None:
+    place = "hallucination.semantic_share"
+    reference = arm_of(tmp_path, "sft", {1: MISSED, 2: MISSED})
+    split = reference.runs[2].test
+    lacking = write_run(job_at(tmp_path, "msl", 1), MISSED, splits={"test": {**split, "hallucination": {}}})
+    other = Arm({1: lacking, 2: write_run(job_at(tmp_path, "msl", 2), MISSED)})
+    assert pairs(other, reference, place) == ([other.runs[2]], [reference.runs[2]])
+
+
 def test_gain_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
     reference = arm_of(tmp_path, "sft", {1: ranks(r0=1), 2: ranks(r0=1, r1=1)})
     other = arm_of(tmp_path, "msl", {2: ranks(r0=1, r1=1, r2=1)})
@@ -102,7 +143,7 @@ def test_gain_is_over_the_seeds_that_both_have(tmp_path: Path) -> None:
 def test_what_no_seed_changes_is_compared_with_all_seeds_of_the_reference(tmp_path: Path) -> None:
     reference = arm_of(tmp_path, "sft", {2: ranks(r0=1), 3: ranks(r0=1, r1=1, r2=1)})
     popularity = arm_of(tmp_path, "popularity", {1: ranks(r0=1)}, once=True)
-    assert [len(side) for side in pairs(popularity, reference)] == [1, 2]
+    assert [len(side) for side in pairs(popularity, reference, NDCG)] == [1, 2]
     # 1/8 against a mean of 2/8.
     assert gain(popularity, reference, "by_title.hr@10") == pytest.approx(-50)
 
@@ -117,6 +158,7 @@ def test_differences_are_paired_by_row_and_shown_by_user(tmp_path: Path) -> None
     assert found.comparison.difference == pytest.approx((1 / 2 + half) / 8)
     assert (found.comparison.users, found.comparison.rows) == (5, 8)
     # anna has rows 0 and 1, eva rows 5 to 7.
+    assert found.by_user is not None
     assert found.by_user.tolist() == pytest.approx([half / 2, 0, 0, 0, 1 / 6])
     assert found.comparison.low <= found.comparison.difference <= found.comparison.high
 
@@ -127,6 +169,7 @@ def test_equal_recommenders_do_not_differ(tmp_path: Path) -> None:
     found = paired(arm_of(tmp_path, "msl", swapped), arm_of(tmp_path, "sft", given), NDCG)
     assert found is not None
     assert found.comparison.p_value == 1
+    assert found.by_user is not None
     assert not found.by_user.any()
 
 
@@ -135,7 +178,16 @@ def test_other_rows_are_not_compared(tmp_path: Path) -> None:
     strangers = Arm({1: write_run(job_at(tmp_path, "msl", 1), ranks(r0=1), users=list("abcdefgh"))})
     assert not same_rows(strangers, reference)
     assert paired(strangers, reference, NDCG) is None
+    assert gain(strangers, reference, "cost.seconds_per_epoch") is None
     assert same_rows(reference, reference)
+
+
+def test_lists_of_other_candidates_are_not_compared(tmp_path: Path) -> None:
+    first, second = (
+        Arm({1: write_lists(job_at(tmp_path, who, 1, "rerank"), [1.0] * 8, task={"name": "rerank", "candidates": n})})
+        for who, n in (("sft", 10), ("alro", 20))
+    )
+    assert not same_rows(second, first)
 
 
 def test_nothing_is_compared_with_nothing(tmp_path: Path) -> None:
@@ -148,7 +200,7 @@ def test_nothing_is_compared_with_nothing(tmp_path: Path) -> None:
 def test_holm_is_over_all_rows_and_sets_of_a_metric() -> None:
     raw = {("MSL", "games"): 0.04, ("MSL", "office"): 0.01, ("S-DPO", "games"): 0.02}
     none = Comparison(0, 0, 0, 0, 1, 5, 8)
-    found = {place: Paired(replace(none, p_value=p), np.zeros(5), 0.1) for place, p in raw.items()}
+    found = {place: Paired(replace(none, p_value=p), 3, 0.1, np.zeros(5)) for place, p in raw.items()}
     # The smallest times 3, the next times 2, the largest as it is, but none below a smaller one's.
     adjusted = holm_adjusted(found)
     assert list(adjusted) == list(raw)

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from llmrec.tables.markdown import markdown
 from llmrec.tables.plans import FILE
 from llmrec.tables.plots import write_plots
 from llmrec.tables.report_data import report_data
+from llmrec.tables.runs import Run
 from llmrec.tables.tidy_csv import tidy_csv
-from tests.tables.fake_runs import USERS, write_lists, write_run
+from tests.tables.fake_runs import HISTORIES, USERS, write_lists, write_run
 from tests.tables.small_table import RERANK, TABLE, jobs_of, small_table, use_folders
 
 
@@ -42,10 +44,11 @@ def test_markdown_has_means_spreads_gains_and_what_is_missing(report: dict[str, 
     text = markdown(report)
     lines = [[part.strip() for part in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     # By hand: 1/8 and 2/8 of the rows, their standard deviation 0.0884; 3/8 is 200 % more than seed 1 of SFT.
-    assert lines[0] == ["", "NDCG@10", "MGU@5", "epoch (s)"]
-    assert lines[2] == ["SFT", "0.1875 ± 0.0884", "0.1000 ± 0.0000", "15.0 ± 0.0"]
+    assert lines[0] == ["", "NDCG@10 ↑", "MGU@5 ↓", "epoch (s) ↓"]
+    assert lines[2] == ["SFT", "0.1875 ± 0.0884", "0.0800 ± 0.0000", "15.0 ± 0.0"]
     assert lines[3][0] == "MSL"
-    assert lines[3][1].rstrip("*") == "0.3750 (+200.0 %)"
+    # One seed has no mark, however clear it is.
+    assert lines[3][1] == "0.3750 (+200.0 %)"
     assert lines[4] == ["popularity", "not run", "-", "-"]
     assert "## A comparison (simulated data)" in text
     assert "- games-sim: MSL: not run: failed, see " in text
@@ -121,6 +124,31 @@ def test_real_and_simulated_sets_never_share_a_table(tmp_path: Path, monkeypatch
     scales = "smoke: {seeds: [1], overrides: [scale=debug]}"
     with pytest.raises(InputError, match=r"table small at scale=smoke has real and simulated sets"):
         report_data([small_table(tmp_path / "tables", RERANK, scales)], "smoke")
+
+
+def test_records_of_another_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables")
+    job = jobs_of(table)["SFT", "games", 1]
+    split = write_run(job, hits(1)).test | {"dataset": "games"}
+    (job.record / "metrics.json").write_text(json.dumps(Run(job).record | {"splits": {"test": split}}))
+    with pytest.raises(InputError, match=r"dataset=games, table small of dataset=games-sim: tables never mix"):
+        report_data([table], "smoke")
+
+
+def test_only_more_than_one_seed_is_called_significant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables", TABLE.replace("[NDCG@10]\n    rows", "[NDCG@10, MGU@5]\n    rows"))
+    jobs = jobs_of(table)
+    for seed in (1, 2):
+        write_run(jobs["SFT", "games", seed], hits(2))
+    write_run(jobs["MSL", "games", 1], hits(2), lists=HISTORIES)
+    for seed, significant in ((1, False), (2, True)):
+        if seed == 2:
+            write_run(jobs["MSL", "games", seed], hits(2), lists=HISTORIES)
+        cell = report_data([table], "smoke")["tables"][0]["rows"][1]["cells"]["games-sim"]["MGU@5"]
+        # Every user's lists are as their history is.
+        assert (cell["p"] < 0.001, cell["significant"]) == (True, significant)
 
 
 def test_a_rerank_table_says_where_a_row_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ function gainFigure(table) {
     .sort((a, b) => tested(b) - tested(a));
   return figure({
     title: `Gain over ${table.reference}`,
-    about: "In percent of the reference, with the 95 % interval of the paired difference; filled: significant.",
+    about: "In percent of the reference's mean, with the 95 % interval of the difference, not corrected; filled: significant, corrected.",
     nothing: `No gains: nothing is compared with ${table.reference} yet.`,
     label: "metric",
     options: metrics.map((metric) => metric.name),
