@@ -34,7 +34,7 @@ def test_stages_run_first_and_once(mixed: tuple[Workplace, Done]) -> None:
     place, done = mixed
     said = [line.partition("] ")[2] for line in done.output.splitlines()]
     names = [f"games-sim-next_item-{who}-42 trainer.learning_rate=" for who in ("sft", "dpo-uniform")]
-    sft, dpo = (f"{name}1e-3: " for name in names)
+    sft, dpo = (f"{name}0.001: " for name in names)
     trained, begun = cell(place, "sft") / "training.json", cell(place, "dpo-uniform") / ".hydra" / "config.yaml"
     assert trained.stat().st_mtime_ns < begun.stat().st_mtime_ns
     assert said.count(f"{dpo}started") == 1
