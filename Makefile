@@ -16,8 +16,8 @@ setup: $(STAMP)  ## make .venv and install the pinned dependencies; TORCH="torch
 demo: $(STAMP)  ## train and evaluate MSL on games, or on its simulation where the real set is absent
 	$(BIN)/python -m llmrec.run objective=msl dataset=games
 
-test: $(STAMP)  ## run the whole suite, four tests at a time; ARGS="-k trie" is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: $(STAMP)  ## run the whole suite on two cores; ARGS="-k trie" is passed to pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

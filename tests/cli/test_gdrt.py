@@ -2,7 +2,7 @@
 
 import json
 
-from tests.cli.commands import Workplace
+from tests.cli.commands import Done, Workplace
 
 
 def test_gdrt_over_msl_leaves_its_groups_and_their_weights(place: Workplace) -> None:
@@ -20,10 +20,10 @@ def test_gdrt_over_msl_leaves_its_groups_and_their_weights(place: Workplace) -> 
     assert all(len(set(weight)) > len(weight) // 2 > 3 for weight in weights)
 
 
-def test_gdrt_takes_the_weights_of_an_sft_stage_as_its_reference(place: Workplace) -> None:
+def test_gdrt_takes_the_weights_of_an_sft_stage_as_its_reference(swept: tuple[Workplace, Done]) -> None:
     groups = {}
     for reference in ("sft", "base"):
-        done = place.train("objective=gdrt", f"objective.reference={reference}", "stage=sft", "dataset=games")
+        done = swept[0].train("objective=gdrt", f"objective.reference={reference}", "stage=sft", "dataset=games")
         training = json.loads((done.cell() / "training.json").read_text())
         assert training["stages"]["start"]
         groups[reference] = training["objective"]["groups"]

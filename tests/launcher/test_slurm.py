@@ -137,8 +137,8 @@ def test_what_is_refused_while_others_run_waits_for_them(cluster: Path, capsys: 
 
     pool.executor.submit_array = full  # type: ignore[method-assign]
     assert [end.state for end in pool.run([slow, late])] == ["done", "done"]
-    # Not again and again while nothing has ended.
-    assert len(refused) == 1
+    # When the stage has left its cell, perhaps again when its job has ended; not again and again.
+    assert len(refused) in (1, 2)
     assert (
         "QOSMaxSubmitJobPerUserLimit; tried again once one of the 1 in the queue has ended" in capsys.readouterr().out
     )
