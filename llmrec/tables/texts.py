@@ -37,7 +37,8 @@ def _cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
     """Mean, spread, gain and the mark of significance: "0.0123 ± 0.0004 (+12.3 %)*"."""
     if cell is None:
         return "-"
-    text = f"{cell['mean']:.{metric['digits']}f}"
+    # Adding 0 takes the sign from what rounds to -0.
+    text = f"{round(cell['mean'], metric['digits']) + 0:.{metric['digits']}f}"
     if cell["spread"] is not None:
         text += f" ± {cell['spread']:.{metric['digits']}f}"
     if cell["gain"] is not None:

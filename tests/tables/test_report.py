@@ -96,6 +96,12 @@ def test_plots_are_drawn_of_what_is_compared(report: dict[str, Any], tmp_path: P
         assert "</svg>" in file.with_suffix(".svg").read_text()
 
 
+def test_what_rounds_to_0_has_no_sign(report: dict[str, Any]) -> None:
+    (table,) = report["tables"]
+    table["rows"][0]["cells"]["games-sim"]["NDCG@10"]["mean"] = -0.00001
+    assert " 0.0000 ± 0.0884 " in markdown(report)
+
+
 def test_records_of_another_score_mode_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use_folders(monkeypatch, tmp_path)
     table = small_table(tmp_path / "tables")

@@ -33,7 +33,8 @@ function definitions(pairs) {
 }
 
 function number(value, digits) {
-  return value.toFixed(digits).replace("-", "\u2212");
+  // What rounds to 0 has no sign.
+  return value.toFixed(digits).replace(/^-(?=[0.]*$)/, "").replace("-", "\u2212");
 }
 
 function signed(value, digits) {
