@@ -52,13 +52,13 @@ def _syntax(file: Path) -> ast.Module:
 
 @cache
 def _meaning(file: Path) -> str:
-    tree = _syntax(file)
-    for node in ast.walk(tree):
-        body = getattr(node, "body", None)
-        if isinstance(body, list):
-            node.body = [line for line in body if not _is_text(line)]  # type: ignore[attr-defined]
-    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()
+    return hashlib.sha256(ast.dump(_WithoutTexts().visit(_syntax(file))).encode()).hexdigest()
 
 
-def _is_text(line: ast.AST) -> bool:
-    return isinstance(line, ast.Expr) and isinstance(line.value, ast.Constant) and isinstance(line.value.value, str)
+class _WithoutTexts(ast.NodeTransformer):
+    """Takes out docstrings and other lines that are nothing but a text."""
+
+    def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
+        """None takes the line out."""
+        is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+        return None if is_text else node

@@ -1,7 +1,7 @@
 """Opens a causal LM and its tokenizer from a folder or a hub name, and says plainly what does not fit."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig
@@ -52,7 +52,7 @@ def _open_tokenizer(path: str, code: bool) -> tuple[PretrainedConfig, PreTrained
         return kind, AutoTokenizer.from_pretrained(path, trust_remote_code=code)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"backbone.path={path}: no model and tokenizer could be opened there ({_first_line(error)}). Give the "
+            f"backbone.path={path}: no model and tokenizer could be opened there ({first_line(error)}). Give the "
             "folder of a saved model or a hub name that this machine can reach"
         ) from error
 
@@ -61,7 +61,7 @@ def _open_model(path: str, config: DictConfig, eight_bit: bool) -> tuple[PreTrai
     """The model, and the names of its weights that were not there."""
     quantised = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}
     try:
-        model, loading = AutoModelForCausalLM.from_pretrained(  # type: ignore[misc]
+        opened: Any = AutoModelForCausalLM.from_pretrained(
             path,
             dtype=getattr(torch, config.dtype),
             attn_implementation=config.attention,
@@ -70,8 +70,9 @@ def _open_model(path: str, config: DictConfig, eight_bit: bool) -> tuple[PreTrai
             **quantised,
         )
     except (OSError, ValueError, ImportError) as error:
-        raise InputError(f"backbone.path={path}: {_first_line(error)}") from error
-    return model, loading["missing_keys"]  # type: ignore[has-type]
+        raise InputError(f"backbone.path={path}: {first_line(error)}") from error
+    model, loading = opened
+    return model, loading["missing_keys"]
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:
@@ -87,5 +88,6 @@ def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokeni
     tokenizer.save_pretrained(folder)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+def first_line(error: Exception) -> str:
+    """What an error says first; those of transformers go on for pages."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

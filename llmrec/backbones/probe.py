@@ -9,7 +9,7 @@ import torch
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
-from llmrec.backbones.pretrained import vocabulary_size
+from llmrec.backbones.pretrained import first_line, vocabulary_size
 from llmrec.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -22,19 +22,18 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
     longest: tokens of the longest row; window: the model's sliding attention window, which a row may not outgrow, for
     our masks know no window. Raises InputError for a model that reads ahead: it would be shown what it is to predict.
     """
-    training = backbone.training
+    training, failed = backbone.training, None
     backbone.eval()
     _refuse_reading_ahead(backbone)
     try:
         with torch.no_grad():
             difference = _difference(backbone)
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
-        difference = float("nan")
-        logger.debug("the probe could not run the fast path: %r", error)
+        failed = f"cannot take branches of a prompt ({first_line(error)})"
     finally:
         backbone.train(training)
-    reason = None
-    if not difference <= _tolerance(backbone):
+    reason = failed
+    if failed is None and not difference <= _tolerance(backbone):
         reason = f"takes branches of a prompt otherwise than plain sequences (relative difference {difference:.2g})"
     elif window is not None and window < longest:
         reason = f"sees only {window} tokens back, fewer than backbone.max_length={longest}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from tqdm import tqdm
 
 from llmrec.atomic import atomic_file
@@ -31,6 +31,7 @@ from llmrec.diagnosis.attribution import (
 from llmrec.diagnosis.plot import write_plot
 from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
+from llmrec.plain import plain
 from llmrec.training.cells import Cell
 from llmrec.training.evaluate_cell import run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
@@ -76,9 +77,8 @@ def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
     announce(config)
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     with cell.lock():
-        folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain, sample)
+        folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain(config), sample)
         if not (folder / DIAGNOSIS_FILE).is_file():
             _write(folder, diagnose_cell(config, open_dataset(config), cell, sample))
         else:
@@ -102,7 +102,7 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
         "objective": place.parent.name,
         "training": place.name,
         "sample": sample,
-        "decoding": OmegaConf.to_container(config.decoding, resolve=True),
+        "decoding": plain(config.decoding),
         "unit": "nats",
         "rows": len(targets),
         "before": before.figures(targets, relevance),

@@ -6,6 +6,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from llmrec.conf_dir import conf_dir
+from llmrec.plain import plain
 
 
 def declared_model(name: str | None, scale: str) -> dict[str, Any] | None:
@@ -17,14 +18,8 @@ def declared_model(name: str | None, scale: str) -> dict[str, Any] | None:
         return None
     folder = Path(conf_dir())
     if name != "tiny":
-        return _plain(OmegaConf.load(folder / "backbone" / "hf.yaml"), {"path": name})
+        return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / "hf.yaml"), {"path": name}))
     file = folder / "scale" / f"{scale}.yaml"
     # A scale of the user's own does not size the declared model: it would not be the one of other records.
     sized = OmegaConf.select(OmegaConf.load(file), "backbone", default={}) if file.is_file() else {}
-    return _plain(OmegaConf.load(folder / "backbone" / "tiny.yaml"), sized)
-
-
-def _plain(backbone: Any, changes: Any) -> dict[str, Any]:
-    merged = OmegaConf.to_container(OmegaConf.merge(backbone, changes), resolve=True)
-    assert isinstance(merged, dict)
-    return merged  # type: ignore[return-value]
+    return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / "tiny.yaml"), sized))

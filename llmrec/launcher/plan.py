@@ -49,8 +49,8 @@ class Job:
         """Whether the same words once made another fingerprint."""
         typed = sorted(_of_the_cell(self.overrides))
         for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
-            words = OmegaConf.to_container(OmegaConf.load(file))
-            if Cell(file.parents[1]).trained and sorted(_of_the_cell(words)) == typed:  # type: ignore[arg-type]
+            words = [str(word) for word in OmegaConf.load(file)]
+            if Cell(file.parents[1]).trained and sorted(_of_the_cell(words)) == typed:
                 return True
         return False
 

@@ -69,7 +69,7 @@ def start(
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments], env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
             stdout=output, stderr=output and subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: _die_with_parent(ends_by),
+            preexec_fn=lambda: die_with_parent(ends_by),
         )  # fmt: skip
 
 
@@ -101,7 +101,7 @@ def _serve(environment: Mapping[str, str]) -> None:
     """Starts the process that forks, unless it is there; some libraries read the environment when they are loaded."""
     own = dict(os.environ)
     os.environ.update({**environment, "OMP_WAIT_POLICY": "PASSIVE"})
-    SERVER.set_forkserver_preload(["llmrec.training.run_cell"])
+    SERVER.set_forkserver_preload(["llmrec.launcher.forking"])
     forkserver.ensure_running()
     os.environ.clear()
     os.environ.update(own)
@@ -111,9 +111,8 @@ def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str
     import torch
 
     os.setsid()
-    # The server dies with the launcher, and this process with the server; were this open, the server would wait for it.
-    os.close(forkserver._forkserver._forkserver_alive_fd)  # type: ignore[attr-defined]
-    _die_with_parent(signal.SIGTERM)
+    # The server, its parent, dies with the launcher.
+    die_with_parent(signal.SIGTERM)
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
         return
@@ -144,6 +143,7 @@ def _signal(process: Process, number: int) -> None:
             os.kill(process.pid, number)
 
 
-def _die_with_parent(number: int) -> None:
+def die_with_parent(number: int) -> None:
+    """Has this process get a signal when the one that started it dies; on Linux alone."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)

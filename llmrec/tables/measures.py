@@ -55,7 +55,7 @@ def values(users: pa.Table, place: str) -> np.ndarray:
     """float64 [rows or lists]: the figure of each, for a place that `has_users`; users: of users_test.parquet."""
     if place in BY_LIST:
         return users[BY_LIST[place]].to_numpy()
-    by, kind, cutoff = BY_RANK.fullmatch(place).groups()  # type: ignore[union-attr]
+    by, kind, cutoff = _named(BY_RANK, place)
     ranks = users["rank" if by == "title" else "item_rank"].to_numpy()
     return {"ndcg": ndcg, "hr": hit}[kind](ranks, int(cutoff)).astype(np.float64)
 
@@ -76,9 +76,16 @@ def sums(users: pa.Table, place: str) -> Sums:
     if place in TOP_BIN:
         slots = _matrix(users, TOP_BIN[place])
         return Sums(np.stack([slots[:, 0], slots.sum(axis=1)], axis=1), _ratio)
-    grouping, kind, cutoff = PARITY.fullmatch(place).groups()  # type: ignore[union-attr]
+    grouping, kind, cutoff = _named(PARITY, place)
     both = [_matrix(users, f"{grouping}.{part}") for part in (f"slots@{cutoff}", "history")]
     return Sums(np.concatenate(both, axis=1), {"mgu": _mgu, "dgu": _dgu}[kind])
+
+
+def _named(pattern: re.Pattern[str], place: str) -> tuple[str, ...]:
+    """What a place that is of the pattern names."""
+    match = pattern.fullmatch(place)
+    assert match is not None
+    return match.groups()
 
 
 def _matrix(users: pa.Table, column: str) -> np.ndarray:

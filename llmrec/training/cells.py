@@ -19,6 +19,7 @@ from llmrec.atomic import check_writable
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError
+from llmrec.plain import plain
 from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
 from llmrec.training.stages import stage_configs
 
@@ -61,7 +62,7 @@ class Cell:
         assert isinstance(config, DictConfig)
         # Where things lie now, not where they lay when the cell was trained.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
-        config.paths = OmegaConf.to_container(now.paths, resolve=True)
+        config.paths = plain(now.paths)
         # What has come to be measured, or to be chosen, since.
         config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
         config.setdefault("baseline", {"name": "none"})
@@ -71,9 +72,7 @@ class Cell:
 
     def evaluation(self, config: DictConfig) -> Path:
         """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
-        plain = OmegaConf.to_container(config, resolve=True)
-        assert isinstance(plain, dict)
-        return self.folder / "eval" / evaluation_fingerprint(plain)  # type: ignore[arg-type]
+        return self.folder / "eval" / evaluation_fingerprint(plain(config))
 
     def lock(self) -> AbstractContextManager[None]:
         """Holds the cell against other processes; a process that dies lets go. Raises BusyError when it is held."""
@@ -101,7 +100,7 @@ class Cell:
 
 def run_source(config: DictConfig) -> Source:
     """Where the run's data come from."""
-    return locate(OmegaConf.to_container(config.dataset, resolve=True), Path(config.paths.data))  # type: ignore[arg-type]
+    return locate(plain(config.dataset), Path(config.paths.data))
 
 
 def cell_path(config: DictConfig) -> str:
@@ -141,6 +140,4 @@ def plain_config(config: DictConfig) -> dict[str, Any]:
     """The resolved run config without Hydra's own node, as plain containers."""
     groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     # A masked copy forgets its parent; interpolations into the root resolve in the copy itself.
-    plain = OmegaConf.to_container(groups, resolve=True)
-    assert isinstance(plain, dict)
-    return plain  # type: ignore[return-value]
+    return plain(groups)

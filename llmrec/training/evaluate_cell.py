@@ -14,6 +14,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_model import declared_model
 from llmrec.evaluation.record import write_record
+from llmrec.plain import plain
 from llmrec.training.cells import Cell
 from llmrec.training.measure_catalogue import catalogue_measure
 from llmrec.training.measure_lists import lists_measure
@@ -39,9 +40,9 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
         metrics[split], tables[split], parts = measure(split)
         seconds |= {split: time.perf_counter() - started, **parts}
     record = {
-        "task": OmegaConf.to_container(config.task, resolve=True),
-        "decoding": OmegaConf.to_container(config.decoding, resolve=True),
-        "evaluation": OmegaConf.to_container(config.evaluation, resolve=True),
+        "task": plain(config.task),
+        "decoding": plain(config.decoding),
+        "evaluation": plain(config.evaluation),
         "relevance_model": declared_model(config.evaluation.relevance_model, config.scale),
         "training": cell.folder.name,
         "splits": metrics,

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from llmrec.backbones.ranks import is_first
 from llmrec.errors import InputError
+from llmrec.plain import plain
 from llmrec.training.cells import cell_name, is_baseline, run_source
 from llmrec.training.curves import CurvesLogger
 
@@ -99,7 +100,7 @@ def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
                 id=cell.name,
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
-                config=OmegaConf.to_container(config, resolve=True),  # type: ignore[arg-type]
+                config=plain(config),
                 settings=wandb.Settings(silent=True, init_timeout=20),
             )
         except (wandb.errors.Error, OSError, ValueError) as error:

@@ -2,13 +2,13 @@
 
 import logging
 from pathlib import Path
-from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
+from llmrec.plain import plain
 from llmrec.training.cells import run_source
 
 logger = logging.getLogger(__name__)
@@ -42,6 +42,4 @@ def open_dataset(config: DictConfig) -> Dataset:
 
 def quiet_dataset(config: DictConfig) -> Dataset:
     """The dataset of a resolved config."""
-    settings: dict[str, Any] = OmegaConf.to_container(config.dataset, resolve=True)  # type: ignore[assignment]
-    task: dict[str, Any] = OmegaConf.to_container(config.task, resolve=True)  # type: ignore[assignment]
-    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache), task)
+    return load_dataset(plain(config.dataset), Path(config.paths.data), Path(config.paths.cache), plain(config.task))

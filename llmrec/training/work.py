@@ -15,6 +15,7 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.declared_views import TitleViews, declared_views
+from llmrec.plain import plain
 from llmrec.training.cells import TRAINING, Cell, is_baseline
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_cell import evaluate_cell, run_device
@@ -43,7 +44,7 @@ class Work:
         """For another process."""
         return json.dumps(
             {
-                "config": OmegaConf.to_container(self.config, resolve=True),
+                "config": plain(self.config),
                 "cell": str(self.cell.folder),
                 "record": str(self.record),
                 "stages": {name: str(folder) for name, folder in self.stages.items()},

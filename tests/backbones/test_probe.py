@@ -65,6 +65,22 @@ def test_a_head_that_does_more_than_the_config_says_takes_the_plain_path() -> No
     assert model.plain
 
 
+@pytest.mark.parametrize(("error", "said"), [(ValueError("no masks of one's own\nhere"), "no masks of one's own"),
+                                             (NotImplementedError(), "NotImplementedError")])  # fmt: skip
+def test_the_warning_says_why_a_model_cannot_take_branches(
+    error: Exception, said: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = backbone(llama)
+
+    def fails(*_: object) -> float:
+        raise error
+
+    monkeypatch.setattr("llmrec.backbones.probe._difference", fails)
+    probe(model, longest=64, window=None)
+    assert model.plain
+    assert f"cannot take branches of a prompt ({said}); it runs one sequence a branch" in caplog.text
+
+
 def test_a_model_that_reads_ahead_is_refused() -> None:
     # A masked language model opens as a "causal LM", and would be shown the target that it is to predict.
     model = backbone(lambda: BertLMHeadModel(BertConfig(**SHAPE)))
