@@ -17,7 +17,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
 from llmrec.evaluation.declared_views import TitleViews
 from llmrec.evaluation.fairness import fairness, row_counts
-from llmrec.evaluation.hallucination import judge_first_titles
+from llmrec.evaluation.hallucination import FirstTitles, judge_first_titles
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
@@ -49,22 +49,24 @@ def split_record(
     floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
     own_title = dataset.items.title_of[rows.target]
     ranks = title_ranks(recommended, target_title)
-    harms, by_row = _harms(recommended, rows, dataset, target_title, views)
+    first = _first_titles(recommended, rows, dataset, target_title, views)
+    floor_first = _first_titles(floor, rows, dataset, own_title, views)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "users": len(rows),
         "list_length": list_length,
         **_accuracies(recommended, rows, dataset.items, target_title),
-        **harms,
+        **_harms(recommended, rows, dataset, views, first),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
         "popularity_floor": {
             **_accuracies(floor, rows, dataset.items, own_title),
-            **_harms(floor, rows, dataset, own_title, views)[0],
+            **_harms(floor, rows, dataset, views, floor_first),
         },
     }
     if dataset.best_ndcg10 is not None:
         metrics["best_ndcg10"] = dataset.best_ndcg10[split]
+    by_row = _by_row(recommended, rows, dataset, views, first)
     return metrics, _users_table(recommended, scores, rows, dataset.items, ranks, by_row)
 
 
@@ -107,20 +109,35 @@ def _accuracies(
     }
 
 
-def _harms(
+def _first_titles(
     recommended: np.ndarray, rows: Rows, dataset: Dataset, target_title: np.ndarray, views: TitleViews
-) -> tuple[dict[str, Any], dict[str, pa.Array]]:
-    """`fairness` and, where the titles were embedded, "hallucination"; and what they are made of, as columns by row."""
-    items, embeddings, seen = dataset.items, views.embeddings, (rows, dataset.train, dataset.items, views.relevance)
-    harms = {"fairness": fairness(recommended, *seen)}
-    counts = row_counts(recommended, *seen)
-    by_row = {name: pa.FixedSizeListArray.from_arrays(pa.array(count.astype(np.float32).ravel()), count.shape[1])
-              for name, count in counts.items()}  # fmt: skip
-    if embeddings is not None:
-        first = judge_first_titles(recommended, target_title, rows, items, embeddings)
-        harms["hallucination"] = first.metrics()
-        by_row["hallucinated"] = pa.array(first.hallucinated, mask=~first.wrong)
-    return harms, by_row
+) -> FirstTitles | None:
+    """None where the titles were not embedded."""
+    if views.embeddings is None:
+        return None
+    return judge_first_titles(recommended, target_title, rows, dataset.items, views.embeddings)
+
+
+def _harms(
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, views: TitleViews, first: FirstTitles | None
+) -> dict[str, Any]:
+    """`fairness` and, where there are first titles, "hallucination"."""
+    harms = {"fairness": fairness(recommended, rows, dataset.train, dataset.items, views.relevance)}
+    return harms if first is None else harms | {"hallucination": first.metrics()}
+
+
+def _by_row(
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, views: TitleViews, first: FirstTitles | None
+) -> dict[str, pa.Array]:
+    """What the harms are made of, as columns: those of `row_counts`, and "hallucinated"."""
+    counts = row_counts(recommended, rows, dataset.train, dataset.items, views.relevance)
+    columns = {
+        name: pa.FixedSizeListArray.from_arrays(pa.array(count.astype(np.float32).ravel()), count.shape[1])
+        for name, count in counts.items()
+    }
+    if first is not None:
+        columns["hallucinated"] = pa.array(first.hallucinated, mask=~first.wrong)
+    return columns
 
 
 def _users_table(

@@ -13,7 +13,7 @@ from llmrec.training.cells import METRICS
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
     """One line a job with NDCG@10 of validation and test, then each that is missing and why; overrides: theirs."""
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
-    names = names_apart([outcome.job for outcome in done])
+    names = names_apart([end.job for end in ended if isinstance(end, Outcome)])
     width = max(map(len, names.values()), default=7)
     print(f"\n{'NDCG@10':<{width}}  validation        test")
     for outcome in done:
