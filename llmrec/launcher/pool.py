@@ -9,8 +9,7 @@ from typing import Any, Literal, Protocol
 
 from llmrec.errors import BUSY, BusyError
 from llmrec.launcher.plan import Job, names_apart
-from llmrec.launcher.processes import fork, start, stop
-from llmrec.launcher.slots import visible_gpus
+from llmrec.launcher.processes import start_one_of_many, stop
 from llmrec.training.stages import PLANNED
 
 JOB_LOG = "job.log"
@@ -89,8 +88,7 @@ class Pool:
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Work:
         """Starts a job's command, which leaves what it says in JOB_LOG of its cell."""
-        launch = start if visible_gpus() else fork
-        return launch(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
+        return start_one_of_many(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
 
     def stop(self, works: Sequence[Any]) -> None:
         """Ends what `begin` gave."""

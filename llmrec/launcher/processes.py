@@ -13,7 +13,9 @@ from contextlib import nullcontext, suppress
 from multiprocessing import forkserver
 from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
+
+from llmrec.launcher.slots import visible_gpus
 
 PR_SET_PDEATHSIG = 1
 GRACE = 20
@@ -34,7 +36,7 @@ class Process(Protocol):
 
 
 class Forked:
-    """A process that `fork` started."""
+    """A process that was forked."""
 
     def __init__(self, process: BaseProcess) -> None:
         assert process.pid is not None
@@ -73,14 +75,23 @@ def start(
         )  # fmt: skip
 
 
-def fork(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Forked:
-    """Starts `python -m module arguments` as `start` does, from a process that has made a run's imports already.
+def start_one_of_many(
+    module: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    log: Path | None = None,
+    ends_by: int = signal.SIGTERM,
+) -> Process:
+    """The same, from a process that has made a run's imports for all that this one starts.
 
     They take ten seconds of a core, more than all else that a small run does. Not where there are GPUs: CUDA does not
     work in a fork of a process that has looked at one.
     """
+    if visible_gpus():
+        return start(module, arguments, environment, log, ends_by)
     _serve(environment)
-    process = SERVER.Process(target=_become, args=(module, arguments, {**os.environ, **environment}, log))
+    command, environment = (module, *arguments), {**os.environ, **environment}
+    process = SERVER.Process(target=_become, args=(command, environment, log, ends_by))
     process.start()
     return Forked(process)
 
@@ -107,29 +118,35 @@ def _serve(environment: Mapping[str, str]) -> None:
     os.environ.update(own)
 
 
-def _become(module: str, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> None:
+def _become(command: Sequence[str], environment: Mapping[str, str], log: Path | None, ends_by: int) -> None:
     import torch
 
     os.setsid()
-    # The server, its parent, dies with the launcher.
-    die_with_parent(signal.SIGTERM)
+    # The server, its parent, dies with the process that asked for it.
+    die_with_parent(ends_by)
     parent = multiprocessing.parent_process()
     if parent is None or not parent.is_alive():
         return
-    with open(log, "wb") as output, open(os.devnull, "rb") as nothing:
-        for own, other in ((0, nothing), (1, output), (2, output)):
-            os.dup2(other.fileno(), own)
+    _redirect(os.devnull, "rb", 0)
+    if log is not None:
+        _redirect(log, "wb", 1, 2)
     os.environ.clear()
     os.environ.update(environment)
     if "OMP_NUM_THREADS" in environment:
         # By itself torch reads it when it is imported.
         torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
-    sys.argv = [module, *arguments]
+    sys.argv = list(command)
     try:
-        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
     finally:
         # What multiprocessing starts ends without them.
         atexit._run_exitfuncs()
+
+
+def _redirect(path: str | Path, mode: Literal["rb", "wb"], *descriptors: int) -> None:
+    with open(path, mode) as file:
+        for descriptor in descriptors:
+            os.dup2(file.fileno(), descriptor)
 
 
 def _signal(process: Process, number: int) -> None:

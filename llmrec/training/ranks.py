@@ -6,10 +6,9 @@ They are told what to do and decide nothing: no rank plans, locks or looks wheth
 import logging
 import os
 import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -21,7 +20,7 @@ from torch import distributed
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.launcher.processes import start, stop
+from llmrec.launcher.processes import Process, start_one_of_many, stop
 from llmrec.training.cells import is_baseline
 from llmrec.training.cluster import slurm_environment, slurm_tasks
 from llmrec.training.quiet import quiet
@@ -153,13 +152,15 @@ def _by_processes(work: Work, ranks: int) -> None:
         "WORLD_SIZE": str(ranks), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(store.port),
         "OMP_NUM_THREADS": str(max(1, threads // ranks)),
     }  # fmt: skip
-    started = []
+    started: list[Process] = []
     try:
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
             # A rank that outlives the holder of the lock would write into a cell that another has taken.
             started.append(
-                start("llmrec.training.rank", [str(job)], shared | own, _log(work, rank), ends_by=signal.SIGKILL)
+                start_one_of_many(
+                    "llmrec.training.rank", [str(job)], shared | own, _log(work, rank), ends_by=signal.SIGKILL
+                )
             )
         _wait(started, work)
     finally:
@@ -171,7 +172,7 @@ def _log(work: Work, rank: int) -> Path | None:
     return work.cell.folder / f"rank-{rank}.log" if rank else None
 
 
-def _wait(ranks: list[subprocess.Popen[bytes]], work: Work) -> None:
+def _wait(ranks: Sequence[Process], work: Work) -> None:
     while any(rank.poll() is None for rank in ranks) and not any(rank.poll() for rank in ranks):
         time.sleep(0.05)
     failed = [number for number, rank in enumerate(ranks) if rank.poll()]

@@ -16,7 +16,7 @@ import torch
 DEBUG = ("scale=debug", "trainer.progress=false")
 FORKS = multiprocessing.get_context("forkserver")
 # The import of torch and its friends takes longer than all that a small run does.
-FORKS.set_forkserver_preload(["llmrec.training.serve"])
+FORKS.set_forkserver_preload(["tests.cli.warm"])
 
 
 @dataclass(frozen=True)

@@ -38,9 +38,9 @@ def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None
 def test_the_record_says_what_the_oracle_said(swept: tuple[Workplace, Done]) -> None:
     (cell,) = cells(swept[0], "tiny/rosepo-sasrec-self_hard")
     objective = training(cell)["objective"]
-    assert objective["smoothing"]["pairs"] == objective["rejected"]["titles"] == 200
+    assert objective["smoothing"]["pairs"] == objective["rejected"]["titles"] == 160
     assert 0 <= objective["smoothing"]["share_at_cap"] <= 1
-    assert sum(objective["smoothing"]["histogram"]["counts"]) <= 200
+    assert sum(objective["smoothing"]["histogram"]["counts"]) <= 160
     logged = (cell / "curves.csv").read_text()
     assert all(f",train/{name}," in logged for name in ("margin", "preferred", "loss"))
 

@@ -26,12 +26,12 @@ def after_the_first_checkpoint(cell: Path) -> bool:
 
 def in_the_first_epoch(cell: Path) -> bool:
     """Before there is a checkpoint: all begins again."""
-    return reached(cell, 3)
+    return reached(cell, 1)
 
 
 def in_the_second_epoch(cell: Path) -> bool:
     """Steps after the checkpoint are lost and made again."""
-    return reached(cell, 10)
+    return reached(cell, 7)
 
 
 def in_the_evaluation(cell: Path) -> bool:

@@ -23,7 +23,7 @@ def test_first_and_last_lines_of_a_simulated_run_say_so(trained: tuple[Workplace
 def test_run_announces_users_items_and_rows(trained: tuple[Workplace, Done]) -> None:
     _, done = trained
     announced = next(line for line in done.output.splitlines() if line.startswith("games-sim: "))
-    for word in (" items ", " users; ", "train ", "tuned on 200", "valid ", "test "):
+    for word in (" items ", " users; ", "train ", "tuned on 160", "valid ", "test "):
         assert word in announced
 
 
@@ -71,7 +71,7 @@ def test_training_says_where_it_comes_from(trained: tuple[Workplace, Done]) -> N
 
 def test_table_of_users_has_one_row_per_evaluated_user(trained: tuple[Workplace, Done]) -> None:
     table = pq.read_table(trained[1].record() / "users_test.parquet")
-    assert len(table) == 40
+    assert len(table) == 20
     assert {"user", "target", "titles", "scores", "rank"} <= set(table.column_names)
 
 

@@ -47,7 +47,7 @@ def test_eps_is_capped_and_said_so(tmp_path: Path) -> None:
 def test_titles_that_it_does_not_know_take_the_default(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     fewer = replace(small_dataset(), train=rows(("a", [0], 1, 1), ("b", [2, 3], 6, 2)))
-    cell = fitted_oracle(fewer, tmp_path / "fewer")
+    cell = fitted_oracle(fewer)
     oracle = SASRecOracle(unseen=0.07)
     eps = oracle.smoothing(replace(preparation, oracle=cell), np.full(len(ROWS), 3))
     # Titles 0 to 3 and 6 are known: of the targets, those of rows 0, 1 and 4.

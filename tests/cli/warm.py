@@ -1,0 +1,12 @@
+"""Imported by the process that forks the tests' commands: what each of them would import and work out anew."""
+
+from hydra import compose, initialize_config_dir
+from transformers import LlamaForCausalLM  # noqa: F401
+
+import llmrec.training.serve  # noqa: F401
+from llmrec.code_hash import code_hash
+from llmrec.conf_dir import conf_dir
+
+code_hash([""], ())
+with initialize_config_dir(conf_dir(), version_base="1.3"):
+    compose("config")
