@@ -3,6 +3,8 @@
 import csv
 import io
 import json
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +27,23 @@ def hits(count: int) -> list[int]:
     return [int(row < count) for row in range(len(USERS))]
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("kept")
+
+
 @pytest.fixture
-def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+def root(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with data, runs and a cache; the plans in the cache are the same for all tests and take seconds."""
+    use_folders(monkeypatch, kept)
+    yield kept
+    shutil.rmtree(kept / "runs", ignore_errors=True)
+
+
+@pytest.fixture
+def report(root: Path) -> dict[str, Any]:
     """SFT with both seeds, MSL with one, whose other has failed; popularity was not run."""
-    use_folders(monkeypatch, tmp_path)
-    table = small_table(tmp_path / "tables")
+    table = small_table(root / "tables")
     jobs = jobs_of(table)
     write_run(jobs["SFT", "games", 1], hits(1))
     write_run(jobs["SFT", "games", 2], hits(2))
@@ -102,17 +116,15 @@ def test_what_rounds_to_0_has_no_sign(report: dict[str, Any]) -> None:
     assert " 0.0000 ± 0.0884 " in markdown(report)
 
 
-def test_records_of_another_score_mode_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
-    table = small_table(tmp_path / "tables")
+def test_records_of_another_score_mode_are_refused(root: Path) -> None:
+    table = small_table(root / "tables")
     write_run(jobs_of(table)["SFT", "games", 1], hits(1), decoding={"scores": "vocab"})
     with pytest.raises(InputError, match=r"scores=vocab, table small of scores=trie: tables never mix"):
         report_data([table], "smoke")
 
 
-def test_records_of_another_task_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
-    table = small_table(tmp_path / "tables")
+def test_records_of_another_task_are_refused(root: Path) -> None:
+    table = small_table(root / "tables")
     write_lists(jobs_of(table)["SFT", "games", 1], [0.5] * len(USERS))
     with pytest.raises(InputError, match=r"task=rerank, table small of task=next_item"):
         report_data([table], "smoke")
@@ -132,9 +144,8 @@ def test_real_and_simulated_sets_never_share_a_table(tmp_path: Path, monkeypatch
         report_data([small_table(tmp_path / "tables", RERANK, scales)], "smoke")
 
 
-def test_records_of_another_set_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
-    table = small_table(tmp_path / "tables")
+def test_records_of_another_set_are_refused(root: Path) -> None:
+    table = small_table(root / "tables")
     job = jobs_of(table)["SFT", "games", 1]
     split = write_run(job, hits(1)).test | {"dataset": "games"}
     (job.record / "metrics.json").write_text(json.dumps(Run(job).record | {"splits": {"test": split}}))
@@ -142,9 +153,8 @@ def test_records_of_another_set_are_refused(tmp_path: Path, monkeypatch: pytest.
         report_data([table], "smoke")
 
 
-def test_only_more_than_one_seed_is_called_significant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
-    table = small_table(tmp_path / "tables", TABLE.replace("[NDCG@10]\n    rows", "[NDCG@10, MGU@5]\n    rows"))
+def test_only_more_than_one_seed_is_called_significant(root: Path) -> None:
+    table = small_table(root / "tables", TABLE.replace("[NDCG@10]\n    rows", "[NDCG@10, MGU@5]\n    rows"))
     jobs = jobs_of(table)
     for seed in (1, 2):
         write_run(jobs["SFT", "games", seed], hits(2))
@@ -157,16 +167,14 @@ def test_only_more_than_one_seed_is_called_significant(tmp_path: Path, monkeypat
         assert (cell["p"] < 0.001, cell["significant"]) == (True, significant)
 
 
-def test_a_rerank_table_says_where_a_row_cannot_be(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
-    text = markdown(report_data([small_table(tmp_path / "tables", RERANK)], "smoke"))
+def test_a_rerank_table_says_where_a_row_cannot_be(root: Path) -> None:
+    text = markdown(report_data([small_table(root / "tables", RERANK)], "smoke"))
     assert "- games-sim: mean rating: not run: games has no ratings" in text
 
 
-def test_a_figure_next_to_0_has_no_gain_in_percent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    use_folders(monkeypatch, tmp_path)
+def test_a_figure_next_to_0_has_no_gain_in_percent(root: Path) -> None:
     metric = "order std: {place: position.ndcg_std, better: lower"
-    table = small_table(tmp_path / "tables", RERANK.replace(metric, f"{metric}, gains: false"))
+    table = small_table(root / "tables", RERANK.replace(metric, f"{metric}, gains: false"))
     jobs = jobs_of(table)
     for row in ("SFT", "mean rating"):
         write_lists(jobs[row, "movielens_100k", 1], [0.5] * len(USERS))
