@@ -42,7 +42,9 @@ def swept(shared: Path, trained: tuple[Workplace, Done]) -> tuple[Workplace, Don
 
     def sweep() -> Done:
         place.root.mkdir()
-        return place.run("llmrec.run", "-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", *SHORT)
+        # The other worker may be waiting for it.
+        sweep = ("-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", "launcher.jobs=2")
+        return place.run("llmrec.run", *sweep, *SHORT)
 
     return place, once(shared / "swept.pickle", sweep)
 
