@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import distributed, testing
 
 from tests.cli.commands import DEBUG, Workplace
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
+from tests.launcher.trees import all_gone, descendants
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 
@@ -49,6 +51,20 @@ def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
     assert done.status == 1
     assert "none-such" in done.output
     assert not list(place.runs.rglob("ranks.json"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+def test_ranks_end_with_the_run_that_started_them(place: Workplace) -> None:
+    run = place.start("llmrec.run", *DEBUG, *DDP, "trainer.devices=2", "objective=sft", "dataset=games")
+    started: list[int] = []
+
+    def in_training() -> bool:
+        started[:] = descendants(run.process.pid or 0)
+        return bool(list(place.runs.rglob("curves.csv")))
+
+    run.kill_when(in_training)
+    assert len(started) > 2
+    all_gone(started)
 
 
 @pytest.mark.parametrize(
