@@ -3,21 +3,25 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError  # type: ignore[import-untyped]
+from yaml import YAMLError
 
 from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import SCORES, Metric, Preset, Published, Row, Table
 from llmrec.tables.measures import has_sums, has_users, known
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 SHIPPED = ("msl_accuracy", "gdrt_fairness", "rosepo_harm", "alro_rerank", "msl_ablation", "efficiency")
 """In the order of a report."""
 SCALES = "scales.yaml"
-Made = TypeVar("Made")
+Made = TypeVar("Made", bound="DataclassInstance")
+Element = TypeVar("Element")
 
 
 def shipped_table(name: str) -> Table:
@@ -129,7 +133,7 @@ class _Reader:
         return {name: dict(zip(metrics, cell, strict=True)) for name, cell in zip(datasets, listed, strict=True)}
 
     def _make(self, kind: type[Made], given: Mapping[str, Any], where: str) -> Made:
-        named = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
+        named = {field.name: field for field in fields(kind)}
         unknown = given.keys() - named.keys()
         missing = [
             name
@@ -156,7 +160,7 @@ class _Reader:
     def _texts(self, value: Any, where: str) -> tuple[str, ...]:
         return self._list(value, str, where)
 
-    def _list(self, value: Any, kind: type[Made], where: str) -> tuple[Made, ...]:
+    def _list(self, value: Any, kind: type[Element], where: str) -> tuple[Element, ...]:
         if not isinstance(value, list) or any(type(entry) is not kind for entry in value):
             raise self._error(where, f"expected a list of {'texts' if kind is str else 'whole numbers'}, got {value!r}")
         return tuple(value)

@@ -11,9 +11,11 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
+from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
 from torch import distributed
 from torch.distributed.tensor import DTensor
+from torch.optim.lr_scheduler import LRScheduler
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.datasets.data_module import NextItemData
@@ -85,7 +87,8 @@ class Recommender(LightningModule):
     def training_step(self, step: Step, _: int) -> None:
         """One optimizer step over this rank's micro-batches."""
         started = time.perf_counter()
-        optimizer, schedule = self.optimizers(), self.lr_schedulers()
+        optimizer, schedule = self._optimizer(), self.lr_schedulers()
+        assert isinstance(schedule, LRScheduler)
         batches = step.weighted()
         totals = over_ranks(_add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
         with self._own_gradients():
@@ -98,9 +101,9 @@ class Recommender(LightningModule):
         norm = clip(trained, self.config.trainer.clip)
         # Of the last step before a checkpoint no later loss would tell.
         self._refuse_nan("norm of the gradient", norm)
-        optimizer.step()  # type: ignore[union-attr]
-        schedule.step()  # type: ignore[union-attr]
-        optimizer.zero_grad()  # type: ignore[union-attr]
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad()
         self.objective.close_step(statistics)
         self._log_step(loss, norm, tokens, started)
 
@@ -154,12 +157,18 @@ class Recommender(LightningModule):
                 "temperature further from 0; if backbone.dtype is bfloat16, try float32"
             )
 
+    def _optimizer(self) -> LightningOptimizer:
+        # Typed for any number of them.
+        optimizer = self.optimizers()
+        assert isinstance(optimizer, LightningOptimizer)
+        return optimizer
+
     def _log_step(self, loss: float, norm: float, tokens: int, started: float) -> None:
         measured = {
             "loss": loss,
             **self.objective.monitors(),
             "gradient_norm": norm,
-            "learning_rate": float(self.optimizers().param_groups[0]["lr"]),  # type: ignore[union-attr]
+            "learning_rate": float(self._optimizer().param_groups[0]["lr"]),
             "tokens_per_second": tokens / (time.perf_counter() - started),
             "memory_gib": _memory_gib(self.device),
         }

@@ -1,5 +1,6 @@
 """Command-line overrides of a trained cell's config: only of what does not change its weights."""
 
+import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,7 @@ def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
 
     Raises InputError for what cannot be parsed, does not exist, or would change the weights.
     """
-    config = OmegaConf.create(OmegaConf.to_container(config))  # type: ignore[assignment]
+    config = copy.deepcopy(config)
     OmegaConf.set_struct(config, True)
     for text in overrides:
         try:
@@ -60,7 +61,9 @@ def _option(group: str, name: str) -> DictConfig:
     if not file.is_file():
         options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
         raise InputError(f"{group}={name}: there is no such option; there are {options}")
-    return OmegaConf.load(file)  # type: ignore[return-value]
+    chosen = OmegaConf.load(file)
+    assert isinstance(chosen, DictConfig)
+    return chosen
 
 
 def _set(config: DictConfig, key: str, value: Any) -> None:
