@@ -31,7 +31,7 @@ def _cell(*, _root_: DictConfig) -> str:
 
 def _check_planned(folder: Path) -> None:
     planned = os.environ.get(PLANNED)
-    if planned is not None and Path(planned) != folder:
+    if planned and Path(planned) != folder:
         raise InputError(
             f"a launcher planned this run as {planned}, now it would be {folder}: code, configuration or data have "
             "changed since the sweep began; start the sweep again"

@@ -1,19 +1,16 @@
 """Stages: cells that must be there before a run; found by their fingerprints, or run first as jobs of their own."""
 
-import os
-import subprocess
-import sys
-
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, BusyError, InputError
+from llmrec.launcher.processes import start_one_of_many, stop
 
 START, ORACLE = "start", "oracle"
 """The cell whose weights training starts from; the fitted baseline that the objective asks about its pairs."""
 PLANNED = "LLMREC_PLANNED_CELL"
-"""The variable by which a launcher tells a job the cell that it planned."""
+"""The variable by which a launcher tells a job the cell that it planned; empty for a stage, which nobody planned."""
 
 
 def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
@@ -46,14 +43,18 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
     """Runs a stage as a job of its own. Raises InputError when it fails, BusyError when another process is at it."""
-    command = [sys.executable, "-m", "llmrec.run", *config_directories(config), *overrides]
-    print(f"first its stage: {' '.join(command[1:])}", flush=True)
-    environment = {name: value for name, value in os.environ.items() if name != PLANNED}
-    status = subprocess.run(command, env=environment, check=False).returncode
+    arguments = [*config_directories(config), *overrides]
+    command = " ".join(["-m llmrec.run", *arguments])
+    print(f"first its stage: {command}", flush=True)
+    stage = start_one_of_many("llmrec.run", arguments, {PLANNED: ""})
+    try:
+        status = stage.wait()
+    finally:
+        stop([stage])
     if status == BUSY:
-        raise BusyError(f"another process is at work on the stage: wait for it, or stop it ({' '.join(command[1:])})")
+        raise BusyError(f"another process is at work on the stage: wait for it, or stop it ({command})")
     if status != 0:
-        raise InputError(f"the stage failed, so the run cannot start: python {' '.join(command[1:])}")
+        raise InputError(f"the stage failed, so the run cannot start: python {command}")
 
 
 def config_directories(config: DictConfig) -> list[str]:

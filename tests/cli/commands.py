@@ -13,6 +13,8 @@ from pathlib import Path
 
 import torch
 
+from tests.cli.spare import keep_spare
+
 DEBUG = ("scale=debug", "trainer.progress=false")
 FORKS = multiprocessing.get_context("forkserver")
 # The import of torch and its friends takes longer than all that a small run does.
@@ -125,5 +127,8 @@ def _become(module: str, arguments: tuple[str, ...], folder: Path, environment: 
     torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
     # `python -m` puts the folder that it runs in first.
     sys.path.insert(0, str(folder))
+    # What a shell starts in the background ignores it, and so would all that comes of that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    keep_spare()
     sys.argv = [module, *arguments]
     runpy.run_module(module, run_name="__main__", alter_sys=True)

@@ -3,7 +3,6 @@
 import json
 import shutil
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from safetensors.torch import load_file
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.conftest import SHORT
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
+from tests.cli.trees import Tree
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
 MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
@@ -77,9 +77,8 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workp
     (record,) = swept[0].runs.glob("*/*/tiny/rosepo-sasrec-self_hard/*/eval/*")
     whole = Done(0, f"record: {record}")
     cell, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
-    # While the oracle is fitted: the stage that was finished before it stays.
-    away.start("llmrec.run", *command).kill_when(lambda: bool(list(oracle.glob("*/curves.csv"))))
-    wait_until(lambda: bool(list(oracle.glob("*/eval/*/metrics.json"))))
+    # While the oracle is fitted, which ends with the run; the stage that was finished before it stays.
+    Tree(away, "llmrec.run", *command).when(lambda: bool(list(oracle.glob("*/curves.csv")))).kill_alone()
     (sft,) = (cell / "sft").glob("*/training.json")
     trained = sft.stat().st_mtime_ns
     cell = away.runs / whole.cell().relative_to(swept[0].runs)
@@ -111,14 +110,6 @@ def test_killed_training_leaves_no_half_written_file(
     place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell), by)
     assert not (cell / "weights").exists()
     assert not (cell / "training.json").exists()
-
-
-def wait_until(holds: Callable[[], bool]) -> None:
-    """What a killed command had started as a process of its own comes to its end; a minute is more than it takes."""
-    until = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < until
-        time.sleep(0.05)
 
 
 def reached(cell: Path, step: int) -> bool:

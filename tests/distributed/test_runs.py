@@ -14,7 +14,7 @@ from torch import distributed, testing
 
 from tests.cli.commands import DEBUG, Workplace
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
-from tests.launcher.trees import all_gone, descendants
+from tests.cli.trees import all_gone, descendants
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 

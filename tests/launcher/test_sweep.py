@@ -9,7 +9,7 @@ import pytest
 
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.test_resume import assert_same
-from tests.launcher.trees import Tree
+from tests.cli.trees import Tree
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
@@ -62,7 +62,8 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
 def test_what_is_done_is_not_run_again(mixed: tuple[Workplace, Done]) -> None:
     place, _ = mixed
     before = (cell(place, "sft") / "job.log").stat().st_mtime_ns
-    again = place.run(*GOOD)
+    # In an interpreter of its own, to which nothing is known that a test has loaded.
+    again = place.typed(*GOOD)
     assert again.status == 0, again.output
     assert "started" not in again.output
     assert again.output.count("was done already") == 2

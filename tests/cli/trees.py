@@ -3,8 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -16,47 +14,41 @@ class Tree:
     """A command at work, and all that it has started."""
 
     def __init__(self, place: Workplace, module: str, *arguments: str) -> None:
-        self.log = place.root / f"{time.monotonic_ns()}.log"
-        with open(self.log, "wb") as output:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", module, *arguments], cwd=place.root, env=place.environment(),
-                stdout=output, stderr=subprocess.STDOUT,
-                # What a shell starts in the background ignores it, and so would all that comes of that.
-                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-            )  # fmt: skip
+        self.command = place.start(module, *arguments)
+        self.pid = self.command.process.pid or 0
 
     def when(self, holds: Callable[[], bool]) -> "Tree":
         """Waits until `holds` is true. Fails when the command ends by itself before that."""
         while not holds():
-            assert self.process.poll() is None, f"ended too early:\n{self.log.read_text()}"
+            assert self.command.process.is_alive(), f"ended too early:\n{self.command.log.read_text()}"
             time.sleep(0.002)
         return self
 
     def kill(self) -> None:
         """Ends it and everything that it has started, at once."""
-        for process in [self.process.pid, *descendants(self.process.pid)]:
+        for process in [self.pid, *descendants(self.pid)]:
             signalled(process, signal.SIGKILL)
         self.wait()
 
     def kill_alone(self) -> None:
         """Ends it and nothing else: what it has started has to end by itself."""
-        started = descendants(self.process.pid)
-        self.process.kill()
+        started = descendants(self.pid)
+        signalled(self.pid, signal.SIGKILL)
         self.wait()
         assert started
         all_gone(started)
 
     def interrupt(self) -> Done:
         """Ctrl-C, which reaches the command alone: what it starts has sessions of its own."""
-        started = descendants(self.process.pid)
-        self.process.send_signal(signal.SIGINT)
+        started = descendants(self.pid)
+        signalled(self.pid, signal.SIGINT)
         done = self.wait()
         all_gone(started)
         return done
 
     def wait(self) -> Done:
         """Waits for its end."""
-        return Done(self.process.wait(), self.log.read_text(encoding="utf-8"))
+        return self.command.wait()
 
 
 def descendants(process: int) -> list[int]:
