@@ -90,6 +90,14 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workp
     assert all(len(list((away.cache / name).iterdir())) == 1 for name in ("reference", "self_hard"))
 
 
+def test_an_interrupted_run_takes_its_stage_with_it(place: Workplace) -> None:
+    tree = Tree(place, "llmrec.run", "objective=msl", "stage=sft", "dataset=games", *DEBUG, "logger=csv")
+    done = tree.when(lambda: bool(list(place.runs.glob("*/*/tiny/sft/*/curves.csv")))).interrupt()
+    assert done.status == 130
+    assert "the same command goes on from here" in done.output
+    assert "Traceback" not in done.output
+
+
 def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Path, tmp_path: Path) -> None:
     whole, place = alro_cell(shared), rerank_place(shared)
     away = Workplace(tmp_path, place.cache)
