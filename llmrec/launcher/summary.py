@@ -9,16 +9,25 @@ from llmrec.launcher.plan import Job, names_apart
 from llmrec.launcher.pool import Outcome
 from llmrec.training.cells import METRICS
 
+RANKED = {"by_title": "NDCG@10, full catalogue", "by_list": "NDCG@10, lists"}
+"""What a record ranks; figures of the two compare nothing."""
+
 
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
-    """One line a job with NDCG@10 of validation and test, then each that is missing and why; overrides: theirs."""
+    """One line a job with NDCG@10 of validation and test, tasks apart; then each that is missing, and why.
+
+    overrides: of each job, as they were typed.
+    """
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
     names = names_apart([end.job for end in ended if isinstance(end, Outcome)])
-    width = max(map(len, names.values()), default=7)
-    print(f"\n{'NDCG@10':<{width}}  validation        test")
-    for outcome in done:
-        figures = "".join(f"  {_figure(outcome.job, split):>10}" for split in ("valid", "test"))
-        print(f"{names[outcome.job.record]:<{width}}{figures}")
+    width = max(map(len, [*names.values(), *RANKED.values()]))
+    for view, heading in RANKED.items():
+        jobs = [outcome.job for outcome in done if any(view in measured for measured in _splits(outcome.job).values())]
+        if jobs:
+            print(f"\n{heading:<{width}}  validation        test")
+        for job in jobs:
+            figures = "".join(f"  {_figure(job, split):>10}" for split in ("valid", "test"))
+            print(f"{names[job.record]:<{width}}{figures}")
     missing = [(end, typed) for end, typed in zip(ended, overrides, strict=True) if end not in done]
     print(f"\n{len(done)} of {len(ended)} jobs are done" + ("" if not missing else "; these are not:"))
     for end, typed in missing:
@@ -33,8 +42,13 @@ def validation_score(job: Job) -> float | None:
     return _ndcg10(job, "valid")
 
 
+def _splits(job: Job) -> dict[str, dict[str, Any]]:
+    measured: dict[str, dict[str, Any]] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))["splits"]
+    return measured
+
+
 def _ndcg10(job: Job, split: str) -> float | None:
-    measured: dict[str, Any] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))["splits"].get(split, {})
+    measured = _splits(job).get(split, {})
     figures = measured.get("by_title", measured.get("by_list"))
     return None if figures is None else float(figures["ndcg@10"])
 
