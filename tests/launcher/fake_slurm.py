@@ -38,6 +38,11 @@ def submissions(folder: Path) -> list[int]:
     return [int(line) for line in log.read_text().split()] if log.exists() else []
 
 
+def states(folder: Path) -> set[str]:
+    """How the jobs stand: a job is RUNNING until all of its tasks have ended."""
+    return {file.read_text() for file in (folder / "jobs").glob("*/state")}
+
+
 def sbatch(script: str) -> int:
     """Starts the jobs of a script, an array of them or one, and comes back at once."""
     text = Path(script).read_text()
