@@ -40,8 +40,10 @@ clean:  ## remove caches and builds; .venv, runs and data stay
 
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install $(TORCH)
-	$(BIN)/python -m pip install -c constraints.txt -e '.[dev]'
+	# A new pip is far quicker than the one that Python brings; what is imported is compiled when it first is.
+	$(BIN)/python -m pip install --upgrade pip
+	$(BIN)/python -m pip install --no-compile $(TORCH)
+	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev]'
 	touch $@
 
 # A torch named on the command line is installed even where the stamp is fresh.
