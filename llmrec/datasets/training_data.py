@@ -102,4 +102,5 @@ class TrainingData(LightningDataModule):
 
 
 def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
+    # A list is a dataset to torch, but not to its types.
     return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

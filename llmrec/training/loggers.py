@@ -98,6 +98,7 @@ def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
                 name=named.name,
                 tags=named.tags,
                 id=cell.name,
+                # Whatever WANDB_MODE says: what is no mode, W&B itself refuses.
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
                 config=plain(config),

@@ -57,6 +57,7 @@ class ShardedStrategy(DDPStrategy):
 class ShardedAdamW(torch.optim.AdamW):
     """AdamW of shards and whole weights: an operation on many tensors at once takes only the ones or the others."""
 
+    # Torch gives it a type for each of the two ways to call it.
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step, the shards first."""
         groups = self.param_groups

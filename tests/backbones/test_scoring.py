@@ -1,8 +1,11 @@
 """Log-probabilities of given responses are those of plain forward passes, one sequence at a time."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
+from transformers import PreTrainedModel
 
 from llmrec.backbones import scoring
 from llmrec.backbones.backbone import Backbone
@@ -16,9 +19,9 @@ PROMPTS = [np.concatenate([START, GENERATOR.integers(3, VOCABULARY, n)]) for n i
 RESPONSES = [GENERATOR.integers(3, VOCABULARY, n) for n in (3, 1, 6, 2, 6)]
 
 
-def backbone(model: object = None, plain: bool = False) -> Backbone:
+def backbone(model: Callable[[], PreTrainedModel] = llama, plain: bool = False) -> Backbone:
     torch.manual_seed(1)
-    made = Backbone(llama() if model is None else model, characters())  # type: ignore[arg-type]
+    made = Backbone(model(), characters())
     made.plain = plain
     return made.eval()
 
@@ -37,9 +40,10 @@ def one_by_one(made: Backbone) -> list[np.ndarray]:
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("model", [llama, gpt2])
 @pytest.mark.parametrize("shared", [0, 5])
-def test_scores_are_those_of_plain_forward_passes(model: object, plain: bool, shared: int) -> None:
-    torch.manual_seed(1)
-    made = backbone(model(), plain)  # type: ignore[operator]
+def test_scores_are_those_of_plain_forward_passes(
+    model: Callable[[], PreTrainedModel], plain: bool, shared: int
+) -> None:
+    made = backbone(model, plain)
     for found, expected in zip(log_probabilities(made, PROMPTS, RESPONSES, shared), one_by_one(made), strict=True):
         np.testing.assert_allclose(found, expected, atol=2e-5)
 

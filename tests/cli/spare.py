@@ -42,20 +42,24 @@ def keep_spare() -> None:
 def _wait(connection: socket.socket) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     said, received, *_ = socket.recv_fds(connection, LARGEST, 2)
-    if said:
-        code, descriptors, environment = pickle.loads(said)
-        # The numbers that the code names may be taken by others of those that came, or by the connection.
-        apart = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, ABOVE) for descriptor in received]
-        for descriptor in (*received, connection.detach()):
-            os.close(descriptor)
-        for descriptor, number in zip(apart, descriptors, strict=True):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
-        os.environ.clear()
-        os.environ.update(environment)
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        try:
-            exec(code, {})
-        finally:
-            os._exit(0)
-    os._exit(0)
+    connection.close()
+    try:
+        # Nothing comes where the command has ended without a fork server.
+        if said:
+            _serve(*pickle.loads(said), received)
+    finally:
+        os._exit(0)
+
+
+def _serve(code: str, descriptors: Sequence[int], environment: dict[str, str], received: Sequence[int]) -> None:
+    # The numbers that the code names may be taken by others of those that came.
+    apart = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, ABOVE) for descriptor in received]
+    for descriptor in received:
+        os.close(descriptor)
+    for descriptor, number in zip(apart, descriptors, strict=True):
+        os.dup2(descriptor, number)
+        os.close(descriptor)
+    os.environ.clear()
+    os.environ.update(environment)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    exec(code, {})

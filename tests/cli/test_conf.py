@@ -124,8 +124,9 @@ def settings_of(file: str) -> tuple[dict[str, Any], set[str]]:
     settings = OmegaConf.to_container(OmegaConf.load(CONF / file))
     assert isinstance(settings, dict)
     listed = [entry for entry in settings.pop("defaults", []) if entry != "_self_"]
-    named = [next(iter(entry)) if isinstance(entry, dict) else entry.partition("@")[2] for entry in listed]
-    return settings, {name for name in named if not name.startswith("override ") and name != "_here_"}  # type: ignore[return-value]
+    named = [str(next(iter(entry))) if isinstance(entry, dict) else entry.partition("@")[2] for entry in listed]
+    chosen = {name for name in named if not name.startswith("override ") and name != "_here_"}
+    return {str(key): value for key, value in settings.items()}, chosen
 
 
 def plain(*overrides: str) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.conftest import SHORT
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
-from tests.cli.trees import Tree
+from tests.cli.trees import Tree, needs_proc
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
 MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
@@ -70,6 +70,7 @@ def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> No
     assert json.loads(groups)["objective"] == json.loads(expected)["objective"]
 
 
+@needs_proc
 def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workplace, Done], tmp_path: Path) -> None:
     command = ("objective=rosepo", "dataset=games", *SHORT)
     away = Workplace(tmp_path, tmp_path / "cache")
@@ -90,6 +91,7 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workp
     assert all(len(list((away.cache / name).iterdir())) == 1 for name in ("reference", "self_hard"))
 
 
+@needs_proc
 def test_an_interrupted_run_takes_its_stage_with_it(place: Workplace) -> None:
     tree = Tree(place, "llmrec.run", "objective=msl", "stage=sft", "dataset=games", *DEBUG, "logger=csv")
     done = tree.when(lambda: bool(list(place.runs.glob("*/*/tiny/sft/*/curves.csv")))).interrupt()

@@ -3,11 +3,16 @@
 import contextlib
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import Done, Workplace
+
+needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
 
 
 class Tree:
@@ -35,7 +40,8 @@ class Tree:
         started = descendants(self.pid)
         signalled(self.pid, signal.SIGKILL)
         self.wait()
-        assert started
+        # A fork server, and what looks after its resources, are there where any other is.
+        assert len(started) > 2
         all_gone(started)
 
     def interrupt(self) -> Done:

@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import distributed, testing
 
 from tests.cli.commands import DEBUG, Workplace
 from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
-from tests.cli.trees import all_gone, descendants
+from tests.cli.trees import Tree, needs_proc
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 
@@ -53,18 +52,10 @@ def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
     assert not list(place.runs.rglob("ranks.json"))
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+@needs_proc
 def test_ranks_end_with_the_run_that_started_them(place: Workplace) -> None:
-    run = place.start("llmrec.run", *DEBUG, *DDP, "trainer.devices=2", "objective=sft", "dataset=games")
-    started: list[int] = []
-
-    def in_training() -> bool:
-        started[:] = descendants(run.process.pid or 0)
-        return bool(list(place.runs.rglob("curves.csv")))
-
-    run.kill_when(in_training)
-    assert len(started) > 2
-    all_gone(started)
+    run = Tree(place, "llmrec.run", *DEBUG, *DDP, "trainer.devices=2", "objective=sft", "dataset=games")
+    run.when(lambda: bool(list(place.runs.rglob("curves.csv")))).kill_alone()
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,15 @@
 
 import functools
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.test_resume import assert_same
-from tests.cli.trees import Tree
+from tests.cli.trees import Tree, needs_proc
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
+pytestmark = needs_proc
 
 SWEEP = ("llmrec.run", "-m", "dataset=games", *DEBUG, "evaluation.users=5", "logger=csv", "launcher.jobs=2")
 GOOD = (*SWEEP, "objective=dpo,sft", "trainer.learning_rate=1e-3")
