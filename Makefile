@@ -38,9 +38,9 @@ clean:  ## remove caches and builds; .venv, runs and data stay
 	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
+# A new pip is far quicker than the one that Python brings; what is imported is compiled when it first is.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	# A new pip is far quicker than the one that Python brings; what is imported is compiled when it first is.
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install --no-compile $(TORCH)
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev]'
