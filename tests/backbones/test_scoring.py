@@ -71,7 +71,7 @@ def test_dropout_is_off_and_the_mode_is_given_back() -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.9
-    made = backbone(model).train()
+    made = backbone(lambda: model).train()
     one, other = (log_probabilities(made, PROMPTS, RESPONSES, 5) for _ in range(2))
     assert made.training
     assert all((a == b).all() for a, b in zip(one, other, strict=True))
