@@ -5,6 +5,9 @@ TORCH ?= torch==2.13.0
 BIN := .venv/bin
 STAMP := .venv/installed
 
+# Containers often set it, and each start would compile anew what `setup` has not.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test checks reproduce-tables list-tables bench clean force
 
@@ -38,14 +41,13 @@ clean:  ## remove caches and builds; .venv, runs and data stay
 	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
-# A new pip is far quicker than the one that Python brings. Compiled is what a run imports, a fifth of all, and at once:
-# where PYTHONDONTWRITEBYTECODE is set, each run would have to.
+# A new pip is far quicker than the one that Python brings. Of what it installs, a run imports a fifth: that is compiled.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install --no-compile $(TORCH)
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev]'
-	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c 'import llmrec.training.run_cell, llmrec.training.serve, transformers.models.llama.modeling_llama'
+	$(BIN)/python -c 'import llmrec.training.run_cell, llmrec.training.serve, transformers.models.llama.modeling_llama'
 	touch $@
 
 # A torch named on the command line is installed even where the stamp is fresh.
