@@ -1,5 +1,7 @@
 """Imported by the process that forks the tests' commands: what each of them would import and work out anew."""
 
+import gc
+
 from hydra import compose, initialize_config_dir
 from transformers import LlamaForCausalLM  # noqa: F401
 
@@ -10,3 +12,4 @@ from llmrec.conf_dir import conf_dir
 code_hash([""], ())
 with initialize_config_dir(conf_dir(), version_base="1.3"):
     compose("config")
+gc.freeze()
