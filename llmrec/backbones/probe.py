@@ -28,7 +28,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
     try:
         with torch.no_grad():
             difference = _difference(backbone)
-    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError, NotImplementedError) as error:
+    except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
         failed = f"cannot take branches of a prompt ({first_line(error)})"
     finally:
         backbone.train(training)

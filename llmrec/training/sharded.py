@@ -57,8 +57,7 @@ class ShardedStrategy(DDPStrategy):
 class ShardedAdamW(torch.optim.AdamW):
     """AdamW of shards and whole weights: an operation on many tensors at once takes only the ones or the others."""
 
-    # Torch gives it a type for each of the two ways to call it.
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
+    def step(self, closure: Callable[[], float] | None = None) -> Any:
         """One step, the shards first."""
         groups = self.param_groups
         self.param_groups = [
@@ -67,7 +66,7 @@ class ShardedAdamW(torch.optim.AdamW):
             for group in groups
             for sharded, weights in zip((True, False), _shards_first(group["params"]), strict=True)
         ]
-        loss: float | None = super().step(closure)
+        loss = super().step(closure)
         self.param_groups = groups
         return loss
 

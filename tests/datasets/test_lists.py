@@ -267,7 +267,8 @@ def test_lists_are_taken_with_their_histories() -> None:
     assert taken.rows.user.tolist() == ["w", "u", "w"]
     assert taken.candidates.tolist() == [[3, 2, 1, 0], [1, 2, 3, 4], [3, 2, 1, 0]]
     assert taken.relevance[0].tolist() == [3.5, 1, 2, 0]
-    assert [list(taken.ratings_of(row)) for row in range(3)] == [[4, 5, 6], [1], [4, 5, 6]]  # type: ignore[arg-type]
+    for row, ratings in enumerate(([4, 5, 6], [1], [4, 5, 6])):
+        np.testing.assert_array_equal(taken.ratings_of(row), ratings)
     nothing = GRADED.take(np.zeros(0, dtype=np.int64))
     assert nothing.history_rating is not None
     assert (len(nothing), len(nothing.history_rating)) == (0, 0)

@@ -232,5 +232,6 @@ def test_a_row_too_short_for_the_template_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_wording_of_several_texts_is_refused(tmp_path: Path) -> None:
+    wording: dict[str, Any] = {**WORDING, "verb": ["played", "bought"]}
     with pytest.raises(InputError, match=r"dataset\.wording\.verb=.*give one text"):
-        PromptTokenizer(characters(), {**WORDING, "verb": ["played", "bought"]}, 10_000, 0, tmp_path)  # type: ignore[dict-item]
+        PromptTokenizer(characters(), wording, 10_000, 0, tmp_path)

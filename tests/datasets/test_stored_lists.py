@@ -89,7 +89,7 @@ def test_a_list_of_the_set(rated: Path) -> None:
     assert dict(zip(test.candidates[row].tolist(), test.relevance[row].tolist(), strict=True)) == {8: 4, 9: 5}
     assert (test.rows.target[row], test.rows.timestamp[row]) == (9, 86_400 * 18)
     assert test.rows.history_of(row).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
-    assert test.ratings_of(row).tolist() == [1, 2, 3, 4, 5, 1, 2, 3]  # type: ignore[union-attr]
+    np.testing.assert_array_equal(test.ratings_of(row), [1, 2, 3, 4, 5, 1, 2, 3])
 
 
 def test_the_leakage_report_speaks_of_lists(rated: Path) -> None:
