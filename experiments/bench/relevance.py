@@ -50,7 +50,9 @@ def main() -> None:
     """Prints one JSON line: seconds of the pass over the sample's targets, over all titles, and of an epoch."""
     backbone, data = prepared()
     objective, optimizer = SFT(), torch.optim.AdamW(backbone.parameters(), lr=1e-3)
-    steps = LengthGroupedSteps(data.sample.prompts.lengths, ROWS, MICRO_BATCH, seed=0, epoch=0, rank=0, ranks=1)
+    steps = LengthGroupedSteps(
+        data.sample.prompts.lengths, ROWS, lambda _: MICRO_BATCH, seed=0, epoch=0, rank=0, ranks=1
+    )
     epoch = iter(steps)
     prompt = data.history_free_prompt()
 

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
+import torch
 from omegaconf import DictConfig
 from safetensors.torch import load_file
 from torch import nn
@@ -38,10 +39,8 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | Peft
     """
     if config.name == "none":
         return model
-    from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
+    from peft import LoraConfig, get_peft_model
 
-    if config.eight_bit:
-        model = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
     lora = LoraConfig(
         task_type="CAUSAL_LM", r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout,
         target_modules=list(config.modules),
@@ -54,6 +53,21 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | Peft
             f"adapter.modules={list(config.modules)}: {type(model).__name__} has no such modules. It has "
             f"{', '.join(sorted(kinds))}"
         ) from error
+
+
+def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:
+    """Returns a model in 8 bits with its norms and other small weights in float32, for training and decoding alike."""
+    from peft import prepare_model_for_kbit_training
+
+    prepared: PreTrainedModel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
+    return prepared
+
+
+def cast_adapter(model: "PeftModel", dtype: torch.dtype) -> None:
+    """Casts the adapter's weights once, for decoding: what autocast would do at every token, with equal results."""
+    for name, weight in model.named_parameters():
+        if "lora_" in name:
+            weight.data = weight.data.to(dtype)
 
 
 def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "PeftModel":

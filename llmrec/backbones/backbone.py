@@ -1,9 +1,9 @@
 """The forward primitive: a prompt and its branches go in, hidden states at the positions asked for come out."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -59,19 +59,21 @@ class Encoded:
 class Head:
     """A causal LM's output projection, of all tokens or a few, scaled and soft-capped as the model's config says."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.linear = model.get_output_embeddings()
+    def __init__(self, model: PreTrainedModel, autocast: AbstractContextManager[Any]) -> None:
+        """autocast: the context in which the product is computed."""
+        self.linear, self.autocast = model.get_output_embeddings(), autocast
         config = model.config.get_text_config()
         # Cohere multiplies, Granite divides, Gemma caps; the probe refuses what none of these explains.
         self.scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
         self.cap = getattr(config, "final_logit_softcapping", None)
 
     def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
-        if tokens is None:
-            logits = self.linear(hidden)
-        else:
-            bias = getattr(self.linear, "bias", None)
-            logits = functional.linear(hidden, self.linear.weight[tokens], None if bias is None else bias[tokens])
+        with self.autocast:
+            if tokens is None:
+                logits = self.linear(hidden)
+            else:
+                bias = getattr(self.linear, "bias", None)
+                logits = functional.linear(hidden, self.linear.weight[tokens], None if bias is None else bias[tokens])
         logits = logits.float() * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 
@@ -81,6 +83,9 @@ class Backbone(nn.Module):
 
     plain: take the model's own forward over one sequence a branch instead of the shared prompt; set by the probe for
     models whose attention or head the fast path does not reproduce.
+    autocast_dtype: the type in which matrix products are computed, None for that of the weights. It belongs to the
+    backbone, so that training, validation, evaluation and recommending all compute alike.
+    base_weights: the hash of the base model's weight files; None where all weights are a run's own.
     """
 
     def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> None:
@@ -88,6 +93,8 @@ class Backbone(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.plain = False
+        self.autocast_dtype: torch.dtype | None = None
+        self.base_weights: str | None = None
 
     @property
     def causal_lm(self) -> PreTrainedModel:
@@ -118,7 +125,13 @@ class Backbone(nn.Module):
     @property
     def head(self) -> Head:
         """The output projection."""
-        return Head(self.causal_lm)
+        return Head(self.causal_lm, self.autocast())
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The context in which all products with the weights are computed."""
+        if self.autocast_dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, self.autocast_dtype)
 
     @property
     def device(self) -> torch.device:
@@ -135,16 +148,18 @@ class Backbone(nn.Module):
         """The last hidden states [N, hidden size] at `at`, which `encode` wraps where the head can be trusted."""
         if self.plain:
             tokens, attended, sequence, position = _plain_sequences(packed, at)
-            decoded = self.causal_lm.get_decoder()(input_ids=tokens, attention_mask=attended, use_cache=False)
+            with self.autocast():
+                decoded = self.causal_lm.get_decoder()(input_ids=tokens, attention_mask=attended, use_cache=False)
             return decoded.last_hidden_state[sequence, position]
         visible = packed.visible()
-        hidden = self.causal_lm.get_decoder()(
-            input_ids=packed.tokens[:, packed.shared :],
-            position_ids=packed.positions[:, packed.shared :],
-            attention_mask=None if visible is None else self.attention_mask(visible),
-            past_key_values=self._shared_states(packed),
-            use_cache=packed.shared > 0,
-        ).last_hidden_state
+        with self.autocast():
+            hidden = self.causal_lm.get_decoder()(
+                input_ids=packed.tokens[:, packed.shared :],
+                position_ids=packed.positions[:, packed.shared :],
+                attention_mask=None if visible is None else self.attention_mask(visible),
+                past_key_values=self._shared_states(packed),
+                use_cache=packed.shared > 0,
+            ).last_hidden_state
         columns = packed.tokens.shape[1]
         row, column = at // columns, at % columns - packed.shared
         return hidden[row, column]
@@ -167,11 +182,12 @@ class Backbone(nn.Module):
         only right for an empty cache.
         """
         mask = None if visible is None else self.attention_mask(visible)
-        return (
-            self.causal_lm.get_decoder()(
-                input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
-            )
-        ).last_hidden_state
+        with self.autocast():
+            return (
+                self.causal_lm.get_decoder()(
+                    input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True
+                )
+            ).last_hidden_state
 
     def attention_mask(self, visible: Tensor) -> Tensor:
         """The 4D mask in the form that the model's attention kernel takes."""
@@ -183,7 +199,8 @@ class Backbone(nn.Module):
 
     def _encode_plainly(self, packed: Packed, at: Tensor) -> Encoded:
         tokens, attended, sequence, position = _plain_sequences(packed, at)
-        logits = self.model(input_ids=tokens, attention_mask=attended, use_cache=False).logits
+        with self.autocast():
+            logits = self.model(input_ids=tokens, attention_mask=attended, use_cache=False).logits
         return Encoded(self.head, None, logits[sequence, position])
 
 

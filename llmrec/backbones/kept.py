@@ -61,8 +61,7 @@ def content_hash(backbone: Backbone, arrays: Iterable[np.ndarray], *settings: ob
 
 
 def _precision(backbone: Backbone) -> str:
-    kind = backbone.device.type
-    return str(torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else backbone.causal_lm.dtype)
+    return str(backbone.autocast_dtype or backbone.causal_lm.dtype)
 
 
 def _meaning_of_weights(backbone: Backbone) -> list[object]:

@@ -12,7 +12,9 @@ from torch import Tensor
 class Packed:
     """Rows ready for the forward primitive.
 
-    tokens, positions: int64 [rows, columns]; every branch takes up the positions that follow the prompt;
+    tokens, positions: int64 [rows, columns]; every branch takes up the positions that follow the prompt. Where a row
+    has one branch at most, positions run on through the padding: transformers takes positions that start anew for
+    another sequence in the same row, and would build a mask for it;
     branch: int16 [rows, columns], 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end; shared: how
     many columns all prompts have in common, short of the last of the shortest: they are run once for all rows.
     """
@@ -59,6 +61,7 @@ def pack(
     columns = max(lengths)
     tokens = np.zeros((len(prompts), columns), dtype=np.int64)
     positions, branch = np.zeros_like(tokens), np.full_like(tokens, -1, dtype=np.int16)
+    single = all(len(row) <= 1 for row in branches)
     predictors = []
     for r, (prompt, row) in enumerate(zip(prompts, branches, strict=True)):
         column = len(prompt)
@@ -70,8 +73,9 @@ def pack(
             positions[r, column:end] = len(prompt) + np.arange(len(fed))
             starts.append((r * columns + len(prompt) - 1, r * columns + column))
             column = end
+        if single:
+            positions[r, column:] = np.arange(column, columns)
         predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
-    single = all(len(row) <= 1 for row in branches)
     laid_out = [torch.from_numpy(part) for part in (tokens, positions, branch)]
     return Packed(laid_out[0], laid_out[1], laid_out[2], single, shared), predictors
 

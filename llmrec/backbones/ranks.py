@@ -29,6 +29,15 @@ def on_all_ranks(holds: bool) -> bool:
     return all(answers)
 
 
+def least_on_all_ranks(value: int) -> int:
+    """The smallest of the ranks' values, where all must do with the same."""
+    if not _several():
+        return value
+    values: list[int] = [value] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return min(values)
+
+
 def divided(rows: int, compute: Callable[[np.ndarray], Found]) -> Found:
     """What `compute` gives for rows 0 .. rows - 1, this rank computing only its share.
 

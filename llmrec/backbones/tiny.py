@@ -41,11 +41,13 @@ LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "f
 """Keys of the backbone group that concern the fine-tuning alone."""
 
 
-def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
+def tiny_folder(
+    config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path, device: torch.device
+) -> Path:
     """The folder of the pretrained model and tokenizer, from the cache if they were made before.
 
-    config: the backbone group. The key covers data, settings, the prompt's words and this file, not the run's seed:
-    all seeds of a sweep fine-tune the same base.
+    config: the backbone group; device: where it is pretrained if it was not. The key covers data, settings, the
+    prompt's words and this file, not the run's seed: all seeds of a sweep fine-tune the same base.
     """
     shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
     lists = dataset.report["lists"] if dataset.lists else None
@@ -57,7 +59,7 @@ def tiny_folder(config: DictConfig, wording: DictConfig, dataset: Dataset, cache
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, wording, dataset)
-            model = _pretrain(config, wording, dataset, tokenizer, cache_dir)
+            model = _pretrain(config, wording, dataset, tokenizer, cache_dir, device)
             save_whole(model, tokenizer, temporary)
     return folder
 
@@ -83,18 +85,24 @@ def _frame(wording: DictConfig, dataset: Dataset) -> str:
 
 
 def _pretrain(
-    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
+    config: DictConfig,
+    wording: DictConfig,
+    dataset: Dataset,
+    tokenizer: PreTrainedTokenizerFast,
+    cache_dir: Path,
+    device: torch.device,
 ) -> LlamaForCausalLM:
     settings = config.pretraining
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(settings.seed)
         model = LlamaForCausalLM(_llama(config, tokenizer))
-    backbone = Backbone(model, tokenizer).to("cuda" if torch.cuda.is_available() else "cpu").train()
+    backbone = Backbone(model, tokenizer).to(device).train()
     rows = _rows(config, wording, dataset, tokenizer, cache_dir)
     ranking = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
     size = settings.batch_size
     epochs = [
-        LengthGroupedSteps(rows.lengths, size, size, settings.seed, epoch, 0, 1) for epoch in range(settings.epochs)
+        LengthGroupedSteps(rows.lengths, size, lambda _: size, settings.seed, epoch, rank=0, ranks=1)
+        for epoch in range(settings.epochs)
     ]
     optimizer = torch.optim.AdamW(model.parameters(), lr=settings.learning_rate, weight_decay=0.0)
     total = sum(map(len, epochs))

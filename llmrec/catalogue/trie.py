@@ -43,6 +43,20 @@ class Trie:
         """The largest fan-out."""
         return int(self.fan_out.max())
 
+    @cached_property
+    def unique_depth(self) -> Tensor:
+        """int64 [leaves]: after how many tokens no other title is left."""
+        parent = torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+        depth = torch.zeros(len(self.fan_out), dtype=torch.long, device=self.fan_out.device)
+        reached = torch.zeros(1, dtype=torch.long, device=depth.device)
+        while len(reached):
+            _, edge = self.children(reached)
+            depth[edge + 1] = depth[parent[edge]] + 1
+            reached = edge + 1
+        alone = (self.leaf_high - self.leaf_low == 1).nonzero()[:, 0]
+        found = torch.full((len(self.leaf_length),), len(depth), device=depth.device)
+        return found.scatter_reduce(0, self.leaf_low[alone].long(), depth[alone], "amin")
+
     def fan_out_at(self, nodes: Tensor) -> Tensor:
         """int32 [n]: number of valid tokens at each node."""
         return self.fan_out[nodes]

@@ -56,7 +56,6 @@ class NextItemData(TrainingData):
         self.sample = self.split(self.dataset.sample)
         self.validation = self.split(validation)
         self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
-        self.shared = self.shared_columns()
         supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
         self.responses = Responses(self.titles, self.path, supervised)
 
@@ -64,6 +63,13 @@ class NextItemData(TrainingData):
     def sample_prompts(self) -> Prompts:
         """As TrainingData says."""
         return self.sample.prompts
+
+    @property
+    def added_tokens(self) -> int:
+        """As TrainingData says."""
+        branches = len(self.objective.branches(0, int(self.sample_titles[0])))
+        fed = [len(self.responses.fed(title)) for title in np.unique(self.sample_titles)]
+        return int(branches * np.quantile(fed, 0.95))
 
     @property
     def validation_rows(self) -> int:

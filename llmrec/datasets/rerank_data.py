@@ -45,7 +45,6 @@ class RerankData(TrainingData):
         self.validation_prompts = self.prompts(validation).prompts
         self.gains = torch.from_numpy(self.lists.gains).float()
         self.target = self.lists.target_order(self.config.task.seed)
-        self.shared = self.shared_columns()
         fan_out = torch.tensor([*range(self.size, 0, -1), 1])
         self.supervised = np.flatnonzero(objective.supervised(fan_out).numpy())
 
@@ -53,6 +52,11 @@ class RerankData(TrainingData):
     def sample_prompts(self) -> Prompts:
         """As TrainingData says."""
         return self.list_prompts.prompts
+
+    @property
+    def added_tokens(self) -> int:
+        """As TrainingData says: the ranking, and of each other order the candidates and the ranking again."""
+        return self.size + self.objective.permutations * int(self.sample_prompts.lengths.max() - self.shared)
 
     @property
     def validation_rows(self) -> int:

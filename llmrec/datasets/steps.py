@@ -1,6 +1,6 @@
 """Which training rows make up which optimizer step: shuffled, grouped by length, the same for any number of ranks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
@@ -11,14 +11,21 @@ GROUP = 50
 class LengthGroupedSteps:
     """The optimizer steps of one epoch: every row once, `batch_size` rows a step, the last step possibly fewer.
 
-    Yields for each step this rank's micro-batches, each a list of row indices of at most `micro_batch_size`. All ranks
-    have as many: where rows do not divide, the last ones of some ranks are empty.
+    Yields for each step this rank's micro-batches, each a list of row indices, of as many rows as `micro_rows` says for
+    the rows of the whole step. All ranks have as many: where rows do not divide, the last ones of some ranks are empty.
     """
 
     def __init__(
-        self, lengths: np.ndarray, batch_size: int, micro_batch_size: int, seed: int, epoch: int, rank: int, ranks: int
+        self,
+        lengths: np.ndarray,
+        batch_size: int,
+        micro_rows: Callable[[np.ndarray], int],
+        seed: int,
+        epoch: int,
+        rank: int,
+        ranks: int,
     ) -> None:
-        self.lengths, self.batch_size, self.micro_batch_size = lengths, batch_size, micro_batch_size
+        self.lengths, self.batch_size, self.micro_rows = lengths, batch_size, micro_rows
         self.seed = [seed, epoch]
         self.rank, self.ranks = rank, ranks
 
@@ -35,5 +42,5 @@ class LengthGroupedSteps:
             steps += [group[i : i + self.batch_size] for i in range(0, len(group), self.batch_size)]
         for step in generator.permutation(len(steps)):
             mine = steps[step][self.rank :: self.ranks]
-            most = len(steps[step][:: self.ranks])
-            yield [mine[i : i + self.micro_batch_size] for i in range(0, most, self.micro_batch_size)]
+            most, size = len(steps[step][:: self.ranks]), self.micro_rows(steps[step])
+            yield [mine[i : i + size] for i in range(0, most, size)]

@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,7 +15,7 @@ from torch.utils.data import DataLoader
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.steps import LengthGroupedSteps
-from llmrec.objectives.base import Batch
+from llmrec.objectives.base import Batch, Objective
 
 Element = TypeVar("Element")
 
@@ -42,8 +43,10 @@ class Step:
 class TrainingData(LightningDataModule):
     """Training rows as the micro-batches of optimizer steps, and the numbers of the validation rows.
 
-    A task's data module says what a row is: `sample_prompts`, `validation_rows` and `batch`.
+    A task's data module says what a row is: `sample_prompts`, `added_tokens`, `validation_rows` and `batch`.
     """
+
+    objective: Objective
 
     def __init__(self, dataset: Dataset, config: DictConfig) -> None:
         """config: the resolved run config."""
@@ -51,11 +54,22 @@ class TrainingData(LightningDataModule):
         self.dataset, self.config = dataset, config
         self.epoch = 0
         """Of the training rows that are handed out: what is drawn anew each epoch is drawn by it."""
+        self.checkpointing = False
+        """Whether the model recomputes its activations, so that rows cannot share columns; set by `fit_into_memory`."""
+        self.most_rows: int | None = None
+        """Rows of a micro-batch at most, after memory has run out."""
+        self.micro_tokens = 0
+        """Tokens of a micro-batch at most, with trainer.micro_batch_size=auto; set by `fit_into_memory`."""
 
     @property
     @abstractmethod
     def sample_prompts(self) -> Prompts:
         """The prompts of the training rows."""
+
+    @property
+    @abstractmethod
+    def added_tokens(self) -> int:
+        """How many tokens a training row adds to its prompt, at most for nineteen rows of twenty."""
 
     @property
     @abstractmethod
@@ -71,11 +85,43 @@ class TrainingData(LightningDataModule):
         """Optimizer steps an epoch."""
         return len(self._steps(epoch=0))
 
-    def shared_columns(self) -> int:
+    @property
+    def shared(self) -> int:
         """How many tokens all training prompts begin with, 0 where they cannot be run once for all."""
         # Checkpointed layers forget the cache that holds the shared columns.
-        checkpointing = self.config.backbone.gradient_checkpointing
-        return 0 if checkpointing else len(self.sample_prompts.shared_prefix())
+        return 0 if self.checkpointing else self._common_tokens
+
+    @cached_property
+    def _common_tokens(self) -> int:
+        return len(self.sample_prompts.shared_prefix())
+
+    def micro_rows(self, rows: np.ndarray) -> int:
+        """Returns how many of some training rows (int [rows]) make up a micro-batch."""
+        trainer = self.config.trainer
+        if trainer.micro_batch_size != "auto":
+            return int(trainer.micro_batch_size or trainer.batch_size)
+        if self.objective.needs_whole_step:
+            return int(trainer.batch_size)
+        fits = max(1, self.micro_tokens // self.row_tokens(rows))
+        return fits if self.most_rows is None else min(fits, self.most_rows)
+
+    def row_tokens(self, rows: np.ndarray) -> int:
+        """Returns how many tokens the longest of some training rows (int [rows]) has, shared ones aside."""
+        return int(self.sample_prompts.lengths[rows].max()) - self.shared + self.added_tokens
+
+    def halved(self, step: Step) -> Step:
+        """Returns a step in micro-batches of half as many rows, as the following steps will have.
+
+        Raises:
+            ValueError: When they have one row each.
+        """
+        most = max(len(batch.example) for batch in step.batches)
+        if most == 1:
+            raise ValueError("a micro-batch of one row cannot be halved")
+        self.most_rows = most // 2
+        rows = [batch.example.cpu().numpy() for batch in step.batches[: len(step.batches) - step.fillers]]
+        parts = [part[i : i + self.most_rows] for part in rows for i in range(0, len(part), self.most_rows)]
+        return Step([self.batch(part) for part in parts], fillers=0)
 
     def train_dataloader(self) -> DataLoader[Step]:
         """One element an optimizer step: this rank's micro-batches of it."""
@@ -97,8 +143,7 @@ class TrainingData(LightningDataModule):
         trainer = self.config.trainer
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         lengths = self.sample_prompts.lengths
-        micro = trainer.micro_batch_size or trainer.batch_size
-        return LengthGroupedSteps(lengths, trainer.batch_size, micro, self.config.seed, epoch, rank, ranks)
+        return LengthGroupedSteps(lengths, trainer.batch_size, self.micro_rows, self.config.seed, epoch, rank, ranks)
 
 
 def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:

@@ -28,6 +28,15 @@ class BeamSearch:
     scores: Literal["trie", "vocab"] = "trie"
     length_penalty: float = 0.0
 
+    def appended_tokens(self, trie: Trie) -> int:
+        """Returns how many tokens all beams of a prompt append to it, for nineteen titles of twenty.
+
+        It sizes caches, which grow where it is not enough: room for the longest title would be ten times what most
+        need. With trie scores a title is read up to where it is unique.
+        """
+        depths = trie.unique_depth if self.scores == "trie" else trie.leaf_length
+        return self.beams * int(np.ceil(np.quantile(depths.cpu().numpy(), 0.95)))
+
 
 @dataclass
 class _State:
@@ -72,7 +81,7 @@ def search(
     if backbone.plain:
         session = PlainSession(backbone, prompts)
     else:
-        session = CachedSession(backbone, shared, prompts, settings.beams * int(trie.leaf_length.max()))
+        session = CachedSession(backbone, shared, prompts, settings.appended_tokens(trie))
     state = _start(session.start(1 + len(forced)), settings)
     generated = 0
     while True:

@@ -1,11 +1,13 @@
 """Ranks the titles of the catalogue for many prompts, in batches sized to memory."""
 
-from collections.abc import Callable, Iterator
+import logging
+from collections.abc import Callable
 
 import numpy as np
 import torch
 
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.memory import SHARE, free_bytes
 from llmrec.backbones.probe import layer_count
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
@@ -14,6 +16,7 @@ from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
 
+logger = logging.getLogger(__name__)
 CPU_MEMORY = 1 << 30
 """Bytes that a batch's cache, masks and logits may take where no GPU says how much is free."""
 MOST_ROWS = {"cpu": 16, "cuda": 512}
@@ -42,13 +45,16 @@ def rank_titles(
     leaf_title = torch.cat([trie.leaf_title, trie.leaf_title.new_tensor([-1])])
     with torch.inference_mode():
         shared = SharedPrefix(backbone, prompts.shared_prefix())
-    # At most a whole title is fed for every beam at once.
-    fed = settings.beams * int(trie.leaf_length.max())
-    for rows in memory_batches(prompts.lengths, backbone, settings.beams, fed):
+
+    def run(rows: np.ndarray) -> None:
         out = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
         leaves, found = search(backbone, trie, [prompts.of(row) for row in rows], shared, settings, out)
         titles[rows], scores[rows] = leaf_title[leaves].cpu().numpy(), found.cpu().numpy()
         progress(len(rows))
+
+    # Weights that autocast has to cast are cast once in here.
+    with backbone.autocast():
+        run_in_batches(prompts.lengths, backbone, settings.beams, settings.appended_tokens(trie), run)
     return titles, scores
 
 
@@ -70,30 +76,57 @@ def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
     return table
 
 
-def memory_batches(lengths: np.ndarray, backbone: Backbone, beams: int, fed: int) -> Iterator[np.ndarray]:
-    """Rows of similar length, longest first: what does not fit fails at once, and padding is small.
+def run_in_batches(
+    lengths: np.ndarray, backbone: Backbone, beams: int, appended: int, run: Callable[[np.ndarray], None]
+) -> None:
+    """Runs rows of similar length together, longest first, as many as fit into memory.
 
-    fed: how many tokens at most are appended to a prompt, over all its beams, while it is decoded.
+    Where memory runs out all the same, that batch and the following ones have half as many rows.
+
+    Args:
+        lengths: Tokens of each row's prompt, int [rows].
+        backbone: The model.
+        beams: Beams of each row.
+        appended: Tokens that are appended to a prompt, over all its beams, while it is decoded.
+        run: Decodes the rows with these numbers (int64 [n]); called once more with fewer after an error.
     """
     order = np.argsort(-lengths, kind="stable")
-    start = 0
+    start, most, largest = 0, MOST_ROWS[backbone.device.type], 0
     while start < len(order):
-        size = _rows_that_fit(int(lengths[order[start]]), backbone, beams, fed)
-        yield order[start : start + size]
-        start += size
+        size = min(most, _rows_that_fit(int(lengths[order[start]]), backbone, beams, appended))
+        rows = order[start : start + size]
+        if _fits(rows, run):
+            start, largest = start + len(rows), max(largest, len(rows))
+        else:
+            most = len(rows) // 2
+            torch.cuda.empty_cache()
+            logger.warning("out of memory: decoding goes on with at most %s rows at a time", most)
+    # On a CPU it is always MOST_ROWS.
+    if backbone.device.type == "cuda":
+        logger.info("decoded %s rows, at most %s at a time", f"{len(order):,}", largest)
 
 
-def _rows_that_fit(length: int, backbone: Backbone, beams: int, fed: int) -> int:
+def _fits(rows: np.ndarray, run: Callable[[np.ndarray], None]) -> bool:
+    try:
+        run(rows)
+    except torch.OutOfMemoryError:
+        if len(rows) == 1:
+            raise
+        return False
+    return True
+
+
+def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -> int:
     config = backbone.causal_lm.config.get_text_config()
     heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
     head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    columns = length + fed
+    columns = length + appended
     cache = 2 * layer_count(backbone) * heads * head_size * columns * backbone.causal_lm.dtype.itemsize
     # The widest activations; a mask, as bool and as numbers; float32 logits and their log-softmax for every beam.
-    activations = 8 * max(length, fed) * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
-    step = activations + 5 * fed * columns + 3 * 4 * beams * config.vocab_size
-    return int(np.clip(_memory(backbone.device) // (cache + step), 1, MOST_ROWS[backbone.device.type]))
+    activations = 8 * max(length, appended) * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
+    step = activations + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
+    return max(1, int(_memory(backbone.device) // (cache + step)))
 
 
 def _memory(device: torch.device) -> int:
-    return torch.cuda.mem_get_info(device)[0] // 2 if device.type == "cuda" else CPU_MEMORY
+    return int(SHARE * free_bytes(device)) if device.type == "cuda" else CPU_MEMORY

@@ -14,7 +14,7 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.identifiers import Identifiers
 from llmrec.datasets.list_prompts import ranking_room
 from llmrec.datasets.prompts import Prompts
-from llmrec.decoding.rank import memory_batches
+from llmrec.decoding.rank import run_in_batches
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 from llmrec.decoding.unconstrained import greedy, text_after
 
@@ -34,11 +34,14 @@ def rank_lists(
     if len(prompts) == 0:
         return ranked
     trie = trie.to(backbone.device)
-    with torch.inference_mode():
+    with torch.inference_mode(), backbone.autocast():
         shared = SharedPrefix(backbone, prompts.shared_prefix())
-        for rows in memory_batches(prompts.lengths, backbone, beams=1, fed=trie.widest):
+
+        def run(rows: np.ndarray) -> None:
             ranked[rows] = _greedy_order(backbone, trie, [prompts.of(row) for row in rows], shared).cpu().numpy()
             progress(len(rows))
+
+        run_in_batches(prompts.lengths, backbone, beams=1, appended=trie.widest, run=run)
     return ranked
 
 

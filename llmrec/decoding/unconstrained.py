@@ -59,7 +59,8 @@ def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> n
     for row, prompt in enumerate(prompts):
         tokens[row, width - len(prompt) :] = torch.from_numpy(prompt)
         attended[row, width - len(prompt) :] = 1
-    with torch.inference_mode(), _greedy_settings(backbone.causal_lm, backbone.tokenizer, longest):
+    greedily = _greedy_settings(backbone.causal_lm, backbone.tokenizer, longest)
+    with torch.inference_mode(), backbone.autocast(), greedily:
         # Its types are for a class with a mix-in, which every causal LM has.
         generated = backbone.causal_lm.generate(  # type: ignore[operator]
             input_ids=tokens.to(backbone.device), attention_mask=attended.to(backbone.device)

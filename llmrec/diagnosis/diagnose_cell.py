@@ -33,7 +33,6 @@ from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.training.cells import Cell
-from llmrec.training.evaluate_cell import run_device
 from llmrec.training.fingerprint import diagnosis_fingerprint
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
@@ -123,10 +122,11 @@ def _before(
     """The model before any tuning, each row's target title, and each title's relevance under that model by token."""
     cache_dir = Path(config.paths.cache)
     backbone = build_backbone(config, dataset, cache_dir)
-    if identity(backbone, dataset) != cell.training["identity"]:
+    now = identity(backbone, dataset)
+    if any(now[name] != value for name, value in cell.training["identity"].items()):
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from has another tokenizer now: bring back the one it had, "
-            "or train again"
+            f"the backbone that {cell.folder} was tuned from is another now (weights, tokenizer or catalogue): bring "
+            "back the one it had, or train again"
         )
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():
@@ -143,7 +143,6 @@ def _of_titles(relevance: list[np.ndarray]) -> np.ndarray:
 def _measure(
     config: DictConfig, data: NextItemData, backbone: Backbone, sample: dict[str, Any], state: str
 ) -> Measured:
-    backbone.to(run_device(config))
     rows = _rows(data.dataset, sample)
     ablation = ablate(data, rows)
     shown = None if config.trainer.progress else True

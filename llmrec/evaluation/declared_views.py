@@ -80,7 +80,7 @@ def _open(
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
     declared = OmegaConf.create({**config, "backbone": model, "adapter": adapter})
     try:
-        backbone = build_backbone(declared, dataset, cache_dir).to(device)
+        backbone = build_backbone(declared, dataset, cache_dir)
     except InputError as error:
         raise InputError(f"evaluation.relevance_model={name}: {error}") from error
     return backbone, NextItemData(dataset, backbone, declared, cache_dir)

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -70,8 +70,7 @@ class Preparation:
     catalogue, NextItemData; stage: the folder of the cell that training starts from, None for the backbone itself;
     open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
     embed_titles: float32 [distinct titles, size] of length 1, by a base model or, if named, a sentence encoder; oracle:
-    the folder of the baseline's cell that the run names as its oracle, None if it names none; precision: the context
-    in which the model is trained, for what must agree with the training to the digit.
+    the folder of the baseline's cell that the run names as its oracle, None if it names none.
     """
 
     backbone: Backbone
@@ -83,7 +82,6 @@ class Preparation:
     seed: int
     embed_titles: Callable[[str | None, str | None], np.ndarray]
     oracle: Path | None = None
-    precision: Callable[[], AbstractContextManager[Any]] = nullcontext
 
 
 @dataclass(frozen=True)

@@ -124,17 +124,14 @@ class Preference(Objective):
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
             return divided(len(titles), lambda mine: self._score(preparation, mine))
 
-        # In the precision of the training, so that its first rewards are 0.
-        with preparation.precision():
-            identity = content_hash(backbone, content, *settings)
-            return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
+        identity = content_hash(backbone, content, *settings)
+        return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
         data, backbone = preparation.data, preparation.backbone
         training = backbone.training
         backbone.eval()
-        settings = data.config.trainer
-        size = settings.micro_batch_size or settings.batch_size
+        size = data.micro_rows(rows)
         order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
         scored = np.zeros((len(data.sample.rows), 1 + self.negatives), dtype=np.float32)
         with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:

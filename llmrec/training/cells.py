@@ -66,6 +66,8 @@ class Cell:
         # What has come to be measured, or to be chosen, since.
         config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
         config.setdefault("baseline", {"name": "none"})
+        for key in ("package", "gguf_file"):
+            config.backbone.setdefault(key, None)
         if config.dataset.get("simulator"):
             config.dataset.simulator.setdefault("ratings", False)
         return config

@@ -6,16 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import torch
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones.device import autocast_dtype, precision_record, run_device, weights_dtype
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.declared_model import declared_model
 from llmrec.evaluation.record import write_record
 from llmrec.plain import plain
-from llmrec.training.cells import Cell
+from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.measure_catalogue import catalogue_measure
 from llmrec.training.measure_lists import lists_measure
 
@@ -45,6 +45,7 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
         "evaluation": plain(config.evaluation),
         "relevance_model": declared_model(config.evaluation.relevance_model, config.scale),
         "training": cell.folder.name,
+        "precision": _precision(config),
         "splits": metrics,
         "seconds": seconds,
     }
@@ -55,8 +56,16 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
 
 
 def _open(config: DictConfig, dataset: Dataset, cell: Cell) -> Measure:
-    device = run_device(config)
+    device = str(run_device(config.trainer))
     return (lists_measure if dataset.lists else catalogue_measure)(config, dataset, cell, device)
+
+
+def _precision(config: DictConfig) -> dict[str, Any] | None:
+    """What the rankings were computed in; None of a baseline."""
+    if is_baseline(config):
+        return None
+    device = run_device(config.trainer)
+    return precision_record(weights_dtype(config, device), autocast_dtype(config.trainer, device))
 
 
 def check_evaluation(config: DictConfig) -> None:
@@ -74,8 +83,3 @@ def check_evaluation(config: DictConfig) -> None:
         value = OmegaConf.select(config, place)
         if type(value) is not int or value < smallest:
             raise InputError(f"{place}={value}: give a whole number of at least {smallest}")
-
-
-def run_device(config: DictConfig) -> str:
-    """Where a trained backbone is decoded."""
-    return "cuda" if torch.cuda.is_available() and config.trainer.accelerator != "cpu" else "cpu"

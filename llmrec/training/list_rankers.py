@@ -112,4 +112,4 @@ def open_list_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: s
     backbone = trained_backbone(config, dataset, Path(config.paths.cache), cell.folder)
     for name, now in identity(backbone, dataset).items():
         check_identity(cell, name, now)
-    return ModelListRanker(backbone.to(device), RerankData(dataset, backbone, config), config.decoding)
+    return ModelListRanker(backbone, RerankData(dataset, backbone, config), config.decoding)

@@ -1,10 +1,10 @@
 """The Lightning module: one training step is one optimizer step, validation is a ranking."""
 
+import logging
 import resource
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,8 @@ from llmrec.evaluation.streaming import RowMeans
 from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, filler, over_ranks
 from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
 from llmrec.training.validation import names_of, validate
+
+logger = logging.getLogger(__name__)
 
 
 class Recommender(LightningModule):
@@ -49,6 +51,8 @@ class Recommender(LightningModule):
         self.backbone, self.objective = backbone, objective
         self.data, self.config, self.preparation = data, config, preparation
         self.means = RowMeans(names_of(data))
+        self.most_rows = 0
+        """Rows of the largest micro-batch so far."""
 
     def setup(self, stage: str) -> None:
         """Lets the objective look at model and data, where they will be trained and all ranks can talk to each other.
@@ -58,8 +62,7 @@ class Recommender(LightningModule):
         started = time.perf_counter()
         device = self.trainer.strategy.root_device
         self.to(device)
-        precision = self.trainer.precision_plugin.forward_context
-        self.objective.prepare(replace(self.preparation(device), precision=precision))
+        self.objective.prepare(self.preparation(device))
         self.prepare_seconds = time.perf_counter() - started
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
@@ -89,11 +92,7 @@ class Recommender(LightningModule):
         started = time.perf_counter()
         optimizer, schedule = self._optimizer(), self.lr_schedulers()
         assert isinstance(schedule, LRScheduler)
-        batches = step.weighted()
-        totals = over_ranks(_add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
-        with self._own_gradients():
-            parts = [self._backward(batch, counts, totals) for batch, counts in batches]
-        statistics = over_ranks(_add(parts))
+        statistics = self._gradients(step)
         loss, tokens = float(statistics.pop("loss")), int(statistics.pop("fed"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
@@ -106,6 +105,41 @@ class Recommender(LightningModule):
         optimizer.zero_grad()
         self.objective.close_step(statistics)
         self._log_step(loss, norm, tokens, started)
+
+    def _gradients(self, step: Step) -> Sums:
+        """Computes the step's gradients; where memory runs out, once more in micro-batches of half the rows.
+
+        Returns the statistics of the step, over micro-batches and ranks.
+        """
+        while (parts := self._parts(step)) is None:
+            # Out here, for an error that is being handled keeps the tensors of the pass alive.
+            self._optimizer().zero_grad()
+            torch.cuda.empty_cache()
+            step = self.data.halved(step).to(self.device)
+            logger.warning("out of memory: micro-batches have at most %s rows from here on", self.data.most_rows)
+        return over_ranks(add(parts))
+
+    def _parts(self, step: Step) -> list[Sums] | None:
+        batches = step.weighted()
+        try:
+            totals = over_ranks(add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
+            with self._own_gradients():
+                parts = [self._backward(batch, counts, totals) for batch, counts in batches]
+        except torch.OutOfMemoryError as error:
+            if not self._may_halve(step):
+                raise InputError(
+                    "the device's memory does not hold a micro-batch of this training: set a smaller "
+                    "trainer.micro_batch_size (or auto, on one device), or backbone.gradient_checkpointing=true"
+                ) from error
+            return None
+        self.most_rows = max(self.most_rows, *(len(batch.example) for batch, _ in batches))
+        return parts
+
+    def _may_halve(self, step: Step) -> bool:
+        # Other ranks would be left alone in what they reduce together.
+        alone = self.trainer.world_size == 1 and not self.objective.needs_whole_step
+        automatic = self.config.trainer.micro_batch_size == "auto"
+        return alone and automatic and any(len(batch.example) > 1 for batch in step.batches)
 
     def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
         """Adds the gradients of a micro-batch's part of the loss; what it adds to the statistics (counts: 0 or 1)."""
@@ -182,7 +216,7 @@ def epochs_of(objective: Objective, config: DictConfig) -> int:
     return epochs if objective.most_epochs is None else min(epochs, objective.most_epochs)
 
 
-def _add(parts: Iterable[Sums]) -> Sums:
+def add(parts: Iterable[Sums]) -> Sums:
     total: Sums = {}
     for part in parts:
         for name, value in part.items():

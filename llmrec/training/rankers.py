@@ -104,7 +104,7 @@ def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -
     if is_baseline(config):
         return BaselineRanker(config.baseline.name, open_fitted(dataset, cell), dataset, config.decoding)
     backbone, data = open_trained(config, dataset, cell)
-    return ModelRanker(backbone.to(device), data, config.decoding)
+    return ModelRanker(backbone, data, config.decoding)
 
 
 def open_fitted(dataset: Dataset, cell: Cell) -> Baseline:
@@ -128,11 +128,13 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
 
 
 def check_identity(cell: Cell, name: str, now: str) -> None:
-    """Raises InputError when `now` is not the hash of the cell's catalogue or tokenizer (name)."""
-    remedy = {"catalogue": "LLMREC_DATA (or paths.data)", "tokenizer": "backbone.path"}[name]
-    trained_with = cell.training["identity"][name]
+    """Raises InputError when `now` is not the hash of the cell's catalogue, tokenizer or base weights (name)."""
+    remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path"
+    # Cells of earlier versions did not keep the base weights' hash.
+    trained_with = cell.training["identity"].get(name, now)
     if now != trained_with:
+        what = name.replace("_", " ")
         raise InputError(
-            f"{cell.folder} was trained with another {name} ({trained_with[:12]}, now {now[:12]}): its weights mean "
+            f"{cell.folder} was trained with another {what} ({trained_with[:12]}, now {now[:12]}): its weights mean "
             f"nothing here. Point {remedy} to what it was trained with, or train again"
         )

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones.device import check_device
 from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
@@ -37,6 +38,7 @@ def run_cell(config: DictConfig) -> None:
     # First, for other tasks wait to be told, also that there is nothing to do.
     with leading() as tasks:
         check_evaluation(config)
+        check_device(config)
         ranks_of(config)
         with cell.lock():
             if not (folder / METRICS_FILE).is_file():
@@ -58,6 +60,7 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
     if not cell.trained:
         raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
     check_evaluation(config)
+    check_device(config)
     announce(config)
     with cell.lock():
         folder = cell.evaluation(config)

@@ -8,13 +8,13 @@ import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
+from llmrec.backbones.device import run_device
 from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import leaf_table, rank_titles
 from llmrec.training.cells import Cell
-from llmrec.training.evaluate_cell import run_device
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.rankers import ModelRanker, open_ranker
@@ -31,7 +31,7 @@ def recommend(config: DictConfig, cell: Cell, histories: Sequence[Sequence[str]]
     quiet()
     dataset = quiet_dataset(config)
     histories = [list(history)[-config.dataset.max_history :] for history in histories]
-    ranker = open_ranker(config, dataset, cell, run_device(config))
+    ranker = open_ranker(config, dataset, cell, str(run_device(config.trainer)))
     with tqdm(total=len(histories), unit="user", disable=len(histories) < 20) as bar:
         if isinstance(ranker, ModelRanker):
             _warn_unknown(histories, dataset, "it is used as text")

@@ -20,6 +20,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.catalogue.cached import catalogue_hash
@@ -33,6 +34,7 @@ from llmrec.objectives.base import Objective, Preparation
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
+from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START
@@ -69,6 +71,9 @@ def train(
         "optimizer_steps": trainer.global_step,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
+        "precision": precision_record(module.backbone.causal_lm.dtype, module.backbone.autocast_dtype),
+        "gradient_checkpointing": module.data.checkpointing,
+        "micro_batch_rows": module.most_rows,
         "objective": module.objective.report(),
         "identity": identity(module.backbone, dataset),
         "seconds": {
@@ -80,8 +85,9 @@ def train(
 
 
 def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
-    """What weights are tied to: hashes of the catalogue and of the tokenizer."""
-    return {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+    """What weights are tied to: hashes of the catalogue, of the tokenizer and, of an adapter, of the base weights."""
+    found = {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+    return found if backbone.base_weights is None else found | {"base_weights": backbone.base_weights}
 
 
 def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
@@ -120,6 +126,7 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], vi
         watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
         data = NextItemData(dataset, backbone, config, cache_dir)
         data.setup_training(objective, dataset.valid.take(watched))
+    fit_into_memory(backbone, data)
     if data.sample_prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample_prompts.cut:,}")
 
@@ -133,7 +140,7 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], vi
     def preparation(device: torch.device) -> Preparation:
         return Preparation(
             backbone=backbone,
-            open_base=lambda: build_backbone(config, dataset, cache_dir).to(device),
+            open_base=lambda: build_backbone(config, dataset, cache_dir),
             trie=data.trie.to(device),
             data=data,
             cache_dir=cache_dir,
@@ -162,7 +169,10 @@ def _check(objective: Objective, config: DictConfig) -> None:
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
             "(trainer.epochs): no checkpoint would ever be chosen; set it to 1"
         )
-    micro_batches = -(-settings.batch_size // (settings.micro_batch_size or settings.batch_size))
+    micro = settings.micro_batch_size
+    if micro not in (None, "auto") and not (type(micro) is int and micro > 0):
+        raise InputError(f"trainer.micro_batch_size={micro}: give auto, a number of rows of at least 1, or null")
+    micro_batches = 1 if micro in (None, "auto") else -(-settings.batch_size // micro)
     if objective.needs_whole_step and micro_batches > 1:
         raise InputError(
             f"statistics=same_step of the objective needs the whole step in one micro-batch, but trainer.batch_size="
@@ -181,15 +191,13 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
     last = ModelCheckpoint(
         cell / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bf16-mixed" if torch.cuda.is_available() and settings.accelerator != "cpu" else "32-true"
     callbacks: list[Callback] = [best, last, _Announcement(), _OwnSignals()]
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
-        accelerator=settings.accelerator, devices=settings.devices, strategy=_strategy(settings),
-        precision=precision, max_epochs=epochs_of(module.objective, config),
+        accelerator="cpu" if run_device(settings).type == "cpu" else "gpu", devices=settings.devices,
+        # The backbone computes in its own precision, here as in every other command.
+        strategy=_strategy(settings), precision="32-true", max_epochs=epochs_of(module.objective, config),
         check_val_every_n_epoch=config.validation.every,
         callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO(), cluster_environment()],
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,

@@ -12,13 +12,14 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
+from llmrec.backbones.device import run_device
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.declared_views import TitleViews, declared_views
 from llmrec.plain import plain
 from llmrec.training.cells import TRAINING, Cell, is_baseline
 from llmrec.training.checkpoints import CHECKPOINTS
-from llmrec.training.evaluate_cell import evaluate_cell, run_device
+from llmrec.training.evaluate_cell import evaluate_cell
 from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import Named, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
@@ -81,14 +82,13 @@ def _train(work: Work, dataset: Dataset, loggers: list[Logger]) -> None:
         with atomic_file(cell.config_file) as temporary:
             OmegaConf.save(config, temporary)
         _write(cell.folder / "leakage.json", dataset.report)
+    device = str(run_device(config.trainer))
     # What cannot be opened should fail before the training, not after it; it is kept for then.
     # Lists are measured without them.
-    views = (
-        TitleViews() if dataset.lists else declared_views(config, dataset, Path(config.paths.cache), run_device(config))
-    )
+    views = TitleViews() if dataset.lists else declared_views(config, dataset, Path(config.paths.cache), device)
     looked = time.perf_counter() - started
     if is_baseline(config):
-        made = fit_baseline(config, dataset, cell.folder, run_device(config), loggers)
+        made = fit_baseline(config, dataset, cell.folder, device, loggers)
     else:
         made = train(config, dataset, cell.folder, work.stages, views, loggers)
     made |= {

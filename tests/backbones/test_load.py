@@ -32,9 +32,11 @@ def base(tmp_path: Path) -> Path:
 def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> DictConfig:
     settings = {
         "name": "hf", "path": None if path is None else str(path), "max_length": 64, "dtype": "float32",
-        "attention": "sdpa", "trust_remote_code": False, "gradient_checkpointing": False,
+        "attention": "sdpa", "trust_remote_code": False, "package": None, "gguf_file": None,
     }  # fmt: skip
-    return OmegaConf.create({"backbone": settings | backbone, "adapter": adapter})
+    return OmegaConf.create(
+        {"backbone": settings | backbone, "adapter": adapter, "trainer": {"accelerator": "cpu", "precision": "32-true"}}
+    )
 
 
 def build(config: DictConfig, start: Path | None = None) -> Backbone:
@@ -78,11 +80,6 @@ def test_an_adapters_cell_holds_no_copy_of_the_model(tmp_path: Path, base: Path)
 def test_what_is_to_be_trained_is_in_training_mode(base: Path, adapter: dict[str, Any]) -> None:
     # Saved models open in evaluation mode, in which dropout and gradient checkpointing would do nothing.
     assert all(module.training for module in build(run_config(base, adapter)).modules())
-
-
-def test_gradient_checkpointing_is_switched_on_where_it_is_asked_for(base: Path) -> None:
-    assert build(run_config(base, PAPER, gradient_checkpointing=True)).causal_lm.is_gradient_checkpointing
-    assert not build(run_config(base, PAPER)).causal_lm.is_gradient_checkpointing
 
 
 def test_the_models_own_window_decides_with_the_longest_row(tmp_path: Path) -> None:

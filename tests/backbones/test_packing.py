@@ -71,3 +71,9 @@ def test_moving_to_a_device_keeps_the_layout() -> None:
     moved = packed.to("cpu")
     assert torch.equal(moved.tokens, packed.tokens)
     assert (moved.single, moved.shared) == (False, 1)
+
+
+def test_positions_of_single_branches_run_on_through_the_padding() -> None:
+    packed, _ = pack([np.array([10, 11]), np.array([10])], [[np.array([20, 21, 22])], [np.array([30])]])
+    assert packed.positions.tolist() == [[0, 1, 2, 3, 4]] * 2
+    assert packed.branch.tolist() == [[0, 0, 1, 1, 1], [0, 1, -1, -1, -1]]

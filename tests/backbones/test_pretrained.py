@@ -19,7 +19,7 @@ from llmrec.errors import InputError
 from tests.backbones.models import GROUPED, VOCABULARY, llama
 from tests.catalogue.vocabularies import characters
 
-CONFIG: DictConfig = OmegaConf.create({"dtype": "float32", "attention": "sdpa", "trust_remote_code": False})
+CONFIG: DictConfig = OmegaConf.create({"attention": "sdpa", "trust_remote_code": False})
 ROOM = {"vocab_size": 128}
 """As many embeddings as the characters' tokenizer needs."""
 
@@ -37,7 +37,7 @@ def large_enough() -> PreTrainedModel:
 
 def test_a_saved_model_opens_to_the_same_weights(tmp_path: Path) -> None:
     model = large_enough()
-    opened, tokenizer = open_pretrained(saved(model, tmp_path), CONFIG)
+    opened, tokenizer = open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
     assert (tmp_path / "model.safetensors").is_file()
     assert all(torch.equal(one, other) for one, other in zip(model.parameters(), opened.parameters(), strict=True))
     assert tokenizer("Go")["input_ids"] == characters()("Go")["input_ids"]
@@ -45,8 +45,8 @@ def test_a_saved_model_opens_to_the_same_weights(tmp_path: Path) -> None:
 
 
 def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
-    config = OmegaConf.merge(CONFIG, {"dtype": "bfloat16", "attention": "eager"})
-    opened, _ = open_pretrained(saved(large_enough(), tmp_path), config)
+    config = OmegaConf.merge(CONFIG, {"attention": "eager"})
+    opened, _ = open_pretrained(saved(large_enough(), tmp_path), config, torch.bfloat16)
     assert opened.dtype == torch.bfloat16
     assert opened.config._attn_implementation == "eager"
 
@@ -54,26 +54,26 @@ def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
 def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"backbone\.path=.*empty: no model and tokenizer could be opened there"):
-        open_pretrained(str(tmp_path / "empty"), CONFIG)
+        open_pretrained(str(tmp_path / "empty"), CONFIG, torch.float32)
 
 
 def test_a_model_without_its_tokenizer(tmp_path: Path) -> None:
     large_enough().save_pretrained(tmp_path)
     with pytest.raises(InputError, match=r"backbone\.path"):
-        open_pretrained(str(tmp_path), CONFIG)
+        open_pretrained(str(tmp_path), CONFIG, torch.float32)
 
 
 def test_weights_that_are_missing(tmp_path: Path) -> None:
     path = saved(large_enough(), tmp_path)
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(InputError, match=r"backbone\.path"):
-        open_pretrained(path, CONFIG)
+        open_pretrained(path, CONFIG, torch.float32)
 
 
 def test_an_encoder_decoder_without_a_causal_form(tmp_path: Path) -> None:
     model = T5ForConditionalGeneration(T5Config(**ROOM, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
     with pytest.raises(InputError, match=r"backbone\.path"):
-        open_pretrained(saved(model, tmp_path), CONFIG)
+        open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
 
 
 def test_an_encoder_decoder_with_a_causal_form(tmp_path: Path) -> None:
@@ -82,29 +82,29 @@ def test_an_encoder_decoder_with_a_causal_form(tmp_path: Path) -> None:
         BartConfig(**ROOM, **shape, d_model=16, encoder_ffn_dim=16, decoder_ffn_dim=16, max_position_embeddings=32)
     )
     with pytest.raises(InputError, match="no trained causal head"):
-        open_pretrained(saved(model, tmp_path), CONFIG)
+        open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
 
 
 def test_a_bare_model_without_a_head(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"no trained causal head there \(missing: lm_head"):
-        open_pretrained(saved(LlamaModel(large_enough().config), tmp_path), CONFIG)
+        open_pretrained(saved(LlamaModel(large_enough().config), tmp_path), CONFIG, torch.float32)
 
 
 def test_a_tokenizer_that_is_larger_than_the_model(tmp_path: Path) -> None:
     path = saved(llama(), tmp_path)
     with pytest.raises(InputError, match=rf"the tokenizer has {len(characters())} tokens, the model {VOCABULARY}"):
-        open_pretrained(path, CONFIG)
+        open_pretrained(path, CONFIG, torch.float32)
 
 
 def test_a_tokenizer_that_is_smaller_than_the_model_will_do(tmp_path: Path) -> None:
     model = large_enough()
     model.resize_token_embeddings(160)
-    opened, tokenizer = open_pretrained(saved(model, tmp_path), CONFIG)
+    opened, tokenizer = open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
     assert len(tokenizer) < vocabulary_size(opened) == 160
 
 
 def test_a_tied_head_that_was_not_saved_is_no_missing_head(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = type(llama())(llama().config.__class__(**GROUPED | ROOM, tie_word_embeddings=True))
-    opened, _ = open_pretrained(saved(model, tmp_path), CONFIG)
+    opened, _ = open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
     assert opened.get_output_embeddings().weight is opened.get_input_embeddings().weight

@@ -24,7 +24,7 @@ def settings(**changes: Any) -> DictConfig:
 
 
 def folder(cache: Path, **changes: Any) -> Path:
-    return tiny_folder(settings(**changes), WORDING, small_dataset(), cache)
+    return tiny_folder(settings(**changes), WORDING, small_dataset(), cache, torch.device("cpu"))
 
 
 def test_any_text_can_be_tokenised_and_read_back() -> None:

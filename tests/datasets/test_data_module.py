@@ -33,7 +33,7 @@ def module(
     dataset = Dataset("small", True, items, ROWS, ROWS, ROWS, ROWS, "0", {})
     config = OmegaConf.create(
         {
-            "backbone": {"max_length": max_length, "gradient_checkpointing": checkpointing},
+            "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
             "trainer": {"batch_size": 2, "micro_batch_size": None},
             "seed": 1,
@@ -42,6 +42,7 @@ def module(
     # Nothing here runs the model.
     data = NextItemData(dataset, Backbone(torch.nn.Identity(), characters()), config, cache)
     data.setup_training(objective, ROWS.take(np.array([0, 2])))
+    data.checkpointing = checkpointing
     return data
 
 

@@ -52,7 +52,7 @@ def module(
     config = OmegaConf.create(
         {
             "task": {"candidates": lists.candidates.shape[1], "seed": 0},
-            "backbone": {"max_length": max_length, "gradient_checkpointing": checkpointing},
+            "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
             "trainer": {"batch_size": 2, "micro_batch_size": None},
             "seed": seed,
@@ -61,6 +61,7 @@ def module(
     # Nothing here runs the model.
     data = RerankData(dataset, Backbone(torch.nn.Identity(), tokenizer), config)
     data.setup_training(objective, lists.take(np.array([0, 2])))
+    data.checkpointing = checkpointing
     return data
 
 

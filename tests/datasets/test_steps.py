@@ -13,7 +13,7 @@ def steps_of(
 ) -> list[list[np.ndarray]]:
     """The micro-batches of each step, for prompts of 50 to 99 tokens."""
     lengths = np.random.default_rng(rows).integers(50, 100, rows)
-    return list(LengthGroupedSteps(lengths, batch, micro, seed, epoch, rank, ranks))
+    return list(LengthGroupedSteps(lengths, batch, lambda _: micro, seed, epoch, rank, ranks))
 
 
 def members(steps: list[list[np.ndarray]]) -> list[set[int]]:
@@ -37,7 +37,7 @@ def test_every_row_comes_exactly_once_an_epoch(rows: int, batch: int, micro: int
 
 @pytest.mark.parametrize(("rows", "steps"), [(1, 1), (8, 1), (9, 2), (1000, 125), (1001, 126)])
 def test_as_many_steps_as_it_says(rows: int, steps: int) -> None:
-    assert len(LengthGroupedSteps(np.ones(rows), 8, 8, seed=1, epoch=0, rank=0, ranks=1)) == steps
+    assert len(LengthGroupedSteps(np.ones(rows), 8, lambda _: 8, seed=1, epoch=0, rank=0, ranks=1)) == steps
     assert len(steps_of(rows)) == steps
 
 
@@ -71,11 +71,11 @@ def test_the_seed_decides_the_order() -> None:
 
 def test_rows_of_a_step_are_alike_in_length() -> None:
     lengths = np.arange(GROUP * 8)
-    for (part,) in LengthGroupedSteps(lengths, 8, 8, seed=1, epoch=0, rank=0, ranks=1):
+    for (part,) in LengthGroupedSteps(lengths, 8, lambda _: 8, seed=1, epoch=0, rank=0, ranks=1):
         assert lengths[part].max() - lengths[part].min() == 7
 
 
 def test_steps_do_not_come_in_order_of_length() -> None:
-    mean = [float(np.mean(part)) for (part,) in LengthGroupedSteps(np.arange(400), 8, 8, 1, 0, 0, 1)]
+    mean = [float(np.mean(part)) for (part,) in LengthGroupedSteps(np.arange(400), 8, lambda _: 8, 1, 0, 0, 1)]
     rising = sum(one < other for one, other in pairwise(mean))
     assert 0 < rising < len(mean) - 1

@@ -20,7 +20,8 @@ from tests.backbones.test_tiny import settings
 from tests.invariants.world import CONFIG, ROWS, preparation_of, small_dataset
 
 RANKS = 2
-OPENED = {"trust_remote_code": False, "attention": "sdpa", "gradient_checkpointing": False}
+OPENED = {"trust_remote_code": False, "attention": "sdpa", "dtype": "auto"}
+TRAINER = {"trainer": {"accelerator": "cpu", "precision": "auto"}}
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 
@@ -65,7 +66,9 @@ def _rank(rank: int, port: int, folder: Path) -> None:
     if rank == 0:
         # The other one comes first, which must not be the one that saves.
         time.sleep(1)
-    tiny = OmegaConf.merge(CONFIG, {"task": {"name": "next_item"}, "backbone": settings(**OPENED), "adapter": NONE})
+    tiny = OmegaConf.merge(
+        CONFIG, {"task": {"name": "next_item"}, "backbone": settings(**OPENED), "adapter": NONE} | TRAINER
+    )
     backbone = build_backbone(tiny, small_dataset(), folder / "shared")
     found["tiny"] = backbone.causal_lm.get_input_embeddings().weight.numel()
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))

@@ -155,16 +155,13 @@ def test_dropout_is_off_in_the_reference_and_on_again_after_it(tmp_path: Path) -
 def test_another_precision_has_a_reference_of_its_own(tmp_path: Path) -> None:
     world = build_world(("dpo", "objective/rejected=self_hard"), tmp_path)
     exact = preference_of(world).reference
-
-    def halved() -> torch.autocast:
-        return torch.autocast("cpu", torch.bfloat16)
-
-    world.objective.prepare(replace(world.preparation, precision=halved))
+    world.backbone.autocast_dtype = torch.bfloat16
+    world.objective.prepare(world.preparation)
     assert all(len(list((tmp_path / name).iterdir())) == 2 for name in ("reference", "self_hard"))
     assert 0 < (preference_of(world).reference - exact).abs().max() < 1
     # Under it, the step begins at 0.
     (batch,) = micro_batches(world, ALL)
-    with torch.no_grad(), halved():
+    with torch.no_grad():
         found = preference_of(world).log_probabilities(world.backbone.encode(batch.packed, batch.at), batch)
     torch.testing.assert_close(found, preference_of(world).reference, atol=0.1, rtol=0)
 

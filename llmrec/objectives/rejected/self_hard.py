@@ -41,9 +41,8 @@ class SelfHard(Rejected):
             logger.info("self-hard: what the model recommends wrongly for %s rows", f"{len(rows):,}")
             return divided(len(rows), lambda mine: self._search(preparation, rows[mine], left_out[mine], count))
 
-        with preparation.precision():
-            identity = content_hash(backbone, content, *settings)
-            found = kept(preparation.cache_dir / "self_hard", identity, (len(rows), count), search, "self-hard")
+        identity = content_hash(backbone, content, *settings)
+        found = kept(preparation.cache_dir / "self_hard", identity, (len(rows), count), search, "self-hard")
         why = "the beam found too few titles that are neither its target nor in its history"
         refuse_missing(data, rows, np.asarray((found < 0).any(axis=1)), count, why)
         return found

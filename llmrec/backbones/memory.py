@@ -1,0 +1,69 @@
+"""How much memory there is, and what a model's passes take of it: estimates from its shape."""
+
+import os
+
+import torch
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.probe import layer_count
+
+TOKENS = {"cpu": 4_096, "cuda": 32_768}
+"""Tokens of a micro-batch at most: more of them do not make a step faster."""
+SENSIBLE_TOKENS = {"cpu": 512, "cuda": 8_192}
+"""Tokens of a micro-batch that keep the device busy: activations are recomputed only where fewer would fit."""
+SHARE = 0.6
+"""Of the free memory that a pass may plan with; the rest is for what the estimate leaves out."""
+CPU_SHARE = 0.5
+"""Of a machine's memory: it may have other work."""
+LOGITS_EVERY = 8
+"""Tokens of a row for each position that is projected to the vocabulary (Books, SFT: 9)."""
+
+
+def free_bytes(device: torch.device) -> int:
+    """Returns the bytes that new tensors may take: on a GPU also those that torch's allocator holds unused."""
+    if device.type != "cuda":
+        return int(CPU_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    free, _ = torch.cuda.mem_get_info(device)
+    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+
+
+def fitting_tokens(backbone: Backbone, checkpointing: bool) -> int:
+    """Returns how many tokens of a training micro-batch the free memory holds, at most TOKENS.
+
+    Args:
+        backbone: The model, on the device that trains it.
+        checkpointing: Whether layers recompute their activations in the backward pass.
+    """
+    device = backbone.device
+    fits = int(SHARE * free_bytes(device) / activation_bytes(backbone, checkpointing))
+    return min(fits, TOKENS[device.type])
+
+
+def needs_checkpointing(backbone: Backbone, tokens: int) -> bool:
+    """Whether the activations of a micro-batch of so many tokens do not fit into the free memory.
+
+    Args:
+        backbone: The model, on the device that trains it.
+        tokens: Of the largest micro-batch.
+    """
+    return tokens * activation_bytes(backbone, checkpointing=False) > SHARE * free_bytes(backbone.device)
+
+
+def activation_bytes(backbone: Backbone, checkpointing: bool) -> float:
+    """Estimates the bytes that a token's activations take between forward and backward pass.
+
+    Counted for a pre-norm transformer with a gated MLP: inputs of the two norms in float32, and inputs of each matrix
+    product, queries, keys, values and the MLP's three inner activations in the type of the products. With checkpointing
+    only the layers' inputs are kept, and one layer at a time is recomputed.
+    """
+    config = backbone.causal_lm.config.get_text_config()
+    hidden, layers = config.hidden_size, layer_count(backbone)
+    heads = config.num_attention_heads
+    head_size = getattr(config, "head_dim", None) or hidden // heads
+    kept_heads = getattr(config, "num_key_value_heads", None) or heads
+    inner = getattr(config, "intermediate_size", None) or 4 * hidden
+    size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
+    layer = size * (6 * hidden + 3 * heads * head_size + 4 * kept_heads * head_size + 4 * inner) + 4 * 4 * hidden
+    # Logits, their float32 copy and its gradient.
+    head = (size + 4 + 4) * config.vocab_size / LOGITS_EVERY
+    return layer + layers * size * hidden + head if checkpointing else layers * layer + head

@@ -1,0 +1,36 @@
+"""Fits a training step into the device's memory: whether to recompute activations, how large a micro-batch is."""
+
+import logging
+
+import numpy as np
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.memory import SENSIBLE_TOKENS, fitting_tokens, needs_checkpointing
+from llmrec.backbones.ranks import least_on_all_ranks, on_all_ranks
+from llmrec.datasets.training_data import TrainingData
+
+logger = logging.getLogger(__name__)
+
+
+def fit_into_memory(backbone: Backbone, data: TrainingData) -> None:
+    """Decides backbone.gradient_checkpointing=auto and trainer.micro_batch_size=auto.
+
+    Recomputing activations costs a second forward pass and the shared prompt columns, so it is switched on only where
+    micro-batches of a sensible size would not fit otherwise.
+
+    Args:
+        backbone: The model, on the device that trains it.
+        data: Set up for training; `checkpointing` and `micro_tokens` are set.
+    """
+    asked, rows = data.config.backbone.gradient_checkpointing, np.arange(len(data.sample_prompts))
+    if asked == "auto":
+        micro = data.config.trainer.micro_batch_size
+        sensible = SENSIBLE_TOKENS[backbone.device.type]
+        tokens = sensible if micro == "auto" else data.micro_rows(rows) * data.row_tokens(rows)
+        asked = not on_all_ranks(not needs_checkpointing(backbone, max(tokens, data.row_tokens(rows))))
+        if asked:
+            logger.info("gradient checkpointing is on: %s tokens would not fit into memory without it", f"{tokens:,}")
+    data.checkpointing = bool(asked)
+    if data.checkpointing:
+        backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+    data.micro_tokens = least_on_all_ranks(fitting_tokens(backbone, data.checkpointing))
