@@ -50,7 +50,7 @@ export LLMREC_DATA="$WORK/data" LLMREC_TOKENIZERS="$WORK/tokenizers" LLMREC_CACH
 export LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
 
 "$PYTHON" experiments/gpu/machine.py | tee -a "$OUT/machine.jsonl"
-LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests
+LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests/gpu
 LIMIT=${TRAINING_LIMIT:-130} stage training "$PYTHON" experiments/gpu/training.py
 LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.py
 LIMIT=${REAL_LIMIT:-300} stage real bash experiments/gpu/real.sh

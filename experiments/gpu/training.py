@@ -36,8 +36,8 @@ ROWS, WARMUP, STEPS = (16, 1, 2) if SMALL else (128, 2, 4)
 PEAK_TFLOPS = 989
 """bf16 products of an H100 or H200, dense, by the data sheet."""
 Data = NextItemData | RerankData
-Step = Callable[[np.ndarray], tuple[float, int]]
-"""Takes one optimizer step over some rows; the loss, and the tokens of the rows with what they share once."""
+Step = Callable[[np.ndarray], float]
+"""Takes one optimizer step over some rows; returns the loss."""
 
 
 def prepared(name: str) -> tuple[Backbone, Data, Objective]:
@@ -80,10 +80,9 @@ def ours(backbone: Backbone, data: Data, objective: Objective, micro: int | None
     """llmrec's step; micro: rows of a micro-batch, None = as auto chooses."""
     optimizer = torch.optim.AdamW(trained(backbone), lr=1e-4)
 
-    def step(rows: np.ndarray) -> tuple[float, int]:
+    def step(rows: np.ndarray) -> float:
         size = micro or data.micro_rows(rows)
         batches = [data.batch(rows[i : i + size]) for i in range(0, len(rows), size)]
-        tokens = sum(int((batch.packed.branch >= 0).sum()) - data.shared * len(batch.example) for batch in batches)
         moved = [batch.to(DEVICE) for batch in batches]
         totals = add(objective.totals(batch) for batch in moved)
         parts = []
@@ -97,7 +96,7 @@ def ours(backbone: Backbone, data: Data, objective: Objective, micro: int | None
         optimizer.step()
         optimizer.zero_grad()
         objective.close_step(statistics)
-        return loss, tokens + data.shared
+        return loss
 
     return step
 
@@ -106,17 +105,17 @@ def published(backbone: Backbone, data: NextItemData, masked: bool) -> Step:
     """The published way: logits of every position; with `masked` a mask [response tokens, vocabulary] (MSL)."""
     optimizer = torch.optim.AdamW(trained(backbone), lr=1e-4)
 
-    def step(rows: np.ndarray) -> tuple[float, int]:
+    def step(rows: np.ndarray) -> float:
         total = 0.0
         for part in (rows[i : i + 8] for i in range(0, len(rows), 8)):
             with torch.autocast(DEVICE.type, torch.bfloat16):
                 loss = _published_loss(backbone, data, part, masked) * len(part) / len(rows)
             loss.backward()
-            total += float(loss)
+            total += loss.item()
         torch.nn.utils.clip_grad_norm_(trained(backbone), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        return total, 0
+        return total
 
     return step
 
@@ -150,7 +149,14 @@ def trained(backbone: Backbone) -> list[torch.nn.Parameter]:
     return [weight for weight in backbone.parameters() if weight.requires_grad]
 
 
-def measure(step: Step, rows: np.ndarray, parameters: int) -> dict[str, Any]:
+def least_tokens(data: Data, rows: np.ndarray) -> int:
+    """Tokens that a step over some rows must compute: those of each row, what all share once, no padding."""
+    shared = len(data.sample_prompts.shared_prefix())
+    branch = data.batch(rows).packed.branch
+    return int((branch >= 0).sum()) - shared * (len(rows) - 1)
+
+
+def measure(step: Step, data: Data, rows: np.ndarray, parameters: int) -> dict[str, Any]:
     """Seconds of the median step, tokens/s, MFU, peak memory, the last loss."""
     if DEVICE.type == "cuda":
         torch.cuda.empty_cache()
@@ -159,11 +165,11 @@ def measure(step: Step, rows: np.ndarray, parameters: int) -> dict[str, Any]:
     for number, part in enumerate(np.split(rows, WARMUP + STEPS)):
         synchronize()
         started = time.perf_counter()
-        loss, found = step(part)
+        loss = step(part)
         synchronize()
         if number >= WARMUP:
             seconds.append(time.perf_counter() - started)
-            tokens += found
+            tokens += least_tokens(data, part)
     median, each = float(np.median(seconds)), tokens / STEPS
     return {
         "step_s": median,
@@ -200,7 +206,7 @@ def main(names: list[str]) -> None:
         rows = rows[: len(rows) // (WARMUP + STEPS) * (WARMUP + STEPS)]
         for said, step in arms(backbone, data, objective, name):
             try:
-                found = measure(step, rows, layer_parameters(backbone))
+                found = measure(step, data, rows, layer_parameters(backbone))
             except torch.OutOfMemoryError:
                 found = {"out_of_memory": True}
             keep("training", {"objective": name, **said, **found})
