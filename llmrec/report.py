@@ -14,12 +14,16 @@ Makes the tables of experiments/ from the records in runs/; nothing is trained.
   python -m llmrec.report
   python -m llmrec.report scale=cpu
   python -m llmrec.report tables=msl_accuracy,gdrt_fairness out=tables/two
+  python -m llmrec.report pack=runs out=records.tar.gz    # no tables: packs the finished runs for another checkout
 
 scale=smoke     smoke (simulated sets), cpu (real sets), paper (the papers' backbones and settings)
 tables=...      some of msl_accuracy, gdrt_fairness, rosepo_harm, alro_rerank, msl_ablation, efficiency; all by default
 runs=FOLDER     where the records lie, $LLMREC_RUNS or ./runs by default
 out=FOLDER      tables/<scale> by default: report.html, report.md, <table>.tex, <table>.csv, plots/
+pack=FOLDER     writes the records of all finished runs in a runs folder to out=FILE.tar.gz (records.tar.gz by default):
+                config, training.json, curves, metrics and what tables read of each user; no weights, no titles
 
+Runs that an archive in experiments/results/records/ holds are read as if they had been run here.
 A cell that is not done is listed as not run; make reproduce-tables SCALE=<scale> runs what is missing.
 """
 
@@ -33,13 +37,27 @@ def _report(arguments: list[str]) -> None:
     from llmrec.tables.read_table import SHIPPED
     from llmrec.training.overrides import split_arguments
 
-    own, others = split_arguments(arguments, ["scale", "tables", "runs", "out"])
+    own, others = split_arguments(arguments, ["scale", "tables", "runs", "out", "pack"])
     if others:
-        raise InputError(f"{others[0]}: a report takes only scale, tables, runs and out (try --help)")
+        raise InputError(f"{others[0]}: a report takes only scale, tables, runs, out and pack (try --help)")
+    if "pack" in own:
+        _pack(own)
+        return
     if "runs" in own:
         os.environ["LLMREC_RUNS"] = own["runs"]
     names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
     write_report(names, own.get("scale", "smoke"), Path(own["out"]) if "out" in own else None)
+
+
+def _pack(own: dict[str, str]) -> None:
+    from llmrec.tables.pack import pack_records
+
+    unfit = own.keys() - {"pack", "out"}
+    if unfit:
+        raise InputError(f"{min(unfit)}: pack takes only out; it packs all finished runs (try --help)")
+    out = Path(own.get("out", "records.tar.gz"))
+    packed = pack_records(Path(own["pack"]), out)
+    print(f"{out}: runs packed {packed.finished}, unfinished and left out {packed.unfinished}; {packed.size:,} bytes")
 
 
 def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -> None:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from llmrec.command import run_command
@@ -19,7 +20,8 @@ Runs the cells of the tables in experiments/ that are missing or outdated, then 
   python -m llmrec.reproduce scale=cpu list=true              # only says which cells are done, outdated, failed, left
 
 jobs=N runs so many at a time; without it one a GPU, or one a core where there is no GPU. Interrupted, the same command
-goes on from there. The report: python -m llmrec.report --help.
+goes on from there. Cells that an archive in experiments/results/records/ holds are done; one that holds them at an
+older version is named by list=true and not used. The report: python -m llmrec.report --help.
 """
 MOST_JOBS = 8
 """On a CPU, unless jobs says otherwise: each takes about a gigabyte of memory."""
@@ -45,7 +47,7 @@ def _reproduce(arguments: list[str]) -> None:
     names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
     slots = _slots(own.get("jobs"))
     cells = planned(names, scale)
-    print(_expectation(cells, len(slots)), flush=True)
+    print(_expectation(cells, len(slots)), *_records(cells), sep="\n", flush=True)
     if own.get("list") == "true":
         _print_cells(cells)
         return
@@ -78,11 +80,29 @@ def _expectation(cells: "list[PlannedCell]", slots: int) -> str:
     return f"{len(cells)} cells: {counted}{expected}"
 
 
+def _records(cells: "list[PlannedCell]") -> list[str]:
+    """A line on the cells that archives of records hold, if they hold any."""
+    read = sum(cell.read_from is not None for cell in cells)
+    older = sum(bool(cell.older_in) for cell in cells)
+    if not read + older:
+        return []
+    return [f"experiments/results/records: {read} cells read from there; {older} there at an older version, not used"]
+
+
 def _print_cells(cells: "list[PlannedCell]") -> None:
     for cell in cells:
         seconds = f"{cell.seconds:5.0f} s" if cell.seconds and cell.state != "cannot run" else "      -"
-        why = f"   ({cell.why})" if cell.why else ""
-        print(f"{cell.state:<12}{seconds}  {' '.join(cell.overrides)}{why}")
+        notes = "; ".join(_notes(cell))
+        print(f"{cell.state:<12}{seconds}  {' '.join(cell.overrides)}{f'   ({notes})' if notes else ''}")
+
+
+def _notes(cell: "PlannedCell") -> Iterator[str]:
+    if cell.why and cell.state == "cannot run":
+        yield cell.why
+    if cell.read_from:
+        yield f"from {cell.read_from}"
+    if cell.older_in:
+        yield f"older version in {', '.join(cell.older_in)}"
 
 
 if __name__ == "__main__":

@@ -43,14 +43,15 @@ class Job:
             return "failed"
         if self.cell.config_file.is_file():
             return "interrupted"
-        return "outdated" if self._is_outdated() else "left"
+        return "outdated" if self.is_outdated else "left"
 
-    def _is_outdated(self) -> bool:
-        """Whether the same words once made another fingerprint."""
-        typed = sorted(_of_the_cell(self.overrides))
+    @property
+    def is_outdated(self) -> bool:
+        """Whether the same overrides have left a trained cell, by other code or data or measured in another way."""
+        typed = sorted(cell_overrides(self.overrides))
         for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
             words = [str(word) for word in OmegaConf.load(file)]
-            if Cell(file.parents[1]).trained and sorted(_of_the_cell(words)) == typed:
+            if Cell(file.parents[1]).trained and sorted(cell_overrides(words)) == typed:
                 return True
         return False
 
@@ -82,13 +83,14 @@ def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
     """By record, each job's name and, where others bear it too, the overrides that not all of them have."""
     alike: dict[str, list[list[str]]] = {}
     for job in jobs:
-        alike.setdefault(job.name, []).append(_of_the_cell(job.overrides))
+        alike.setdefault(job.name, []).append(cell_overrides(job.overrides))
     names = {}
     for job in jobs:
-        own = [word for word in _of_the_cell(job.overrides) if not all(word in words for words in alike[job.name])]
+        own = [word for word in cell_overrides(job.overrides) if not all(word in words for words in alike[job.name])]
         names[job.record] = " ".join([job.name, *own])
     return names
 
 
-def _of_the_cell(overrides: Sequence[str]) -> list[str]:
+def cell_overrides(overrides: Sequence[str]) -> list[str]:
+    """The overrides that change what a cell is."""
     return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_CELL)]

@@ -10,6 +10,7 @@ from llmrec.launcher.plan import Job
 from llmrec.tables.definition import Preset, Row, Table
 from llmrec.tables.plans import Overrides, plan_jobs
 from llmrec.tables.read_table import shipped_table
+from llmrec.tables.records import Archive, read_archives
 from llmrec.tables.runs import Run
 
 
@@ -17,9 +18,14 @@ from llmrec.tables.runs import Run
 class PlannedCell:
     """A cell that one table or several ask for.
 
-    overrides: what is typed after `python -m llmrec.run`; tables: their names; job: None where it cannot be planned;
-    why: the reason, in words, why it cannot run on this machine, else None; seconds: of running it, expected, None =
-    not known.
+    Args:
+        overrides: What is typed after `python -m llmrec.run`.
+        tables: The names of the tables.
+        job: None where it cannot be planned. Its folders lie in the archive `read_from`, if there is one.
+        why: The reason why it cannot run on this machine, or None.
+        seconds: The time that running it is expected to take, or None where that is not known.
+        read_from: The archive of records that it is read from; None for a cell that is run here.
+        older_in: The archives that hold it at an older version only.
     """
 
     overrides: tuple[str, ...]
@@ -27,6 +33,8 @@ class PlannedCell:
     job: Job | None
     why: str | None
     seconds: float | None
+    read_from: str | None = None
+    older_in: tuple[str, ...] = ()
 
     @property
     def state(self) -> str:
@@ -55,7 +63,8 @@ def planned(tables: Sequence[str], scale: str) -> list[PlannedCell]:
     cells = list(plan_cells([shipped_table(name) for name in tables], scale).values())
     known = defaultdict(list)
     for cell in cells:
-        if cell.job and cell.job.done:
+        # A record may come from a faster machine than this one.
+        if cell.job and cell.job.done and cell.read_from is None:
             known[_kind(cell.job)].append(Run(cell.job).wall_seconds)
     return [
         replace(cell, seconds=median(known[_kind(cell.job)])) if cell.job and known[_kind(cell.job)] else cell
@@ -71,8 +80,9 @@ def plan_cells(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedCe
             asked[slot.overrides].append((table.preset(scale).seeds.index(slot.seed), slot, table))
     ordered = sorted(asked, key=lambda overrides: asked[overrides][0][0])
     jobs = plan_jobs({overrides: asked[overrides][0][1].dataset for overrides in ordered})
+    archives = read_archives()
     return {
-        overrides: _cell(overrides, job, [table for *_, table in asked[overrides]], scale)
+        overrides: _recorded(_cell(overrides, job, [table for *_, table in asked[overrides]], scale), archives)
         for overrides, job in jobs.items()
     }
 
@@ -99,6 +109,17 @@ def _cell(overrides: Overrides, job: Job | InputError, tables: list[Table], scal
         why = "needs a GPU"
     names = tuple(dict.fromkeys(table.name for table in tables))
     return PlannedCell(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
+
+
+def _recorded(cell: PlannedCell, archives: Sequence[Archive]) -> PlannedCell:
+    """The cell with the record that an archive has of it, unless it is done here."""
+    if cell.job is None or cell.job.done:
+        return cell
+    located = {archive.name: archive.located(cell.job) for archive in archives}
+    for name, job in located.items():
+        if job.done:
+            return replace(cell, job=job, read_from=name)
+    return replace(cell, older_in=tuple(name for name, job in located.items() if job.is_outdated))
 
 
 def _gpu_here() -> bool:

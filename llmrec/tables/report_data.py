@@ -26,7 +26,7 @@ def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
     cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_cells(tables, scale).items()}
     runs = {overrides: Run(cell.job) for overrides, (cell, state) in cells.items() if cell.job and state.name == "done"}
     filled = [fill(table, scale, cells, runs) for table in tables]
-    shown = {run.id: run_data(run) for run in runs.values()}
+    shown = {run.id: run_data(run) | {"archive": cells[overrides][0].read_from} for overrides, run in runs.items()}
     return {
         "scale": scale,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),

@@ -4,6 +4,7 @@ import csv
 import json
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -21,6 +22,12 @@ ROW_COLUMNS = {"next_item": ("user", "target"), "rerank": ("list", "user")}
 """What tells a row of USERS from another."""
 Points = list[tuple[int, float]]
 """Steps and values of a curve."""
+
+
+def read_users(file: Path) -> pa.Table:
+    """Reads a table of rows or lists without the columns NOT_READ."""
+    found = pq.ParquetFile(file)
+    return found.read([name for name in found.schema_arrow.names if name not in NOT_READ])
 
 
 @dataclass(frozen=True)
@@ -78,8 +85,7 @@ class Run:
     @cached_property
     def users(self) -> pa.Table:
         """The rows or lists of test, without the columns NOT_READ."""
-        file = pq.ParquetFile(self.job.record / USERS)
-        return file.read([name for name in file.schema_arrow.names if name not in NOT_READ])
+        return read_users(self.job.record / USERS)
 
     def ranks_rows_of(self, other: "Run") -> bool:
         """Whether both ranked the same rows or lists, in the same order."""

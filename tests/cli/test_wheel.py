@@ -41,6 +41,11 @@ def test_tables_and_the_reports_page_lie_inside_it_too(installed: Path, tmp_path
     assert shipped == {file.name for file in (REPOSITORY / "experiments").glob("*.yaml")}
 
 
+def test_it_reads_no_records_for_it_has_no_results(installed: Path, tmp_path: Path) -> None:
+    read = "from llmrec.tables.records import read_archives; print(read_archives())"
+    assert _python("-c", read, cwd=tmp_path, first=installed) == "[]\n"
+
+
 def test_editable_install_uses_the_checkout() -> None:
     from llmrec.conf_dir import conf_dir
 

@@ -1,4 +1,4 @@
-"""What the tests of the tables share: a browser with one page, and a cache with the pretrained backbone."""
+"""What the tests of the tables share: folders, a browser with one page, and a cache with the pretrained backbone."""
 
 import shutil
 from collections.abc import Iterator
@@ -10,9 +10,25 @@ import pytest
 from llmrec.tables.page import render
 from tests.cli.conftest import place, shared, trained  # noqa: F401
 from tests.tables.browsing import DRAWN, Open, Said
+from tests.tables.small_table import use_folders
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where `root` is, for all tests of a file."""
+    return tmp_path_factory.mktemp("kept")
+
+
+@pytest.fixture
+def root(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with data, runs, records and a cache; the plans in the cache are of all tests, for they take seconds."""
+    use_folders(monkeypatch, kept)
+    yield kept
+    for folder in ("runs", "experiments", "cache/records"):
+        shutil.rmtree(kept / folder, ignore_errors=True)
 
 
 @pytest.fixture(scope="module")

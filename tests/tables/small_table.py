@@ -7,6 +7,7 @@ from textwrap import dedent
 import pytest
 
 from llmrec.launcher.plan import Job
+from llmrec.tables import records
 from llmrec.tables.cells import plan_cells, slots
 from llmrec.tables.definition import Table
 from llmrec.tables.read_table import read_table
@@ -81,6 +82,7 @@ def jobs_of(table: Table) -> Jobs:
 
 
 def use_folders(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
-    """Data, cache and runs below a folder."""
+    """Data, cache and runs below a folder, and experiments/ with its records."""
     for name in ("DATA", "CACHE", "RUNS"):
         monkeypatch.setenv(f"LLMREC_{name}", str(root / name.lower()))
+    monkeypatch.setattr(records, "tables_dir", lambda: str(root / "experiments"))

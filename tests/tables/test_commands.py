@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from llmrec import report, reproduce
-from llmrec.tables import read_table
+from llmrec.tables import read_table, records
 from tests.cli.commands import Done, Workplace
 from tests.tables.small_table import TABLE, small_table
 
@@ -55,7 +55,8 @@ def tables(
     for name, folder in (("DATA", place.data), ("CACHE", place.cache), ("RUNS", place.runs)):
         monkeypatch.setenv(f"LLMREC_{name}", str(folder))
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(read_table, "tables_dir", lambda: str(tmp_path / "experiments"))
+    for module in (read_table, records):
+        monkeypatch.setattr(module, "tables_dir", lambda: str(tmp_path / "experiments"))
     monkeypatch.setattr(read_table, "SHIPPED", ("small",))
     return Tables(place, monkeypatch, capsys)
 
@@ -83,6 +84,29 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     assert again.output.splitlines()[0] == "2 cells: 2 done; nothing is left to run"
     assert "small: 3 of 3 cells done" in again.output
     assert {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")} == logs
+
+
+def test_packed_runs_are_done_in_another_checkout(tables: Tables) -> None:
+    tables.use(TABLE.replace("MSL: [objective=msl]", "MSL: [objective=sft]"))
+    assert tables.typed(reproduce, "jobs=1").status == 0
+    csv = (tables.place.root / "tables" / "smoke" / "small.csv").read_bytes()
+    packed = tables.typed(report, "pack=runs", "out=experiments/results/records/two.tar.gz")
+    size = (tables.place.root / "experiments" / "results" / "records" / "two.tar.gz").stat().st_size
+    assert packed.output == (
+        f"experiments/results/records/two.tar.gz: runs packed 2, unfinished and left out 0; {size:,} bytes\n"
+    )
+
+    tables.place.runs.rename(tables.place.root / "elsewhere")
+    first, second, *cells = tables.typed(reproduce, "list=true").output.splitlines()
+    assert first == "2 cells: 2 done; nothing is left to run"
+    assert second == "experiments/results/records: 2 cells read from there; 0 there at an older version, not used"
+    assert len(cells) == 2
+    assert all(cell.startswith("done") and cell.endswith("(from records/two.tar.gz)") for cell in cells)
+    again = tables.typed(reproduce)
+    assert again.status == 0, again.output
+    assert "small: 3 of 3 cells done" in again.output
+    assert (tables.place.root / "tables" / "smoke" / "small.csv").read_bytes() == csv
+    assert not tables.place.runs.exists()
 
 
 @pytest.mark.parametrize(

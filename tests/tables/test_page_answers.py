@@ -68,8 +68,11 @@ def test_a_cell_opens_its_runs_and_escape_closes_them(show: Open, way: str) -> N
     told = sheet.text_content() or ""
     for part in ("95 % interval", "p = 0.004, significant", "0123456789ab", "torch 2.13.0", "training 87.1"):
         assert part in told
-    for name in row["runs"]["games-sim"]:
+    first, *others = row["runs"]["games-sim"]
+    assert f"{first} in records/ours.tar.gz" in told
+    for name in others:
         assert name in told
+        assert f"{name} in " not in told
     page.keyboard.press("Escape")
     assert not sheet.is_visible()
     if way != "touch":

@@ -3,8 +3,6 @@
 import csv
 import io
 import json
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,19 +23,6 @@ from tests.tables.small_table import RERANK, TABLE, jobs_of, small_table, use_fo
 def hits(count: int) -> list[int]:
     """The first rows have their target in the first place, the others nowhere."""
     return [int(row < count) for row in range(len(USERS))]
-
-
-@pytest.fixture(scope="module")
-def kept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("kept")
-
-
-@pytest.fixture
-def root(kept: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder with data, runs and a cache; the plans in the cache are the same for all tests and take seconds."""
-    use_folders(monkeypatch, kept)
-    yield kept
-    shutil.rmtree(kept / "runs", ignore_errors=True)
 
 
 @pytest.fixture

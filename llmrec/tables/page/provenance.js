@@ -65,7 +65,7 @@ function runStory(run, open) {
       ["wall time", seconds(run.wall_seconds)],
       ["seconds", Object.entries(run.seconds).map(([name, spent]) => `${name} ${number(spent, 1)}`).join(" \u00b7 ")],
       ["versions", inline(run.versions)],
-      ["record", run.id],
+      ["record", run.archive ? `${run.id} in ${run.archive}` : run.id],
     ]));
 }
 

@@ -1,0 +1,130 @@
+"""Packs the records of finished runs into one archive, from which the tables of another checkout can be made."""
+
+import gzip
+import io
+import json
+import tarfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from llmrec.atomic import atomic_file
+from llmrec.errors import InputError
+from llmrec.launcher.plan import cell_overrides
+from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
+from llmrec.tables.runs import read_users
+from llmrec.training.cells import CONFIG, METRICS, TRAINING
+
+# No part begins with a dot: records.py reads no such name.
+RUN_FOLDERS = "/".join(["[!.]*"] * 5)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """What was packed: the numbers of finished and of unfinished runs, and the size of the archive in bytes."""
+
+    finished: int
+    unfinished: int
+    size: int
+
+
+def pack_records(runs: Path, out: Path) -> Packed:
+    """Writes an archive of the records of all finished runs; equal records give equal bytes.
+
+    A record is what tables are made from: no weights, no logs, no recommended titles, no paths of this machine.
+
+    Args:
+        runs: A runs folder, with runs at <dataset>/<task>/<backbone>/<objective>/<key>/.
+        out: The archive, which replaces an older one once it is complete.
+
+    Raises:
+        InputError: If `runs` holds no finished run or a damaged one, or if `out` cannot be written.
+    """
+    if not runs.is_dir():
+        raise InputError(f"pack={runs}: there is no such folder. Give the folder that holds <dataset>/<task>/...")
+    if not out.name.endswith(SUFFIX):
+        raise InputError(f"out={out}: tables read only archives that end in {SUFFIX}. Choose such a name")
+    folders = [file.parent for file in runs.glob(f"{RUN_FOLDERS}/{CONFIG}")]
+    finished = [folder for folder in folders if (folder / TRAINING).is_file() and _evaluations(folder)]
+    if not finished:
+        raise InputError(
+            f"pack={runs}: found no finished run there, and {len(folders)} unfinished. Give the folder that holds "
+            "<dataset>/<task>/<backbone>/<objective>/<key>/"
+        )
+    contents = {file.relative_to(runs).as_posix(): _slim(file) for folder in finished for file in _files(folder)}
+    with atomic_file(out) as temporary:
+        _write(temporary, contents)
+    return Packed(len(finished), len(folders) - len(finished), out.stat().st_size)
+
+
+def _evaluations(run: Path) -> list[Path]:
+    """The folders of a run's finished evaluations."""
+    return [metrics.parent for metrics in run.glob(f"eval/[!.]*/{METRICS}")]
+
+
+def _files(run: Path) -> Iterator[Path]:
+    yield from (file for name in RUN_FILES if (file := run / name).is_file())
+    for evaluation in _evaluations(run):
+        yield evaluation / METRICS
+        yield from evaluation.glob("users_*.parquet")
+
+
+def _slim(file: Path) -> bytes:
+    """A file's content as it is packed. Raises InputError when the file is damaged."""
+    slim: dict[str, Callable[[Path], bytes]] = {
+        CONFIG: _config,
+        TRAINING: _training,
+        Path(OVERRIDES).name: _overrides,
+    }
+    try:
+        return _users(file) if file.suffix == ".parquet" else slim.get(file.name, Path.read_bytes)(file)
+    except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file} is damaged ({error}). Remove the folder that holds it and run it again") from error
+
+
+def _config(file: Path) -> bytes:
+    config = OmegaConf.load(file)
+    assert isinstance(config, DictConfig)
+    config.pop("paths", None)
+    return _yaml(config)
+
+
+def _training(file: Path) -> bytes:
+    said = json.loads(file.read_bytes())
+    if "stages" in said:
+        # Below the runs folder, wherever that was.
+        said["stages"] = {name: "/".join(Path(folder).parts[-5:]) for name, folder in said["stages"].items()}
+    return (json.dumps(said, indent=2) + "\n").encode()
+
+
+def _overrides(file: Path) -> bytes:
+    return _yaml(OmegaConf.create(cell_overrides([str(word) for word in OmegaConf.load(file)])))
+
+
+def _yaml(config: DictConfig | ListConfig) -> bytes:
+    return OmegaConf.to_yaml(config).encode()
+
+
+def _users(file: Path) -> bytes:
+    packed = pa.BufferOutputStream()
+    pq.write_table(read_users(file), packed, compression="zstd")
+    return bytes(packed.getvalue().to_pybytes())
+
+
+def _write(file: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes contents by name in the order of names; tarfile's defaults leave out times and owners."""
+    with (
+        open(file, "wb") as raw,
+        gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,
+        tarfile.open(fileobj=packed, mode="w") as archive,
+    ):
+        for name in sorted(contents):
+            member = tarfile.TarInfo(name)
+            member.size = len(contents[name])
+            archive.addfile(member, io.BytesIO(contents[name]))
