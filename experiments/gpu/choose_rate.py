@@ -1,23 +1,28 @@
-"""Prints the learning rate of the run with the best validation figure among those of an objective.
+"""Prints the learning rate of the run with the best validation figure among the finished ones of an objective.
 
-python experiments/gpu/choose_rate.py runs/<dataset> <objective>
+python experiments/gpu/choose_rate.py runs/<dataset> <objective> valid/ndcg@10 | valid/loss
+
+A run's figure is its best over the epochs; 3e-4 where no run is finished.
 """
 
-import json
+import csv
 import sys
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
 
-def main(folder: str, objective: str) -> None:
-    """Looks at all finished runs below the folder."""
+def main(folder: str, objective: str, metric: str) -> None:
+    """Looks at all finished runs below the folder whose backbone is pretrained."""
+    sign = -1 if metric.endswith("loss") else 1
     found = {}
-    for file in Path(folder).glob(f"next_item/*/{objective}/*/training.json"):
-        chosen_by = json.loads(file.read_text())["chosen_by"]["valid/ndcg@10"]
+    for file in Path(folder).glob(f"next_item/smollm2*/{objective}/*/training.json"):
         rate = float(OmegaConf.load(file.with_name("config.yaml")).trainer.learning_rate)
-        print(f"{objective} {rate:g}: validation NDCG@10 {chosen_by:.4f}", file=sys.stderr)
-        found[rate] = chosen_by
+        with open(file.with_name("curves.csv"), newline="") as curves:
+            values = [sign * float(row["value"]) for row in csv.DictReader(curves) if row["metric"] == metric]
+        if values:
+            print(f"{objective} {rate:g}: {metric} {sign * max(values):.4f}", file=sys.stderr)
+            found[rate] = max(values)
     print(max(found, key=lambda rate: (found[rate], -rate)) if found else 3e-4)
 
 

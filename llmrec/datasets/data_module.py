@@ -58,6 +58,7 @@ class NextItemData(TrainingData):
         self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
         supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
         self.responses = Responses(self.titles, self.path, supervised)
+        self.choices = Responses(self.titles, self.path, self.fan_out > 1)
 
     @property
     def sample_prompts(self) -> Prompts:
@@ -81,3 +82,9 @@ class NextItemData(TrainingData):
         prompts = [self.sample.prompts.of(row) for row in rows]
         branches = [self.objective.branches(int(row), int(self.sample_titles[row])) for row in rows]
         return build_batch(rows, prompts, branches, self.responses, self.shared)
+
+    def validation_batch(self, rows: np.ndarray) -> Batch:
+        """Some validation rows (int [rows]) with their targets, at the positions that leave a choice."""
+        prompts = [self.validation.prompts.of(row) for row in rows]
+        targets = self.dataset.items.title_of[self.validation.rows.target[rows]]
+        return build_batch(rows, prompts, [[int(title)] for title in targets], self.choices, shared=0)

@@ -51,7 +51,7 @@ class Recommender(LightningModule):
         self.backbone, self.objective = backbone, objective
         self.data, self.config, self.preparation = data, config, preparation
         self.means = RowMeans(names_of(data))
-        self.most_rows = 0
+        self.most_rows, self.prepare_seconds = 0, 0.0
         """Rows of the largest micro-batch so far."""
 
     def setup(self, stage: str) -> None:

@@ -38,6 +38,7 @@ from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START
+from llmrec.training.validation import validate
 
 logger = logging.getLogger(__name__)
 CHOSEN_BY = "valid/ndcg@10"
@@ -60,27 +61,24 @@ def train(
     seed_everything(config.seed, verbose=False)
     module = _module(config, dataset, stages, views)
     prepared = time.perf_counter()
-    trainer, best = _trainer(module, cell, loggers)
-    chosen, epochs = _fit(module, trainer, best, cell)
+    epochs = epochs_of(module.objective, config)
+    fitted = _fitted(module, cell, loggers) if epochs else _untrained(module)
     if is_first():
         _save(module, cell)
     wait_for_all()
     return {
-        "chosen_epoch": int(chosen["epoch"]),
-        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
-        "optimizer_steps": trainer.global_step,
+        **fitted,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
         "precision": precision_record(module.backbone.causal_lm.dtype, module.backbone.autocast_dtype),
         "gradient_checkpointing": module.data.checkpointing,
         "micro_batch_rows": module.most_rows,
-        "objective": module.objective.report(),
+        "objective": module.objective.report() if epochs else {},
         "identity": identity(module.backbone, dataset),
         "seconds": {
             "preparing": prepared - started + module.prepare_seconds,
             "training": time.perf_counter() - prepared - module.prepare_seconds,
         },
-        "timed_epochs": epochs,
     }
 
 
@@ -164,7 +162,7 @@ def _check(objective: Objective, config: DictConfig) -> None:
     epochs = epochs_of(objective, config)
     if settings.learning_rate <= 0:
         raise InputError(f"trainer.learning_rate={settings.learning_rate}: give a number above 0, such as 0.0001")
-    if config.validation.every > epochs:
+    if config.validation.every > epochs > 0:
         raise InputError(
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
             "(trainer.epochs): no checkpoint would ever be chosen; set it to 1"
@@ -211,6 +209,31 @@ def _strategy(settings: DictConfig) -> str | Strategy:
         return "auto"
     # The module itself reduces gradients, and its buffers are equal on all ranks.
     return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)
+
+
+def _fitted(module: Recommender, cell: Path, loggers: list[Logger]) -> dict[str, Any]:
+    """Trains; what training.json should say of the fit."""
+    trainer, best = _trainer(module, cell, loggers)
+    chosen, epochs = _fit(module, trainer, best, cell)
+    return {
+        "chosen_epoch": int(chosen["epoch"]),
+        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
+        "optimizer_steps": trainer.global_step,
+        "timed_epochs": epochs,
+    }
+
+
+def _untrained(module: Recommender) -> dict[str, Any]:
+    """With trainer.epochs=0 the model is measured as it is before any tuning; what training.json should say of it."""
+    data = module.data
+    values = validate(module.backbone, data, np.arange(data.validation_rows), module.config.validation.beams)
+    means = {f"valid/{name}": float(of.mean()) for name, of in values.items()}
+    return {
+        "chosen_epoch": None,
+        "chosen_by": means | {"users": data.validation_rows},
+        "optimizer_steps": 0,
+        "timed_epochs": 0,
+    }
 
 
 def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> tuple[dict[str, Any], int]:
