@@ -26,8 +26,9 @@ def names_of(data: NextItemData | RerankData) -> Sequence[str]:
 def validate(backbone: Backbone, data: NextItemData | RerankData, rows: np.ndarray, beams: int) -> dict[str, Tensor]:
     """float64 [rows] by name, of some validation rows (int [rows]).
 
-    The catalogue is ranked with trie scores and `beams` beams, candidate lists in their stored order. loss: the negative
-    log-probability of the target title among all titles, in nats; it tells models apart whose lists hit nothing yet.
+    The catalogue is ranked with trie scores and `beams` beams, candidate lists in their stored order. loss: the
+    negative log-probability of the target title among all titles, in nats, which tells models apart whose lists hit
+    nothing yet.
     """
     values = _lists(backbone, data, rows) if isinstance(data, RerankData) else _titles(backbone, data, rows, beams)
     return {name: torch.from_numpy(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
