@@ -18,8 +18,10 @@ def main(folder: str, objective: str, metric: str) -> None:
     found = {}
     for file in Path(folder).glob(f"next_item/smollm2*/{objective}/*/training.json"):
         rate = float(OmegaConf.load(file.with_name("config.yaml")).trainer.learning_rate)
-        with open(file.with_name("curves.csv"), newline="") as curves:
-            values = [sign * float(row["value"]) for row in csv.DictReader(curves) if row["metric"] == metric]
+        curves = file.with_name("curves.csv")
+        # An untuned model has none.
+        lines = curves.read_text().splitlines() if curves.is_file() else []
+        values = [sign * float(row["value"]) for row in csv.DictReader(lines) if row["metric"] == metric]
         if values:
             print(f"{objective} {rate:g}: {metric} {sign * max(values):.4f}", file=sys.stderr)
             found[rate] = max(values)
