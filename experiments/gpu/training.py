@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -64,7 +65,7 @@ def prepared(name: str) -> tuple[Backbone, Data, Objective]:
 
 
 def _prepare(objective: Objective, backbone: Backbone, data: Data, cache_dir: Path) -> None:
-    shown = preparation(backbone, data, cache_dir)
+    shown = replace(preparation(backbone, data, cache_dir), trie=data.trie.to(DEVICE))
     if not hasattr(objective, "oracle"):
         objective.prepare(shown)
         return
