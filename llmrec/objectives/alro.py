@@ -4,6 +4,7 @@ Known from a secondary source: L = L_SFT + alpha * SLL + beta * PSL on a ranking
 the soft positions and the weights of the pairs below. The final sum of SLL and the form of PSL are our reading.
 """
 
+import math
 from collections.abc import Mapping
 
 import torch
@@ -42,7 +43,7 @@ class ALRO(Objective):
         """The numbers of supervised tokens and of lists."""
         device = batch.at.device
         tokens = (batch.branch == 0).sum()
-        return {"tokens": tokens, "lists": torch.tensor(len(batch.example), device=device)}
+        return {"tokens": tokens, "lists": torch.full((), len(batch.example), device=device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's share of L_SFT over the step's tokens, and of SLL and PSL over its lists."""
@@ -109,7 +110,7 @@ def soft_lambda_loss(position: Tensor, target: Tensor, gains: Tensor, sigma: flo
     first, second = torch.triu_indices(size, size, offset=1, device=target.device)
     weight = delta[second - first - 1] * (gain[:, first] - gain[:, second]).abs()
     # log2(1 + exp(-x)) = softplus(-x) / ln 2, without the overflow.
-    losses = functional.softplus(-sigma * (s[:, second] - s[:, first])) / torch.log(gap.new_tensor(2.0))
+    losses = functional.softplus(-sigma * (s[:, second] - s[:, first])) / math.log(2)
     return (weight * losses).sum(1)
 
 

@@ -176,7 +176,7 @@ class TokenLoss(Objective):
 
     def totals(self, batch: Batch) -> Sums:
         """The number of supervised tokens."""
-        return {"tokens": torch.tensor(len(batch.at), device=batch.at.device)}
+        return {"tokens": torch.full((), len(batch.at), device=batch.at.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's share of the mean over the step's supervised tokens."""

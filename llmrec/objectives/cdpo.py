@@ -25,4 +25,4 @@ class CDPO(Pairwise):
 
     def smoothing(self, example: Tensor) -> Tensor:
         """The one eps."""
-        return self.reference.new_tensor(self.eps)
+        return self.reference.new_full((), self.eps)

@@ -118,8 +118,8 @@ class GDRT(Objective):
 
     def monitors(self) -> dict[str, float]:
         """The token loss's own; of each group the weight q that the last step had, and the loss that it closed."""
-        named = {f"group_weight/{number:02d}": float(value) for number, value in enumerate(self.step_weights)}
-        named |= {f"group_loss/{number:02d}": float(value) for number, value in enumerate(self.group_loss)}
+        named = {f"group_weight/{number:02d}": value for number, value in enumerate(self.step_weights.tolist())}
+        named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss.tolist())}
         return self.token_loss.monitors() | named
 
     def report(self) -> dict[str, Any]:

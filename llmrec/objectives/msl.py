@@ -86,7 +86,7 @@ class MSL(TokenLoss):
         first = torch.full((rows,), len(fan_out), device=fan_out.device)
         first = first.scatter_reduce(0, batch.row[candidate], candidate, "amin")
         chosen = torch.zeros(len(fan_out) + 1, dtype=torch.bool, device=fan_out.device)
-        chosen[first] = True
+        chosen.index_fill_(0, first, True)
         chosen = chosen[:-1]
         valid = logits[chosen[owner]].double()
         return {
@@ -94,7 +94,7 @@ class MSL(TokenLoss):
             "rows": chosen.sum().double(),
             "valid": valid.sum(),
             "valid_squares": valid.square().sum(),
-            "valid_count": torch.tensor(float(len(valid)), dtype=torch.float64, device=valid.device),
+            "valid_count": torch.full((), len(valid), dtype=torch.float64, device=valid.device),
             "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.widest + 1).double(),
         }
 

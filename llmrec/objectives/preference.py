@@ -79,7 +79,7 @@ class Preference(Objective):
 
     def totals(self, batch: Batch) -> Sums:
         """The number of rows."""
-        return {"rows": torch.tensor(len(batch.example), device=batch.example.device)}
+        return {"rows": torch.full((), len(batch.example), device=batch.example.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """The batch's share of the mean loss over the step's rows."""
@@ -87,7 +87,7 @@ class Preference(Objective):
         losses = self.losses(rewards, batch.example)
         margin = rewards[:, 0] - rewards[:, 1:].amax(dim=1)
         sums = {
-            "rows": torch.tensor(float(len(margin)), dtype=torch.float64, device=margin.device),
+            "rows": torch.full((), len(margin), dtype=torch.float64, device=margin.device),
             "margin": margin.detach().double().sum(),
             "preferred": (margin > 0).double().sum(),
         }

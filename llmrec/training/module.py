@@ -207,7 +207,8 @@ class Recommender(LightningModule):
             "memory_gib": _memory_gib(self.device),
         }
         for name, value in measured.items():
-            self.log(f"train/{name}", value, prog_bar=name in ("loss", "tokens_per_second"))
+            # A tensor stays on the CPU; Lightning would copy a number to the GPU, and back for the loggers.
+            self.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("loss", "tokens_per_second"))
 
 
 def epochs_of(objective: Objective, config: DictConfig) -> int:
