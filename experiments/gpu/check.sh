@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in stages; each prints one JSON line a measurement and writes its file at once.
 #
-#   bash experiments/gpu/check.sh [tests] [training] [decoding] [curve] [real]      # all stages by default
+#   bash experiments/gpu/check.sh [tests] [training] [decoding] [curve] [real] [resume]      # all stages by default
 #
 # Needs what experiments/gpu/pack.sh packed, in $LOADS (.gpu by default); a load that is gone by now must have been
 # unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. SMALL=1 is the dry run on a CPU: two layers,
@@ -13,7 +13,8 @@ LOADS="${LOADS:-.gpu}"
 WORK="${WORK:-/tmp/llmrec-gpu}"
 OUT="${OUT:-$WORK/out}"
 PYTHON="${PYTHON:-python3}"
-STAGES="${*:-tests training decoding curve real}"
+STAGES="${*:-tests training decoding curve real resume}"
+PYTEST="-q -m gpu -n ${WORKERS:-8} -p no:cacheprovider -p no:warnings"
 began=$(date +%s)
 
 unpack() {
@@ -61,9 +62,10 @@ LLMREC_REVISION="$(cat "$WORK/model/revision")"
 export LLMREC_REVISION LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
 
 "$PYTHON" experiments/gpu/machine.py | tee -a "$OUT/machine.jsonl"
-LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest -q -m gpu -n "${WORKERS:-8}" -p no:cacheprovider -p no:warnings tests/gpu
+LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest $PYTEST tests/gpu --ignore tests/gpu/test_resume.py
 LIMIT=${TRAINING_LIMIT:-130} stage training "$PYTHON" experiments/gpu/training.py
 LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.py
 LIMIT=${CURVE_LIMIT:-160} stage curve bash experiments/gpu/curve.sh
 LIMIT=${REAL_LIMIT:-280} stage real bash experiments/gpu/real.sh
+LIMIT=${RESUME_LIMIT:-150} stage resume "$PYTHON" -m pytest $PYTEST tests/gpu/test_resume.py
 exit 0

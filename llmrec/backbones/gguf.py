@@ -11,6 +11,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec.atomic import atomic_folder, locked
+from llmrec.backbones.pretrained import first_line
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 
@@ -66,8 +67,9 @@ def _dequantise(file: Path, folder: Path) -> None:
             model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
     except ImportError as error:
         raise InputError(f"{file}: reading a GGUF file needs pip install 'llmrec[gguf]' ({error})") from error
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{file} cannot be opened as a GGUF model: {str(error).splitlines()[0]}") from error
+    # A damaged file can make its reader fail in any way.
+    except Exception as error:
+        raise InputError(f"{file} cannot be opened as a GGUF model: {first_line(error)}") from error
     # A model that was read from GGUF cannot be saved; one of its config with its weights can.
     config = model.config
     if hasattr(config, "quantization_config"):

@@ -6,6 +6,7 @@ import torch
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
+from llmrec.launcher.slots import JOBS_ON_GPU
 
 TOKENS = {"cpu": 4_096, "cuda": 32_768}
 """Tokens of a micro-batch at most: more of them do not make a step faster."""
@@ -20,11 +21,17 @@ LOGITS_EVERY = 8
 
 
 def free_bytes(device: torch.device) -> int:
-    """Returns the bytes that new tensors may take: on a GPU also those that torch's allocator holds unused."""
+    """Returns the bytes that new tensors may take.
+
+    On a GPU these are the free ones and those that torch's allocator holds unused, at most this job's share where a
+    launcher runs several on one GPU: they would all plan with what is free when they start.
+    """
     if device.type != "cuda":
         return int(CPU_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    free, _ = torch.cuda.mem_get_info(device)
-    return free + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    free, total = torch.cuda.mem_get_info(device)
+    allocated = torch.cuda.memory_allocated(device)
+    share = total // int(os.environ.get(JOBS_ON_GPU, "1"))
+    return max(0, min(free + torch.cuda.memory_reserved(device), share) - allocated)
 
 
 def fitting_tokens(backbone: Backbone, checkpointing: bool) -> int:

@@ -9,10 +9,10 @@ from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
 def test_jobs_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 7)
-    assert slots_on_cpu(2) == [{"OMP_NUM_THREADS": "3"}] * 2
-    assert slots_on_cpu(9)[0] == {"OMP_NUM_THREADS": "1"}
+    assert slots_on_cpu(2) == [{"OMP_NUM_THREADS": "3", "LLMREC_JOBS_ON_GPU": "2"}] * 2
+    assert slots_on_cpu(9)[0] == {"OMP_NUM_THREADS": "1", "LLMREC_JOBS_ON_GPU": "9"}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert slots_on_cpu(1) == [{"OMP_NUM_THREADS": "2"}]
+    assert slots_on_cpu(1) == [{"OMP_NUM_THREADS": "2", "LLMREC_JOBS_ON_GPU": "1"}]
     with pytest.raises(InputError, match=r"launcher.jobs=0: give how many"):
         slots_on_cpu(0)
 

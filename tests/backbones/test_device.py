@@ -1,0 +1,70 @@
+"""Device, precision and type of the weights, decided in one place."""
+
+from typing import Any
+
+import pytest
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.backbones.device import autocast_dtype, check_device, run_device, weights_dtype
+from llmrec.errors import InputError
+
+CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def config(dtype: str = "auto", adapter: str = "lora", **trainer: Any) -> DictConfig:
+    settings = {"accelerator": "auto", "precision": "auto"} | trainer
+    return OmegaConf.create(
+        {"backbone": {"dtype": dtype}, "adapter": {"name": adapter}, "trainer": settings, "baseline": {"name": "none"}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "there", "expected"),
+    [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("gpu", True, "cuda")],
+)
+def test_the_device(accelerator: str, there: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also on a Mac, whose MPS torch would take by itself: it is not asked for."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    assert run_device(config(accelerator=accelerator).trainer).type == expected
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("auto", CUDA, torch.bfloat16), ("auto", CPU, None), ("32-true", CUDA, None),
+        ("bf16-mixed", CPU, torch.bfloat16),
+    ],
+)  # fmt: skip
+def test_the_products(precision: str, device: torch.device, expected: torch.dtype | None) -> None:
+    assert autocast_dtype(config(precision=precision).trainer, device) == expected
+
+
+@pytest.mark.parametrize(
+    ("dtype", "adapter", "device", "expected"),
+    [
+        ("auto", "lora", CUDA, torch.bfloat16), ("auto", "lora", CPU, torch.float32),
+        # Trained weights are float32 masters everywhere.
+        ("auto", "none", CUDA, torch.float32), ("auto", "none", CPU, torch.float32),
+        ("bfloat16", "lora", CPU, torch.bfloat16), ("float32", "none", CUDA, torch.float32),
+    ],
+)  # fmt: skip
+def test_the_weights(dtype: str, adapter: str, device: torch.device, expected: torch.dtype) -> None:
+    assert weights_dtype(config(dtype, adapter), device) == expected
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        (config(accelerator="mps"), r"trainer\.accelerator=mps: choose one of auto, gpu, cuda, cpu"),
+        (config(accelerator="gpu"), r"trainer\.accelerator=gpu, but torch finds no GPU"),
+        (config(precision="16-mixed"), r"trainer\.precision=16-mixed: choose one of auto, bf16-mixed, 32-true"),
+        (config("int4"), r"backbone\.dtype=int4: choose auto, float32, bfloat16 or float16"),
+        (config("bfloat16", "none"), r"backbone\.dtype=bfloat16 with adapter=none would train bfloat16 weights"),
+    ],
+)
+def test_what_cannot_be_used_is_refused(made: DictConfig, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(InputError, match=says):
+        check_device(made)

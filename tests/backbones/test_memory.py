@@ -1,0 +1,55 @@
+"""How much memory there is and what a pass takes, by hand; whether to recompute activations."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from llmrec.backbones import memory
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.memory import activation_bytes, fitting_tokens, free_bytes, needs_checkpointing
+from tests.catalogue.vocabularies import characters
+
+GIB = 1 << 30
+
+
+@pytest.fixture
+def backbone() -> Backbone:
+    config = LlamaConfig(
+        vocab_size=64, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=8,
+    )  # fmt: skip
+    return Backbone(LlamaForCausalLM(config), characters())
+
+
+@pytest.mark.parametrize(
+    ("jobs", "expected"),
+    # 10 are free, and torch holds 6 of which 4 are used; a quarter of 80 is 20, of which this job has 4.
+    [("1", 12), ("4", 12), ("8", 6), ("40", 0)],
+)
+def test_free_memory_of_a_gpu(jobs: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLMREC_JOBS_ON_GPU", jobs)
+    cuda = SimpleNamespace(
+        mem_get_info=lambda device: (10 * GIB, 80 * GIB),
+        memory_reserved=lambda device: 6 * GIB,
+        memory_allocated=lambda device: 4 * GIB,
+    )
+    monkeypatch.setattr(memory.torch, "cuda", cuda)
+    assert free_bytes(torch.device("cuda")) == expected * GIB
+
+
+def test_activations_of_a_token(backbone: Backbone) -> None:
+    # A layer: 6 * 16 + 3 * 32 + 4 * 16 + 4 * 32 values of 4 bytes, 4 * 16 more of float32; the head: 12 * 64 / 8.
+    layer, head = 4 * (96 + 96 + 64 + 128) + 256, 96
+    assert activation_bytes(backbone, checkpointing=False) == 3 * layer + head
+    assert activation_bytes(backbone, checkpointing=True) == layer + 3 * 4 * 16 + head
+    backbone.autocast_dtype = torch.bfloat16
+    assert activation_bytes(backbone, checkpointing=False) == 3 * (2 * 384 + 256) + 10 * 64 / 8
+
+
+def test_what_does_not_fit_is_recomputed(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 100 * activation_bytes(backbone, checkpointing=False))
+    assert [needs_checkpointing(backbone, tokens) for tokens in (59, 61)] == [False, True]
+    assert fitting_tokens(backbone, checkpointing=False) == 60
+    assert fitting_tokens(backbone, checkpointing=True) > 60

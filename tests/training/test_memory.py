@@ -1,0 +1,99 @@
+"""Training steps that fit into memory: checkpointing by need, micro-batches by tokens, halved where it runs out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from llmrec.backbones.backbone import Backbone, Encoded
+from llmrec.backbones.packing import Packed
+from llmrec.errors import InputError
+from llmrec.training import memory
+from llmrec.training.cells import Cell, cell_path
+from llmrec.training.memory import fit_into_memory
+from llmrec.training.run_cell import run_cell
+from tests.invariants.world import ROWS, World, build_world
+from tests.training.small import composed
+
+
+def world(cache: Path, checkpointing: object, micro: object) -> World:
+    made = build_world(("sft",), cache)
+    made.data.config = made.data.config.copy()
+    made.data.config.backbone.gradient_checkpointing = checkpointing
+    made.data.config.trainer.micro_batch_size = micro
+    return made
+
+
+@pytest.mark.parametrize(("asked", "tight", "expected"), [
+    ("auto", False, False), ("auto", True, True), (True, False, True), (False, True, False),
+])  # fmt: skip
+def test_activations_are_recomputed_where_they_must_be(
+    asked: object, tight: bool, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens: tight)
+    made = world(tmp_path, asked, "auto")
+    shared = made.data.shared
+    fit_into_memory(made.backbone, made.data)
+    assert made.data.checkpointing == made.backbone.causal_lm.model.gradient_checkpointing == expected
+    assert made.data.shared == (0 if expected else shared)
+
+
+@pytest.mark.parametrize(("micro", "tokens"), [("auto", 512), (4, "rows"), (None, "step")])
+def test_the_largest_micro_batch_decides(
+    micro: int | str | None, tokens: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens: asked.append(tokens) and False)
+    made = world(tmp_path, "auto", micro)
+    row = made.data.row_tokens(np.arange(len(ROWS)))
+    fit_into_memory(made.backbone, made.data)
+    assert asked == [{512: 512, "rows": 4 * row, "step": 8 * row}[tokens]]
+
+
+def test_micro_batches_hold_as_many_rows_as_tokens_fit(tmp_path: Path) -> None:
+    made = world(tmp_path, False, "auto")
+    rows = np.array([0, 3, 5])
+    longest = made.data.row_tokens(rows)
+    for made.data.micro_tokens, expected in ((2 * longest, 2), (2 * longest - 1, 1), (1, 1)):
+        assert made.data.micro_rows(rows) == expected
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
+    """As if the device held no more rows than `most` at a time."""
+    encode = Backbone.encode
+
+    def encode_if_it_fits(self: Backbone, packed: Packed, at: torch.Tensor) -> Encoded:
+        if torch.is_grad_enabled() and len(packed.tokens) > most:
+            raise torch.OutOfMemoryError("out of memory")
+        return encode(self, packed, at)
+
+    monkeypatch.setattr(Backbone, "encode", encode_if_it_fits)
+
+
+def losses(tmp_path: Path, cache: Path, *overrides: str) -> tuple[list[float], Cell]:
+    with composed(tmp_path, f"paths.cache={cache}", "trainer.epochs=1", "objective=sft", *overrides) as config:
+        run_cell(config)
+        cell = Cell(tmp_path / "runs" / cell_path(config))
+    lines = (cell.folder / "curves.csv").read_text().splitlines()
+    return [float(line.split(",")[2]) for line in lines if ",train/loss," in line], cell
+
+
+def test_where_memory_runs_out_micro_batches_are_halved(
+    tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, one = losses(tmp_path / "whole", cache, "trainer.micro_batch_size=auto")
+    limited(monkeypatch, 5)
+    halved, other = losses(tmp_path / "halved", cache, "trainer.micro_batch_size=auto")
+    assert halved == pytest.approx(whole, rel=1e-5)
+    # Of 16 rows, 8 do not fit, 4 do.
+    assert (one.training["micro_batch_rows"], other.training["micro_batch_rows"]) == (16, 4)
+
+
+@pytest.mark.parametrize("overrides", [["trainer.micro_batch_size=16"], ["trainer.micro_batch_size=auto"]])
+def test_memory_that_holds_no_micro_batch_is_an_error_with_its_remedy(
+    overrides: list[str], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limited(monkeypatch, 0)
+    with pytest.raises(InputError, match=r"does not hold .* set a smaller trainer\.micro_batch_size"):
+        losses(tmp_path, cache, *overrides)
