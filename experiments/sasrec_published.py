@@ -20,7 +20,7 @@ def main() -> None:
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in PUBLISHED}
     for seed, name in product(SEEDS, PUBLISHED):
         arguments = ["baseline=sasrec", f"dataset={name}", "dataset.source=real", "scale=paper", f"seed={seed}"]
-        quiet = ["evaluation.relevance_model=null", "logger=csv", "trainer.progress=false"]
+        quiet = ["dataset.reference=null", "logger=csv", "trainer.progress=false"]
         record = call("llmrec.run", [*arguments, *quiet], "record: ")
         found[name].append(splits(record) | {"training": training(record)})
         (RESULTS / "sasrec.md").write_text(table(found))

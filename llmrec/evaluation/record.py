@@ -15,9 +15,9 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
-from llmrec.evaluation.declared_views import TitleViews
 from llmrec.evaluation.fairness import fairness, row_counts
 from llmrec.evaluation.hallucination import FirstTitles, judge_first_titles
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.evaluation.slices import by_slice, slices
 
 METRICS_FILE = "metrics.json"
@@ -32,16 +32,16 @@ def split_record(
     split: str,
     exclude_history: bool,
     target_title: np.ndarray,
-    views: TitleViews,
+    features: ReferenceFeatures,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The metrics of one split and its table of users.
 
     recommended: int32 [users, K], distinct-title indices best first, -1 = no more; scores: float [users, K]; rows: the
     evaluated rows, all of the split ("valid" or "test") or a sample; exclude_history: whether titles of the history
     were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
-    counts as a hit (a tokenizer may make several titles one); views: what the declared models see in the titles, which
-    `fairness` and `judge_first_titles` need. Table: see `_users_table`.
-    Raises InputError when the split has no rows, naming it, or views.relevance is not of this catalogue.
+    counts as a hit (a tokenizer may make several titles one); features: of the titles, for `fairness` and
+    `judge_first_titles`. Table: see `_users_table`.
+    Raises InputError when the split has no rows, naming it, or features.relevance is not of this catalogue.
     """
     if len(rows) == 0:
         raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
@@ -49,24 +49,24 @@ def split_record(
     floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
     own_title = dataset.items.title_of[rows.target]
     ranks = title_ranks(recommended, target_title)
-    first = _first_titles(recommended, rows, dataset, target_title, views)
-    floor_first = _first_titles(floor, rows, dataset, own_title, views)
+    first = _first_titles(recommended, rows, dataset, target_title, features)
+    floor_first = _first_titles(floor, rows, dataset, own_title, features)
     metrics: dict[str, Any] = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "users": len(rows),
         "list_length": list_length,
         **_accuracies(recommended, rows, dataset.items, target_title),
-        **_harms(recommended, rows, dataset, views, first),
+        **_harms(recommended, rows, dataset, features, first),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
         "popularity_floor": {
             **_accuracies(floor, rows, dataset.items, own_title),
-            **_harms(floor, rows, dataset, views, floor_first),
+            **_harms(floor, rows, dataset, features, floor_first),
         },
     }
     if dataset.best_ndcg10 is not None:
         metrics["best_ndcg10"] = dataset.best_ndcg10[split]
-    by_row = _by_row(recommended, rows, dataset, views, first)
+    by_row = _by_row(recommended, rows, dataset, features, first)
     return metrics, _users_table(recommended, scores, rows, dataset.items, ranks, by_row)
 
 
@@ -110,27 +110,27 @@ def _accuracies(
 
 
 def _first_titles(
-    recommended: np.ndarray, rows: Rows, dataset: Dataset, target_title: np.ndarray, views: TitleViews
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, target_title: np.ndarray, features: ReferenceFeatures
 ) -> FirstTitles | None:
     """None where the titles were not embedded."""
-    if views.embeddings is None:
+    if features.embeddings is None:
         return None
-    return judge_first_titles(recommended, target_title, rows, dataset.items, views.embeddings)
+    return judge_first_titles(recommended, target_title, rows, dataset.items, features.embeddings)
 
 
 def _harms(
-    recommended: np.ndarray, rows: Rows, dataset: Dataset, views: TitleViews, first: FirstTitles | None
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, features: ReferenceFeatures, first: FirstTitles | None
 ) -> dict[str, Any]:
     """`fairness` and, where there are first titles, "hallucination"."""
-    harms = {"fairness": fairness(recommended, rows, dataset.train, dataset.items, views.relevance)}
+    harms = {"fairness": fairness(recommended, rows, dataset.train, dataset.items, features.relevance)}
     return harms if first is None else harms | {"hallucination": first.metrics()}
 
 
 def _by_row(
-    recommended: np.ndarray, rows: Rows, dataset: Dataset, views: TitleViews, first: FirstTitles | None
+    recommended: np.ndarray, rows: Rows, dataset: Dataset, features: ReferenceFeatures, first: FirstTitles | None
 ) -> dict[str, pa.Array]:
     """What the harms are made of, as columns: those of `row_counts`, and "hallucinated"."""
-    counts = row_counts(recommended, rows, dataset.train, dataset.items, views.relevance)
+    counts = row_counts(recommended, rows, dataset.train, dataset.items, features.relevance)
     columns = {
         name: pa.FixedSizeListArray.from_arrays(pa.array(count.astype(np.float32).ravel()), count.shape[1])
         for name, count in counts.items()

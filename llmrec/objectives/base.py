@@ -69,8 +69,10 @@ class Preparation:
     trie: on the model's device; data: the data module of the run's task, RerankData or, for an objective that ranks the
     catalogue, NextItemData; stage: the folder of the cell that training starts from, None for the backbone itself;
     open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
-    embed_titles: float32 [distinct titles, size] of length 1, by a base model or, if named, a sentence encoder; oracle:
-    the folder of the baseline's cell that the run names as its oracle, None if it names none.
+    embed_titles: float32 [distinct titles, size] of length 1, by "reference", the dataset's reference model, or by a
+    sentence encoder, named as in dataset.reference.encoder; what an objective passes stands in its key `embeddings`, by
+    which the run's fingerprint knows of it; oracle: the folder of the baseline's cell that the run names as its oracle,
+    None if it names none.
     """
 
     backbone: Backbone
@@ -80,7 +82,7 @@ class Preparation:
     cache_dir: Path
     stage: Path | None
     seed: int
-    embed_titles: Callable[[str | None, str | None], np.ndarray]
+    embed_titles: Callable[[str], np.ndarray]
     oracle: Path | None = None
 
 

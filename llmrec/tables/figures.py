@@ -7,7 +7,7 @@ from statistics import mean, stdev
 import numpy as np
 
 from llmrec.evaluation.significance import Comparison, compare, compare_measures, holm
-from llmrec.tables.measures import has_users, sums, value, values
+from llmrec.tables.measures import feature, has_users, sums, value, values
 from llmrec.tables.runs import Run
 
 LEVEL = 0.05
@@ -99,6 +99,22 @@ def paired(arm: Arm, reference: Arm, place: str) -> Paired | None:
     mine, theirs = ([run.rows for run in side] for side in parts)
     comparison = compare_measures(mine, theirs, users, parts[0][0].measure, samples=SAMPLES)
     return Paired(comparison, len(second), base.mean, None)
+
+
+def reference_models(arms: Sequence[Arm], place: str) -> list[str]:
+    """The reference models by which some runs were measured, several of which make their figures incomparable.
+
+    Returns:
+        Each with its name and the beginning of its weights' hash; none for a figure that is made without one.
+    """
+    needed = feature(place)
+    if needed is None:
+        return []
+    measured = [run for arm in arms for run in arm.runs.values() if value(run, place) is not None]
+    models = [model for run in measured if (model := run.reference[needed]) is not None]
+    # A copy of a model under another name is the same model.
+    by_weights = {model["weights"]: f"{model['model']} {model['weights'][:8]}" for model in models}
+    return sorted(by_weights.values())
 
 
 def same_rows(arm: Arm, reference: Arm) -> bool:

@@ -1,13 +1,13 @@
 """A table at a scale with what of its cells is done."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from llmrec.errors import InputError
 from llmrec.tables.cells import PlannedCell, Slot, slots
 from llmrec.tables.definition import Metric, Preset, Row, Table
-from llmrec.tables.figures import Arm, Paired, holm_adjusted, paired
+from llmrec.tables.figures import Arm, Paired, holm_adjusted, paired, reference_models
 from llmrec.tables.plans import Overrides
 from llmrec.tables.runs import Run
 
@@ -25,7 +25,8 @@ class Filled:
     """A table at a scale; by name of a row and by set as the table's YAML has it.
 
     labels: set -> its name in the table ("games-sim"); states: by the slots of the table; paired: metric -> row and
-    set -> the comparison with the reference; p: the same, by Holm's correction over the metric.
+    set -> the comparison with the reference; p: the same, by Holm's correction over the metric; left_out: metric, row
+    and set -> the reference models of the row's runs and of those it would stand beside, where they are several.
     """
 
     table: Table
@@ -35,6 +36,7 @@ class Filled:
     arms: dict[tuple[str, str], Arm]
     paired: dict[str, dict[tuple[str, str], Paired]]
     p: dict[str, dict[tuple[str, str], float]]
+    left_out: dict[tuple[str, str, str], list[str]]
 
     @property
     def simulated(self) -> bool:
@@ -82,8 +84,9 @@ def fill(
         for row in table.rows
         for dataset in preset.datasets
     }
+    left_out = _left_out(table, arms)
     tested = [metric for metric in table.metrics if metric.name in table.tested]
-    compared = {metric.name: _compared(table, arms, metric) for metric in tested}
+    compared = {metric.name: _compared(table, arms, metric, left_out) for metric in tested}
     return Filled(
         table=table,
         preset=preset,
@@ -92,6 +95,7 @@ def fill(
         arms=arms,
         paired=compared,
         p={metric: holm_adjusted(found) for metric, found in compared.items()},
+        left_out=left_out,
     )
 
 
@@ -107,10 +111,29 @@ def state_of(cell: PlannedCell) -> State:
     return State(name, words.get(name, name))
 
 
-def _compared(table: Table, arms: Mapping[tuple[str, str], Arm], metric: Metric) -> dict[tuple[str, str], Paired]:
+def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[str, str, str], list[str]]:
+    """As Filled.left_out says."""
+    found = {}
+    for metric in table.metrics:
+        for (row, dataset), arm in arms.items():
+            models = reference_models([arm, _basis(table, arms, dataset)], metric.place)
+            if arm.runs and len(models) > 1:
+                found[metric.name, row, dataset] = models
+    return found
+
+
+def _basis(table: Table, arms: Mapping[tuple[str, str], Arm], dataset: str) -> Arm:
+    """The row whose reference model counts on a set: the table's reference or, without runs of it, the first."""
+    rows = [arms[row, dataset] for row in (table.reference, *(row.name for row in table.rows))]
+    return next((arm for arm in rows if arm.runs), Arm({}))
+
+
+def _compared(
+    table: Table, arms: Mapping[tuple[str, str], Arm], metric: Metric, left_out: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str], Paired]:
     found = {}
     for (row, dataset), arm in arms.items():
-        if row != table.reference:
+        if row != table.reference and (metric.name, row, dataset) not in left_out:
             one = paired(arm, arms[table.reference, dataset], metric.place)
             if one is not None:
                 found[row, dataset] = one

@@ -22,6 +22,11 @@ TOP_BIN = {"fairness.head20_share": "popularity.slots", "fairness.top20_relevanc
 """Place -> the column of users_test.parquet of which the first bin's share is meant."""
 SEMANTIC, HALLUCINATED = "hallucination.semantic_share", "hallucinated"
 """Place and column."""
+FEATURES = {
+    "relevance": ("fairness.relevance.", "fairness.top20_relevance_share"),
+    "embeddings": ("hallucination.",),
+}
+"""Reference feature -> what the places begin with whose figures are made of it."""
 PARTS = ("by_title", "by_item", "by_list", "fairness", "hallucination", "position", "unconstrained")
 """Parts of a split's record that a place may lie in."""
 
@@ -39,6 +44,11 @@ def has_users(place: str) -> bool:
 def has_sums(place: str) -> bool:
     """Whether the figure follows from sums over users, so that users can be drawn anew: see `Sums`."""
     return place in (*TOP_BIN, SEMANTIC) or PARITY.fullmatch(place) is not None
+
+
+def feature(place: str) -> str | None:
+    """The reference feature of titles that a figure is made of, a key of FEATURES; None where it is made of none."""
+    return next((name for name, places in FEATURES.items() if place.startswith(places)), None)
 
 
 def value(run: Run, place: str) -> float | None:

@@ -7,7 +7,7 @@ from llmrec.tables.measures import has_sums
 
 def notes(filled: Filled) -> list[str]:
     """Those that follow from what is there, then the table's own."""
-    kinds = (_simulated, _selection, _reading, _significance, _untested, _once, _other_rows)
+    kinds = (_simulated, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
 
@@ -62,4 +62,12 @@ def _other_rows(filled: Filled) -> list[str]:
         f"{row} on {filled.labels[dataset]} is not compared with {reference}: it was measured on other rows."
         for (row, dataset), arm in filled.arms.items()
         if not same_rows(arm, filled.arms[reference, dataset])
+    ]
+
+
+def _left_out(filled: Filled) -> list[str]:
+    return [
+        f"Left out: {metric} of {row} on {filled.labels[dataset]}: runs have different reference models "
+        f"({', '.join(models)})."
+        for (metric, row, dataset), models in filled.left_out.items()
     ]

@@ -104,9 +104,11 @@ def bias_plot(report: Data, table: Data) -> Figure | None:
         return None
     figure, panels = _panels(groupings, table["datasets"])
     for axis, grouping, dataset in panels:
-        found = [(row, run["fairness"][grouping]) for row, run in runs if run["dataset"] == dataset]
-        if found:
-            _draw_bias(axis, table, found)
+        measured = [(row, run) for row, run in runs if run["dataset"] == dataset and grouping in run["fairness"]]
+        models = {run["reference"]["relevance"]["weights"] for _, run in measured if grouping == "relevance"}
+        # Bins by relevance hold other titles under another reference model.
+        if measured and len(models) <= 1:
+            _draw_bias(axis, table, [(row, run["fairness"][grouping]) for row, run in measured])
         _name(axis, dataset, f"fifth of the titles by {grouping}, 1 = most", "share")
     return figure
 

@@ -68,6 +68,10 @@ def _row(filled: Filled, row: Row) -> dict[str, Any]:
             for dataset, label in labels.items()
         },
         "why": {label: words for label, words in why.items() if words},
+        "left_out": {
+            label: [metric for metric, name, of in filled.left_out if (name, of) == (row.name, dataset)]
+            for dataset, label in labels.items()
+        },
         "runs": {
             label: [run.id for run in filled.arms[row.name, dataset].runs.values()] for dataset, label in labels.items()
         },
@@ -77,7 +81,7 @@ def _row(filled: Filled, row: Row) -> dict[str, Any]:
 def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, Any] | None:
     arm, reference = (filled.arms[name, dataset] for name in (row.name, filled.table.reference))
     found = figure(list(arm.runs.values()), metric.place)
-    if found is None:
+    if found is None or (metric.name, row.name, dataset) in filled.left_out:
         return None
     relative = metric.gains and row.name != filled.table.reference
     compared = filled.paired.get(metric.name, {}).get((row.name, dataset))

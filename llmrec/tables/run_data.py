@@ -32,6 +32,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "wall_seconds": run.wall_seconds,
         "curves": {name: thinned(points) for name, points in run.curves.items()},
         "fairness": _bias(run.test.get("fairness")),
+        "reference": run.reference,
     }
 
 

@@ -66,6 +66,11 @@ class Run:
         found = self.record["decoding"].get("scores")
         return None if found is None else str(found)
 
+    @property
+    def reference(self) -> dict[str, dict[str, str] | None]:
+        """By reference feature of titles (relevance, embeddings) the model that made it, None where it was left out."""
+        return dict(self.record["reference"])
+
     @cached_property
     def training(self) -> dict[str, Any]:
         """training.json."""

@@ -13,10 +13,10 @@ def heading(metric: dict[str, Any]) -> str:
 
 
 def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
-    """A row's figures on a set, one a metric; "not run" where there is none."""
+    """A row's figures on a set, one a metric; "not run" or "left out" where there is none."""
     found = row["cells"][dataset]
     if not any(found.values()):
-        return ["not run", *["-"] * (len(table["metrics"]) - 1)]
+        return ["left out" if row["left_out"][dataset] else "not run", *["-"] * (len(table["metrics"]) - 1)]
     return [_cell_text(found[metric["name"]], metric) for metric in table["metrics"]]
 
 

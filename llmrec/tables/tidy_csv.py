@@ -8,6 +8,7 @@ from typing import Any
 from llmrec.tables.texts import published_columns
 
 MEASURED = "measured"
+LEFT_OUT = "left out: runs have different reference models"
 COLUMNS = (
     "table", "source", "row", "dataset", "metric", "unit", "better", "mean", "spread", "seeds", "reference",
     "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "why", "task", "scores", "simulated",
@@ -50,7 +51,7 @@ def _measured(
         "difference_low": cell.get("low"),
         "difference_high": cell.get("high"),
         "p_holm": cell.get("p"),
-        "why": row["why"].get(dataset),
+        "why": LEFT_OUT if metric["name"] in row["left_out"][dataset] else row["why"].get(dataset),
         "scores": table["scores"],
         "simulated": table["simulated"],
     } | {name: cell.get(name) for name in ("mean", "spread", "seeds", "significant")}

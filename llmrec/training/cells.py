@@ -63,9 +63,12 @@ class Cell:
         # Where things lie now, not where they lay when the cell was trained.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
         config.paths = plain(now.paths)
-        # What has come to be measured, or to be chosen, since.
-        config.evaluation = OmegaConf.merge(now.evaluation, config.evaluation)
+        # What has come to be measured, or to be chosen, since; what no longer is is left out.
+        measured = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
+        config.evaluation = OmegaConf.merge(now.evaluation, measured)
         config.setdefault("baseline", {"name": "none"})
+        shared = OmegaConf.load(Path(conf_dir()) / "dataset" / "shared" / "base.yaml")
+        config.dataset.setdefault("reference", shared.reference)
         for key in ("package", "gguf_file"):
             config.backbone.setdefault(key, None)
         if config.dataset.get("simulator"):
@@ -74,7 +77,7 @@ class Cell:
 
     def evaluation(self, config: DictConfig) -> Path:
         """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
-        return self.folder / "eval" / evaluation_fingerprint(plain(config))
+        return self.folder / "eval" / evaluation_fingerprint(plain(config), run_source(config).simulated)
 
     def lock(self) -> AbstractContextManager[None]:
         """Holds the cell against other processes; a process that dies lets go. Raises BusyError when it is held."""
@@ -114,7 +117,7 @@ def cell_path(config: DictConfig) -> str:
     stages = {name: cell_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
     who = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    fingerprint = training_fingerprint(plain_config(config), source.content_hash, stages)
+    fingerprint = training_fingerprint(plain_config(config), source, stages)
     return "/".join([source.name, choices["task"], *who, fingerprint])
 
 

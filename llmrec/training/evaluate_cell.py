@@ -12,8 +12,8 @@ from llmrec.backbones.device import autocast_dtype, precision_record, run_device
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_model import declared_model
 from llmrec.evaluation.record import write_record
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.plain import plain
 from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.measure_catalogue import catalogue_measure
@@ -25,13 +25,15 @@ Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
 """The metrics of a split, the table of its users, and seconds that are worth a name of their own."""
 
 
-def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path) -> dict[str, Any]:
+def evaluate_cell(
+    config: DictConfig, dataset: Dataset, cell: Cell, folder: Path, features: ReferenceFeatures
+) -> dict[str, Any]:
     """Ranks what the cell's task asks for in evaluation.splits, writes the record into `folder`, returns its metrics.
 
-    config: the run's config with the groups decoding and evaluation as they should be used.
+    config: the run's config with the groups decoding and evaluation as they should be used; features: of the titles.
     """
     started = time.perf_counter()
-    measure = _open(config, dataset, cell)
+    measure = _open(config, dataset, cell, features)
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
@@ -43,7 +45,7 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
         "task": plain(config.task),
         "decoding": plain(config.decoding),
         "evaluation": plain(config.evaluation),
-        "relevance_model": declared_model(config.evaluation.relevance_model, config.scale),
+        "reference": dict(features.models),
         "training": cell.folder.name,
         "precision": _precision(config),
         "splits": metrics,
@@ -55,9 +57,11 @@ def evaluate_cell(config: DictConfig, dataset: Dataset, cell: Cell, folder: Path
     return record
 
 
-def _open(config: DictConfig, dataset: Dataset, cell: Cell) -> Measure:
+def _open(config: DictConfig, dataset: Dataset, cell: Cell, features: ReferenceFeatures) -> Measure:
     device = str(run_device(config.trainer))
-    return (lists_measure if dataset.lists else catalogue_measure)(config, dataset, cell, device)
+    if dataset.lists:
+        return lists_measure(config, dataset, cell, device)
+    return catalogue_measure(config, dataset, cell, device, features)
 
 
 def _precision(config: DictConfig) -> dict[str, Any] | None:

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from llmrec.code_hash import code_hash
-from llmrec.evaluation.declared_model import declared_model
+from llmrec.datasets.source import Source
+from llmrec.evaluation.reference_model import embeds_by_reference, reference_model
 
 TRAINING_CODE = (
     "catalogue",
@@ -17,7 +18,6 @@ TRAINING_CODE = (
     "backbones",
     "decoding",
     "evaluation/accuracy.py",
-    "evaluation/declared_views.py",
     "evaluation/graded.py",
     "evaluation/streaming.py",
     "objectives/base.py",
@@ -25,6 +25,8 @@ TRAINING_CODE = (
     "training/train.py",
     "training/validation.py",
 )
+REFERENCE_CODE = ("evaluation/reference_features.py", "evaluation/reference_model.py")
+"""What makes embeddings by the dataset's reference model, of objectives that take them."""
 BASELINE_CODE = (
     "catalogue/items.py",
     "datasets",
@@ -61,32 +63,36 @@ DIAGNOSIS_CODE = (
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
+NOT_DATA = ("source", "simulator", "reference")
+"""Keys of the dataset group that say where the data come from, as their hash does, or what they are measured with."""
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
 """Keys of the trainer group that say where it runs, not what comes out."""
 
 
-def training_fingerprint(config: dict[str, Any], data_hash: str, stages: Mapping[str, str]) -> str:
+def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping[str, str]) -> str:
     """16 hex digits over the config, data and code that make a cell's weights; stages: the fingerprints of its stages.
 
-    config: the resolved run config as plain containers.
+    config: the resolved run config as plain containers; source: of its data.
     """
     baseline = config["baseline"]["name"] != "none"
     groups = {group: config[group] for group in (BASELINE_GROUPS if baseline else TRAINING_GROUPS)}
-    # The data hash says where the data comes from and what they hold.
-    groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in ("source", "simulator")}
+    groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in NOT_DATA}
     if baseline:
-        return _short(groups, data_hash, code_hash(BASELINE_CODE, _targets(config["baseline"])))
+        return _short(groups, source.content_hash, code_hash(BASELINE_CODE, _targets(config["baseline"])))
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
-    code = code_hash(TRAINING_CODE, _targets(config["objective"]))
-    embedders = [declared_model(model, config["scale"]) for model in _embedders(config["objective"])]
-    return _short(groups, data_hash, dict(stages), embedders, code)
+    places, embedder = list(TRAINING_CODE), None
+    if embeds_by_reference(config["objective"]):
+        places.extend(REFERENCE_CODE)
+        embedder = reference_model(config, source.simulated).embedder().settings(config["scale"])
+    code = code_hash(places, _targets(config["objective"]))
+    return _short(groups, source.content_hash, dict(stages), embedder, code)
 
 
-def evaluation_fingerprint(config: dict[str, Any]) -> str:
-    """16 hex digits over the config and code that decode a trained cell and measure it."""
+def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
+    """16 hex digits over the config and code that decode a trained cell and measure it; simulated: whether data are."""
     groups = {group: config[group] for group in EVALUATION_GROUPS}
-    declared = declared_model(config["evaluation"]["relevance_model"], config["scale"])
-    return _short(groups, declared, code_hash(EVALUATION_CODE, ()))
+    reference = reference_model(config, simulated).settings(config["scale"])
+    return _short(groups, reference, code_hash(EVALUATION_CODE, ()))
 
 
 def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:
@@ -101,15 +107,6 @@ def _targets(objective: Any) -> Iterator[str]:
             yield objective["_target_"].rpartition(".")[0]
         for value in objective.values():
             yield from _targets(value)
-
-
-def _embedders(objective: Any) -> Iterator[str | None]:
-    """The base models that an objective's config names for embeddings, at any depth: what "tiny" is lies elsewhere."""
-    if isinstance(objective, dict):
-        if "sentence_model" in objective:
-            yield objective["model"]
-        for value in objective.values():
-            yield from _embedders(value)
 
 
 def _short(*parts: Any) -> str:

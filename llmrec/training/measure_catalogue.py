@@ -1,7 +1,6 @@
 """What is measured of a cell of task next_item: the catalogue ranked for the users of a split."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
@@ -9,18 +8,17 @@ from omegaconf import DictConfig
 from tqdm import tqdm
 
 from llmrec.datasets.dataset import Dataset, Rows, draw
-from llmrec.evaluation.declared_views import declared_views
 from llmrec.evaluation.record import split_record
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.training.cells import Cell
 from llmrec.training.rankers import open_ranker
 
 
 def catalogue_measure(
-    config: DictConfig, dataset: Dataset, cell: Cell, device: str
+    config: DictConfig, dataset: Dataset, cell: Cell, device: str, features: ReferenceFeatures
 ) -> Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]:
-    """Opens the cell's recommender and the declared models; the metrics and the users' table of a split follow."""
+    """Opens the cell's recommender; the metrics and the users' table of a split follow."""
     ranker = open_ranker(config, dataset, cell, device)
-    views = declared_views(config, dataset, Path(config.paths.cache), device)
 
     def measure(split: str) -> tuple[dict[str, Any], pa.Table, dict[str, float]]:
         rows: Rows = getattr(dataset, split)
@@ -28,7 +26,7 @@ def catalogue_measure(
         with evaluation_bar(config, f"decoding {split}", len(rows), "user") as bar:
             titles, scores = ranker.rank(rows, split, bar.update)
         metrics, table = split_record(
-            titles, scores, rows, dataset, split, config.decoding.exclude_history, ranker.target_titles(rows), views
+            titles, scores, rows, dataset, split, config.decoding.exclude_history, ranker.target_titles(rows), features
         )
         metrics["recommender"] = ranker.name
         if config.evaluation.unconstrained:

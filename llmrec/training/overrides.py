@@ -13,7 +13,15 @@ from omegaconf.errors import OmegaConfBaseException
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 
-FREE = ("decoding", "evaluation", "paths", "trainer.accelerator", "trainer.devices", "trainer.progress")
+FREE = (
+    "dataset.reference",
+    "decoding",
+    "evaluation",
+    "paths",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.progress",
+)
 """What may differ from the config that trained the cell."""
 
 

@@ -12,6 +12,7 @@ def quiet() -> None:
     transformers_logging.set_verbosity_error()
     for name in ("lightning.pytorch.utilities.rank_zero", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
     # One process builds batches faster than a pool of workers would start.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")

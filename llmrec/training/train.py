@@ -29,8 +29,10 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_views import TitleViews, declared_embeddings
+from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
+from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.objectives.base import Objective, Preparation
+from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
@@ -49,17 +51,17 @@ def train(
     dataset: Dataset,
     cell: Path,
     stages: Mapping[str, Path],
-    views: TitleViews,
+    features: ReferenceFeatures,
     loggers: list[Logger],
 ) -> dict[str, Any]:
     """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
 
-    stages: the cells that it builds upon (see stages.py); views: of the declared models. Returns what training.json
-    should say of it. Raises InputError for whatever cannot be trained.
+    stages: the cells that it builds upon (see stages.py); features: of the titles. Returns what training.json should
+    say of it. Raises InputError for whatever cannot be trained.
     """
     started = time.perf_counter()
     seed_everything(config.seed, verbose=False)
-    module = _module(config, dataset, stages, views)
+    module = _module(config, dataset, stages, features)
     prepared = time.perf_counter()
     epochs = epochs_of(module.objective, config)
     fitted = _fitted(module, cell, loggers) if epochs else _untrained(module)
@@ -74,12 +76,18 @@ def train(
         "gradient_checkpointing": module.data.checkpointing,
         "micro_batch_rows": module.most_rows,
         "objective": module.objective.report() if epochs else {},
+        **_reference(config, features),
         "identity": identity(module.backbone, dataset),
         "seconds": {
             "preparing": prepared - started + module.prepare_seconds,
             "training": time.perf_counter() - prepared - module.prepare_seconds,
         },
     }
+
+
+def _reference(config: DictConfig, features: ReferenceFeatures) -> dict[str, Any]:
+    """The model whose embeddings the objective took, if it took any."""
+    return {"reference": features.models["embeddings"]} if embeds_by_reference(plain(config.objective)) else {}
 
 
 def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
@@ -111,7 +119,9 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     return objective
 
 
-def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], views: TitleViews) -> Recommender:
+def _module(
+    config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], features: ReferenceFeatures
+) -> Recommender:
     objective = build_objective(config, stages)
     cache_dir, validation = Path(config.paths.cache), config.validation
     backbone = build_backbone(config, dataset, cache_dir, stages.get(START))
@@ -128,12 +138,15 @@ def _module(config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], vi
     if data.sample_prompts.cut:
         logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample_prompts.cut:,}")
 
-    declared = (config.evaluation.relevance_model, config.evaluation.sentence_model)
-
-    def embed(model: str | None, sentence_model: str | None) -> np.ndarray:
-        if (model, sentence_model) == declared and views.embeddings is not None:
-            return views.embeddings
-        return declared_embeddings(config, dataset, cache_dir, str(backbone.device), model, sentence_model)
+    def embed(model: str) -> np.ndarray:
+        if model != REFERENCE:
+            return encoder_embeddings(model, dataset, cache_dir, str(backbone.device))
+        if features.embeddings is None:
+            raise InputError(
+                "the objective embeds titles with the dataset's reference model, and there is none: set dataset."
+                "reference.relevance=tiny, or dataset.reference.encoder to a sentence encoder"
+            )
+        return features.embeddings
 
     def preparation(device: torch.device) -> Preparation:
         return Preparation(

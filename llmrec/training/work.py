@@ -15,7 +15,7 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.device import run_device
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
-from llmrec.evaluation.declared_views import TitleViews, declared_views
+from llmrec.evaluation.reference_features import ReferenceFeatures, reference_features
 from llmrec.plain import plain
 from llmrec.training.cells import TRAINING, Cell, is_baseline
 from llmrec.training.checkpoints import CHECKPOINTS
@@ -70,29 +70,34 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
     """Trains and evaluates; every rank calls it, the first one writes. dataset: where it is open already."""
     dataset = dataset or open_dataset(work.config)
     with open_loggers(work.config, work.cell.folder, work.named) as loggers:
-        if not work.cell.trained:
-            _train(work, dataset, loggers)
-        log_summary(loggers, evaluate_cell(work.config, dataset, work.cell, work.record)["splits"])
+        trained = work.cell.trained
+        if not trained and is_first():
+            _write_beginning(work, dataset)
+        started = time.perf_counter()
+        device = str(run_device(work.config.trainer))
+        # First, since what cannot be opened should fail before the training, not after it.
+        features = reference_features(work.config, dataset, Path(work.config.paths.cache), device)
+        if not trained:
+            _train(work, dataset, features, loggers, started)
+        log_summary(loggers, evaluate_cell(work.config, dataset, work.cell, work.record, features)["splits"])
 
 
-def _train(work: Work, dataset: Dataset, loggers: list[Logger]) -> None:
-    started = time.perf_counter()
+def _write_beginning(work: Work, dataset: Dataset) -> None:
+    with atomic_file(work.cell.config_file) as temporary:
+        OmegaConf.save(work.config, temporary)
+    _write(work.cell.folder / "leakage.json", dataset.report)
+
+
+def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: list[Logger], started: float) -> None:
+    """Trains and writes training.json; started: when the reference features were asked for."""
     config, cell = work.config, work.cell
-    if is_first():
-        with atomic_file(cell.config_file) as temporary:
-            OmegaConf.save(config, temporary)
-        _write(cell.folder / "leakage.json", dataset.report)
-    device = str(run_device(config.trainer))
-    # What cannot be opened should fail before the training, not after it; it is kept for then.
-    # Lists are measured without them.
-    views = TitleViews() if dataset.lists else declared_views(config, dataset, Path(config.paths.cache), device)
     looked = time.perf_counter() - started
     if is_baseline(config):
-        made = fit_baseline(config, dataset, cell.folder, device, loggers)
+        made = fit_baseline(config, dataset, cell.folder, str(run_device(config.trainer)), loggers)
     else:
-        made = train(config, dataset, cell.folder, work.stages, views, loggers)
+        made = train(config, dataset, cell.folder, work.stages, features, loggers)
     made |= {
-        "seconds": {"base model and relevance": looked, **made["seconds"]},
+        "seconds": {"reference features": looked, **made["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
         "stages": {name: str(folder) for name, folder in work.stages.items()},
         "scale": config.scale,

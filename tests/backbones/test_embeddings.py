@@ -1,4 +1,4 @@
-"""Titles as vectors: means of hidden states by hand, the same on the plain path, centred, kept."""
+"""Titles as vectors: means of hidden states by hand, the same on the plain path, centred."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from llmrec.backbones import embeddings
 from llmrec.backbones.embeddings import centred, title_embeddings
 from tests.invariants.world import preparation_of
 
@@ -16,7 +15,7 @@ def test_a_title_is_the_mean_of_its_tokens_states_after_the_empty_prompt(plain: 
     preparation = preparation_of(tmp_path)
     backbone, data = preparation.backbone, preparation.data
     backbone.plain = plain
-    found = title_embeddings(backbone, data, tmp_path)
+    found = title_embeddings(backbone, data)
     prompt, means = data.prompt_tokenizer.histories([[]]).of(0), []
     for title in range(len(data.titles)):
         tokens = torch.from_numpy(np.concatenate([prompt, data.titles.of(title)]).astype(np.int64))
@@ -34,19 +33,8 @@ def test_vectors_are_centred_and_of_length_one() -> None:
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 1, 0], atol=1e-6)
 
 
-def test_they_are_read_where_they_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    preparation = preparation_of(tmp_path)
-    first = title_embeddings(preparation.backbone, preparation.data, tmp_path)
-
-    def run(*_: object) -> None:
-        raise AssertionError("the model was run")
-
-    monkeypatch.setattr(embeddings, "_embed", run)
-    assert (title_embeddings(preparation.backbone, preparation.data, tmp_path) == first).all()
-
-
 def test_the_model_is_left_in_its_mode(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     preparation.backbone.train()
-    title_embeddings(preparation.backbone, preparation.data, tmp_path)
+    title_embeddings(preparation.backbone, preparation.data)
     assert preparation.backbone.training

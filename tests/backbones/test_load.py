@@ -19,6 +19,12 @@ from tests.catalogue.vocabularies import characters
 NONE = {"name": "none", "eight_bit": False}
 
 
+@pytest.fixture(autouse=True)
+def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder of the test is the current one, in which `build` caches hashes of weights."""
+    monkeypatch.chdir(tmp_path)
+
+
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
     """A saved model and its tokenizer."""
@@ -40,7 +46,7 @@ def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> D
 
 
 def build(config: DictConfig, start: Path | None = None) -> Backbone:
-    """Neither dataset nor cache is asked for a backbone that has a path."""
+    """A backbone that has a path needs no dataset."""
     return build_backbone(config, None, Path(), start)
 
 

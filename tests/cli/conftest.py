@@ -11,7 +11,7 @@ import pytest
 from tests.cli.commands import DEBUG, Done, Workplace
 
 Made = TypeVar("Made")
-SHORT = (*DEBUG, "logger=csv", "evaluation.users=5", "evaluation.relevance_model=null")
+SHORT = (*DEBUG, "logger=csv", "evaluation.users=5", "dataset.reference=null")
 
 
 @pytest.fixture(scope="session")

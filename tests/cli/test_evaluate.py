@@ -109,7 +109,7 @@ def test_older_cell_is_measured_by_what_has_come_since(trained: tuple[Workplace,
     older = tmp_path / "msl" / "0123456789abcdef"
     shutil.copytree(done.cell(), older, ignore=shutil.ignore_patterns("eval"))
     config = (older / "config.yaml").read_text()
-    for line in ("  relevance_model: tiny\n", "  orders: 5\n", "    ratings: false\n"):
+    for line in ("  reference:\n    relevance: auto\n    encoder: auto\n", "  orders: 5\n", "    ratings: false\n"):
         assert config.count(line) == 1
         config = config.replace(line, "")
     (older / "config.yaml").write_text(config)

@@ -28,7 +28,7 @@ def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None
     place, _ = swept
     stages = [*cells(place, "tiny/sft"), *cells(place, "baseline/sasrec")]
     before = [written(stage) for stage in stages]
-    arguments = ("objective=rosepo", "objective/rejected=semantic", "evaluation.relevance_model=tiny")
+    arguments = ("objective=rosepo", "objective/rejected=semantic", "dataset.reference={relevance: tiny}")
     done = place.run("llmrec.run", *SHORT, *arguments)
     assert done.status == 0, done.output
     assert "first its stage: " not in done.output

@@ -36,7 +36,9 @@ def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
 
 
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
-    done = followed.run("llmrec.run", *arguments("dataset=shop"), *DEBUG, "logger=csv")
+    # The default reference of a real set takes minutes to open where its packages are installed.
+    reference = "dataset.reference.relevance=tiny"
+    done = followed.run("llmrec.run", *arguments("dataset=shop"), *DEBUG, "logger=csv", reference)
     assert done.status == 0, done.output
     assert done.cell().parents[3] == followed.runs / "shop"
     assert "SIMULATED" not in done.output

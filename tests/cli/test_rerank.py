@@ -15,7 +15,7 @@ from tests.training.small import NARROW
 
 LISTS = (
     *NARROW, "backbone.max_length=512", "dataset.train_samples=48", "trainer.batch_size=16",
-    "trainer.micro_batch_size=8", "evaluation.users=null", "evaluation.relevance_model=null",
+    "trainer.micro_batch_size=8", "evaluation.users=null",
 )  # fmt: skip
 MOVIES = ("dataset=movielens_100k", *LISTS)
 SFT = ("objective=sft", "task=rerank", *MOVIES)

@@ -15,7 +15,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.datasets.training_data import Step
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_views import TitleViews
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 from llmrec.training.open_dataset import quiet_dataset
@@ -131,7 +131,7 @@ def _config(root: Path, case: str, *changes: str) -> DictConfig:
 
 def _train(folder: Path, config: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    train(config, quiet_dataset(config), folder, {}, TitleViews(), [CurvesLogger(folder / "curves.csv")])
+    train(config, quiet_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
 
 
 def _rank(rank: int, port: int, root: Path) -> None:

@@ -13,14 +13,14 @@ import pytest
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.declared_views import TitleViews
 from llmrec.evaluation.record import read_metrics, split_record, write_record
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
 TITLES = np.array([0, 2, 4, 1], dtype=np.int32)
-UNSEEN = TitleViews()
+UNSEEN = ReferenceFeatures()
 SCORES = np.array([[-0.5, -1], [-0.25, -2], [-3, -np.inf], [-np.inf, -np.inf]], dtype=np.float32)
 
 
@@ -36,10 +36,10 @@ def record_of(
     scores: np.ndarray,
     dataset: Dataset = DATASET,
     exclude_history: bool = False,
-    views: TitleViews = UNSEEN,
+    features: ReferenceFeatures = UNSEEN,
 ) -> tuple[dict[str, Any], pa.Table]:
     """The record of the test split."""
-    return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, views)
+    return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, features)
 
 
 def test_metrics_by_title_and_by_item() -> None:
@@ -58,7 +58,7 @@ def test_metrics_by_title_and_by_item() -> None:
 def test_rows_of_the_users_table_sum_to_what_is_measured_of_all() -> None:
     lists = ten_titles()
     lists[:, 2:5] = [[1, 3, 2], [1, 3, 4], [0, -1, -1], [2, 0, 4]]
-    metrics, table = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE, EMBEDDINGS))
+    metrics, table = record_of(lists, np.zeros(lists.shape), features=ReferenceFeatures(RELEVANCE, EMBEDDINGS))
     for name in ("popularity", "relevance"):
         parts = {part: np.stack(table[f"{name}.{part}"].to_numpy()) for part in ("slots@5", "slots", "history")}
         counted = {part: rows.sum(axis=0) for part, rows in parts.items()}
@@ -89,7 +89,7 @@ def test_popularity_floor_stands_on_the_same_rows() -> None:
 
 
 def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
-    metrics, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(RELEVANCE))
+    metrics, _ = record_of(RECOMMENDED, SCORES, features=ReferenceFeatures(RELEVANCE))
     # Five slots: Anno and Braid twice, Civ once. The floor gives Anno and Civ to all four users.
     # The most popular fifth of the titles is Civ, the most relevant one half Braid and half Doom.
     assert metrics["fairness"] == pytest.approx(
@@ -114,7 +114,7 @@ def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
 
 def test_floor_and_model_are_held_against_the_same_histories() -> None:
     lists = ten_titles()
-    metrics, _ = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE))
+    metrics, _ = record_of(lists, np.zeros(lists.shape), features=ReferenceFeatures(RELEVANCE))
     floor = metrics["popularity_floor"]["fairness"]
     for grouping in ("popularity", "relevance"):
         assert metrics["fairness"][grouping]["gh"] == floor[grouping]["gh"]
@@ -124,7 +124,7 @@ def test_floor_and_model_are_held_against_the_same_histories() -> None:
 
 
 def test_hallucination_of_the_model_and_of_the_popularity_floor() -> None:
-    metrics, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(embeddings=EMBEDDINGS))
+    metrics, _ = record_of(RECOMMENDED, SCORES, features=ReferenceFeatures(embeddings=EMBEDDINGS))
     # Anno for a history of Civ and Doom, Braid for one of nothing but Anno. The others are right, or have no list.
     model = metrics["hallucination"]
     assert (model["wrong_top1"], model["mean_similarity"], model["repeated"]) == (2, pytest.approx(0.8 / 2), 0)
@@ -133,7 +133,7 @@ def test_hallucination_of_the_model_and_of_the_popularity_floor() -> None:
     assert (floor["wrong_top1"], floor["repeated"]) == (3, pytest.approx(1 / 3))
     assert floor["mean_similarity"] == pytest.approx((0.8 + 1 - 1) / 3)
     assert floor["threshold"] == model["threshold"]
-    without, _ = record_of(RECOMMENDED, SCORES, views=TitleViews(RELEVANCE))
+    without, _ = record_of(RECOMMENDED, SCORES, features=ReferenceFeatures(RELEVANCE))
     assert "hallucination" not in without
     assert "hallucination" not in without["popularity_floor"]
 
@@ -178,7 +178,7 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
         "test",
         exclude_history=True,
         target_title=TITLES[order],
-        views=UNSEEN,
+        features=UNSEEN,
     )
     assert permuted["by_title"] == pytest.approx(metrics["by_title"])
     assert permuted["fairness"] == metrics["fairness"]
@@ -190,13 +190,13 @@ def test_a_split_without_rows_is_named() -> None:
     empty = np.zeros((0, 10), dtype=np.int32)
     with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
         split_record(
-            empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES, views=UNSEEN
+            empty, empty, DATASET.valid, DATASET, "valid", exclude_history=False, target_title=TITLES, features=UNSEEN
         )
 
 
 @pytest.mark.parametrize("lists", [ten_titles(), np.full((4, 10), -1, dtype=np.int32)])
 def test_write_and_read(lists: np.ndarray, tmp_path: Path) -> None:
-    metrics, table = record_of(lists, np.zeros(lists.shape), views=TitleViews(RELEVANCE, EMBEDDINGS))
+    metrics, table = record_of(lists, np.zeros(lists.shape), features=ReferenceFeatures(RELEVANCE, EMBEDDINGS))
     write_record(tmp_path / "eval", {"test": metrics}, {"test": table})
     assert read_metrics(tmp_path / "eval") == {"test": metrics}
     assert pq.read_table(tmp_path / "eval" / "users_test.parquet") == table

@@ -14,7 +14,7 @@ from tests.cli.commands import Workplace
 
 pytestmark = pytest.mark.gpu
 COMMAND = ("scale=debug", "dataset=games", "dataset.source=simulated", "logger=csv", "trainer.progress=false",
-           "evaluation.users=5", "evaluation.relevance_model=null", "trainer.precision=32-true")  # fmt: skip
+           "evaluation.users=5", "dataset.reference=null", "trainer.precision=32-true")  # fmt: skip
 OBJECTIVES = {
     "sft": ("objective=sft",),
     "msl": ("objective=msl",),

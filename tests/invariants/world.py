@@ -214,7 +214,7 @@ def preparation_of(
     data.setup_training(objective or SFT(), sample)
     return Preparation(
         backbone, random_backbone, data.trie, data, cache, None, 1,
-        embed_titles=lambda *_: title_embeddings(random_backbone(), data, cache),
+        embed_titles=lambda *_: title_embeddings(random_backbone(), data),
         oracle=fitted_oracle(data.dataset),
     )  # fmt: skip
 

@@ -21,6 +21,8 @@ LISTS = [0.6, 0.2, 0.1, 0.1, 0.0]
 HALLUCINATED = (True, False, False, False, None, None, None, None)
 """Of each test row, None where the first title is right."""
 SLOTS = {"@5": 5, "@10": 10, "": 10}
+TINY = {"model": "tiny", "weights": "1" * 64}
+"""What a record says of a reference model."""
 PROVENANCE = {
     "versions": {"llmrec": "0.1.0", "python": "3.11"},
     "revision": "abc123",
@@ -43,6 +45,7 @@ def write_run(
     record = {
         "task": {"name": "next_item"},
         "decoding": {"scores": "trie"},
+        "reference": dict.fromkeys(("relevance", "embeddings"), TINY),
         "splits": {"test": _catalogue_split(job, ranks)},
         "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0},
     }
@@ -77,6 +80,7 @@ def write_lists(job: Job, ndcg: Sequence[float], **changes: Any) -> Run:
     record = {
         "task": {"name": "rerank"},
         "decoding": {"bootstrap": 1},
+        "reference": dict.fromkeys(("relevance", "embeddings")),
         "splits": {"test": split},
         "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0, "test, one ranking a list": 0.5},
     }

@@ -97,6 +97,25 @@ def test_what_was_not_run_says_why(sample: "Page") -> None:
 
 
 @pytest.mark.browser
+def test_what_was_left_out_says_so_and_its_bins_are_not_drawn(show: Open) -> None:
+    report = sample_report()
+    table = table_of(report, "gdrt_fairness")
+    row = table["rows"][1]
+    row["cells"]["games-sim"]["coverage"] = None
+    row["left_out"] = {"games-sim": ["coverage"]}
+    for name in row["runs"]["office-sim"]:
+        report["runs"][name]["reference"]["relevance"]["weights"] = "fedcba9876543210"
+    page = show(report)
+    missing = page.locator(f"#gdrt_fairness .results tr:has(th:text-is('{row['name']}')) td.missing")
+    assert missing.all_text_contents() == ["\u2013left out"]
+    plot = _plot(page, "gdrt_fairness", "Popularity and relevance bias")
+    plot.locator("select").select_option("relevance")
+    assert plot.locator("figcaption").all_inner_texts() == [d for d in table["datasets"] if d != "office-sim"]
+    plot.locator("select").select_option("popularity")
+    assert plot.locator("figcaption").all_inner_texts() == table["datasets"]
+
+
+@pytest.mark.browser
 def test_published_figures_stand_apart_and_fold_away(show: Open) -> None:
     page = show(sample_report())
     block = page.locator("#msl_accuracy .published")

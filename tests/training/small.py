@@ -20,7 +20,7 @@ SMALL = (
     "trainer.progress=false",
     "validation.users=8",
     "evaluation.users=8",
-    "evaluation.relevance_model=null",
+    "dataset.reference=null",
 )
 
 NARROW = (

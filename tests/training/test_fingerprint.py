@@ -10,12 +10,17 @@ from omegaconf import OmegaConf
 from llmrec import code_hash as hashing
 from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
-from llmrec.training.cells import cell_path
-from llmrec.training.fingerprint import diagnosis_fingerprint, evaluation_fingerprint
+from llmrec.evaluation import reference_model
+from llmrec.training.cells import Cell, cell_path
+from llmrec.training.fingerprint import diagnosis_fingerprint
 from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
+TINY, FOLDER, ENCODER = (
+    f"dataset.reference={{relevance: {relevance}, encoder: {encoder}}}"
+    for relevance, encoder in (("tiny", "null"), ("a/folder", "null"), ("null", "an/encoder"))
+)
 OBJECTIVE = '"""What it is."""\n\n\nclass Mine:\n    """A class."""\n\n    weight = 1.0  # as published\n'
 
 
@@ -117,11 +122,38 @@ def test_training_leaves_the_evaluation_fingerprint_alone(override: str, evaluat
     assert evaluation_of(nowhere, override) == evaluation
 
 
-def test_whose_relevance_is_declared_makes_another_evaluation(evaluation: str, nowhere: Path) -> None:
-    tiny, folder = (evaluation_of(nowhere, f"evaluation.relevance_model={name}") for name in ("tiny", "a/folder"))
-    # The declared model is sized by the scale, which is no setting of the evaluation itself.
-    sized = evaluation_of(nowhere, "evaluation.relevance_model=tiny", "scale=cpu", "evaluation.users=8")
-    assert len({evaluation, tiny, folder, sized}) == 4
+def test_another_reference_model_makes_another_evaluation(evaluation: str, nowhere: Path) -> None:
+    tiny, folder, encoder = (evaluation_of(nowhere, reference) for reference in (TINY, FOLDER, ENCODER))
+    # The reference model is sized by the scale, which is no setting of the evaluation itself.
+    sized = evaluation_of(nowhere, TINY, "scale=cpu", "evaluation.users=8")
+    assert len({evaluation, tiny, folder, encoder, sized}) == 5
+    # The set is simulated.
+    assert evaluation_of(nowhere, "dataset.reference={relevance: auto, encoder: auto}") == tiny
+
+
+def test_a_package_that_is_installed_later_makes_another_evaluation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_generic(tmp_path / "data" / "games")
+    auto = "dataset.reference={relevance: auto, encoder: auto}"
+    monkeypatch.setattr(reference_model, "installed_folder", lambda package: None)
+    without, null = evaluation_of(tmp_path, auto), evaluation_of(tmp_path, "dataset.reference=null")
+    monkeypatch.setattr(reference_model, "installed_folder", lambda package: tmp_path)
+    assert without == null != evaluation_of(tmp_path, auto)
+
+
+def test_the_reference_model_makes_another_cell_only_where_it_is_trained_with(nowhere: Path) -> None:
+    for ranker in (["objective=msl"], ["objective=rosepo", "objective/rejected=uniform"], ["baseline=sasrec"]):
+        assert cell_of(nowhere, *ranker, TINY) == cell_of(nowhere, *ranker, FOLDER) == cell_of(nowhere, *ranker)
+    for rejected in ("semantic", "mixture"):
+        ranker = ["objective=rosepo", f"objective/rejected={rejected}"]
+        cells = {cell_of(nowhere, *ranker, reference) for reference in (TINY, FOLDER, ENCODER)}
+        assert len(cells) == 3
+        # Relevance does not embed titles where an encoder does.
+        relevant = ENCODER.replace("relevance: null", "relevance: tiny")
+        assert cell_of(nowhere, *ranker, relevant) == cell_of(nowhere, *ranker, ENCODER)
+    own = ["objective=rosepo", "objective/rejected=semantic", "objective.rejected.embeddings=an/encoder"]
+    assert cell_of(nowhere, *own, TINY) == cell_of(nowhere, *own, FOLDER)
 
 
 @pytest.mark.parametrize("ranker", ["objective=alro", "baseline=random"])
@@ -210,7 +242,7 @@ def cell_of(root: Path, *overrides: str) -> str:
 
 def evaluation_of(root: Path, *overrides: str) -> str:
     """The fingerprint of the evaluation of a run with overrides."""
-    return evaluation_fingerprint(settings(root, *overrides))
+    return Cell(root).evaluation(resolved(root, *overrides)).name
 
 
 def settings(root: Path, *overrides: str) -> dict[str, Any]:

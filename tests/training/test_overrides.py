@@ -27,6 +27,12 @@ def test_key_changes_alone(config: DictConfig) -> None:
     assert changed.decoding == {**config.decoding, "beams": 20}
 
 
+def test_another_reference_model_may_measure_it(config: DictConfig) -> None:
+    changed = override(config, ["dataset.reference={relevance: tiny, encoder: null}"]).dataset.reference
+    assert changed == {"relevance": "tiny", "encoder": None}
+    assert override(config, ["dataset.reference=null"]).dataset.reference is None
+
+
 def test_devices_may_be_fewer_than_the_cell_was_trained_with(config: DictConfig) -> None:
     config.trainer.devices = 8
     assert override(config, ["trainer.devices=1"]).trainer.devices == 1

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.dataset import Rows
-from llmrec.evaluation.declared_views import TitleViews
+from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.training.loggers import open_loggers
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.train import train
@@ -30,7 +30,7 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
     dataset = replace(quiet_dataset(config), test=forbidden)
     with open_loggers(config, tmp_path, None) as loggers:
-        made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
+        made = train(config, dataset, tmp_path, {}, ReferenceFeatures(), loggers)
     assert made["chosen_by"]["users"] == 8
 
 
@@ -41,7 +41,7 @@ def test_nor_of_the_test_lists(tmp_path: Path, cache: Path) -> None:
     forbidden: Any = Forbidden()
     dataset = replace(dataset, test=forbidden, lists={**dataset.lists, "test": forbidden})
     with open_loggers(config, tmp_path, None) as loggers:
-        made = train(config, dataset, tmp_path, {}, TitleViews(), loggers)
+        made = train(config, dataset, tmp_path, {}, ReferenceFeatures(), loggers)
     assert made["chosen_by"]["users"] == 8
 
 

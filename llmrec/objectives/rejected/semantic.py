@@ -13,21 +13,20 @@ class Semantic(Rejected):
     """Draws evenly from the titles that are nearest to the history, or to the chosen title, in embedding space.
 
     nearest: how many titles it draws from; to: "history", by the largest cosine to any of its titles, or "chosen", by
-    the cosine to the target; model, sentence_model: who embeds, as evaluation.relevance_model and
-    evaluation.sentence_model. Source: semantic-similar rejection (abstract); all else is our reading.
+    the cosine to the target; embeddings: the model that embeds titles, "reference" for the dataset's reference model,
+    or a sentence encoder. Source: semantic-similar rejection (abstract); all else is our reading.
     """
 
     def __init__(
         self,
         nearest: int = 50,
         to: Literal["history", "chosen"] = "history",
-        model: str | None = "tiny",
-        sentence_model: str | None = None,
+        embeddings: str = "reference",
     ) -> None:
         if nearest < 1:
             raise ValueError(f"objective.rejected.nearest={nearest}: give a whole number of at least 1")
         self.nearest, self.to = nearest, one_of("rejected.to", to, "history", "chosen")
-        self.model, self.sentence_model = model, sentence_model
+        self.embeddings = embeddings
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         """As Rejected.sample."""
@@ -36,7 +35,7 @@ class Semantic(Rejected):
         near_to = left_out[:, 1:] if self.to == "history" else left_out[:, :1]
         # A title that is left out may take a place among the nearest of every other.
         wanted = min(self.nearest + left_out.shape[1], len(data.titles))
-        embeddings = preparation.embed_titles(self.model, self.sentence_model)
+        embeddings = preparation.embed_titles(self.embeddings)
         neighbours = _Neighbours(embeddings, np.unique(near_to[near_to >= 0]), canonical(data), wanted)
         generator = np.random.default_rng([preparation.seed, 2])
         found = np.zeros((len(rows), count), dtype=np.int64)

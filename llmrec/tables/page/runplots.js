@@ -54,13 +54,14 @@ function curve(run, points, { colour, dash }, x, y) {
 function biasFigure(table, report) {
   const runs = runsOf(table, report).filter((run) => run.fairness);
   const styles = rowStyles(table, union(runs.map((run) => run.row)));
-  const measured = (name, dataset) => runs.filter((run) => run.dataset === dataset && run.fairness[name]);
+  const measured = (name, dataset) =>
+    ofOneReference(name, runs.filter((run) => run.dataset === dataset && run.fairness[name]));
   return figure({
     title: "Popularity and relevance bias",
     about: "Share of the lists (dots, mean over seeds) against share of the histories (bars), by fifths of the titles.",
     nothing: "No popularity and relevance bias: none of the runs was measured for it.",
     label: "fifths by",
-    options: ["popularity", "relevance"].filter((name) => runs.some((run) => run.fairness[name])),
+    options: ["popularity", "relevance"].filter((name) => table.datasets.some((set) => measured(name, set).length)),
     styles,
     extra: el("span", { class: "key still" }, el("i", { class: "histories" }), "histories"),
     panels: (name, off) => table.datasets.filter((dataset) => measured(name, dataset).length).map((dataset) => ({
@@ -68,6 +69,12 @@ function biasFigure(table, report) {
       draw: (width) => bias(measured(name, dataset), name, off, styles, width),
     })),
   });
+}
+
+// Bins by relevance hold other titles under another reference model; such runs are left out.
+function ofOneReference(name, runs) {
+  const models = union(runs.map((run) => run.reference[name]?.weights));
+  return name === "relevance" && models.length > 1 ? [] : runs;
 }
 
 // The histories are those of the dataset's test users, the same for all runs.

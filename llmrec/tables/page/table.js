@@ -67,20 +67,22 @@ function resultRow(table, row, openCell) {
 
 function datasetCells(table, row, dataset, openCell) {
   const cells = table.metrics.map((metric) => cellOf(row, dataset, metric));
+  const leftOut = row.left_out[dataset] ?? [];
   if (!cells.some((cell) => cell)) {
-    return el("td", { class: "missing first", colspan: cells.length }, row.why[dataset] ?? "not run");
+    const why = row.why[dataset] ?? (leftOut.length ? "left out" : "not run");
+    return el("td", { class: "missing first", colspan: cells.length }, why);
   }
   return table.metrics.map((metric, i) => {
     const open = (event) => openCell(event.currentTarget, row, dataset, metric);
     const best = cells[i]?.mean === bestOf(table, dataset, metric);
-    const node = cells[i] ? figureCell(metric, cells[i], best, row.why[dataset], open) : emptyCell();
+    const node = cells[i] ? figureCell(metric, cells[i], best, row.why[dataset], open) : emptyCell(leftOut.includes(metric.name));
     node.classList.toggle("first", i === 0);
     return node;
   });
 }
 
-function emptyCell() {
-  return el("td", { class: "missing" }, "\u2013", hidden("not measured"));
+function emptyCell(isLeftOut) {
+  return el("td", { class: "missing" }, "\u2013", hidden(isLeftOut ? "left out" : "not measured"));
 }
 
 function figureCell(metric, cell, best, incomplete, open) {

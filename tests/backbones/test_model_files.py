@@ -1,0 +1,44 @@
+"""The files of a saved model: found in a folder or in the hub's cache, and hashed by content."""
+
+from pathlib import Path
+
+import pytest
+
+from llmrec.backbones.model_files import files_hash, model_folder
+from llmrec.errors import InputError
+
+
+def written(folder: Path, **contents: str) -> Path:
+    for name, content in contents.items():
+        file = folder / f"{name}.json"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    return folder
+
+
+def test_hash_is_of_names_and_contents_of_the_files_that_are_meant(tmp_path: Path) -> None:
+    first = files_hash(written(tmp_path / "a", config="1", other="2"), ["*.json"], tmp_path / "cache")
+    assert files_hash(written(tmp_path / "b", config="1", other="2"), ["*.json"], tmp_path / "cache") == first
+    changes = [{"config": "1", "other": "3"}, {"config": "1", "another": "2"}, {"config": "1"}]
+    for number, contents in enumerate(changes):
+        assert files_hash(written(tmp_path / str(number), **contents), ["*.json"], tmp_path / "cache") != first
+    (tmp_path / "a" / "notes.txt").write_text("of no meaning")
+    assert files_hash(tmp_path / "a", ["*.json"], tmp_path / "cache") == first
+
+
+def test_a_folder_is_itself(tmp_path: Path) -> None:
+    assert model_folder(str(tmp_path)) == tmp_path
+
+
+def test_a_hubs_model_is_found_in_its_cache_without_a_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    repository = tmp_path / "models--an--encoder"
+    snapshot = written(repository / "snapshots" / "0123456789abcdef0123456789abcdef01234567", config="{}")
+    (repository / "refs").mkdir()
+    (repository / "refs" / "main").write_text(snapshot.name)
+    assert model_folder("an/encoder") == snapshot
+    with pytest.raises(InputError, match=r"another/encoder is no folder, and no model .* from the hub"):
+        model_folder("another/encoder")
