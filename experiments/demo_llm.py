@@ -29,6 +29,8 @@ SETTINGS = (
     "backbone=smollm2-135m-instruct-q4_1", "dataset=movielens_100k", "dataset.source=real", "objective=msl",
     "scale=llm-cpu", "dataset.train_samples=150", "trainer.batch_size=8", "validation.users=50",
     "evaluation.users=50", "evaluation.splits=[valid]", "dataset.reference=null", "logger=csv",
+    # Bars do not pass through a pipe.
+    "trainer.progress=false",
 )  # fmt: skip
 
 
