@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from llmrec.backbones.adapters import is_adapted
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -137,7 +138,11 @@ def vocabulary_size(model: PreTrainedModel) -> int:
 
 def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Saves a model, or its adapter alone, as safetensors, and the tokenizer."""
-    model.save_pretrained(str(folder))
+    if is_adapted(model):
+        # Where embeddings or the head are adapted, PEFT would save copies of them, which are not trained.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    else:
+        model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
 
 

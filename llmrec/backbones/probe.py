@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from llmrec.backbones.adapters import perturbed_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
@@ -19,6 +20,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
     """Compares branches with plain sequences, head(hidden) with the model's own logits, the cache with no cache.
 
     Sets backbone.plain, with a warning that names the model, where any differs: right but slow beats fast but wrong.
+    An adapter is moved for it, since a fresh one changes nothing, and put back.
     longest: tokens of the longest row; window: the model's sliding attention window, which a row may not outgrow, for
     our masks know no window. Raises InputError for a model that reads ahead: it would be shown what it is to predict.
     """
@@ -26,7 +28,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
     backbone.eval()
     _refuse_reading_ahead(backbone)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), perturbed_adapter(backbone.model):
             difference = _difference(backbone)
     except (RuntimeError, TypeError, ValueError, AttributeError, IndexError) as error:
         failed = f"cannot take branches of a prompt ({first_line(error)})"

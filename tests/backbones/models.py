@@ -45,6 +45,11 @@ def llama(layers: int = 2, hidden: int = 32) -> PreTrainedModel:
     return LlamaForCausalLM(LlamaConfig(**GROUPED | {"num_hidden_layers": layers, "hidden_size": hidden}))
 
 
+def tied_llama() -> PreTrainedModel:
+    """The head's weights are the embeddings'."""
+    return LlamaForCausalLM(LlamaConfig(**GROUPED, tie_word_embeddings=True))
+
+
 def gpt2() -> PreTrainedModel:
     """Learned positions, a tied head, its own names for everything."""
     return GPT2LMHeadModel(

@@ -7,9 +7,13 @@ import pytest
 from torch import Tensor
 from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
 
+from llmrec.backbones.adapters import adapt
+from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
-from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, llama, qwen2, short_window
+from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, gpt2, llama, qwen2, short_window, tied_llama
+from tests.backbones.test_adapters import lora
+from tests.catalogue.vocabularies import characters
 
 
 def window_of(model: PreTrainedModel) -> int | None:
@@ -63,6 +67,24 @@ def test_a_head_that_does_more_than_the_config_says_takes_the_plain_path() -> No
     model.causal_lm.forward = shifted
     probe(model, longest=64, window=None)
     assert model.plain
+
+
+@pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
+def test_the_fast_path_is_taken_with_an_adapter_of_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
+    model = backbone(architecture)
+    adapted = Backbone(adapt(model.causal_lm, lora(modules=["lm_head"])), model.tokenizer)
+    probe(adapted, longest=64, window=None)
+    assert not adapted.plain
+
+
+def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "llmrec.backbones.backbone.outputs_at", lambda layer, hidden, index: hidden @ layer.weight[index].T
+    )
+    for modules, plain in ((["q_proj"], False), (["lm_head"], True)):
+        adapted = Backbone(adapt(backbone(llama).causal_lm, lora(modules=modules)), characters())
+        probe(adapted, longest=64, window=None)
+        assert adapted.plain is plain
 
 
 @pytest.mark.parametrize(("error", "said"), [(ValueError("no masks of one's own\nhere"), "no masks of one's own"),
