@@ -1,7 +1,7 @@
 """What is trained of a backbone: all of it, or a LoRA adapter. PEFT, which takes seconds to import, comes with one."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
@@ -18,6 +18,8 @@ from llmrec.errors import InputError
 if TYPE_CHECKING:
     from peft import PeftModel
 
+ALL_LINEAR = "all-linear"
+"""PEFT's word for every linear layer but the head."""
 PERTURBATION = 0.3
 """Standard deviation of what a perturbed adapter adds to a layer's outputs, for inputs of unit variance and random
 weights: far above the rounding errors of bfloat16, and too little to change how these grow from layer to layer."""
@@ -103,7 +105,7 @@ def _linear_at(linear: Any, hidden: Tensor, index: Tensor) -> Tensor:
 def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
     """The model with a fresh adapter as `config` (the adapter group) says; name "none" trains all weights.
 
-    Raises InputError when the model has none of the modules that LoRA should adapt.
+    Raises InputError when config.modules names nothing, or nothing that the model has and LoRA can adapt.
     """
     if config.name == "none":
         return model
@@ -111,16 +113,34 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | Peft
 
     lora = LoraConfig(
         task_type="CAUSAL_LM", r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout,
-        target_modules=list(config.modules),
+        target_modules=_modules(config.modules),
     )  # fmt: skip
     try:
         return get_peft_model(model, lora)
     except ValueError as error:
-        kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
+        raise InputError(f"adapter.modules={config.modules}: {_refusal(model, str(error))}") from error
+
+
+def _refusal(model: PreTrainedModel, error: str) -> str:
+    """What is wrong with adapter.modules and what to do, by what PEFT says of it."""
+    name = type(model).__name__
+    if "not found in the base model" not in error:
+        return f"LoRA cannot adapt these modules of {name} ({error.strip().splitlines()[0]}). Name others"
+    kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
+    return f"{name} has no such modules. It has {', '.join(sorted(kinds))}"
+
+
+def _modules(named: Any) -> list[str] | str:
+    """What adapter.modules names, as PEFT takes it."""
+    if named == ALL_LINEAR:
+        return ALL_LINEAR
+    listed = isinstance(named, Sequence) and not isinstance(named, str)
+    if not listed or not named or not all(isinstance(name, str) for name in named):
         raise InputError(
-            f"adapter.modules={list(config.modules)}: {type(model).__name__} has no such modules. It has "
-            f"{', '.join(sorted(kinds))}"
-        ) from error
+            f"adapter.modules={named}: expected a list of module names, such as [q_proj,v_proj], or {ALL_LINEAR}, "
+            "which is every linear layer but the head. To train all weights, take adapter=none"
+        )
+    return list(named)
 
 
 def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:

@@ -131,9 +131,10 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
 
 def vocabulary_size(model: PreTrainedModel) -> int:
     """Rows of the model's input embeddings."""
-    embeddings = model.get_input_embeddings()
-    assert isinstance(embeddings, torch.nn.Embedding)
-    return embeddings.num_embeddings
+    # An adapter may wrap them, which keeps the name of the weights but not their type.
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return len(weight)
 
 
 def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:

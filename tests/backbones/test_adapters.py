@@ -1,5 +1,6 @@
 """LoRA: opened, saved and opened again; and what does not fit is refused."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,14 +11,16 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from llmrec.backbones.adapters import adapt, outputs_at, perturbed_adapter, reopen_adapter
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_whole
+from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
 from llmrec.objectives.msl import MSL
-from tests.backbones.models import VOCABULARY, cohere, gpt2, llama, sequence, tied_llama
+from tests.backbones.models import VOCABULARY, cohere, gpt2, llama, mamba, opt, sequence, tied_llama
 from tests.catalogue.vocabularies import characters
 from tests.objectives.given import prepared_batch
 
@@ -228,6 +231,66 @@ def test_a_reopened_adapter_is_trained_on_or_frozen(tmp_path: Path, trainable: b
     reopened = reopen_adapter(base(), tmp_path, trainable)
     trainable_names = [name for name, weight in reopened.named_parameters() if weight.requires_grad]
     assert len(trainable_names) == (8 if trainable else 0)
+
+
+def adapted_modules(model: PeftModel) -> set[str]:
+    """The last part of the names of the modules that have an adapter."""
+    return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_" in name}
+
+
+@pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
+def test_all_linear_adapts_every_linear_layer_but_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
+    model = adapt(architecture(), lora(modules="all-linear"))
+    linear = {
+        name.rsplit(".", 1)[-1]
+        for name, module in architecture().named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and name != "lm_head"
+    }
+    assert len(linear) == (3 if architecture is gpt2 else 7)
+    assert adapted_modules(model) == linear
+
+
+@pytest.mark.parametrize("architecture", [llama, tied_llama, opt])
+@pytest.mark.parametrize("modules", [["embed_tokens"], ["embed_tokens", "lm_head"]])
+def test_embeddings_are_adapted_on_both_paths(
+    architecture: Callable[[], PreTrainedModel], modules: list[str], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = adapt(architecture().eval(), lora(modules=modules, dropout=0.0))
+    assert adapted_modules(model) == set(modules)
+    backbone = Backbone(model, characters())
+    probe(backbone, longest=64, window=None)
+    assert not backbone.plain
+    before = logits(model)
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    # In the first step one half of an adapter has no gradient, since the other is zero.
+    for _ in range(2):
+        optimizer.zero_grad()
+        states(model).logits().log_softmax(-1)[:, 5].sum().neg().backward()
+        optimizer.step()
+    assert all(weight.grad.abs().max() > 0 for weight in model.parameters() if weight.requires_grad)
+    after = logits(model)
+    assert (after - before).abs().max() > 0.01
+    backbone.plain = True
+    packed, _ = pack([sequence(6, seed=0)], [[]])
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.encode(packed, torch.tensor([1, 3, 5])).logits(), after)
+    save_whole(model, characters(), tmp_path)
+    torch.manual_seed(0)
+    assert torch.equal(logits(reopen_adapter(architecture(), tmp_path, trainable=False).eval()), after)
+
+
+@pytest.mark.parametrize("modules", ["q_proj", "all_linear", "", [], None, [1], 3])
+def test_what_names_no_modules_is_refused_by_name(modules: object) -> None:
+    with pytest.raises(InputError, match=rf"adapter\.modules={re.escape(str(modules))}: expected a list.*all-linear"):
+        adapt(llama(), lora(modules=modules))
+
+
+def test_modules_that_lora_cannot_adapt_are_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match=r"adapter\.modules=\['norm'\]: LoRA cannot adapt.*LlamaForCausalLM.*RMSNorm"):
+        adapt(llama(), lora(modules=["norm"]))
+    with pytest.raises(InputError, match=r"adapter\.modules=all-linear: LoRA cannot adapt.*MambaForCausalLM.*out_proj"):
+        adapt(mamba(), lora(modules="all-linear"))
 
 
 def test_modules_that_the_model_lacks_are_refused_with_those_it_has() -> None:
