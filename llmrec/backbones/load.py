@@ -14,6 +14,7 @@ from llmrec.backbones.adapters import adapt, cast_adapter, prepared_for_8_bit, r
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantised, package_folder
+from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_whole
 from llmrec.backbones.probe import probe
 from llmrec.backbones.ranks import is_first, wait_for_all
@@ -66,6 +67,7 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
         base, tokenizer = _open_on(device, path, config)
         backbone = Backbone(_adapted(base, config, weights, trainable), tokenizer)
         backbone.base_weights = weights_hash(path, cache_dir)
+    check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)

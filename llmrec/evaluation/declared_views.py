@@ -77,6 +77,9 @@ def _open(
     model = declared_model(name, config.scale)
     if model is None:
         return None
+    if name != "tiny":
+        # Its rows have no history, so that their limit changes no result; it may have fewer positions than by default.
+        model["max_length"] = config.backbone.max_length
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
     declared = OmegaConf.create({**config, "backbone": model, "adapter": adapter})
     try:

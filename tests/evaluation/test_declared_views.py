@@ -64,6 +64,8 @@ def test_a_folder_declares_its_model(root: Path) -> None:
     data = NextItemData(dataset, backbone, config, root / "cache")
     prompt = data.prompt_tokenizer.histories([[]]).of(0)
     titles = [data.titles.of(title) for title in range(len(data.titles))]
+    # It has no more positions than the run's rows have tokens.
+    assert backbone.causal_lm.config.max_position_embeddings == config.backbone.max_length < 1024
     scored = log_probabilities(backbone, [prompt] * len(titles), titles, 0)
     np.testing.assert_allclose(found.relevance, [tokens.sum() for tokens in scored], rtol=1e-4)
     assert_unit_length(found.embeddings, len(titles))
