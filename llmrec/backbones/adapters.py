@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
 ALL_LINEAR = "all-linear"
 """PEFT's word for every linear layer but the head."""
-PERTURBATION = 0.3
+PERTURBATION = 1.0
 """Standard deviation of what a perturbed adapter adds to a layer's outputs, for inputs of unit variance and random
-weights: far above the rounding errors of bfloat16, and too little to change how these grow from layer to layer."""
+weights: about that of the outputs themselves, which is far above rounding errors."""
 
 
 def is_adapted(model: nn.Module) -> "TypeGuard[PeftModel]":

@@ -20,6 +20,7 @@ from llmrec.backbones.probe import probe
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
+from llmrec.decoding.probe import probe_decoding
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 
@@ -71,6 +72,7 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
+    probe_decoding(backbone)
     # Pretrained models open without dropout, and Lightning trains a model in the mode in which it finds it.
     return backbone.train(trainable)
 

@@ -48,6 +48,9 @@ def open_pretrained(
     _refuse_damaged_files(Path(path))
     kind, tokenizer = _open_tokenizer(path, config.trust_remote_code)
     model, missing = _open_model(path, config, dtype, eight_bit)
+    if getattr(model.config, "rescale_every", 0):
+        # RWKV would halve weights in place while it is evaluated, and these would be saved.
+        model.config.rescale_every = 0
     if missing or kind.is_encoder_decoder:
         lacking = ", ".join(sorted(missing)[:3]) or "it is an encoder-decoder"
         raise InputError(

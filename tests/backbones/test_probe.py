@@ -11,7 +11,7 @@ from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
-from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, gpt2, llama, qwen2, short_window, tied_llama
+from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, gpt2, gpt_neo, llama, qwen2, short_window, tied_llama
 from tests.backbones.test_adapters import lora
 from tests.catalogue.vocabularies import characters
 
@@ -87,6 +87,14 @@ def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch
         assert adapted.plain is plain
 
 
+def test_a_mask_that_is_narrower_than_a_row_with_many_branches(caplog: pytest.LogCaptureFixture) -> None:
+    # Its plain sequences are right, and so are branches in a row of no more columns than it has positions.
+    model = backbone(gpt_neo)
+    probe(model, longest=64, window=None)
+    assert model.plain
+    assert "GPTNeoForCausalLM cannot take branches of a prompt (The size of tensor a (128)" in caplog.text
+
+
 @pytest.mark.parametrize(("error", "said"), [(ValueError("no masks of one's own\nhere"), "no masks of one's own"),
                                              (NotImplementedError(), "NotImplementedError")])  # fmt: skip
 def test_the_warning_says_why_a_model_cannot_take_branches(
@@ -101,6 +109,17 @@ def test_the_warning_says_why_a_model_cannot_take_branches(
     probe(model, longest=64, window=None)
     assert model.plain
     assert f"cannot take branches of a prompt ({said}); it runs one sequence a branch" in caplog.text
+
+
+def test_a_model_that_cannot_run_tokens_alone_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone(llama)
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("Input language unknown\nhere")
+
+    monkeypatch.setattr(model.causal_lm, "forward", fails)
+    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot be run on tokens alone \(Input language unknown\)"):
+        probe(model, longest=64, window=None)
 
 
 def test_a_model_that_reads_ahead_is_refused() -> None:
