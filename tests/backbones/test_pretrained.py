@@ -8,6 +8,8 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    GPTJConfig,
+    GPTJForCausalLM,
     LlamaModel,
     PreTrainedModel,
     RwkvConfig,
@@ -50,6 +52,29 @@ def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
     config = OmegaConf.merge(CONFIG, {"attention": "eager"})
     opened, _ = open_pretrained(saved(large_enough(), tmp_path), config, torch.bfloat16)
     assert opened.dtype == torch.bfloat16
+    assert opened.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("attention", "says"),
+    [
+        (
+            "sdpa",
+            r"GPTJForCausalLM does not support .*scaled_dot_product_attention yet\. Set backbone\.attention=eager$",
+        ),
+        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager where"),
+        (
+            "nonsense",
+            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager where",
+        ),
+    ],
+)
+def test_an_attention_kernel_that_is_refused(attention: str, says: str, tmp_path: Path) -> None:
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "rotary_dim": 4}
+    path = saved(GPTJForCausalLM(GPTJConfig(**ROOM, **shape)), tmp_path)
+    with pytest.raises(InputError, match=rf"backbone\.path=.*: .*{says}"):
+        open_pretrained(path, OmegaConf.merge(CONFIG, {"attention": attention}), torch.float32)
+    opened, _ = open_pretrained(path, OmegaConf.merge(CONFIG, {"attention": "eager"}), torch.float32)
     assert opened.config._attn_implementation == "eager"
 
 
