@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from llmrec.backbones.adapters import adapter_layers, is_adapted
+from llmrec.backbones.adapters import adapter_layers, is_adapted, outputs_at
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import Packed, unpack
 
@@ -69,11 +68,7 @@ class Head:
 
     def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
         with self.autocast:
-            if tokens is None:
-                logits = self.linear(hidden)
-            else:
-                bias = getattr(self.linear, "bias", None)
-                logits = functional.linear(hidden, self.linear.weight[tokens], None if bias is None else bias[tokens])
+            logits = self.linear(hidden) if tokens is None else outputs_at(self.linear, hidden, tokens)
         logits = logits.float() * self.scale
         return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
 

@@ -14,11 +14,13 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantised, package_folder
 from llmrec.backbones.model_files import files_hash
+from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_whole
 from llmrec.backbones.probe import probe
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
+from llmrec.decoding.probe import probe_decoding
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,9 +67,11 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
         base, tokenizer = _open_on(device, path, config)
         backbone = Backbone(_adapted(base, config, weights, trainable), tokenizer)
         backbone.base_weights = weights_hash(path, cache_dir)
+    check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
+    probe_decoding(backbone)
     # Pretrained models open without dropout, and Lightning trains a model in the mode in which it finds it.
     return backbone.train(trainable)
 

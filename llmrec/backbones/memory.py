@@ -3,6 +3,7 @@
 import os
 
 import torch
+from transformers import PretrainedConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
@@ -56,6 +57,15 @@ def needs_checkpointing(backbone: Backbone, tokens: int) -> bool:
     return tokens * activation_bytes(backbone, checkpointing=False) > SHARE * free_bytes(backbone.device)
 
 
+def attention_widths(config: PretrainedConfig) -> tuple[int, int]:
+    """Returns the widths of a layer's queries and of its keys: zeros for a model without attention, such as Mamba."""
+    heads = getattr(config, "num_attention_heads", None)
+    if not heads:
+        return 0, 0
+    size = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return heads * size, (getattr(config, "num_key_value_heads", None) or heads) * size
+
+
 def activation_bytes(backbone: Backbone, checkpointing: bool) -> float:
     """Estimates the bytes that a token's activations take between forward and backward pass.
 
@@ -65,12 +75,10 @@ def activation_bytes(backbone: Backbone, checkpointing: bool) -> float:
     """
     config = backbone.causal_lm.config.get_text_config()
     hidden, layers = config.hidden_size, layer_count(backbone)
-    heads = config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or hidden // heads
-    kept_heads = getattr(config, "num_key_value_heads", None) or heads
+    queries, keys = attention_widths(config)
     inner = getattr(config, "intermediate_size", None) or 4 * hidden
     size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
-    layer = size * (6 * hidden + 3 * heads * head_size + 4 * kept_heads * head_size + 4 * inner) + 4 * 4 * hidden
-    # Logits, their float32 copy and its gradient.
-    head = (size + 4 + 4) * config.vocab_size / LOGITS_EVERY
+    layer = size * (6 * hidden + 3 * queries + 4 * keys + 4 * inner) + 4 * 4 * hidden
+    # Logits, their float32 copy and its gradient. The plain path computes them at every position.
+    head = (size + 4 + 4) * config.vocab_size / (1 if backbone.plain else LOGITS_EVERY)
     return layer + layers * size * hidden + head if checkpointing else layers * layer + head

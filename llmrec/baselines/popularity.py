@@ -1,4 +1,4 @@
-"""The popularity floor: everybody is recommended what was most often a target in training."""
+"""The popularity baseline: everybody is recommended what was most often a target in training."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -10,10 +10,14 @@ import numpy as np
 from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.errors import InputError
 
 
 class Popularity(Baseline):
-    """Recommends the titles that are most often a target of the rows it is fitted to: "full" or "sample"."""
+    """Recommends the titles that are most often a target of the rows it is fitted to: "full" or "sample".
+
+    Validation is ranked by `count`, test by `final_count`; they differ where validation was held out of the train file.
+    """
 
     def __init__(self, rows: RowsSetting = "full") -> None:
         if rows not in ("full", "sample"):
@@ -23,29 +27,35 @@ class Popularity(Baseline):
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
         """Counts targets; nothing is chosen."""
         self.items = dataset.items
-        self.count = target_counts(fitted_rows(dataset, self.rows), dataset.items)
+        self.count = target_counts(fitted_rows(dataset, self.rows, "valid"), dataset.items)
+        self.final_count = target_counts(fitted_rows(dataset, self.rows, "test"), dataset.items)
         return rows_report(dataset, self.rows)
 
     def save(self, folder: Path) -> None:
-        """Writes the counts of all distinct titles."""
-        (folder / "counts.json").write_text(json.dumps(self.count.tolist()), encoding="utf-8")
+        """Writes the counts of all distinct titles, those for test to a file of their own."""
+        for name, count in (("counts.json", self.count), ("final_counts.json", self.final_count)):
+            (folder / name).write_text(json.dumps(count.tolist()), encoding="utf-8")
 
     def load(self, folder: Path, dataset: Dataset) -> None:
-        """Takes up the counts."""
+        """Takes up the counts. Raises InputError for a file that is missing or damaged."""
         self.items = dataset.items
-        self.count = np.array(json.loads((folder / "counts.json").read_text(encoding="utf-8")))
+        self.count, self.final_count = (_read_counts(folder / name) for name in ("counts.json", "final_counts.json"))
 
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
         """As Baseline.rank; a title's score is its count."""
-        titles = _rank_by_count(rows, self.count, self.items, k, exclude_history)
+        count = self._count(split)
+        titles = _rank_by_count(rows, count, self.items, k, exclude_history)
         progress(len(rows))
-        return titles, np.where(titles >= 0, self.count[titles], -np.inf).astype(np.float32)
+        return titles, np.where(titles >= 0, count[titles], -np.inf).astype(np.float32)
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
         """As Baseline.title_scores; a title's score is its count."""
-        yield np.broadcast_to(self.count.astype(np.float32), (len(rows), len(self.count)))
+        yield np.broadcast_to(self._count(split).astype(np.float32), (len(rows), len(self.count)))
+
+    def _count(self, split: str) -> np.ndarray:
+        return self.final_count if split == "test" else self.count
 
 
 def target_counts(train: Rows, items: Items) -> np.ndarray:
@@ -77,3 +87,10 @@ def _rank_by_count(rows: Rows, count: np.ndarray, items: Items, k: int, exclude_
     recommended = np.full((len(rows), k), -1, dtype=np.int32)
     recommended[:, : chosen.shape[1]] = chosen
     return recommended
+
+
+def _read_counts(path: Path) -> np.ndarray:
+    try:
+        return np.array(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot read {path}: {error}. Fit it again, by running the cell anew") from error

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
+from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, refits, rows_report
 from llmrec.baselines.sasrec_network import Network
 from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
@@ -71,15 +71,14 @@ class SASRec(Baseline):
         A fit that was interrupted goes on from fitting.checkpoint and ends as if it had not been.
         Raises InputError when there are no training or no validation rows.
         """
-        train = fitted_rows(dataset, self.rows)
+        train = fitted_rows(dataset, self.rows, "valid")
         self._titles = _Titles(dataset.items, fitting.device)
         self.seen_titles = _seen_titles(train, dataset.items)
         progress = FitState.of(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
         self._select(train, dataset.valid, fitting, progress)
-        self.final = self._refit(train, dataset.valid, fitting, progress) if self._refits(dataset) else self.selected
+        self.final = self._refit(dataset, fitting, progress) if refits(dataset, self.rows) else self.selected
         return {
             **rows_report(dataset, self.rows),
-            "refitted": self._refits(dataset),
             "epochs": len(progress.curve),
             "chosen_epoch": progress.chosen_epoch,
             "valid_ndcg@10": max(progress.curve),
@@ -107,7 +106,7 @@ class SASRec(Baseline):
         self.seen_titles = weights.pop("seen_titles").numpy()
         self.selected.load_state_dict(weights)
         self.final = self.selected
-        if self._refits(dataset):
+        if refits(dataset, self.rows):
             self.final = self._network("cpu")
             self.final.load_state_dict(_read_weights(folder / "final.safetensors", weights))
 
@@ -146,11 +145,8 @@ class SASRec(Baseline):
         with seeded(seed, 0, device):
             return Network(len(self._titles.title_of), *sizes).to(device).eval()
 
-    def _refits(self, dataset: Dataset) -> bool:
-        return dataset.valid_held_out and self.rows == "full"
-
     def _select(self, train: Rows, valid: Rows, fitting: Fitting, progress: FitState) -> None:
-        training = self._training("selected", [train], fitting, progress)
+        training = self._training("selected", train, fitting, progress)
         self.selected = training.network
         with tqdm(desc="sasrec", unit="epoch", initial=len(progress.curve), disable=not fitting.progress) as bar:
             while not progress.ended(self.most_epochs, self.patience):
@@ -164,8 +160,8 @@ class SASRec(Baseline):
                 bar.update()
         self.selected.load_state_dict(progress.selected)
 
-    def _refit(self, train: Rows, valid: Rows, fitting: Fitting, progress: FitState) -> Network:
-        training = self._training("final", [train, valid], fitting, progress)
+    def _refit(self, dataset: Dataset, fitting: Fitting, progress: FitState) -> Network:
+        training = self._training("final", fitted_rows(dataset, self.rows, "test"), fitting, progress)
         left = range(training.epochs, progress.chosen_epoch)
         for epoch in tqdm(left, desc="sasrec, with validation's rows", unit="epoch", disable=not fitting.progress):
             loss = training.epoch()
@@ -173,9 +169,9 @@ class SASRec(Baseline):
             progress.write(fitting.checkpoint, "final", training)
         return training.network
 
-    def _training(self, phase: str, rows: list[Rows], fitting: Fitting, progress: FitState) -> Training:
+    def _training(self, phase: str, rows: Rows, fitting: Fitting, progress: FitState) -> Training:
         network = self._network(fitting.device, fitting.seed)
-        sequences = torch.cat([_sequences(part, self.max_history, network.padding) for part in rows])
+        sequences = _sequences(rows, self.max_history, network.padding)
         if not len(sequences):
             raise InputError("there are no training rows to fit baseline=sasrec to: use a set whose train has rows")
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)

@@ -57,6 +57,11 @@ class Trie:
         found = torch.full((len(self.leaf_length),), len(depth), device=depth.device)
         return found.scatter_reduce(0, self.leaf_low[alone].long(), depth[alone], "amin")
 
+    @cached_property
+    def longest(self) -> int:
+        """The length of the longest title, in tokens with EOS."""
+        return int(self.leaf_length.max())
+
     def fan_out_at(self, nodes: Tensor) -> Tensor:
         """int32 [n]: number of valid tokens at each node."""
         return self.fan_out[nodes]

@@ -56,6 +56,16 @@ class Rows:
             timestamp=self.timestamp[index],
         )
 
+    def followed_by(self, other: "Rows") -> "Rows":
+        """These rows and then those of `other`, which are of the same items."""
+        return Rows(
+            user=np.concatenate([self.user, other.user]),
+            history=np.concatenate([self.history, other.history]),
+            offsets=np.concatenate([self.offsets, self.offsets[-1] + other.offsets[1:]]),
+            target=np.concatenate([self.target, other.target]),
+            timestamp=np.concatenate([self.timestamp, other.timestamp]),
+        )
+
 
 def draw(count: int, size: int | None, seed: int) -> np.ndarray:
     """int64: `size` of the positions 0 .. count - 1, in order, drawn by the seed; all if size is None or not below."""

@@ -20,8 +20,11 @@ class BeamSearch:
 
     scores: "vocab", log-softmax over the vocabulary, then the constraint (what a Hugging Face prefix constraint does);
     "trie", the constraint first (matches MSL's training). A title's score is sum / length^length_penalty, length in
-    tokens with EOS. Both modes follow Hugging Face's beam search (early_stopping=False); with trie scores a beam is
-    finished where its title is unique, for the rest adds zero.
+    tokens with EOS. Live beams are compared by their sums.
+
+    "vocab" follows Hugging Face's beam search (early_stopping=False). With "trie" a beam is finished where its title is
+    unique, for the rest adds zero; its final score is then known, so every finished title competes for a place in the
+    list, and the search goes on while a live beam could still enter it.
     """
 
     beams: int = 10
@@ -107,8 +110,9 @@ def _step(
     """Moves the state one token on; returns which beams took a choice, so that the model has not seen their token."""
     beams = settings.beams
     score, child, parent = _candidates(state, session, trie, settings, excluded)
-    score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)
-    child, parent = child.gather(1, order), parent.gather(1, order)
+    if settings.scores == "vocab":
+        score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)
+        child, parent = child.gather(1, order), parent.gather(1, order)
     low, high = trie.leaf_low[child].long(), trie.leaf_high[child].long()
     last = high - low == 1 if settings.scores == "trie" else trie.fan_out[child] == 0
     _finish(state, score, low, last, trie, settings, generated)
@@ -118,7 +122,7 @@ def _step(
     chosen = trie.fan_out[state.node.gather(1, parent)] > 1
     state.score, state.node = live, child.gather(1, order)
     state.branch, state.place = state.branch.gather(1, parent), state.place.gather(1, parent) + 1
-    best = live[:, 0] / generated**settings.length_penalty
+    best = live[:, 0] / _deciding_length(trie, settings, generated) ** settings.length_penalty
     state.done |= (live[:, 0] == NEVER) | ~(best > state.final.amin(1))
     return chosen & state.alive
 
@@ -161,11 +165,22 @@ def _candidates(
 def _finish(
     state: _State, score: Tensor, leaf: Tensor, last: Tensor, trie: Trie, settings: BeamSearch, generated: int
 ) -> None:
-    """Keeps the best finished titles; a finished candidate counts only among the first `beams`."""
-    first = torch.arange(score.shape[1], device=score.device) < settings.beams
-    length = trie.leaf_length[leaf].float() if settings.scores == "trie" else torch.tensor(float(generated))
-    final = torch.where(last & first & ~state.done[:, None], score / length**settings.length_penalty, NEVER)
+    """Keeps the best finished titles: with vocab scores only of those that are among the first `beams` candidates."""
+    length: Tensor | int
+    if settings.scores == "trie":
+        length = trie.leaf_length[leaf].float()
+    else:
+        length = generated
+        last = last & (torch.arange(score.shape[1], device=score.device) < settings.beams)
+    final = torch.where(last & ~state.done[:, None], score / length**settings.length_penalty, NEVER)
     merged = torch.cat([state.final, final], dim=1)
     leaves = torch.cat([state.leaf, leaf.masked_fill(final == NEVER, -1)], dim=1)
     state.final, order = merged.topk(settings.beams, dim=1)
     state.leaf = leaves.gather(1, order)
+
+
+def _deciding_length(trie: Trie, settings: BeamSearch, generated: int) -> int:
+    """The length by which a live beam's sum is divided to decide whether it can still enter the finished titles."""
+    # A sum is at most 0 and can only fall, so a positive penalty favours the longest title and a negative one the
+    # shortest. Hugging Face's rule, which vocab scores follow, takes the length so far.
+    return trie.longest if settings.scores == "trie" and settings.length_penalty > 0 else generated

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.memory import SHARE, free_bytes
+from llmrec.backbones.memory import SHARE, attention_widths, free_bytes
 from llmrec.backbones.probe import layer_count
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
@@ -118,13 +118,16 @@ def _fits(rows: np.ndarray, run: Callable[[np.ndarray], None]) -> bool:
 
 def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -> int:
     config = backbone.causal_lm.config.get_text_config()
-    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    size = backbone.causal_lm.dtype.itemsize
+    width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
+    if backbone.plain:
+        # One sequence a beam, each with logits at every position.
+        row = beams * (length + appended // beams) * (8 * width + size * config.vocab_size)
+        return max(1, int(_memory(backbone.device) // row))
     columns = length + appended
-    cache = 2 * layer_count(backbone) * heads * head_size * columns * backbone.causal_lm.dtype.itemsize
+    cache = 2 * layer_count(backbone) * attention_widths(config)[1] * columns * size
     # The widest activations; a mask, as bool and as numbers; float32 logits and their log-softmax for every beam.
-    activations = 8 * max(length, appended) * max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
-    step = activations + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
+    step = 8 * max(length, appended) * width + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
     return max(1, int(_memory(backbone.device) // (cache + step)))
 
 

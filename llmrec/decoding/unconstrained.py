@@ -53,6 +53,20 @@ def generate_titles(
 
 def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
     """The most likely token after the one before, int64 [prompts, up to longest]; anything stands behind an EOS."""
+    if not backbone.plain:
+        return _generated(backbone, prompts, longest)
+    # Not every model on the plain path knows padding before a prompt: BART and RWKV do not.
+    lengths = np.array([len(prompt) for prompt in prompts])
+    tokens = np.full((len(prompts), longest), backbone.tokenizer.eos_token_id)
+    for length in np.unique(lengths):
+        rows = np.flatnonzero(lengths == length)
+        generated = _generated(backbone, [prompts[int(row)] for row in rows], longest)
+        tokens[rows, : generated.shape[1]] = generated
+    return tokens
+
+
+def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
+    """As `greedy`, of one batch."""
     width = max(map(len, prompts))
     tokens = torch.full((len(prompts), width), backbone.tokenizer.eos_token_id)
     attended = torch.zeros_like(tokens)

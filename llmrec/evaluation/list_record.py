@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from llmrec.baselines.base import fitted_rows
 from llmrec.baselines.popularity import target_counts
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
@@ -19,7 +20,7 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
 
     orders: int [orders, lists, m], rankings as places in the stored order, best first: the first of the lists as they
     are stored, the others of the same candidates shown in another order. Beside the ranking stand the popularity floor
-    (targets in train) and the expectation of a random one. Position sensitivity needs two orders.
+    (`popular_order`) and the expectation of a random one. Position sensitivity needs two orders.
     """
     gains = lists.gains
     metrics: dict[str, Any] = {
@@ -29,7 +30,7 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
         "users": len(np.unique(lists.rows.user)),
         "candidates": lists.candidates.shape[1],
         "by_list": accuracies(orders[0], lists),
-        "popularity_floor": accuracies(popular_order(lists, dataset), lists),
+        "popularity_floor": accuracies(popular_order(lists, dataset, split), lists),
         "random_order": {f"ndcg@{k}": float(random_ndcg(gains, k).mean()) for k in CUTOFFS},
     }
     columns: dict[str, Any] = {"list": np.arange(len(lists)), "user": pa.array(lists.rows.user.tolist(), pa.string())}
@@ -56,9 +57,9 @@ def accuracies(order: np.ndarray, lists: Lists) -> dict[str, float]:
     return means
 
 
-def popular_order(lists: Lists, dataset: Dataset) -> np.ndarray:
-    """int64 [lists, m]: `order_by_scores` by how often a candidate's title is a target in train."""
-    counts = target_counts(dataset.train, dataset.items)
+def popular_order(lists: Lists, dataset: Dataset, split: str) -> np.ndarray:
+    """int64 [lists, m]: `order_by_scores` by how often a candidate's title is a target of the split's `fitted_rows`."""
+    counts = target_counts(fitted_rows(dataset, "full", split), dataset.items)
     return order_by_scores(counts[dataset.items.title_of[lists.candidates]], lists, dataset)
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_file
+from llmrec.baselines.base import fitted_rows
 from llmrec.baselines.popularity import recommend_popular
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
@@ -41,12 +42,16 @@ def split_record(
     were left out of the lists, as they then are for the popularity floor; target_title: int [users], the title that
     counts as a hit (a tokenizer may make several titles one); features: of the titles, for `fairness` and
     `judge_first_titles`. Table: see `_users_table`.
+
+    The popularity floor counts the rows that a baseline is fitted to for this split (`fitted_rows`). Slices and
+    fairness describe what the language models could learn from: their popularity is that in dataset.train.
     Raises InputError when the split has no rows, naming it, or features.relevance is not of this catalogue.
     """
     if len(rows) == 0:
         raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate: give it some or skip it")
     list_length = recommended.shape[1]
-    floor = recommend_popular(rows, dataset.train, dataset.items, list_length, exclude_history)
+    counted = fitted_rows(dataset, "full", split)
+    floor = recommend_popular(rows, counted, dataset.items, list_length, exclude_history)
     own_title = dataset.items.title_of[rows.target]
     ranks = title_ranks(recommended, target_title)
     first = _first_titles(recommended, rows, dataset, target_title, features)

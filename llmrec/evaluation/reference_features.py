@@ -30,7 +30,7 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import render
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_model import PACKAGE, reference_backbone, reference_model
+from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
 
@@ -186,6 +186,9 @@ def _reference_config(config: DictConfig, name: str) -> DictConfig:
     """The run's config with the reference model, untuned and in float32, in place of its backbone."""
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
     backbone = reference_backbone(name, config.scale) | {"dtype": "float32"}
+    if name != TINY:
+        # Its rows have no history, so that the limit changes no feature; it may have fewer positions than by default.
+        backbone["max_length"] = config.backbone.max_length
     trainer = {**config.trainer, "precision": "32-true"}
     return OmegaConf.create({**config, "backbone": backbone, "adapter": adapter, "trainer": trainer})
 

@@ -5,18 +5,30 @@ from collections.abc import Callable
 import numpy as np
 import torch
 from transformers import (
+    BambaConfig,
+    BambaForCausalLM,
+    BartConfig,
+    BartForCausalLM,
     BloomConfig,
     BloomForCausalLM,
     CohereConfig,
     CohereForCausalLM,
+    FalconH1Config,
+    FalconH1ForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    GPTNeoConfig,
+    GPTNeoForCausalLM,
     GraniteConfig,
     GraniteForCausalLM,
+    JambaConfig,
+    JambaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    Mamba2Config,
+    Mamba2ForCausalLM,
     MambaConfig,
     MambaForCausalLM,
     MistralConfig,
@@ -26,6 +38,10 @@ from transformers import (
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
+    RwkvConfig,
+    RwkvForCausalLM,
+    XGLMConfig,
+    XGLMForCausalLM,
 )
 
 from llmrec.backbones.backbone import Backbone
@@ -43,6 +59,11 @@ GROUPED = SHAPE | SPECIAL | {"num_key_value_heads": 2, "initializer_range": 0.3}
 def llama(layers: int = 2, hidden: int = 32) -> PreTrainedModel:
     """Grouped-query attention."""
     return LlamaForCausalLM(LlamaConfig(**GROUPED | {"num_hidden_layers": layers, "hidden_size": hidden}))
+
+
+def tied_llama() -> PreTrainedModel:
+    """The head's weights are the embeddings'."""
+    return LlamaForCausalLM(LlamaConfig(**GROUPED, tie_word_embeddings=True))
 
 
 def gpt2() -> PreTrainedModel:
@@ -101,13 +122,85 @@ def mamba() -> PreTrainedModel:
     return MambaForCausalLM(config)
 
 
+def mamba2() -> PreTrainedModel:
+    """No attention, and no cache of keys and values at all."""
+    config = Mamba2Config(
+        vocab_size=VOCABULARY, hidden_size=32, state_size=4, num_hidden_layers=2, num_heads=4, head_dim=16, n_groups=1,
+        chunk_size=8, initializer_range=0.3, **SPECIAL,
+    )  # fmt: skip
+    return Mamba2ForCausalLM(config)
+
+
+def rwkv() -> PreTrainedModel:
+    """No attention; padding before a prompt, which it cannot leave out, changes what it says."""
+    config = RwkvConfig(
+        vocab_size=VOCABULARY, hidden_size=32, attention_hidden_size=32, num_hidden_layers=2, context_length=128,
+        rescale_every=0, **SPECIAL,
+    )  # fmt: skip
+    return RwkvForCausalLM(config)
+
+
+def jamba() -> PreTrainedModel:
+    """Layers with a state and layers with attention by turns, and experts."""
+    config = JambaConfig(
+        **GROUPED, num_experts=2, mamba_d_state=4, attn_layer_period=2, attn_layer_offset=1, use_mamba_kernels=False
+    )
+    return JambaForCausalLM(config)
+
+
+def falcon_h1() -> PreTrainedModel:
+    """A state and attention beside each other in every layer."""
+    config = FalconH1Config(
+        **GROUPED, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=4, mamba_n_groups=1,
+        mamba_chunk_size=8,
+    )  # fmt: skip
+    return FalconH1ForCausalLM(config)
+
+
+def bamba() -> PreTrainedModel:
+    """A layer of Mamba 2 and one with attention."""
+    config = BambaConfig(
+        **GROUPED, mamba_n_heads=4, mamba_d_head=16, mamba_d_state=4, mamba_n_groups=1, mamba_chunk_size=8,
+        attn_layer_indices=[1],
+    )  # fmt: skip
+    return BambaForCausalLM(config)
+
+
+def gpt_neo() -> PreTrainedModel:
+    """Its mask is a table as wide as it has positions, narrower than a row with many branches may be."""
+    config = GPTNeoConfig(
+        vocab_size=VOCABULARY, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]],
+        max_position_embeddings=128, initializer_range=0.3, **SPECIAL,
+    )  # fmt: skip
+    return GPTNeoForCausalLM(config)
+
+
+def xglm() -> PreTrainedModel:
+    """Takes branches, but no mask that is one for all rows, which the search through the cache gives it."""
+    config = XGLMConfig(
+        vocab_size=VOCABULARY, d_model=32, ffn_dim=48, num_layers=2, attention_heads=4, max_position_embeddings=128,
+        dropout=0.0, attention_dropout=0.0, init_std=0.3, **SPECIAL,
+    )  # fmt: skip
+    return XGLMForCausalLM(config)
+
+
+def bart() -> PreTrainedModel:
+    """The decoder alone; its positions count padding before a prompt."""
+    config = BartConfig(
+        vocab_size=VOCABULARY, d_model=32, decoder_layers=2, decoder_ffn_dim=48, decoder_attention_heads=4, dropout=0.0,
+        max_position_embeddings=128, init_std=0.3, is_decoder=True, is_encoder_decoder=False, **SPECIAL,
+    )  # fmt: skip
+    return BartForCausalLM(config)
+
+
 def short_window() -> PreTrainedModel:
     """Sees only the latest four tokens."""
     return MistralForCausalLM(MistralConfig(**GROUPED, sliding_window=4))
 
 
 FAST: list[Callable[[], PreTrainedModel]] = [llama, gpt2, qwen2, gemma2, opt, cohere, granite]
-PLAIN: list[Callable[[], PreTrainedModel]] = [bloom, mamba, short_window]
+STATE_SPACE: list[Callable[[], PreTrainedModel]] = [mamba, mamba2, rwkv, jamba, falcon_h1, bamba]
+PLAIN: list[Callable[[], PreTrainedModel]] = [bloom, *STATE_SPACE, gpt_neo, bart, short_window]
 
 
 def backbone(architecture: Callable[[], PreTrainedModel] = llama, seed: int = 0) -> Backbone:

@@ -1,18 +1,28 @@
 """LoRA: opened, saved and opened again; and what does not fit is refused."""
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
-from peft import PeftModel
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from torch import nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
-from llmrec.backbones.adapters import adapt, reopen_adapter
-from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.adapters import adapt, outputs_at, perturbed_adapter, reopen_adapter
+from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import pack
+from llmrec.backbones.pretrained import save_whole
+from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
-from tests.backbones.models import gpt2, llama, sequence
+from llmrec.objectives.msl import MSL
+from tests.backbones.models import VOCABULARY, cohere, gpt2, llama, mamba, opt, sequence, tied_llama
+from tests.catalogue.vocabularies import characters
+from tests.objectives.given import prepared_batch
 
 PAPER = {
     "name": "lora", "rank": 8, "alpha": 16, "dropout": 0.05, "modules": ["q_proj", "v_proj"], "eight_bit": False
@@ -39,11 +49,16 @@ def trained(model: PreTrainedModel, config: DictConfig) -> PeftModel:
     return adapted.eval()
 
 
-@torch.no_grad()
-def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
+def states(model: PreTrainedModel | PeftModel) -> Encoded:
     """At three tokens of one prompt, by the forward primitive."""
     packed, _ = pack([sequence(6, seed=0)], [[]])
-    return Backbone(model, tokenizer=None).encode(packed, torch.tensor([1, 3, 5])).logits()
+    return Backbone(model, tokenizer=None).encode(packed, torch.tensor([1, 3, 5]))
+
+
+@torch.no_grad()
+def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
+    """Those of `states`."""
+    return states(model).logits()
 
 
 def test_none_trains_every_weight_of_the_model_itself() -> None:
@@ -77,6 +92,131 @@ def test_the_forward_primitive_reads_through_the_adapter() -> None:
     torch.testing.assert_close(logits(model), own)
 
 
+@pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2, cohere])
+def test_an_adapter_of_the_head_is_trained_by_the_tokens_that_msl_asks_for(
+    architecture: Callable[[], PreTrainedModel],
+) -> None:
+    torch.manual_seed(0)
+    model = adapt(architecture().eval(), lora(modules=["lm_head"], dropout=0.0))
+    objective, titles = MSL(temperature=1.0), [[5, 6, 1], [5, 7, 1], [8, 1]]
+    batch = prepared_batch(objective, titles, targets=[0, 2])
+    backbone = Backbone(model, tokenizer=None)
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.05)
+    before = states(model).logits()
+    # In the first step A has no gradient, since B is zero.
+    for _ in range(2):
+        optimizer.zero_grad()
+        loss, _ = objective.token_losses(backbone.encode(batch.packed, batch.at), batch)
+        loss.sum().backward()
+        optimizer.step()
+    (up,) = (weight for name, weight in model.named_parameters() if "lora_B" in name)
+    (down,) = (weight for name, weight in model.named_parameters() if "lora_A" in name)
+    assert down.grad.abs().max() > 1e-3
+    # The valid tokens of both titles: after nothing 5 and 8, after 5 also 6 and 7.
+    assert torch.nonzero(up.grad.abs().sum(1))[:, 0].tolist() == [5, 6, 7, 8]
+    after = states(model)
+    some = torch.tensor([8, 5, 30, 5])
+    torch.testing.assert_close(after.logits(some), after.logits()[:, some])
+    with torch.no_grad():
+        own = model(input_ids=torch.from_numpy(sequence(6, seed=0)).long()[None]).logits[0, [1, 3, 5]]
+    torch.testing.assert_close(after.logits(), own)
+    assert torch.nonzero((after.logits() != before).any(0))[:, 0].tolist() == [5, 6, 7, 8]
+
+
+SOME = torch.tensor([3, 0, 30, 3])
+
+
+def head_of(model: PeftModel) -> nn.Module:
+    """Its output layer, adapted."""
+    return model.get_base_model().get_output_embeddings()
+
+
+def assert_gathered(head: nn.Module, expected: torch.Tensor | None = None) -> None:
+    """outputs_at gives columns of the layer's own forward, and of `expected`."""
+    hidden = torch.randn(6, 32, generator=torch.Generator().manual_seed(1))
+    torch.manual_seed(2)
+    gathered = outputs_at(head, hidden, SOME)
+    torch.manual_seed(2)
+    torch.testing.assert_close(gathered, head(hidden)[:, SOME])
+    if expected is not None:
+        torch.testing.assert_close(gathered, (hidden @ expected.T)[:, SOME])
+
+
+@pytest.mark.parametrize("merged", [False, True])
+def test_outputs_at_follows_an_adapter_that_is_switched_off_or_merged(merged: bool) -> None:
+    model = trained(base(), lora(modules=["lm_head"], dropout=0.0))
+    head = head_of(model)
+    untuned = base().lm_head.weight
+    up, down = head.lora_B["default"].weight, head.lora_A["default"].weight
+    # Alpha 16 over rank 8.
+    tuned = untuned + 2 * up @ down
+    if merged:
+        head.merge()
+    assert_gathered(head, tuned)
+    with model.disable_adapter():
+        assert_gathered(head, untuned)
+    assert_gathered(head, tuned)
+
+
+def test_outputs_at_sums_the_active_adapters_in_training_with_their_dropout() -> None:
+    model = trained(base(), lora(modules=["lm_head"], dropout=0.5))
+    model.add_adapter("second", LoraConfig(r=2, lora_alpha=4, target_modules=["lm_head"], init_lora_weights=False))
+    head = head_of(model)
+    for active in (["default"], ["second"], ["default", "second"]):
+        head.set_adapter(active)
+        assert_gathered(head.train())
+        assert_gathered(head.eval())
+
+
+def test_outputs_at_under_autocast() -> None:
+    head = head_of(trained(base(), lora(modules=["lm_head"], dropout=0.0)))
+    hidden = torch.randn(6, 32)
+    with torch.autocast("cpu", torch.bfloat16):
+        gathered, full = outputs_at(head, hidden, SOME), head(hidden)[:, SOME]
+    assert gathered.dtype == full.dtype == torch.bfloat16
+    torch.testing.assert_close(gathered, full)
+
+
+def test_outputs_at_of_a_variant_of_lora() -> None:
+    model = get_peft_model(base(), LoraConfig(r=2, target_modules=["lm_head"], use_dora=True, init_lora_weights=False))
+    assert_gathered(head_of(model))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_outputs_at_keeps_the_layers_type(dtype: torch.dtype) -> None:
+    # PEFT keeps adapters of half precision models in float32.
+    head = head_of(trained(base().to(dtype), lora(modules=["lm_head"], dropout=0.0)))
+    hidden = torch.randn(6, 32).to(dtype)
+    assert outputs_at(head, hidden, SOME).dtype == head(hidden).dtype == dtype
+    torch.testing.assert_close(outputs_at(head, hidden, SOME), head(hidden)[:, SOME])
+
+
+def test_a_perturbed_adapter_changes_the_logits_and_is_restored_exactly() -> None:
+    model = adapt(base(), lora(modules=["q_proj", "lm_head"])).eval()
+    weights = {name: weight.clone() for name, weight in model.state_dict().items()}
+    before = logits(model)
+    torch.manual_seed(0)
+    drawn = torch.rand(3)
+    torch.manual_seed(0)
+    with perturbed_adapter(model):
+        assert (logits(model) - before).abs().max() > 0.1
+    assert torch.equal(torch.rand(3), drawn), "the global generator is left alone"
+    assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
+    with pytest.raises(KeyError), perturbed_adapter(model):
+        raise KeyError
+    assert torch.equal(logits(model), before)
+
+
+def test_a_saved_adapter_of_the_head_holds_no_copy_of_it(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = trained(tied_llama(), lora(modules=["lm_head"]))
+    save_whole(model, characters(), tmp_path)
+    stored = load_file(tmp_path / "adapter_model.safetensors")
+    assert {tuple(weight.shape) for weight in stored.values()} == {(8, 32), (VOCABULARY, 8)}
+    torch.manual_seed(0)
+    assert torch.equal(logits(reopen_adapter(tied_llama(), tmp_path, trainable=False).eval()), logits(model))
+
+
 def test_a_saved_adapter_opens_to_the_same_logits(tmp_path: Path) -> None:
     model = trained(base(), lora())
     model.save_pretrained(tmp_path)
@@ -91,6 +231,66 @@ def test_a_reopened_adapter_is_trained_on_or_frozen(tmp_path: Path, trainable: b
     reopened = reopen_adapter(base(), tmp_path, trainable)
     trainable_names = [name for name, weight in reopened.named_parameters() if weight.requires_grad]
     assert len(trainable_names) == (8 if trainable else 0)
+
+
+def adapted_modules(model: PeftModel) -> set[str]:
+    """The last part of the names of the modules that have an adapter."""
+    return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_" in name}
+
+
+@pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
+def test_all_linear_adapts_every_linear_layer_but_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
+    model = adapt(architecture(), lora(modules="all-linear"))
+    linear = {
+        name.rsplit(".", 1)[-1]
+        for name, module in architecture().named_modules()
+        if isinstance(module, nn.Linear | Conv1D) and name != "lm_head"
+    }
+    assert len(linear) == (3 if architecture is gpt2 else 7)
+    assert adapted_modules(model) == linear
+
+
+@pytest.mark.parametrize("architecture", [llama, tied_llama, opt])
+@pytest.mark.parametrize("modules", [["embed_tokens"], ["embed_tokens", "lm_head"]])
+def test_embeddings_are_adapted_on_both_paths(
+    architecture: Callable[[], PreTrainedModel], modules: list[str], tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    model = adapt(architecture().eval(), lora(modules=modules, dropout=0.0))
+    assert adapted_modules(model) == set(modules)
+    backbone = Backbone(model, characters())
+    probe(backbone, longest=64, window=None)
+    assert not backbone.plain
+    before = logits(model)
+    optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
+    # In the first step one half of an adapter has no gradient, since the other is zero.
+    for _ in range(2):
+        optimizer.zero_grad()
+        states(model).logits().log_softmax(-1)[:, 5].sum().neg().backward()
+        optimizer.step()
+    assert all(weight.grad.abs().max() > 0 for weight in model.parameters() if weight.requires_grad)
+    after = logits(model)
+    assert (after - before).abs().max() > 0.01
+    backbone.plain = True
+    packed, _ = pack([sequence(6, seed=0)], [[]])
+    with torch.no_grad():
+        torch.testing.assert_close(backbone.encode(packed, torch.tensor([1, 3, 5])).logits(), after)
+    save_whole(model, characters(), tmp_path)
+    torch.manual_seed(0)
+    assert torch.equal(logits(reopen_adapter(architecture(), tmp_path, trainable=False).eval()), after)
+
+
+@pytest.mark.parametrize("modules", ["q_proj", "all_linear", "", [], None, [1], 3])
+def test_what_names_no_modules_is_refused_by_name(modules: object) -> None:
+    with pytest.raises(InputError, match=rf"adapter\.modules={re.escape(str(modules))}: expected a list.*all-linear"):
+        adapt(llama(), lora(modules=modules))
+
+
+def test_modules_that_lora_cannot_adapt_are_refused_with_the_reason() -> None:
+    with pytest.raises(InputError, match=r"adapter\.modules=\['norm'\]: LoRA cannot adapt.*LlamaForCausalLM.*RMSNorm"):
+        adapt(llama(), lora(modules=["norm"]))
+    with pytest.raises(InputError, match=r"adapter\.modules=all-linear: LoRA cannot adapt.*MambaForCausalLM.*out_proj"):
+        adapt(mamba(), lora(modules="all-linear"))
 
 
 def test_modules_that_the_model_lacks_are_refused_with_those_it_has() -> None:

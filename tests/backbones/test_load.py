@@ -95,6 +95,13 @@ def test_the_models_own_window_decides_with_the_longest_row(tmp_path: Path) -> N
     assert build(run_config(tmp_path, NONE)).plain
 
 
+@pytest.mark.parametrize("adapter", [NONE, PAPER], ids=["whole", "lora"])
+def test_a_model_with_fewer_positions_than_the_rows_is_not_opened(base: Path, adapter: dict[str, Any]) -> None:
+    build(run_config(base, adapter, max_length=128))
+    with pytest.raises(InputError, match=r"backbone\.max_length=200: .* 128 .*backbone\.max_length=128"):
+        build(run_config(base, adapter, max_length=200))
+
+
 def test_a_backbone_without_a_path() -> None:
     with pytest.raises(InputError, match=r"backbone\.path="):
         build(run_config(None, NONE))

@@ -1,14 +1,17 @@
 """How much memory there is and what a pass takes, by hand; whether to recompute activations."""
 
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
 import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
 from llmrec.backbones import memory
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.memory import activation_bytes, fitting_tokens, free_bytes, needs_checkpointing
+from llmrec.backbones.memory import activation_bytes, attention_widths, fitting_tokens, free_bytes, needs_checkpointing
+from tests.backbones import models
+from tests.backbones.models import VOCABULARY, gemma2, gpt2, llama, mamba, mamba2, rwkv
 from tests.catalogue.vocabularies import characters
 
 GIB = 1 << 30
@@ -53,3 +56,26 @@ def test_what_does_not_fit_is_recomputed(backbone: Backbone, monkeypatch: pytest
     assert [needs_checkpointing(backbone, tokens) for tokens in (59, 61)] == [False, True]
     assert fitting_tokens(backbone, checkpointing=False) == 60
     assert fitting_tokens(backbone, checkpointing=True) > 60
+
+
+@pytest.mark.parametrize(
+    ("architecture", "widths"),
+    [
+        (llama, (32, 16)),  # four heads of 32 / 4 for the queries, two for the keys
+        (gemma2, (32, 16)),  # the same, whose size is written down
+        (gpt2, (32, 32)),
+        (mamba, (0, 0)),
+        (mamba2, (0, 0)),
+        (rwkv, (0, 0)),
+    ],
+)
+def test_attention_widths(architecture: Callable[[], PreTrainedModel], widths: tuple[int, int]) -> None:
+    assert attention_widths(architecture().config) == widths
+
+
+def test_the_plain_path_has_logits_at_every_position() -> None:
+    model = models.backbone(llama)
+    fast = activation_bytes(model, checkpointing=False)
+    model.plain = True
+    # Logits, their copy and its gradient, four bytes each, at all instead of every eighth.
+    assert activation_bytes(model, checkpointing=False) - fast == 12 * VOCABULARY * (1 - 1 / 8)

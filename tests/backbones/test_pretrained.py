@@ -8,8 +8,12 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import (
     BartConfig,
     BartForConditionalGeneration,
+    GPTJConfig,
+    GPTJForCausalLM,
     LlamaModel,
     PreTrainedModel,
+    RwkvConfig,
+    RwkvForCausalLM,
     T5Config,
     T5ForConditionalGeneration,
 )
@@ -49,6 +53,44 @@ def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
     opened, _ = open_pretrained(saved(large_enough(), tmp_path), config, torch.bfloat16)
     assert opened.dtype == torch.bfloat16
     assert opened.config._attn_implementation == "eager"
+
+
+@pytest.mark.parametrize(
+    ("attention", "says"),
+    [
+        (
+            "sdpa",
+            r"GPTJForCausalLM does not support .*scaled_dot_product_attention yet\. Set backbone\.attention=eager$",
+        ),
+        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager where"),
+        (
+            "nonsense",
+            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager where",
+        ),
+    ],
+)
+def test_an_attention_kernel_that_is_refused(attention: str, says: str, tmp_path: Path) -> None:
+    shape = {"n_embd": 16, "n_layer": 1, "n_head": 2, "rotary_dim": 4}
+    path = saved(GPTJForCausalLM(GPTJConfig(**ROOM, **shape)), tmp_path)
+    with pytest.raises(InputError, match=rf"backbone\.path=.*: .*{says}"):
+        open_pretrained(path, OmegaConf.merge(CONFIG, {"attention": attention}), torch.float32)
+    opened, _ = open_pretrained(path, OmegaConf.merge(CONFIG, {"attention": "eager"}), torch.float32)
+    assert opened.config._attn_implementation == "eager"
+
+
+def test_rwkv_keeps_its_weights_when_it_is_evaluated(tmp_path: Path) -> None:
+    # By itself it halves those of every second layer in place, and what is saved then is wrong.
+    torch.manual_seed(0)
+    shape = {"hidden_size": 16, "attention_hidden_size": 16, "num_hidden_layers": 4, "rescale_every": 2}
+    path = saved(RwkvForCausalLM(RwkvConfig(**ROOM, **shape)), tmp_path)
+    opened, _ = open_pretrained(path, OmegaConf.merge(CONFIG, {"attention": "eager"}), torch.float32)
+    before = {name: weight.clone() for name, weight in opened.state_dict().items()}
+    tokens = torch.tensor([[3, 7, 5, 9]])
+    with torch.no_grad():
+        trained = opened.train()(input_ids=tokens).logits
+        evaluated = opened.eval()(input_ids=tokens).logits
+    torch.testing.assert_close(evaluated, trained)
+    assert all(torch.equal(weight, before[name]) for name, weight in opened.state_dict().items())
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -7,9 +7,13 @@ import pytest
 from torch import Tensor
 from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
 
+from llmrec.backbones.adapters import adapt
+from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
-from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, llama, qwen2, short_window
+from tests.backbones.models import FAST, PLAIN, SHAPE, backbone, gpt2, gpt_neo, llama, qwen2, short_window, tied_llama
+from tests.backbones.test_adapters import lora
+from tests.catalogue.vocabularies import characters
 
 
 def window_of(model: PreTrainedModel) -> int | None:
@@ -65,6 +69,32 @@ def test_a_head_that_does_more_than_the_config_says_takes_the_plain_path() -> No
     assert model.plain
 
 
+@pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
+def test_the_fast_path_is_taken_with_an_adapter_of_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
+    model = backbone(architecture)
+    adapted = Backbone(adapt(model.causal_lm, lora(modules=["lm_head"])), model.tokenizer)
+    probe(adapted, longest=64, window=None)
+    assert not adapted.plain
+
+
+def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        "llmrec.backbones.backbone.outputs_at", lambda layer, hidden, index: hidden @ layer.weight[index].T
+    )
+    for modules, plain in ((["q_proj"], False), (["lm_head"], True)):
+        adapted = Backbone(adapt(backbone(llama).causal_lm, lora(modules=modules)), characters())
+        probe(adapted, longest=64, window=None)
+        assert adapted.plain is plain
+
+
+def test_a_mask_that_is_narrower_than_a_row_with_many_branches(caplog: pytest.LogCaptureFixture) -> None:
+    # Its plain sequences are right, and so are branches in a row of no more columns than it has positions.
+    model = backbone(gpt_neo)
+    probe(model, longest=64, window=None)
+    assert model.plain
+    assert "GPTNeoForCausalLM cannot take branches of a prompt (The size of tensor a (128)" in caplog.text
+
+
 @pytest.mark.parametrize(("error", "said"), [(ValueError("no masks of one's own\nhere"), "no masks of one's own"),
                                              (NotImplementedError(), "NotImplementedError")])  # fmt: skip
 def test_the_warning_says_why_a_model_cannot_take_branches(
@@ -79,6 +109,17 @@ def test_the_warning_says_why_a_model_cannot_take_branches(
     probe(model, longest=64, window=None)
     assert model.plain
     assert f"cannot take branches of a prompt ({said}); it runs one sequence a branch" in caplog.text
+
+
+def test_a_model_that_cannot_run_tokens_alone_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = backbone(llama)
+
+    def fails(*_: object, **__: object) -> None:
+        raise ValueError("Input language unknown\nhere")
+
+    monkeypatch.setattr(model.causal_lm, "forward", fails)
+    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot be run on tokens alone \(Input language unknown\)"):
+        probe(model, longest=64, window=None)
 
 
 def test_a_model_that_reads_ahead_is_refused() -> None:

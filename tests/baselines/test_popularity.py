@@ -1,4 +1,4 @@
-"""The popularity floor, worked out by hand and against the published figures of the real sets."""
+"""The popularity baseline, worked out by hand and against the published figures of the real sets."""
 
 from pathlib import Path
 
@@ -8,6 +8,8 @@ import pytest
 from llmrec.baselines.base import Fitting
 from llmrec.baselines.popularity import Popularity, recommend_popular, target_counts
 from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.split import hold_out_latest
+from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
 from tests.evaluation.real import read_real
 from tests.evaluation.small import ITEMS, TEST, TRAIN, rows_of
@@ -76,6 +78,47 @@ def test_the_sample_alone_can_be_counted(tmp_path: Path) -> None:
     assert baseline.count.sum() == 1
 
 
+@pytest.mark.parametrize("held_out", [True, False])
+def test_test_is_ranked_by_all_of_the_train_file_and_validation_without_its_own_rows(
+    held_out: bool, tmp_path: Path
+) -> None:
+    # Targets of validation: Doom four times, Braid once.
+    valid = rows_of(*[([0], 4)] * 4, ([2], 1))
+    dataset = Dataset("small", True, ITEMS, TRAIN, TRAIN, valid, TEST, "0", {}, valid_held_out=held_out)
+    fitted, opened = Popularity(), Popularity()
+    facts = fitted.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    assert (facts["fitted_rows"], facts["refitted"]) == (len(TRAIN), held_out)
+    fitted.save(tmp_path)
+    opened.load(tmp_path, dataset)
+    before, after = [2, 1, 2, 0, 0], [2, 2, 2, 4, 0]
+    for baseline in (fitted, opened):
+        for split, counts in (("valid", before), ("test", after if held_out else before)):
+            assert np.concatenate(list(baseline.title_scores(TEST, split))).tolist() == [counts] * 4
+            best = [3, 0, 1] if counts == after else [0, 2, 1]
+            titles, scores = baseline.rank(TEST, split, 3, exclude_history=False)
+            assert titles.tolist() == [best] * 4
+            assert scores[0].tolist() == [counts[title] for title in best]
+
+
+def test_the_sample_stays_what_it_is_for_test(tmp_path: Path) -> None:
+    sample = TRAIN.take(np.array([2]))
+    dataset = Dataset("small", True, ITEMS, TRAIN, sample, TEST, TEST, "0", {}, valid_held_out=True)
+    baseline = Popularity(rows="sample")
+    facts = baseline.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    assert not facts["refitted"]
+    assert baseline.count.tolist() == baseline.final_count.tolist() == [1, 0, 0, 0, 0]
+
+
+@pytest.mark.parametrize("damage", ["missing", "no JSON"])
+def test_a_file_that_cannot_be_read_is_named(damage: str, tmp_path: Path) -> None:
+    (tmp_path / "counts.json").write_text("[1]", encoding="utf-8")
+    if damage == "no JSON":
+        (tmp_path / "final_counts.json").write_text("[1", encoding="utf-8")
+    dataset = Dataset("small", True, ITEMS, TRAIN, TRAIN, TEST, TEST, "0", {})
+    with pytest.raises(InputError, match=r"cannot read .*final_counts\.json.*Fit it again"):
+        Popularity().load(tmp_path, dataset)
+
+
 @pytest.mark.parametrize(
     ("name", "floor"),
     [
@@ -83,9 +126,17 @@ def test_the_sample_alone_can_be_counted(tmp_path: Path) -> None:
         pytest.param("office", 0.0005, marks=pytest.mark.real_data("office")),
     ],
 )
-def test_floor_of_the_real_sets(name: str, floor: float) -> None:
-    # The figures are those of the whole train.csv; with Books' latest tenth held out for validation it is .0040.
+def test_floor_of_the_real_sets(name: str, floor: float, tmp_path: Path) -> None:
+    # The figures are those of the whole train.csv. Books has no validation of its own: its latest tenth is held out.
     items, test = read_real(name, "test")
-    recommended = recommend_popular(test, read_real(name, "train")[1], items, k=10, exclude_history=False)
+    whole = read_real(name, "train")[1]
+    recommended = recommend_popular(test, whole, items, k=10, exclude_history=False)
     measured = accuracy(title_ranks(recommended, items.title_of[test.target]), list_length=10)
     assert round(measured["ndcg@10"], 4) == floor
+    held_out = name == "books"
+    kept, held = hold_out_latest(whole.timestamp, 0.1) if held_out else (np.arange(len(whole)), np.arange(0))
+    train, valid = whole.take(kept), whole.take(held)
+    dataset = Dataset(name, False, items, train, train, valid, test, "0", {}, valid_held_out=held_out)
+    baseline = Popularity()
+    baseline.fit(dataset, Fitting(0, "cpu", tmp_path / "fit.ckpt", lambda values, step: None, progress=False))
+    assert baseline.rank(test, "test", 10, exclude_history=False)[0].tolist() == recommended.tolist()

@@ -29,7 +29,11 @@ Scores = Literal["trie", "vocab"]
 def slow_search(
     backbone: Backbone, titles: TitleTokens, prompt: np.ndarray, settings: BeamSearch
 ) -> tuple[list[int], list[float]]:
-    """Hugging Face's rule in plain lists. With trie scores a beam leaves where its title is unique, run on to EOS."""
+    """Hugging Face's rule in plain lists.
+
+    With trie scores a beam leaves where its title is unique, run on to EOS; every title that leaves counts, and the
+    search goes on until no beam is left.
+    """
     valid, penalty = following(titles), settings.length_penalty
     every = {tuple(titles.of(title).tolist()): title for title in range(len(titles))}
     live: list[tuple[float, Title]] = [(0.0, ())]
@@ -43,19 +47,22 @@ def slow_search(
             for places in [log_probabilities(backbone, prompt, prefix, [valid[prefix]], settings.scores)]
             for token, step in places[0].items()
         ]
-        candidates = sorted(candidates, reverse=True)[: 2 * settings.beams]
+        candidates = sorted(candidates, reverse=True)
+        if settings.scores == "vocab":
+            candidates = candidates[: 2 * settings.beams]
         live = []
         for place, (score, prefix) in enumerate(candidates):
             behind = [title for title in every if title[: len(prefix)] == prefix]
             if len(behind) == 1 and (settings.scores == "trie" or prefix in every):
                 score += rest(backbone, prompt, prefix, behind[0], valid)
-                if place < settings.beams:
+                if settings.scores == "trie" or place < settings.beams:
                     kept.append((score / len(behind[0]) ** penalty, every[behind[0]]))
             else:
                 live.append((score, prefix))
         kept = sorted(kept, reverse=True)[: settings.beams]
         live = live[: settings.beams]
-        if len(kept) == settings.beams and live and live[0][0] / length**penalty <= kept[-1][0]:
+        full = len(kept) == settings.beams
+        if settings.scores == "vocab" and full and live and live[0][0] / length**penalty <= kept[-1][0]:
             break
     return [title for _, title in kept], [score for score, _ in kept]
 
@@ -70,7 +77,7 @@ def rest(backbone: Backbone, prompt: np.ndarray, prefix: Title, title: Title, va
 
 
 @pytest.mark.parametrize("beams", [1, 3, 10])
-@pytest.mark.parametrize("length_penalty", [0.0, 1.0])
+@pytest.mark.parametrize("length_penalty", [-1.0, 0.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("scores", ["trie", "vocab"])
 def test_equals_the_slow_reference(beams: int, length_penalty: float, scores: Scores) -> None:
     titles = random_titles(80, seed=beams, quote=QUOTE)

@@ -7,9 +7,19 @@ import numpy as np
 import pytest
 import torch
 
+from llmrec.catalogue.titles import TitleTokens
 from llmrec.catalogue.trie import build_trie
 from llmrec.decoding.beam_search import BeamSearch
-from tests.decoding.small import QUOTE, found, random_backbone, random_prompts, random_titles, title_scores
+from tests.decoding.small import (
+    EOS,
+    QUOTE,
+    found,
+    random_backbone,
+    random_prompts,
+    random_titles,
+    title_scores,
+    token_titles,
+)
 
 TITLES = random_titles(40, seed=3, quote=QUOTE)
 TRIE, _ = build_trie(TITLES)
@@ -31,6 +41,34 @@ def test_equals_the_exhaustive_ranking(beams: int, scores: str) -> None:
         expected = title_scores(BACKBONE, prompt, TITLES, scores)
         assert titles == list(expected)
         assert points == pytest.approx(list(expected.values()), abs=1e-4)
+
+
+def by_final_score(scores: dict[int, float], titles: TitleTokens, penalty: float) -> dict[int, float]:
+    """Log-probabilities over length to the power of the penalty, best first."""
+    final = {title: score / len(titles.of(title)) ** penalty for title, score in scores.items()}
+    return dict(sorted(final.items(), key=lambda pair: -pair[1]))
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.5, 1.0, 2.0])
+def test_equals_the_exhaustive_ranking_with_a_length_penalty(penalty: float) -> None:
+    ranked = found(BACKBONE, TRIE, PROMPTS, BeamSearch(57, "trie", penalty))
+    for prompt, (titles, points) in enumerate(ranked):
+        expected = by_final_score(exhaustive(prompt, "trie"), TITLES, penalty)
+        assert titles == list(expected)
+        assert points == pytest.approx(list(expected.values()), abs=1e-4)
+
+
+@pytest.mark.parametrize("penalty", [0.0, 0.5, 1.0, 2.0])
+def test_the_best_titles_are_found_while_no_live_beam_is_pruned(penalty: float) -> None:
+    # Six beginnings of two tokens, each with eight titles: six are unique at the third token, with tails of several
+    # lengths, and two at the fourth. So six beams are enough to keep every prefix that is not unique.
+    ends = [(3 + end, *[4] * (3 * (end % 3)), EOS) for end in range(6)] + [(9, 3, EOS), (9, *[4] * 9, EOS)]
+    titles = token_titles([(first, second, *end) for first in (3, 4, 5) for second in (3, 4) for end in ends])
+    ranked = found(BACKBONE, build_trie(titles)[0], PROMPTS, BeamSearch(6, "trie", penalty))
+    for prompt, (best, points) in zip(PROMPTS, ranked, strict=True):
+        expected = by_final_score(title_scores(BACKBONE, prompt, titles, "trie"), titles, penalty)
+        assert best == list(expected)[:6]
+        assert points == pytest.approx(list(expected.values())[:6], abs=1e-4)
 
 
 def test_trie_probabilities_sum_to_one() -> None:

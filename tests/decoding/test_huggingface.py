@@ -1,4 +1,4 @@
-"""vocab scores equal Hugging Face's beam search with a prefix constraint: titles, order and scores."""
+"""The search against Hugging Face's with a prefix constraint: vocab scores are equal, trie scores never worse."""
 
 import numpy as np
 import pytest
@@ -14,14 +14,19 @@ from tests.decoding.small import EOS, QUOTE, following, found, random_backbone, 
 def huggingface(
     backbone: Backbone, titles: TitleTokens, prompt: np.ndarray, settings: BeamSearch
 ) -> tuple[list[tuple[int, ...]], list[float]]:
-    """Titles as token tuples and their scores, those that Hugging Face made up from -1e9 padding left out."""
+    """Titles as token tuples and their scores, those that Hugging Face made up from -1e9 padding left out.
+
+    With trie scores a title that is unique keeps its beam up to its end, and the search ends when nothing better can
+    come.
+    """
     known, width = following(titles), len(prompt)
     result = backbone.model.generate(
         torch.from_numpy(prompt)[None], attention_mask=torch.ones(1, len(prompt), dtype=torch.long),
-        num_beams=settings.beams, num_return_sequences=settings.beams, do_sample=False, early_stopping=False,
+        num_beams=settings.beams, num_return_sequences=settings.beams, do_sample=False,
+        early_stopping=False if settings.scores == "vocab" else "never",
         length_penalty=settings.length_penalty, max_new_tokens=int(np.diff(titles.offsets).max()),
         prefix_allowed_tokens_fn=lambda _, ids: sorted(known.get(tuple(ids[width:].tolist()), {EOS})),
-        renormalize_logits=False, return_dict_in_generate=True, output_scores=True,
+        renormalize_logits=settings.scores == "trie", return_dict_in_generate=True, output_scores=True,
     )  # fmt: skip
     sequences = []
     for row in result.sequences[:, len(prompt) :].tolist():
@@ -44,3 +49,16 @@ def test_equals_huggingface(quote: int | None, length_penalty: float, beams: int
         expected, expected_scores = huggingface(backbone, titles, prompt, settings)
         assert [tuple(titles.of(title).tolist()) for title in row] == expected
         assert scores == pytest.approx(expected_scores, abs=1e-4)
+
+
+@pytest.mark.parametrize("length_penalty", [0.0, 0.5, 1.0, 2.0])
+@pytest.mark.parametrize("beams", [2, 10])
+def test_trie_scores_find_no_worse_titles_than_huggingface(length_penalty: float, beams: int) -> None:
+    titles = random_titles(200, seed=beams, quote=QUOTE)
+    backbone, prompts = random_backbone(seed=beams), random_prompts(shared=4)
+    settings = BeamSearch(beams, "trie", length_penalty)
+    ours = found(backbone, build_trie(titles)[0], prompts, settings, shared=4)
+    for prompt, (_, scores) in zip(prompts, ours, strict=True):
+        _, theirs = huggingface(backbone, titles, prompt, settings)
+        assert len(scores) == len(theirs) == beams
+        assert sum(scores) >= sum(theirs) - 1e-4

@@ -35,6 +35,16 @@ def test_rows_come_back_in_their_order(memory: int, monkeypatch: pytest.MonkeyPa
         assert points.tolist() == pytest.approx(alone_points, abs=1e-4)
 
 
+def test_batches_of_the_plain_path_are_sized_by_its_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, prompts, sizes = random_backbone(seed=2), [random_prompts()[0]] * 8, []
+    backbone.plain = True
+    tokens = len(prompts[0]) + SETTINGS.appended_tokens(TRIE) // 5
+    # Five beams, each with eight bytes of its 64 widest activations and float32 logits of 32 tokens at every position.
+    monkeypatch.setattr(rank, "CPU_MEMORY", 3 * 5 * tokens * (8 * 64 + 4 * 32))
+    rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
+    assert sizes == [3, 3, 2]
+
+
 def test_no_prompts() -> None:
     titles, scores = rank_titles(random_backbone(seed=2), TRIE, as_prompts([]), SETTINGS)
     assert titles.shape == scores.shape == (0, 5)

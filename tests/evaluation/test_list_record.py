@@ -1,5 +1,6 @@
 """The record of ranked candidate lists, worked out by hand."""
 
+from dataclasses import replace
 from itertools import permutations
 from math import log2
 
@@ -47,7 +48,7 @@ def test_metrics_by_hand() -> None:
 
 def test_the_popularity_floor_by_hand() -> None:
     # Doom 0, Civ 2, Anno 2: Anno stands first in the catalogue; Braid, Doom, Elite; Anno, Civ, Braid.
-    assert popular_order(lists_of(), DATASET).tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
+    assert popular_order(lists_of(), DATASET, "test").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
     metrics, _ = list_record(RANKED[None], lists_of(), DATASET, "test")
     last = (3 + 1 / log2(3) + 3 / 2) / (3 + 3 / log2(3) + 1 / 2)
     assert metrics["popularity_floor"]["ndcg@3"] == pytest.approx((1 + 1 + last) / 3)
@@ -56,9 +57,10 @@ def test_the_popularity_floor_by_hand() -> None:
 def test_ties_of_scores_do_not_hang_on_the_order_shown() -> None:
     lists = lists_of()
     order = np.random.default_rng(0).random((20, 3, 3)).argsort(axis=2)
-    expected = np.take_along_axis(CANDIDATES, popular_order(lists, DATASET), 1)
+    expected = np.take_along_axis(CANDIDATES, popular_order(lists, DATASET, "test"), 1)
     for shown in map(lists.shown, order):
-        assert np.take_along_axis(shown.candidates, popular_order(shown, DATASET), 1).tolist() == expected.tolist()
+        order = popular_order(shown, DATASET, "test")
+        assert np.take_along_axis(shown.candidates, order, 1).tolist() == expected.tolist()
 
 
 def test_scores_rank_the_highest_first() -> None:
@@ -112,4 +114,18 @@ def test_the_floor_counts_the_whole_of_train() -> None:
     """Not the sample that language models are tuned on."""
     sample = DATASET.train.take(np.array([4]))
     dataset = Dataset("s", True, DATASET.items, DATASET.train, sample, DATASET.valid, DATASET.test, "0", {})
-    assert popular_order(lists_of(), dataset).tolist() == popular_order(lists_of(), DATASET).tolist()
+    orders = [popular_order(lists_of(), each, "test").tolist() for each in (dataset, DATASET)]
+    assert orders[0] == orders[1]
+
+
+def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None:
+    # Braid is a target three times in validation: 4 in all.
+    dataset = replace(DATASET, valid=rows_of(*[([2], 1)] * 3), valid_held_out=True)
+    assert popular_order(lists_of(), dataset, "valid").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
+    assert popular_order(lists_of(), dataset, "test").tolist() == [[2, 1, 0], [0, 2, 1], [1, 0, 2]]
+    floors = [
+        list_record(RANKED[None], lists_of(), dataset, split)[0]["popularity_floor"] for split in ("valid", "test")
+    ]
+    # The third list's gains are 3, 3, 1 as it stands: Braid and then Anno are the best order.
+    assert [floor["ndcg@1"] for floor in floors] == pytest.approx([1, 1])
+    assert floors[0]["ndcg@3"] < floors[1]["ndcg@3"] == pytest.approx(1)

@@ -15,7 +15,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics, split_record, write_record
 from llmrec.evaluation.reference_features import ReferenceFeatures
-from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST
+from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST, rows_of
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
@@ -86,6 +86,24 @@ def test_popularity_floor_stands_on_the_same_rows() -> None:
     # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
     floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
     assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+
+
+def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None:
+    # Doom becomes the most frequent target; the popularity of slices and fairness stays that of train.
+    lists, held_out = ten_titles(), rows_of(*[([1], 4)] * 4)
+    dataset = replace(DATASET, valid=held_out, valid_held_out=True)
+    titles = TITLES, UNSEEN
+    before, after = (
+        split_record(lists, np.zeros(lists.shape), TEST, dataset, split, False, *titles)[0]
+        for split in ("valid", "test")
+    )
+    # Titles as above; with Doom in front the ranks of the targets are 2, 3, 5, 4.
+    floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
+    assert before["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    floor = (1 / log2(3) + 1 / 2 + 1 / log2(6) + 1 / log2(5)) / 4
+    assert after["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    assert before["slices"] == after["slices"]
+    assert before["fairness"] == after["fairness"]
 
 
 def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
