@@ -123,10 +123,11 @@ def _before(
     cache_dir = Path(config.paths.cache)
     backbone = build_backbone(config, dataset, cache_dir)
     now = identity(backbone, dataset)
-    if any(now[name] != value for name, value in cell.training["identity"].items()):
+    changed = [name for name, value in cell.training["identity"].items() if now[name] != value]
+    if changed:
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from is another now (weights, tokenizer or catalogue): bring "
-            "back the one it had, or train again"
+            f"the backbone that {cell.folder} was tuned from has another {changed[0].replace('_', ' ')} now: bring back "
+            "the one it had, or train again"
         )
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():

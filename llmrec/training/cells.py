@@ -69,8 +69,9 @@ class Cell:
         config.setdefault("baseline", {"name": "none"})
         shared = OmegaConf.load(Path(conf_dir()) / "dataset" / "shared" / "base.yaml")
         config.dataset.setdefault("reference", shared.reference)
-        for key in ("package", "gguf_file"):
-            config.backbone.setdefault(key, None)
+        if config.backbone.name != "tiny":
+            for key in ("package", "gguf_file"):
+                config.backbone.setdefault(key, None)
         if config.dataset.get("simulator"):
             config.dataset.simulator.setdefault("ratings", False)
         return config
