@@ -125,9 +125,10 @@ def _before(
     now = identity(backbone, dataset)
     changed = [name for name, value in cell.training["identity"].items() if now[name] != value]
     if changed:
+        what = changed[0].replace("_", " ")
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from has another {changed[0].replace('_', ' ')} now: bring back "
-            "the one it had, or train again"
+            f"the backbone that {cell.folder} was tuned from has another {what} now: bring back the one it had, or "
+            "train again"
         )
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():
