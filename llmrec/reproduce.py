@@ -61,13 +61,13 @@ def _reproduce(arguments: list[str]) -> None:
 
 
 def _slots(jobs: str | None) -> list[dict[str, str]]:
-    from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus, visible_gpus
+    from llmrec.launcher.slots import shared_slots, slots_on_gpus, visible_gpus
 
     if jobs is not None and (not jobs.isdigit() or int(jobs) < 1):
         raise InputError(f"jobs={jobs}: give a whole number of at least 1")
     if visible_gpus():
         return slots_on_gpus("all", 1)[: int(jobs) if jobs else None]
-    return slots_on_cpu(int(jobs) if jobs else min(os.cpu_count() or 1, MOST_JOBS))
+    return shared_slots(int(jobs) if jobs else min(os.cpu_count() or 1, MOST_JOBS))
 
 
 def _expectation(cells: "list[PlannedCell]", slots: int) -> str:

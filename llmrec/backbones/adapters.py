@@ -151,7 +151,7 @@ def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:
     return prepared
 
 
-def cast_adapter(model: "PeftModel", dtype: torch.dtype) -> None:
+def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
     """Casts the adapter's weights once, for decoding: what autocast would do at every token, with equal results."""
     for name, weight in model.named_parameters():
         if "lora_" in name:

@@ -64,11 +64,6 @@ def weights_dtype(config: DictConfig, device: torch.device) -> torch.dtype:
         return torch.bfloat16 if device.type == "cuda" and not trained_whole else torch.float32
     if name not in ("float32", "bfloat16", "float16"):
         raise InputError(f"backbone.dtype={name}: choose auto, float32, bfloat16 or float16")
-    if trained_whole and name != "float32":
-        raise InputError(
-            f"backbone.dtype={name} with adapter=none would train {name} weights, most of whose updates are rounded "
-            "away: take backbone.dtype=auto (float32 weights, computed in bfloat16 on a GPU), or adapter=lora"
-        )
     dtype: torch.dtype = getattr(torch, name)
     return dtype
 
@@ -81,8 +76,21 @@ def check_device(config: DictConfig) -> None:
     """
     device = run_device(config.trainer)
     autocast_dtype(config.trainer, device)
-    if config.baseline.name == "none":
-        weights_dtype(config, device)
+    if config.baseline.name != "none":
+        return
+    weights_dtype(config, device)
+    if config.adapter.eight_bit and device.type == "cpu":
+        raise InputError(f"adapter={config.adapter.name} holds weights in 8 bits, which needs a GPU: take adapter=lora")
+
+
+def check_trained_dtype(config: DictConfig) -> None:
+    """Raises InputError for a run that would train weights in less than float32."""
+    name = config.backbone.dtype
+    if config.baseline.name == "none" and config.adapter.name == "none" and name not in ("auto", "float32"):
+        raise InputError(
+            f"backbone.dtype={name} with adapter=none would train {name} weights, most of whose updates are rounded "
+            "away: take backbone.dtype=auto (float32 weights, computed in bfloat16 on a GPU), or adapter=lora"
+        )
 
 
 def set_float32_precision() -> None:
@@ -90,15 +98,12 @@ def set_float32_precision() -> None:
     torch.set_float32_matmul_precision("highest")
 
 
-def precision_record(weights: torch.dtype, products: torch.dtype | None) -> dict[str, Any]:
-    """Returns what a record says of the precision.
-
-    Args:
-        weights: Type of the backbone's frozen weights, or of all where all are trained.
-        products: Type of the matrix products, None for that of the weights.
-    """
+def precision_record(config: DictConfig) -> dict[str, Any]:
+    """Returns what a record tells of a run's precision: types of the weights and of matrix products, whether TF32."""
+    device = run_device(config.trainer)
+    weights = weights_dtype(config, device)
     return {
-        "weights": str(weights).removeprefix("torch."),
-        "products": str(products or weights).removeprefix("torch."),
+        "weights": "int8" if config.adapter.eight_bit else str(weights).removeprefix("torch."),
+        "products": str(autocast_dtype(config.trainer, device) or weights).removeprefix("torch."),
         "tf32": torch.get_float32_matmul_precision() != "highest",
     }

@@ -1,16 +1,19 @@
 """GGUF files: found in a folder or an installed package, and dequantised once into a folder of safetensors."""
 
 import contextlib
+import hashlib
 import io
 import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec.atomic import atomic_folder, locked
 from llmrec.backbones.pretrained import first_line
+from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 from llmrec.installed import installed_folder
@@ -49,7 +52,9 @@ def dequantised(file: Path, cache_dir: Path) -> Path:
     """
     if not file.is_file():
         raise InputError(f"backbone.gguf_file: there is no file {file}. Give the name of a GGUF file in the folder")
-    folder = cache_dir / "gguf" / f"{file.stem}-{file_hash(file, cache_dir)[:16]}"
+    made_by = f"{transformers.__version__} {code_hash(['backbones/gguf.py'], [])}"
+    key = hashlib.sha256(f"{file_hash(file, cache_dir)} {made_by}".encode()).hexdigest()
+    folder = cache_dir / "gguf" / f"{file.stem}-{key[:16]}"
     with locked(cache_dir / "locks" / folder.name):
         if not folder.is_dir():
             logger.info("dequantising %s (once; kept in %s)", file.name, folder)

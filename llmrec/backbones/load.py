@@ -17,7 +17,7 @@ from llmrec.backbones.model_files import files_hash
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_whole
 from llmrec.backbones.probe import probe
-from llmrec.backbones.ranks import is_first, wait_for_all
+from llmrec.backbones.ranks import is_first, on_all_ranks, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.probe import probe_decoding
@@ -67,11 +67,16 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
         base, tokenizer = _open_on(device, path, config)
         backbone = Backbone(_adapted(base, config, weights, trainable), tokenizer)
         backbone.base_weights = weights_hash(path, cache_dir)
-    check_positions(backbone.causal_lm, config.backbone.max_length)
+    if trainable:
+        check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
     probe_decoding(backbone)
+    # Ranks must take the same path.
+    backbone.plain = not on_all_ranks(not backbone.plain)
+    if backbone.autocast_dtype is not None and backbone.adapted and not trainable:
+        cast_adapter(backbone.model, backbone.autocast_dtype)
     # Pretrained models open without dropout, and Lightning trains a model in the mode in which it finds it.
     return backbone.train(trainable)
 
@@ -93,11 +98,7 @@ def _adapted(
         base = prepared_for_8_bit(base)
     if weights is None:
         return adapt(base, config.adapter)
-    adapted = reopen_adapter(base, weights, trainable)
-    products = autocast_dtype(config.trainer, run_device(config.trainer))
-    if products is not None and not trainable:
-        cast_adapter(adapted, products)
-    return adapted
+    return reopen_adapter(base, weights, trainable)
 
 
 def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:

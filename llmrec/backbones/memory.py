@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
-from llmrec.launcher.slots import JOBS_ON_GPU
+from llmrec.launcher.slots import SHARING_JOBS
 
 TOKENS = {"cpu": 4_096, "cuda": 32_768}
 """Tokens of a micro-batch at most: more of them do not make a step faster."""
@@ -17,6 +17,8 @@ SHARE = 0.6
 """Of the free memory that a pass may plan with; the rest is for what the estimate leaves out."""
 CPU_SHARE = 0.5
 """Of a machine's memory: it may have other work."""
+TRAINED_WEIGHT_BYTES = 12
+"""Of a trained float32 weight: its gradient and AdamW's two moments, which the first step allocates."""
 LOGITS_EVERY = 8
 """Tokens of a row for each position that is projected to the vocabulary (Books, SFT: 9)."""
 
@@ -24,37 +26,43 @@ LOGITS_EVERY = 8
 def free_bytes(device: torch.device) -> int:
     """Returns the bytes that new tensors may take.
 
-    On a GPU these are the free ones and those that torch's allocator holds unused, at most this job's share where a
-    launcher runs several on one GPU: they would all plan with what is free when they start.
+    On a GPU these are the free ones and those that torch's allocator holds unused. Where a launcher runs several jobs
+    on a device, they are at most this job's share: all would plan with what is free when they start.
     """
+    jobs = int(os.environ.get(SHARING_JOBS, "1"))
     if device.type != "cuda":
-        return int(CPU_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+        return int(CPU_SHARE * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / jobs)
     free, total = torch.cuda.mem_get_info(device)
     allocated = torch.cuda.memory_allocated(device)
-    share = total // int(os.environ.get(JOBS_ON_GPU, "1"))
-    return max(0, min(free + torch.cuda.memory_reserved(device), share) - allocated)
+    return max(0, min(free + torch.cuda.memory_reserved(device), total // jobs) - allocated)
 
 
-def fitting_tokens(backbone: Backbone, checkpointing: bool) -> int:
+def fitting_tokens(backbone: Backbone, checkpointing: bool, shards: int) -> int:
     """Returns how many tokens of a training micro-batch the free memory holds, at most TOKENS.
 
     Args:
         backbone: The model, on the device that trains it.
         checkpointing: Whether layers recompute their activations in the backward pass.
+        shards: Devices that gradients and optimizer state are divided among.
     """
-    device = backbone.device
-    fits = int(SHARE * free_bytes(device) / activation_bytes(backbone, checkpointing))
-    return min(fits, TOKENS[device.type])
+    fits = int(_for_activations(backbone, shards) / activation_bytes(backbone, checkpointing))
+    return min(fits, TOKENS[backbone.device.type])
 
 
-def needs_checkpointing(backbone: Backbone, tokens: int) -> bool:
+def needs_checkpointing(backbone: Backbone, tokens: int, shards: int) -> bool:
     """Whether the activations of a micro-batch of so many tokens do not fit into the free memory.
 
     Args:
         backbone: The model, on the device that trains it.
         tokens: Of the largest micro-batch.
+        shards: Devices that gradients and optimizer state are divided among.
     """
-    return tokens * activation_bytes(backbone, checkpointing=False) > SHARE * free_bytes(backbone.device)
+    return tokens * activation_bytes(backbone, checkpointing=False) > _for_activations(backbone, shards)
+
+
+def _for_activations(backbone: Backbone, shards: int) -> float:
+    trained = sum(weight.numel() for weight in backbone.parameters() if weight.requires_grad)
+    return SHARE * max(0, free_bytes(backbone.device) - TRAINED_WEIGHT_BYTES * trained / shards)
 
 
 def attention_widths(config: PretrainedConfig) -> tuple[int, int]:

@@ -37,6 +37,8 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
     try:
         with torch.no_grad(), perturbed_adapter(backbone.model):
             difference = _difference(backbone)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         failed = f"cannot take branches of a prompt ({first_line(error)})"
     finally:
@@ -61,6 +63,8 @@ def _refuse_reading_ahead(backbone: Backbone) -> None:
     try:
         with torch.no_grad():
             before = _own_logits(backbone, tokens)[:, : length // 2]
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         raise InputError(f"{name} cannot be run on tokens alone ({first_line(error)}): take another model") from error
     if (before[0] - before[1]).abs().max() > tolerance(backbone) * before.std():
@@ -72,8 +76,9 @@ def _refuse_reading_ahead(backbone: Backbone) -> None:
 
 def tolerance(backbone: Backbone) -> float:
     """Errors of logits that may be rounding, relative to the logits' spread."""
+    types = {backbone.autocast_dtype or torch.float32, *(weight.dtype for weight in backbone.parameters())}
     # An 8-bit mantissa over thirty layers moves them by some four per cent.
-    return 1e-3 if (backbone.autocast_dtype or backbone.causal_lm.dtype) == torch.float32 else 1e-1
+    return 1e-3 if types == {torch.float32} else 1e-1
 
 
 def _difference(backbone: Backbone) -> float:

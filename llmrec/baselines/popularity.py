@@ -39,7 +39,10 @@ class Popularity(Baseline):
     def load(self, folder: Path, dataset: Dataset) -> None:
         """Takes up the counts. Raises InputError for a file that is missing or damaged."""
         self.items = dataset.items
-        self.count, self.final_count = (_read_counts(folder / name) for name in ("counts.json", "final_counts.json"))
+        self.count = _read_counts(folder / "counts.json")
+        # Earlier versions ranked test by the same counts as validation.
+        final = folder / "final_counts.json"
+        self.final_count = _read_counts(final) if final.is_file() else self.count
 
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None

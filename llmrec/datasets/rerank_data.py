@@ -55,7 +55,7 @@ class RerankData(TrainingData):
 
     @property
     def added_tokens(self) -> int:
-        """As TrainingData says: the ranking, and of each other order the candidates and the ranking again."""
+        """The tokens of the ranking, and of each other order those of the candidates and the ranking again."""
         return self.size + self.objective.permutations * int(self.sample_prompts.lengths.max() - self.shared)
 
     @property

@@ -56,7 +56,7 @@ class TrainingData(LightningDataModule):
         """Of the training rows that are handed out: what is drawn anew each epoch is drawn by it."""
         self.checkpointing = False
         """Whether the model recomputes its activations, so that rows cannot share columns; set by `fit_into_memory`."""
-        self.most_rows: int | None = None
+        self.micro_batch_limit: int | None = None
         """Rows of a micro-batch at most, after memory has run out."""
         self.micro_tokens = 0
         """Tokens of a micro-batch at most, with trainer.micro_batch_size=auto; set by `fit_into_memory`."""
@@ -102,26 +102,20 @@ class TrainingData(LightningDataModule):
             return int(trainer.micro_batch_size or trainer.batch_size)
         if self.objective.needs_whole_step:
             return int(trainer.batch_size)
-        fits = max(1, self.micro_tokens // self.row_tokens(rows))
-        return fits if self.most_rows is None else min(fits, self.most_rows)
+        return max(1, self.micro_tokens // self.row_tokens(rows))
 
     def row_tokens(self, rows: np.ndarray) -> int:
         """Returns how many tokens the longest of some training rows (int [rows]) has, shared ones aside."""
         return int(self.sample_prompts.lengths[rows].max()) - self.shared + self.added_tokens
 
     def halved(self, step: Step) -> Step:
-        """Returns a step in micro-batches of half as many rows, as the following steps will have.
+        """Returns a step in micro-batches of half as many rows, which is the limit for all steps to come.
 
-        Raises:
-            ValueError: When they have one row each.
+        Args:
+            step: Of a run on one rank, so without fillers; some of its micro-batches have more than one row.
         """
-        most = max(len(batch.example) for batch in step.batches)
-        if most == 1:
-            raise ValueError("a micro-batch of one row cannot be halved")
-        self.most_rows = most // 2
-        rows = [batch.example.cpu().numpy() for batch in step.batches[: len(step.batches) - step.fillers]]
-        parts = [part[i : i + self.most_rows] for part in rows for i in range(0, len(part), self.most_rows)]
-        return Step([self.batch(part) for part in parts], fillers=0)
+        self.micro_batch_limit = max(len(batch.example) for batch in step.batches) // 2
+        return self._step([batch.example.cpu().numpy() for batch in step.batches])
 
     def train_dataloader(self) -> DataLoader[Step]:
         """One element an optimizer step: this rank's micro-batches of it."""
@@ -136,6 +130,10 @@ class TrainingData(LightningDataModule):
         return _loader([mine], lambda rows: rows)
 
     def _step(self, parts: Sequence[np.ndarray]) -> Step:
+        if self.micro_batch_limit is not None:
+            # The parts of an epoch's steps were made before memory ran out.
+            limit = self.micro_batch_limit
+            parts = [rows[i : i + limit] for rows in parts for i in range(0, len(rows), limit)]
         fillers = sum(len(rows) == 0 for rows in parts)
         return Step([self.batch(rows if len(rows) else np.array([0])) for rows in parts], fillers)
 

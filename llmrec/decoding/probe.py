@@ -31,6 +31,8 @@ def probe_decoding(backbone: Backbone) -> None:
     backbone.plain = True
     try:
         plain = _title_scores(backbone)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         raise InputError(f"{name} cannot decode titles ({first_line(error)}): take another model") from error
     if cached:
@@ -46,6 +48,8 @@ def _departure(backbone: Backbone, plain: torch.Tensor) -> str | None:
     """What is wrong with the cached search, None if nothing; plain: the scores without a cache."""
     try:
         scores = _title_scores(backbone)
+    except torch.OutOfMemoryError:
+        raise
     except Exception as error:
         return f"cannot decode titles with a cache ({first_line(error)})"
     difference = float((scores - plain).square().mean().sqrt() / plain.std())

@@ -118,7 +118,7 @@ def _fits(rows: np.ndarray, run: Callable[[np.ndarray], None]) -> bool:
 
 def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -> int:
     config = backbone.causal_lm.config.get_text_config()
-    size = backbone.causal_lm.dtype.itemsize
+    size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
     width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
     if backbone.plain:
         # One sequence a beam, each with logits at every position.

@@ -66,7 +66,7 @@ def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> n
 
 
 def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
-    """As `greedy`, of one batch."""
+    """Generates for one batch of prompts, padded on the left."""
     width = max(map(len, prompts))
     tokens = torch.full((len(prompts), width), backbone.tokenizer.eos_token_id)
     attended = torch.zeros_like(tokens)

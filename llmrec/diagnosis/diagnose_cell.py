@@ -36,7 +36,7 @@ from llmrec.training.cells import Cell
 from llmrec.training.fingerprint import diagnosis_fingerprint
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
-from llmrec.training.rankers import open_trained
+from llmrec.training.rankers import CHANGED, open_trained
 from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"
@@ -125,10 +125,9 @@ def _before(
     now = identity(backbone, dataset)
     changed = [name for name, value in cell.training["identity"].items() if now[name] != value]
     if changed:
-        what = changed[0].replace("_", " ")
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from has another {what} now: bring back the one it had, or "
-            "train again"
+            f"the backbone that {cell.folder} was tuned from has {CHANGED[changed[0]]} now: bring back the one it had, "
+            "or train again"
         )
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():

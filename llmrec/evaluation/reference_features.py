@@ -108,7 +108,7 @@ class _Files:
             raise InputError(f"there are no weights in {self.folder} (*.safetensors, *.bin)")
 
     def identity(self, part: str = "") -> Identity:
-        """As Identity says; part: of the model, where its output is not what is used."""
+        """What records tell of the model; part: of it, where its output is not what is used."""
         # Records are read on other machines, where a path says nothing.
         name = self.folder.resolve().name if Path(self.name).is_dir() else self.name
         return {"model": name + part, "weights": files_hash(self.folder, WEIGHTS, self.cache_dir)}
@@ -139,7 +139,7 @@ class _LanguageModel:
         return backbone, NextItemData(self.dataset, backbone, self.config, self.files.cache_dir)
 
     def relevance(self) -> np.ndarray:
-        """As ReferenceFeatures says."""
+        """The titles' relevance, made or read from the cache."""
 
         def make() -> np.ndarray:
             tokens = catalogue_relevance(*self.opened, cache_dir=None)
@@ -148,7 +148,7 @@ class _LanguageModel:
         return self.files.cached("relevance", self.texts, (self.titles,), make)
 
     def embeddings(self) -> np.ndarray:
-        """As ReferenceFeatures says."""
+        """The titles' embeddings, made or read from the cache."""
         return self.files.cached("embeddings", self.texts, (self.titles, None), lambda: title_embeddings(*self.opened))
 
 
@@ -159,7 +159,7 @@ class _Encoder:
         self.files, self.items = _Files(name, _encoder_folder(name), cache_dir), dataset.items
 
     def embeddings(self, device: str) -> np.ndarray:
-        """As ReferenceFeatures says."""
+        """The titles' embeddings, made or read from the cache."""
         titles = self.items.distinct_titles
 
         def make() -> np.ndarray:

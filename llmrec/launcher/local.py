@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import Outcome, Pool
-from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
+from llmrec.launcher.slots import shared_slots, slots_on_gpus
 from llmrec.training.stages import config_directories
 
 
@@ -43,5 +43,5 @@ class LocalLauncher(Launcher):
 
     def _slots(self) -> list[dict[str, str]]:
         if self.gpus is None:
-            return slots_on_cpu(self.jobs)
+            return shared_slots(self.jobs)
         return slots_on_gpus(self.gpus, self.config.trainer.devices)

@@ -6,12 +6,12 @@ from typing import Literal
 
 from llmrec.errors import InputError
 
-JOBS_ON_GPU = "LLMREC_JOBS_ON_GPU"
-"""How many jobs share each GPU of this process."""
+SHARING_JOBS = "LLMREC_SHARING_JOBS"
+"""How many jobs share this process's device."""
 
 
-def slots_on_cpu(jobs: int) -> list[dict[str, str]]:
-    """So many slots that share the machine's cores and its GPU, if it has one.
+def shared_slots(jobs: int) -> list[dict[str, str]]:
+    """Slots that share the machine's cores, memory and GPU, if it has one.
 
     Each has its part of the cores as threads, unless OMP_NUM_THREADS says how many a job has.
 
@@ -20,7 +20,7 @@ def slots_on_cpu(jobs: int) -> list[dict[str, str]]:
     if jobs < 1:
         raise InputError(f"launcher.jobs={jobs}: give how many jobs should run at a time, at least 1")
     threads = os.environ.get("OMP_NUM_THREADS") or str(max(1, (os.cpu_count() or 1) // jobs))
-    return [{"OMP_NUM_THREADS": threads, JOBS_ON_GPU: str(jobs)} for _ in range(jobs)]
+    return [{"OMP_NUM_THREADS": threads, SHARING_JOBS: str(jobs)} for _ in range(jobs)]
 
 
 def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[str, str]]:

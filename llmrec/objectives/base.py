@@ -102,6 +102,8 @@ class Objective(nn.Module, ABC):
 
     tasks: ClassVar[Collection[str]] = ("next_item",)
     """The tasks that it can train for."""
+    branch_count = 1
+    """Branches of an example, as many as `branches` gives; known before `prepare`, for estimates of memory."""
     permutations = 0
     """In task rerank: other orders of a list's candidates that it compares with the stored one."""
     needs_whole_step = False

@@ -52,6 +52,7 @@ class Preference(Objective):
         if most_epochs is not None and most_epochs < 1:
             raise ValueError(f"objective.most_epochs={most_epochs}: give a whole number of at least 1, or null")
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
+        self.branch_count = 1 + negatives
         self.learning_rate_factor, self.most_epochs = learning_rate_factor, most_epochs
         by_vocabulary = one_of("scores", scores, "vocab", "trie") == "vocab"
         self.token_loss: TokenLoss = SFT() if by_vocabulary else MSL(temperature=1.0)

@@ -112,7 +112,7 @@ def state_of(cell: PlannedCell) -> State:
 
 
 def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[str, str, str], list[str]]:
-    """As Filled.left_out says."""
+    """The reference models of each metric, row and dataset that is left out since its runs have different ones."""
     found = {}
     for metric in table.metrics:
         for (row, dataset), arm in arms.items():

@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.backbones.device import autocast_dtype, precision_record, run_device, weights_dtype
+from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
@@ -66,10 +66,7 @@ def _open(config: DictConfig, dataset: Dataset, cell: Cell, features: ReferenceF
 
 def _precision(config: DictConfig) -> dict[str, Any] | None:
     """What the rankings were computed in; None of a baseline."""
-    if is_baseline(config):
-        return None
-    device = run_device(config.trainer)
-    return precision_record(weights_dtype(config, device), autocast_dtype(config.trainer, device))
+    return None if is_baseline(config) else precision_record(config)
 
 
 def check_evaluation(config: DictConfig) -> None:

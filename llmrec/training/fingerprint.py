@@ -89,7 +89,7 @@ def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping
 
 
 def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
-    """16 hex digits over the config and code that decode a trained cell and measure it; simulated: whether data are."""
+    """16 hex digits over the config and code that decode and measure a trained cell; simulated: of the data."""
     groups = {group: config[group] for group in EVALUATION_GROUPS}
     reference = reference_model(config, simulated).settings(config["scale"])
     return _short(groups, reference, code_hash(EVALUATION_CODE, ()))

@@ -23,14 +23,17 @@ def fit_into_memory(backbone: Backbone, data: TrainingData) -> None:
         data: Set up for training; `checkpointing` and `micro_tokens` are set.
     """
     asked, rows = data.config.backbone.gradient_checkpointing, np.arange(len(data.sample_prompts))
+    trainer = data.config.trainer
+    shards = trainer.devices if trainer.strategy == "fsdp" else 1
     if asked == "auto":
-        micro = data.config.trainer.micro_batch_size
-        sensible = SENSIBLE_TOKENS[backbone.device.type]
-        tokens = sensible if micro == "auto" else data.micro_rows(rows) * data.row_tokens(rows)
-        asked = not on_all_ranks(not needs_checkpointing(backbone, max(tokens, data.row_tokens(rows))))
+        tokens = data.micro_rows(rows) * data.row_tokens(rows)
+        if trainer.micro_batch_size == "auto" and not data.objective.needs_whole_step:
+            tokens = SENSIBLE_TOKENS[backbone.device.type]
+        tokens = max(tokens, data.row_tokens(rows))
+        asked = not on_all_ranks(not needs_checkpointing(backbone, tokens, shards))
         if asked:
             logger.info("gradient checkpointing is on: %s tokens would not fit into memory without it", f"{tokens:,}")
     data.checkpointing = bool(asked)
     if data.checkpointing:
         backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
-    data.micro_tokens = least_on_all_ranks(fitting_tokens(backbone, data.checkpointing))
+    data.micro_tokens = least_on_all_ranks(fitting_tokens(backbone, data.checkpointing, shards))

@@ -51,8 +51,9 @@ class Recommender(LightningModule):
         self.backbone, self.objective = backbone, objective
         self.data, self.config, self.preparation = data, config, preparation
         self.means = RowMeans(names_of(data))
-        self.most_rows, self.prepare_seconds = 0, 0.0
-        """Rows of the largest micro-batch so far."""
+        self.prepare_seconds = 0.0
+        self.largest_micro_batch = 0
+        """In rows, so far."""
 
     def setup(self, stage: str) -> None:
         """Lets the objective look at model and data, where they will be trained and all ranks can talk to each other.
@@ -116,7 +117,8 @@ class Recommender(LightningModule):
             self._optimizer().zero_grad()
             torch.cuda.empty_cache()
             step = self.data.halved(step).to(self.device)
-            logger.warning("out of memory: micro-batches have at most %s rows from here on", self.data.most_rows)
+            limit = self.data.micro_batch_limit
+            logger.warning("out of memory: micro-batches have at most %s rows from here on", limit)
         return over_ranks(add(parts))
 
     def _parts(self, step: Step) -> list[Sums] | None:
@@ -127,13 +129,18 @@ class Recommender(LightningModule):
                 parts = [self._backward(batch, counts, totals) for batch, counts in batches]
         except torch.OutOfMemoryError as error:
             if not self._may_halve(step):
-                raise InputError(
-                    "the device's memory does not hold a micro-batch of this training: set a smaller "
-                    "trainer.micro_batch_size (or auto, on one device), or backbone.gradient_checkpointing=true"
-                ) from error
+                raise InputError(f"the device's memory does not hold {self._remedy()}") from error
             return None
-        self.most_rows = max(self.most_rows, *(len(batch.example) for batch, _ in batches))
+        self.largest_micro_batch = max(self.largest_micro_batch, *(len(batch.example) for batch, _ in batches))
         return parts
+
+    def _remedy(self) -> str:
+        if self.objective.needs_whole_step:
+            return "a step of this training: set a smaller trainer.batch_size, or statistics=previous_step"
+        return (
+            "a micro-batch of this training: set a smaller trainer.micro_batch_size (or auto, on one device), or "
+            "backbone.gradient_checkpointing=true"
+        )
 
     def _may_halve(self, step: Step) -> bool:
         # Other ranks would be left alone in what they reduce together.
@@ -218,6 +225,7 @@ def epochs_of(objective: Objective, config: DictConfig) -> int:
 
 
 def add(parts: Iterable[Sums]) -> Sums:
+    """Returns the sums of several parts, name by name."""
     total: Sums = {}
     for part in parts:
         for name, value in part.items():

@@ -22,6 +22,8 @@ from llmrec.errors import InputError
 from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.train import identity
 
+CHANGED = {"catalogue": "another catalogue", "tokenizer": "another tokenizer", "base_weights": "other base weights"}
+"""What errors call a part of a cell's identity that is not the same any more."""
 Told = Callable[[int], None]
 """Is told how many rows are finished."""
 
@@ -129,12 +131,11 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
 
 def check_identity(cell: Cell, name: str, now: str) -> None:
     """Raises InputError when `now` is not the hash of the cell's catalogue, tokenizer or base weights (name)."""
-    remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path"
+    remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path (or LLMREC_CACHE)"
     # Cells of earlier versions did not keep the base weights' hash.
     trained_with = cell.training["identity"].get(name, now)
     if now != trained_with:
-        what = name.replace("_", " ")
         raise InputError(
-            f"{cell.folder} was trained with another {what} ({trained_with[:12]}, now {now[:12]}): its weights mean "
+            f"{cell.folder} was trained with {CHANGED[name]} ({trained_with[:12]}, now {now[:12]}): its weights mean "
             f"nothing here. Point {remedy} to what it was trained with, or train again"
         )

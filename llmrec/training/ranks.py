@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import distributed
 
+from llmrec.backbones.device import run_device
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.launcher.processes import Process, start_one_of_many, stop
@@ -47,7 +48,7 @@ def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> 
         _by_processes(work, ranks)
     else:
         _tell(tasks, work.to_json())
-        with group(0, ranks, 0, tasks):
+        with group(work.config, 0, ranks, 0, tasks):
             do_work(work, dataset)
 
 
@@ -102,7 +103,7 @@ def take_part(work: Work, rank: int, ranks: int, device: int, store: distributed
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
     work.config.trainer.progress = work.config.trainer.progress and rank == 0
     try:
-        with group(rank, ranks, device, store):
+        with group(work.config, rank, ranks, device, store):
             do_work(work)
     except InputError as error:
         print(f"llmrec: {error}", file=sys.stderr)
@@ -128,10 +129,10 @@ def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
 
 
 @contextmanager
-def group(rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
-    """Within it the ranks can talk to each other; device: the number of this one's GPU, where there are any."""
+def group(config: DictConfig, rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
+    """Within it the ranks can talk to each other; device: the number of this one's GPU, where they compute on GPUs."""
     backend = "gloo"
-    if torch.cuda.is_available():
+    if run_device(config.trainer).type == "cuda":
         torch.cuda.set_device(device)
         backend = "nccl"
     distributed.init_process_group(

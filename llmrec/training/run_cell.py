@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.backbones.device import check_device
+from llmrec.backbones.device import check_device, check_trained_dtype
 from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
@@ -42,6 +42,8 @@ def run_cell(config: DictConfig) -> None:
         ranks_of(config)
         with cell.lock():
             if not (folder / METRICS_FILE).is_file():
+                if not cell.trained:
+                    check_trained_dtype(config)
                 dataset = open_dataset(plain)
                 stages = {} if cell.trained else _finished_stages(config, plain, dataset)
                 carry_out(Work(plain, cell, folder, stages, named(config)), dataset, tasks)

@@ -76,13 +76,14 @@ def shard(backbone: Backbone, device: torch.device) -> None:
     mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
     model, decoder = backbone.causal_lm, backbone.causal_lm.get_decoder()
     layers = [module for module in decoder.modules() if type(module).__name__ in (model._no_split_modules or ())]
-    # The weights that are trained stay in float32; what ranks send each other and compute with is in lower precision.
+    # The weights that are trained stay in float32; what ranks send each other and compute with is in lower precision,
+    # but for embeddings and the last norm, so that states between layers are float32 as in every other pass.
     precision = MixedPrecisionPolicy(
         param_dtype=backbone.autocast_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
     for layer in layers:
         fully_shard(layer, mesh=mesh, mp_policy=precision)
-    fully_shard(decoder, mesh=mesh, mp_policy=precision, ignored_params=set(model.get_output_embeddings().parameters()))
+    fully_shard(decoder, mesh=mesh, ignored_params=set(model.get_output_embeddings().parameters()))
     for module in (decoder, *layers):
         # The parts of the loss are shares of the step's: their gradients add up.
         module.set_gradient_divide_factor(1.0)

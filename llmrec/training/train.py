@@ -72,9 +72,9 @@ def train(
         **fitted,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
-        "precision": precision_record(module.backbone.causal_lm.dtype, module.backbone.autocast_dtype),
+        "precision": precision_record(config),
         "gradient_checkpointing": module.data.checkpointing,
-        "micro_batch_rows": module.most_rows,
+        "micro_batch_rows": module.largest_micro_batch,
         "objective": module.objective.report() if epochs else {},
         **_reference(config, features),
         "identity": identity(module.backbone, dataset),
@@ -172,6 +172,8 @@ def _check(objective: Objective, config: DictConfig) -> None:
             f"{config.adapter.name} it would only send frozen weights around, for an adapter's gradients are small: "
             "take trainer=ddp, or adapter=none for full fine-tuning"
         )
+    if type(settings.epochs) is not int or settings.epochs < 0:
+        raise InputError(f"trainer.epochs={settings.epochs}: give a whole number of at least 0 (0 trains nothing)")
     epochs = epochs_of(objective, config)
     if settings.learning_rate <= 0:
         raise InputError(f"trainer.learning_rate={settings.learning_rate}: give a number above 0, such as 0.0001")

@@ -7,12 +7,11 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.scoring import COLUMNS, batches_by_length
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.rerank_data import RerankData
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.edge_scores import edge_scores
-from llmrec.decoding.rank import rank_titles
+from llmrec.decoding.rank import rank_titles, run_in_batches
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.accuracy import hit, ndcg, title_ranks
 from llmrec.evaluation.graded import graded_ndcg
@@ -55,14 +54,18 @@ def target_losses(backbone: Backbone, data: NextItemData, rows: np.ndarray) -> n
     """
     backbone.eval()
     losses, trie = np.zeros(len(rows)), data.trie.to(backbone.device)
-    lengths = data.validation.prompts.lengths[rows]
-    for part in batches_by_length(lengths + data.added_tokens, COLUMNS[backbone.device.type]):
+
+    def run(part: np.ndarray) -> None:
         batch = data.validation_batch(rows[part]).to(backbone.device)
         owner, edge = trie.children(batch.node)
         scores = edge_scores(backbone.encode(batch.packed, batch.at), owner, edge, trie, "trie", None)
         taken = scores[trie.edge_token[edge] == batch.token[owner]]
         summed = torch.zeros(len(part), dtype=torch.float64, device=taken.device)
         losses[part] = -summed.index_add(0, batch.row, taken.double()).cpu().numpy()
+
+    # Of a title's tokens each may leave a choice, so that its logits are asked for.
+    longest = trie.longest
+    run_in_batches(data.validation.prompts.lengths[rows], backbone, beams=longest, appended=longest, run=run)
     return losses
 
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.backbones.device import autocast_dtype, check_device, run_device, weights_dtype
+from llmrec.backbones.device import autocast_dtype, check_device, check_trained_dtype, run_device, weights_dtype
 from llmrec.errors import InputError
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -14,8 +14,9 @@ CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 def config(dtype: str = "auto", adapter: str = "lora", **trainer: Any) -> DictConfig:
     settings = {"accelerator": "auto", "precision": "auto"} | trainer
+    chosen = {"name": adapter, "eight_bit": adapter == "qlora"}
     return OmegaConf.create(
-        {"backbone": {"dtype": dtype}, "adapter": {"name": adapter}, "trainer": settings, "baseline": {"name": "none"}}
+        {"backbone": {"dtype": dtype}, "adapter": chosen, "trainer": settings, "baseline": {"name": "none"}}
     )
 
 
@@ -61,10 +62,19 @@ def test_the_weights(dtype: str, adapter: str, device: torch.device, expected: t
         (config(accelerator="gpu"), r"trainer\.accelerator=gpu, but torch finds no GPU"),
         (config(precision="16-mixed"), r"trainer\.precision=16-mixed: choose one of auto, bf16-mixed, 32-true"),
         (config("int4"), r"backbone\.dtype=int4: choose auto, float32, bfloat16 or float16"),
-        (config("bfloat16", "none"), r"backbone\.dtype=bfloat16 with adapter=none would train bfloat16 weights"),
+        (config(adapter="qlora"), r"adapter=qlora holds weights in 8 bits, which needs a GPU"),
     ],
 )
 def test_what_cannot_be_used_is_refused(made: DictConfig, says: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(InputError, match=says):
         check_device(made)
+
+
+def test_weights_of_lower_precision_are_not_trained() -> None:
+    """They may be frozen, and what an earlier version trained may be evaluated."""
+    for made in (config("bfloat16"), config("float32", "none"), config("auto", "none")):
+        check_trained_dtype(made)
+    check_device(config("bfloat16", "none"))
+    with pytest.raises(InputError, match=r"backbone\.dtype=bfloat16 with adapter=none would train bfloat16 weights"):
+        check_trained_dtype(config("bfloat16", "none"))

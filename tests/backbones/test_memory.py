@@ -32,7 +32,7 @@ def backbone() -> Backbone:
     [("1", 12), ("4", 12), ("8", 6), ("40", 0)],
 )
 def test_free_memory_of_a_gpu(jobs: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LLMREC_JOBS_ON_GPU", jobs)
+    monkeypatch.setenv("LLMREC_SHARING_JOBS", jobs)
     cuda = SimpleNamespace(
         mem_get_info=lambda device: (10 * GIB, 80 * GIB),
         memory_reserved=lambda device: 6 * GIB,
@@ -52,10 +52,16 @@ def test_activations_of_a_token(backbone: Backbone) -> None:
 
 
 def test_what_does_not_fit_is_recomputed(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "free_bytes", lambda device: 100 * activation_bytes(backbone, checkpointing=False))
-    assert [needs_checkpointing(backbone, tokens) for tokens in (59, 61)] == [False, True]
-    assert fitting_tokens(backbone, checkpointing=False) == 60
-    assert fitting_tokens(backbone, checkpointing=True) > 60
+    backbone.requires_grad_(False)
+    backbone.causal_lm.lm_head.weight.requires_grad_(True)
+    # 64 * 16 trained weights take 12 bytes each, divided between two devices.
+    state = 64 * 16 * 12 / 2
+    free = 100 * activation_bytes(backbone, checkpointing=False) + state
+    monkeypatch.setattr(memory, "free_bytes", lambda device: free)
+    assert [needs_checkpointing(backbone, tokens, shards=2) for tokens in (59, 61)] == [False, True]
+    assert fitting_tokens(backbone, checkpointing=False, shards=2) == 60
+    assert fitting_tokens(backbone, checkpointing=False, shards=1) < 60
+    assert fitting_tokens(backbone, checkpointing=True, shards=2) > 60
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:
 
 
 def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
-    done = place.run("llmrec.run", *DEBUG, *DDP, "trainer.learning_rate=none-such")
+    done = place.run("llmrec.run", *DEBUG, *DDP, "trainer.warmup_steps=none-such")
     assert done.status == 1
     assert "TypeError" in done.output
     assert not list(place.runs.rglob("ranks.json"))

@@ -58,7 +58,7 @@ CONFIG = OmegaConf.create(
         "task": {"candidates": 4, "seed": 0},
         "backbone": {"max_length": 200, "gradient_checkpointing": False},
         "dataset": {"wording": {"item": "game", "items": "games", "verb": "played"}},
-        "trainer": {"batch_size": 8, "micro_batch_size": None},
+        "trainer": {"batch_size": 8, "micro_batch_size": None, "strategy": "auto", "devices": 1},
         "seed": 1,
         "baseline": {
             "name": "sasrec",

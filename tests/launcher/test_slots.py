@@ -3,18 +3,18 @@
 import pytest
 
 from llmrec.errors import InputError
-from llmrec.launcher.slots import slots_on_cpu, slots_on_gpus
+from llmrec.launcher.slots import shared_slots, slots_on_gpus
 
 
 def test_jobs_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 7)
-    assert slots_on_cpu(2) == [{"OMP_NUM_THREADS": "3", "LLMREC_JOBS_ON_GPU": "2"}] * 2
-    assert slots_on_cpu(9)[0] == {"OMP_NUM_THREADS": "1", "LLMREC_JOBS_ON_GPU": "9"}
+    assert shared_slots(2) == [{"OMP_NUM_THREADS": "3", "LLMREC_SHARING_JOBS": "2"}] * 2
+    assert shared_slots(9)[0] == {"OMP_NUM_THREADS": "1", "LLMREC_SHARING_JOBS": "9"}
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
-    assert slots_on_cpu(1) == [{"OMP_NUM_THREADS": "2", "LLMREC_JOBS_ON_GPU": "1"}]
+    assert shared_slots(1) == [{"OMP_NUM_THREADS": "2", "LLMREC_SHARING_JOBS": "1"}]
     with pytest.raises(InputError, match=r"launcher.jobs=0: give how many"):
-        slots_on_cpu(0)
+        shared_slots(0)
 
 
 def test_jobs_on_gpus_have_their_own(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from tests.invariants.world import ROWS, World, build_world
 from tests.training.small import composed
 
 
-def world(cache: Path, checkpointing: object, micro: object) -> World:
-    made = build_world(("sft",), cache)
+def world(cache: Path, checkpointing: object, micro: object, case: tuple[str, ...] = ("sft",)) -> World:
+    made = build_world(case, cache)
     made.data.config = made.data.config.copy()
     made.data.config.backbone.gradient_checkpointing = checkpointing
     made.data.config.trainer.micro_batch_size = micro
@@ -31,7 +31,7 @@ def world(cache: Path, checkpointing: object, micro: object) -> World:
 def test_activations_are_recomputed_where_they_must_be(
     asked: object, tight: bool, expected: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens: tight)
+    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens, shards: tight)
     made = world(tmp_path, asked, "auto")
     shared = made.data.shared
     fit_into_memory(made.backbone, made.data)
@@ -44,7 +44,7 @@ def test_the_largest_micro_batch_decides(
     micro: int | str | None, tokens: int | str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens: asked.append(tokens) and False)
+    monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens, shards: asked.append(tokens) and False)
     made = world(tmp_path, "auto", micro)
     row = made.data.row_tokens(np.arange(len(ROWS)))
     fit_into_memory(made.backbone, made.data)
@@ -59,16 +59,29 @@ def test_micro_batches_hold_as_many_rows_as_tokens_fit(tmp_path: Path) -> None:
         assert made.data.micro_rows(rows) == expected
 
 
-def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> None:
-    """As if the device held no more rows than `most` at a time."""
-    encode = Backbone.encode
+@pytest.mark.parametrize(("case", "branches"), [(("sft",), 1), (("dpo",), 2), (("sdpo", "objective.negatives=3"), 4)])
+def test_rows_of_preference_objectives_have_several_branches(
+    case: tuple[str, ...], branches: int, tmp_path: Path
+) -> None:
+    """Which is asked before the objective has drawn its rejected titles."""
+    made = world(tmp_path, "auto", "auto", case)
+    read = [len(made.data.responses.fed(title)) for title in np.unique(made.data.sample_titles)]
+    made.objective.__dict__.pop("titles", None)
+    assert made.data.added_tokens == int(branches * np.quantile(read, 0.95))
+
+
+def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
+    """As if the device held no more rows than `most` at a time; the rows of each pass that did not fit."""
+    encode, refused = Backbone.encode, []
 
     def encode_if_it_fits(self: Backbone, packed: Packed, at: torch.Tensor) -> Encoded:
         if torch.is_grad_enabled() and len(packed.tokens) > most:
+            refused.append(len(packed.tokens))
             raise torch.OutOfMemoryError("out of memory")
         return encode(self, packed, at)
 
     monkeypatch.setattr(Backbone, "encode", encode_if_it_fits)
+    return refused
 
 
 def losses(tmp_path: Path, cache: Path, *overrides: str) -> tuple[list[float], Cell]:
@@ -83,17 +96,31 @@ def test_where_memory_runs_out_micro_batches_are_halved(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole, one = losses(tmp_path / "whole", cache, "trainer.micro_batch_size=auto")
-    limited(monkeypatch, 5)
+    refused = limited(monkeypatch, 5)
     halved, other = losses(tmp_path / "halved", cache, "trainer.micro_batch_size=auto")
     assert halved == pytest.approx(whole, rel=1e-5)
+    # Once, for the limit holds for the steps to come.
+    assert refused == [16, 8]
     # Of 16 rows, 8 do not fit, 4 do.
     assert (one.training["micro_batch_rows"], other.training["micro_batch_rows"]) == (16, 4)
 
 
-@pytest.mark.parametrize("overrides", [["trainer.micro_batch_size=16"], ["trainer.micro_batch_size=auto"]])
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["trainer.micro_batch_size=16"], r"does not hold a micro-batch .* smaller trainer\.micro_batch_size"),
+        (["trainer.micro_batch_size=auto"], r"does not hold a micro-batch .* smaller trainer\.micro_batch_size"),
+        (
+            ["trainer.micro_batch_size=auto", "objective=msl", "objective.statistics=same_step"],
+            r"does not hold a step .* smaller trainer\.batch_size, or statistics=previous_step",
+        ),
+    ],
+)
 def test_memory_that_holds_no_micro_batch_is_an_error_with_its_remedy(
-    overrides: list[str], tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
+    overrides: list[str], says: str, tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # Which also pretrains the model, where no test has done so yet.
+    losses(tmp_path / "fits", cache, *overrides)
     limited(monkeypatch, 0)
-    with pytest.raises(InputError, match=r"does not hold .* set a smaller trainer\.micro_batch_size"):
-        losses(tmp_path, cache, *overrides)
+    with pytest.raises(InputError, match=says):
+        losses(tmp_path / "does_not", cache, *overrides)
