@@ -38,13 +38,13 @@ def main() -> None:
     """Runs the model untuned and tuned, and prints both beside each other."""
     started = time.perf_counter()
     place_data()
-    runs = {"before": run("trainer.epochs=0"), "after": run("trainer.epochs=1")}
+    records = {"before": run("trainer.epochs=0"), "after": run("trainer.epochs=1")}
     print(f"\nTen recommendations for someone who has watched {', '.join(HISTORY)}:\n")
-    lists = {state: recommended(folder) for state, folder in runs.items()}
+    lists = {state: recommended(record.parents[1]) for state, record in records.items()}
     print(f"   {'before':<50} after")
     for place, pair in enumerate(zip(*lists.values(), strict=True), start=1):
         print(f"{place:2} {pair[0]:<50} {pair[1]}")
-    print(summary({state: figures(folder) for state, folder in runs.items()}))
+    print(summary({state: figures(record) for state, record in records.items()}))
     print(f"\nThe whole demo took {(time.perf_counter() - started) / 60:.1f} minutes.")
 
 
@@ -96,7 +96,7 @@ def write(file: Path, header: list[str], rows: list[list[Any]]) -> None:
 
 
 def run(*overrides: str) -> Path:
-    """Runs the command as a user types it; the folder of the run."""
+    """Runs the command as a user types it; the folder of its record."""
     command = ["-m", "llmrec.run", *SETTINGS, *overrides]
     print("$ python", *command, sep=" ", flush=True)
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
@@ -107,7 +107,7 @@ def run(*overrides: str) -> Path:
         record = line.removeprefix("record: ").strip() if line.startswith("record: ") else record
     if process.wait():
         sys.exit(process.returncode)
-    return Path(record).parents[1]
+    return Path(record)
 
 
 def recommended(folder: Path) -> list[str]:
@@ -119,10 +119,10 @@ def recommended(folder: Path) -> list[str]:
         return [entry["title"] for entry in json.loads(out.read_text())]
 
 
-def figures(folder: Path) -> dict[str, float]:
+def figures(record: Path) -> dict[str, float]:
     """What is compared: validation loss, NDCG@10 with its standard error, the share of popular titles, speed."""
-    (record,) = folder.glob("eval/*/metrics.json")
-    measured = json.loads(record.read_text())["splits"]["valid"]
+    measured = json.loads((record / "metrics.json").read_text())["splits"]["valid"]
+    folder = record.parents[1]
     curves = read_curves(folder)
     loss = curves.get("valid/loss") or [json.loads((folder / "training.json").read_text())["chosen_by"]["valid/loss"]]
     return {

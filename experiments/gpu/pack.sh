@@ -14,6 +14,10 @@ MOST_BYTES=60000000
 
 folder="${1:-.gpu}"
 python="${PYTHON:-.venv/bin/python}"
+if [ -e "$folder" ] && [ ! -d "$folder/load1" ]; then
+    echo "$folder is there and is no earlier pack: name another folder" >&2
+    exit 1
+fi
 rm -rf "$folder"
 mkdir -p "$folder/load1" "$folder/load2"
 

@@ -13,7 +13,7 @@ if [ -n "$SMALL" ]; then SCALE="$LITTLE" SEEDS="1" RATES="1e-3"; fi
 
 # shellcheck disable=SC2086
 sweep $SCALE $MODEL objective=sft,msl dataset=office seed=1 "trainer.learning_rate=$RATES" "evaluation.splits=[valid]"
-sft=$(rate_of office sft valid/ndcg@10) msl=$(rate_of office msl valid/ndcg@10)
+sft=$(rate_of office sft valid/ndcg@10) && msl=$(rate_of office msl valid/ndcg@10) || { pack; exit 1; }
 echo "{\"real\": {\"sft\": $sft, \"msl\": $msl}}" | tee -a "$OUT/rates.jsonl"
 for seed in $SEEDS; do
     # shellcheck disable=SC2086

@@ -13,7 +13,6 @@ import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -186,8 +185,8 @@ def arms(backbone: Backbone, data: Data, objective: Objective, name: str) -> Ite
     """What is measured of an objective: the arm's description and its step."""
     for checkpointing, micro in itertools.product((False, True), (8, 32, None)):
         data.checkpointing = checkpointing
-        switch = backbone.causal_lm.gradient_checkpointing_enable if checkpointing else nullcontext
-        switch(*([{"use_reentrant": False}] if checkpointing else []))
+        if checkpointing:
+            backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
         said = micro or f"auto ({data.micro_rows(np.arange(ROWS))})"
         yield {"checkpointing": checkpointing, "micro": said}, ours(backbone, data, objective, micro)
     backbone.causal_lm.gradient_checkpointing_disable()
