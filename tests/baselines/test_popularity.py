@@ -109,14 +109,23 @@ def test_the_sample_stays_what_it_is_for_test(tmp_path: Path) -> None:
     assert baseline.count.tolist() == baseline.final_count.tolist() == [1, 0, 0, 0, 0]
 
 
-@pytest.mark.parametrize("damage", ["missing", "no JSON"])
-def test_a_file_that_cannot_be_read_is_named(damage: str, tmp_path: Path) -> None:
-    (tmp_path / "counts.json").write_text("[1]", encoding="utf-8")
-    if damage == "no JSON":
-        (tmp_path / "final_counts.json").write_text("[1", encoding="utf-8")
+@pytest.mark.parametrize(("name", "content"), [("counts.json", None), ("final_counts.json", "[1")])
+def test_a_file_that_cannot_be_read_is_named(name: str, content: str | None, tmp_path: Path) -> None:
+    for file in ("counts.json", "final_counts.json"):
+        (tmp_path / file).write_text("[1]", encoding="utf-8")
+    (tmp_path / name).unlink()
+    if content is not None:
+        (tmp_path / name).write_text(content, encoding="utf-8")
     dataset = Dataset("small", True, ITEMS, TRAIN, TRAIN, TEST, TEST, "0", {})
-    with pytest.raises(InputError, match=r"cannot read .*final_counts\.json.*Fit it again"):
+    with pytest.raises(InputError, match=rf"cannot read .*{name}.*Fit it again"):
         Popularity().load(tmp_path, dataset)
+
+
+def test_counts_of_an_earlier_version_rank_both_splits(tmp_path: Path) -> None:
+    (tmp_path / "counts.json").write_text("[3, 1]", encoding="utf-8")
+    baseline = Popularity()
+    baseline.load(tmp_path, Dataset("small", True, ITEMS, TRAIN, TRAIN, TEST, TEST, "0", {}))
+    assert baseline.final_count.tolist() == baseline.count.tolist() == [3, 1]
 
 
 @pytest.mark.parametrize(
