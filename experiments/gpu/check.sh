@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # What only a GPU can show, in stages; each prints one JSON line a measurement and writes its file at once.
 #
-#   bash experiments/gpu/check.sh [tests] [training] [decoding] [curve] [real] [resume]      # all stages by default
+#   bash experiments/gpu/check.sh [tests] [training] [decoding] [real] [curve] [resume]      # all stages by default
 #
 # Needs what experiments/gpu/pack.sh packed, in $LOADS (.gpu by default); a load that is gone by now must have been
-# unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. SMALL=1 is the dry run on a CPU: two layers,
+# unpacked by an earlier call, which keeps it in $WORK. Results go to $OUT. Stages are in order of value, and those that no
+# time of $TOTAL is left for are skipped: a second call with their names runs them. SMALL=1 is the dry run on a CPU: two layers,
 # scale=debug.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -13,7 +14,8 @@ LOADS="${LOADS:-.gpu}"
 WORK="${WORK:-/tmp/llmrec-gpu}"
 OUT="${OUT:-$WORK/out}"
 PYTHON="${PYTHON:-python3}"
-STAGES="${*:-tests training decoding curve real resume}"
+STAGES="${*:-tests training decoding real curve resume}"
+TOTAL="${TOTAL:-540}"  # seconds
 PYTEST="-q -m gpu -n ${WORKERS:-8} -p no:cacheprovider -p no:warnings"
 began=$(date +%s)
 
@@ -49,13 +51,20 @@ dequantised(Path('$model'), Path('$WORK/cache'))"
     fi
 }
 
-# Prints how a stage ended and how long it took, and keeps it.
+# Runs a stage for at most so many seconds and what is left of $TOTAL; prints how it ended and how long it took.
 stage() {
-    local name="$1" started status
-    shift
+    local name="$1" limit="$2" started status=0
+    shift 2
     case " $STAGES " in *" $name "*) ;; *) return ;; esac
-    started=$(date +%s) status=0
-    timeout --kill-after 5 "$LIMIT" "$@" || status=$?
+    started=$(date +%s)
+    local left=$((TOTAL - started + began))
+    limit=$((limit < left ? limit : left))
+    if [ "$limit" -lt 20 ]; then
+        echo "{\"stage\": \"$name\", \"skipped\": \"no time left of $TOTAL s\"}" | tee -a "$OUT/stages.jsonl"
+        return
+    fi
+    # Stages that train end their sweeps by then, and pack what is done.
+    DEADLINE=$((started + limit - 15)) timeout --kill-after 5 "$limit" "$@" || status=$?
     [ "$status" = 0 ] || failed=$((failed + 1))
     echo "{\"stage\": \"$name\", \"status\": $status, \"seconds\": $(($(date +%s) - started)), \"since_start\": $(($(date +%s) - began))}" \
         | tee -a "$OUT/stages.jsonl"
@@ -69,10 +78,10 @@ LLMREC_REVISION="$(cat "$WORK/model/revision")"
 export LLMREC_REVISION LLMREC_RUNS="$WORK/runs" HF_HUB_OFFLINE=1 PYTHONUNBUFFERED=1 PYTHON WORK OUT SMALL="${SMALL:-}"
 
 "$PYTHON" experiments/gpu/machine.py | tee -a "$OUT/machine.jsonl"
-LIMIT=${TESTS_LIMIT:-90} stage tests "$PYTHON" -m pytest $PYTEST tests/gpu --ignore tests/gpu/test_resume.py
-LIMIT=${TRAINING_LIMIT:-130} stage training "$PYTHON" experiments/gpu/training.py
-LIMIT=${DECODING_LIMIT:-100} stage decoding "$PYTHON" experiments/gpu/decoding.py
-LIMIT=${CURVE_LIMIT:-160} stage curve bash experiments/gpu/curve.sh
-LIMIT=${REAL_LIMIT:-280} stage real bash experiments/gpu/real.sh
-LIMIT=${RESUME_LIMIT:-150} stage resume "$PYTHON" -m pytest $PYTEST tests/gpu/test_resume.py
+stage tests "${TESTS_LIMIT:-90}" "$PYTHON" -m pytest $PYTEST tests/gpu --ignore tests/gpu/test_resume.py
+stage training "${TRAINING_LIMIT:-130}" "$PYTHON" experiments/gpu/training.py
+stage decoding "${DECODING_LIMIT:-70}" "$PYTHON" experiments/gpu/decoding.py
+stage real "${REAL_LIMIT:-240}" bash experiments/gpu/real.sh
+stage curve "${CURVE_LIMIT:-200}" bash experiments/gpu/curve.sh
+stage resume "${RESUME_LIMIT:-200}" "$PYTHON" -m pytest $PYTEST tests/gpu/test_resume.py
 exit "$failed"

@@ -7,7 +7,6 @@
 set -uo pipefail
 source experiments/gpu/sweeps.sh
 
-DEADLINE=$(($(date +%s) + ${CURVE_SECONDS:-140}))
 SET="dataset=movielens_100k validation.users=200 evaluation.users=500"
 FEW="scale=llm-gpu $SET dataset.train_samples=2000 trainer.epochs=3 trainer.batch_size=16"
 MANY="scale=llm-gpu $SET dataset.train_samples=10000 trainer.epochs=5 trainer.batch_size=64"

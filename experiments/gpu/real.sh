@@ -7,7 +7,6 @@
 set -uo pipefail
 source experiments/gpu/sweeps.sh
 
-DEADLINE=$(($(date +%s) + ${REAL_SECONDS:-260}))
 SCALE="scale=llm-gpu" SEEDS="1 2 3 4 5" RATES="1e-4,3e-4,1e-3" SETS="office,games"
 if [ -n "$SMALL" ]; then SCALE="$LITTLE" SEEDS="1" RATES="1e-3"; fi
 

@@ -7,7 +7,7 @@ COMMON="dataset.source=real logger=csv trainer.progress=false dataset.reference=
 # The dry run: a few rows.
 LITTLE="scale=debug backbone.max_length=1024 dataset.train_samples=16 trainer.epochs=1 validation.users=4 evaluation.users=4"
 
-# Runs a sweep until $DEADLINE; what is not finished by then does not count.
+# Runs a sweep until $DEADLINE, which check.sh sets; what is not finished by then does not count.
 sweep() {
     local left=$((DEADLINE - $(date +%s)))
     [ "$left" -gt 20 ] || { echo "no time left for: $*"; return; }

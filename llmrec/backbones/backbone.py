@@ -80,7 +80,8 @@ class Backbone(nn.Module):
     models whose attention or head the fast path does not reproduce.
     autocast_dtype: the type in which matrix products are computed, None for that of the weights. It belongs to the
     backbone, so that training, validation, evaluation and recommending all compute alike.
-    base_weights: the hash of the base model's weight files; None where all weights are a run's own.
+    base_weights: the hash of the base model's weight files; None where all weights are a run's own. base_revision: the
+    hub's name for their version; None for a model that is not from a hub.
     """
 
     def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> None:
@@ -90,6 +91,7 @@ class Backbone(nn.Module):
         self.plain = False
         self.autocast_dtype: torch.dtype | None = None
         self.base_weights: str | None = None
+        self.base_revision: str | None = None
 
     @property
     def causal_lm(self) -> PreTrainedModel:

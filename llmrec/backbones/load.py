@@ -67,6 +67,7 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
         base, tokenizer = _open_on(device, path, config)
         backbone = Backbone(_adapted(base, config, weights, trainable), tokenizer)
         backbone.base_weights = weights_hash(path, cache_dir)
+        backbone.base_revision = getattr(base.config, "_commit_hash", None)
     if trainable:
         check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)

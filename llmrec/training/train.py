@@ -78,6 +78,7 @@ def train(
         "objective": module.objective.report() if epochs else {},
         **_reference(config, features),
         "identity": identity(module.backbone, dataset),
+        "base_revision": module.backbone.base_revision,
         "seconds": {
             "preparing": prepared - started + module.prepare_seconds,
             "training": time.perf_counter() - prepared - module.prepare_seconds,

@@ -139,3 +139,12 @@ def plain(*overrides: str) -> dict[str, Any]:
 
 def _listed(default: Any) -> Any:
     return list(default) if isinstance(default, tuple) else default
+
+
+@pytest.mark.parametrize("backbone", options("backbone"))
+def test_pretrained_backbones_are_tuned_with_lora_unless_asked_otherwise(backbone: str) -> None:
+    with initialize_config_dir(conf_dir(), version_base="1.3"):
+        default, asked = (
+            compose("config", [f"backbone={backbone}", *more]).adapter.name for more in ([], ["adapter=none"])
+        )
+    assert (default, asked) == ("none" if backbone == "tiny" else "lora", "none")
