@@ -32,11 +32,14 @@ class BeamSearch:
     length_penalty: float = 0.0
 
     def appended_tokens(self, trie: Trie) -> int:
-        """Returns how many tokens all beams of a prompt append to it, for nineteen titles of twenty.
+        """Returns how many tokens all beams of a prompt append to it, to size caches.
 
-        It sizes caches, which grow where it is not enough: room for the longest title would be ten times what most
-        need. With trie scores a title is read up to where it is unique.
+        On a GPU that is enough for nineteen titles of twenty, and caches grow where it is not: room for the longest
+        title would be ten times what most need. With trie scores a title is read up to where it is unique. On a CPU
+        memory that is not used costs nothing, and there is room for the longest.
         """
+        if trie.leaf_length.device.type == "cpu":
+            return self.beams * trie.longest
         depths = trie.unique_depth if self.scores == "trie" else trie.leaf_length
         return self.beams * int(np.ceil(np.quantile(depths.cpu().numpy(), 0.95)))
 

@@ -93,3 +93,11 @@ def test_history_leaves_without_histories() -> None:
     none = np.zeros(0, dtype=np.int32)
     rows = Rows(np.zeros(0, dtype=str), none, np.zeros(1, dtype=np.int64), none, none.astype(np.int64))
     assert history_leaves(rows, items, trie).shape == (0, 1)
+
+
+def test_room_for_what_beams_append() -> None:
+    """Nineteen titles are unique after a token, two after five; on a CPU there is room for the longest, of six."""
+    titles = [(number, 60, EOS) for number in range(3, 22)] + [(22, 61, 62, 63, 64, EOS)]
+    trie, _ = build_trie(token_titles([*titles, (22, 61, 62, 63, 65, EOS)]))
+    assert sorted(trie.unique_depth.tolist()) == [1] * 19 + [5, 5]
+    assert BeamSearch(10, "trie").appended_tokens(trie) == BeamSearch(10, "vocab", 1.0).appended_tokens(trie) == 60
