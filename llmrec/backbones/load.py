@@ -87,7 +87,7 @@ def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTr
     model, tokenizer = open_pretrained(path, config.backbone, weights_dtype(config, device), eight_bit)
     if eight_bit:
         return model, tokenizer  # where bitsandbytes has put it
-    model.to(device)  # type: ignore[arg-type]
+    torch.nn.Module.to(model, device)
     refuse_non_finite(model, path)
     return model, tokenizer
 
