@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, rows_report
-from llmrec.catalogue.items import Items
+from llmrec.baselines.base import Baseline, Fitting, rows_report
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows
+from llmrec.datasets.popularity import rank_by_count, target_counts
 from llmrec.errors import InputError
 
 
@@ -49,7 +50,7 @@ class Popularity(Baseline):
     ) -> tuple[np.ndarray, np.ndarray]:
         """As Baseline.rank; a title's score is its count."""
         count = self._count(split)
-        titles = _rank_by_count(rows, count, self.items, k, exclude_history)
+        titles = rank_by_count(rows, count, self.items, k, exclude_history)
         progress(len(rows))
         return titles, np.where(titles >= 0, count[titles], -np.inf).astype(np.float32)
 
@@ -59,37 +60,6 @@ class Popularity(Baseline):
 
     def _count(self, split: str) -> np.ndarray:
         return self.final_count if split == "test" else self.count
-
-
-def target_counts(train: Rows, items: Items) -> np.ndarray:
-    """How many rows have a title as their target: int64 [distinct titles]; items of equal title are summed."""
-    return np.bincount(items.title_of[train.target], minlength=len(items.distinct_titles))
-
-
-def recommend_popular(rows: Rows, train: Rows, items: Items, k: int, exclude_history: bool) -> np.ndarray:
-    """The k most popular titles for each row: int32 [rows, k], distinct-title indices best first, -1 = no more.
-
-    With exclude_history, titles of the row's own history are left out and the next popular ones move up.
-    """
-    return _rank_by_count(rows, target_counts(train, items), items, k, exclude_history)
-
-
-def _rank_by_count(rows: Rows, count: np.ndarray, items: Items, k: int, exclude_history: bool) -> np.ndarray:
-    longest_history = int(np.diff(rows.offsets).max(initial=0)) if exclude_history else 0
-    # Ties go to the title that comes first in the catalogue.
-    popular = np.argsort(-count, kind="stable")[: k + longest_history].astype(np.int32)
-    left_out = np.zeros((len(rows), len(popular)), dtype=bool)
-    if exclude_history:
-        place = np.full(len(items.distinct_titles), -1)
-        place[popular] = np.arange(len(popular))
-        column = place[items.title_of[rows.history]]
-        left_out[rows.history_row[column >= 0], column[column >= 0]] = True
-    # A stable sort of the marks keeps the order of popularity and moves what is left out behind it.
-    order = np.argsort(left_out, axis=1, kind="stable")[:, :k]
-    chosen = np.where(np.take_along_axis(left_out, order, axis=1), -1, popular[order])
-    recommended = np.full((len(rows), k), -1, dtype=np.int32)
-    recommended[:, : chosen.shape[1]] = chosen
-    return recommended
 
 
 def _read_counts(path: Path) -> np.ndarray:

@@ -17,11 +17,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from llmrec.baselines.base import Baseline, Fitting, RowsSetting, fitted_rows, refits, rows_report
+from llmrec.baselines.base import Baseline, Fitting, rows_report
 from llmrec.baselines.sasrec_network import Network
 from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
 

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from llmrec.baselines.base import fitted_rows
-from llmrec.baselines.popularity import target_counts
 from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.fitted_rows import fitted_rows
 from llmrec.datasets.lists import Lists
+from llmrec.datasets.popularity import target_counts
 from llmrec.evaluation.graded import graded_ndcg, position_sensitivity
 from llmrec.evaluation.significance import clustered_standard_error
 

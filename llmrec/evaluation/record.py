@@ -10,10 +10,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_file
-from llmrec.baselines.base import fitted_rows
-from llmrec.baselines.popularity import recommend_popular
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.fitted_rows import fitted_rows
+from llmrec.datasets.popularity import recommend_popular
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, item_ranks, title_ranks
 from llmrec.evaluation.fairness import fairness, row_counts

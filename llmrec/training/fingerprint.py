@@ -40,8 +40,6 @@ EVALUATION_CODE = (
     "backbones",
     "decoding",
     "evaluation",
-    "baselines/base.py",
-    "baselines/popularity.py",
     "training/evaluate_cell.py",
     "training/list_rankers.py",
     "training/measure_catalogue.py",

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from llmrec.baselines.base import Fitting
-from llmrec.baselines.popularity import Popularity, recommend_popular, target_counts
+from llmrec.baselines.popularity import Popularity
 from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.popularity import recommend_popular, target_counts
 from llmrec.datasets.split import hold_out_latest
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
