@@ -1,1 +1,1 @@
-"""Recommenders without a language model: same split, same evaluator, same record."""
+"""Recommenders without a language model, with the same splits, evaluation and records as language models."""

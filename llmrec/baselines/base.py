@@ -1,4 +1,4 @@
-"""What a baseline is: it is fitted to the rows of a dataset and ranks the catalogue for histories, without any text."""
+"""The interface of baselines: they are fitted to rows of a dataset and rank its titles for histories."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -16,8 +16,12 @@ from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
 class Fitting:
     """Where and how a baseline is fitted.
 
-    checkpoint: a file that the baseline may write while it is fitted, and from which an interrupted fit goes on;
-    log: takes named values and the step they belong to; progress: whether a bar is shown.
+    Attributes:
+        seed: The run's seed.
+        device: Name of the torch device.
+        checkpoint: File that the baseline may write while it is fitted, to resume an interrupted fit.
+        log: Logs named values for a step.
+        progress: Whether to show a progress bar.
     """
 
     seed: int
@@ -32,38 +36,58 @@ class Baseline(ABC):
 
     @abstractmethod
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
-        """Fits the training rows, with all choices made on validation; returns what training.json should say."""
+        """Fits the baseline to training rows; all choices are made on validation.
+
+        Returns:
+            Facts about the fit for training.json.
+        """
 
     @abstractmethod
     def save(self, folder: Path) -> None:
-        """Writes what was fitted into an existing folder."""
+        """Writes the fitted state to an existing folder."""
 
     @abstractmethod
     def load(self, folder: Path, dataset: Dataset) -> None:
-        """Takes up what `save` wrote."""
+        """Reads the state that `save` wrote."""
 
     @abstractmethod
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best titles of each row: distinct titles int32 [rows, k], best first, -1 = no more; scores float32.
+        """Ranks the full catalogue for each row.
 
-        split: whose rows they are, "valid" or "test": a baseline that is refitted with the validation rows must not
-        rank them with what it learnt from them. progress is told the rows of each finished batch.
+        Args:
+            rows: The rows to rank for.
+            split: The split of the rows, "valid" or "test". A baseline that is refitted with the validation rows must
+                not use that fit to rank them.
+            k: Number of titles for each row.
+            exclude_history: Whether to exclude titles of the row's history.
+            progress: Called with the number of rows of each finished batch.
+
+        Returns:
+            Distinct titles, best first, -1 where there are no more, int32 [rows, k], and their scores, float32
+            [rows, k].
         """
 
     @abstractmethod
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
-        """Scores of every title for successive rows, higher = better: float32 [batch, distinct titles] each.
+        """Scores all titles for successive rows; candidate lists are ranked by these scores.
 
-        What candidate lists are ranked by. split: as in `rank`.
+        Args:
+            rows: The rows to score for.
+            split: The split of the rows (see `rank`).
+
+        Yields:
+            Scores, higher is better, float32 [batch, distinct titles].
         """
 
 
 def rows_report(dataset: Dataset, rows: RowsSetting) -> dict[str, Any]:
-    """For the record: which rows a baseline was fitted to, and whether the train file is itself only a sample.
+    """Describes which rows a baseline was fitted to.
 
-    fitted_rows: their number for validation; refitted: whether test is ranked by a fit to validation's rows too.
+    Returns:
+        For the record: the setting `rows`; the number of rows fitted for validation (fitted_rows); whether the baseline
+        was refitted with the validation rows for test (refitted); the train file, and whether it is only a sample.
     """
     return {
         "rows": rows,

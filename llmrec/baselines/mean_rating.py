@@ -1,4 +1,7 @@
-"""Mean ratings: what everybody thinks of a candidate, whoever asks; task rerank with ratings only."""
+"""The mean-rating baseline: ranks candidates by their mean rating, the same for all users.
+
+For task rerank with ratings only.
+"""
 
 import json
 from collections.abc import Callable, Iterator
@@ -13,9 +16,16 @@ from llmrec.errors import InputError
 
 
 class MeanRating(Baseline):
-    """Ranks by a title's mean rating in the training lists, drawn towards the mean of all by `damping` ratings of it.
+    """Ranks titles by their damped mean rating in the training lists.
 
-    rows: every training list ("full"), or those that language models are tuned on ("sample").
+    The damped mean of a title is (sum of its ratings + damping * overall mean) / (number of its ratings + damping).
+
+    Args:
+        rows: "full" for all training lists, "sample" for those that language models are tuned on.
+        damping: Number of ratings with the overall mean that are added to each title.
+
+    Raises:
+        ValueError: If a setting is invalid.
     """
 
     def __init__(self, rows: RowsSetting = "sample", damping: float = 5.0) -> None:
@@ -26,11 +36,15 @@ class MeanRating(Baseline):
         self.rows, self.damping = rows, damping
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
-        """Takes the means; nothing is chosen. Raises InputError where there are no lists with ratings."""
+        """Computes the damped means.
+
+        Raises:
+            InputError: If the dataset has no lists with ratings.
+        """
         lists = dataset.lists.get("train" if self.rows == "full" else "sample")
         if lists is None or lists.history_rating is None:
             raise InputError(
-                "baseline=mean_rating ranks lists by ratings: take task=rerank and a dataset with ratings "
+                "baseline=mean_rating ranks lists by ratings: set task=rerank and a dataset with ratings "
                 "(movielens_100k), or baseline=popularity"
             )
         rated = lists.relevance > 0
@@ -41,19 +55,17 @@ class MeanRating(Baseline):
         return {"rows": self.rows, "fitted_lists": len(lists), "ratings": len(rating), "mean": float(rating.mean())}
 
     def save(self, folder: Path) -> None:
-        """Writes the means of all distinct titles."""
+        """Writes means.json with the damped means of all distinct titles."""
         (folder / "means.json").write_text(json.dumps(self.mean.tolist()), encoding="utf-8")
 
     def load(self, folder: Path, dataset: Dataset) -> None:
-        """Takes up the means."""
         self.mean = np.array(json.loads((folder / "means.json").read_text(encoding="utf-8")))
 
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Raises InputError: who liked a title says nothing of who takes it next."""
-        raise InputError("baseline=mean_rating ranks candidate lists, not the catalogue: take task=rerank")
+        """Raises InputError, because a mean rating does not tell how likely a title is to be the next one."""
+        raise InputError("baseline=mean_rating ranks candidate lists, not the catalogue: set task=rerank")
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
-        """As Baseline.title_scores; a title's score is its damped mean."""
         yield np.broadcast_to(self.mean.astype(np.float32), (len(rows), len(self.mean)))

@@ -1,4 +1,4 @@
-"""A fitted baseline, opened from the folder of its cell."""
+"""Builds a baseline from its config, and opens a fitted baseline from the folder of its run."""
 
 from pathlib import Path
 
@@ -14,20 +14,35 @@ WEIGHTS = "weights"
 
 
 def build_baseline(config: DictConfig) -> Baseline:
-    """The baseline of a resolved group. Raises InputError when its settings cannot be used."""
+    """Builds the baseline of the resolved Hydra group `baseline`.
+
+    Raises:
+        InputError: If a setting is invalid.
+    """
     settings = {key: value for key, value in config.items() if key != "name"}
     try:
         baseline: Baseline = hydra.utils.instantiate(settings)
     except InstantiationException as error:
-        raise InputError(f"the baseline cannot be made from its settings: {error}") from error
+        raise InputError(f"the baseline cannot be built from its settings: {error}") from error
     return baseline
 
 
-def open_baseline(cell: Path, dataset: Dataset) -> Baseline:
-    """The baseline that a cell's training left. Raises InputError when it is not of this catalogue."""
-    config = OmegaConf.load(cell / "config.yaml")
+def open_baseline(run_folder: Path, dataset: Dataset) -> Baseline:
+    """Opens the fitted baseline of a run.
+
+    Args:
+        run_folder: The folder of the run.
+        dataset: The dataset that the baseline was fitted to.
+
+    Raises:
+        InputError: If its files are missing or damaged, or belong to another catalogue.
+    """
+    config = OmegaConf.load(run_folder / "config.yaml")
     baseline = build_baseline(config.baseline)
-    if not (cell / WEIGHTS).is_dir():
-        raise InputError(f"{cell / WEIGHTS} is missing: fit the baseline again (the same command, without its folder)")
-    baseline.load(cell / WEIGHTS, dataset)
+    if not (run_folder / WEIGHTS).is_dir():
+        raise InputError(
+            f"{run_folder / WEIGHTS} is missing. Fit the baseline again: delete the folder {run_folder} and repeat its "
+            "command"
+        )
+    baseline.load(run_folder / WEIGHTS, dataset)
     return baseline

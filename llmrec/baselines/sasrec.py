@@ -1,9 +1,13 @@
-"""SASRec (Kang and McAuley, ICDM 2018): self-attention over the history, trained here over the full catalogue.
+"""The SASRec baseline (Kang and McAuley, ICDM 2018, arXiv 1808.09781), trained with a softmax over the full catalogue.
 
-The paper scores targets against one sampled negative each (binary cross-entropy); here the loss is the cross-entropy of
-a softmax over all items, which needs no sampler and is nearer to what is measured. It is taken after the last item of
-a history alone: rows are sliding windows, in which most earlier items are targets of their own. A score is a cosine
-over a temperature, which the paper does not have; as there, the items' input embeddings are also the output's.
+Differences from the paper (our choice):
+    - Loss: the paper uses binary cross-entropy against one sampled negative per target. Here it is the cross-entropy of
+      a softmax over all items, which needs no negative sampling and is closer to the metrics.
+    - Positions: the loss is taken after the last item of a history only, because rows are sliding windows, in which
+      most earlier items are targets of other rows.
+    - Score: the cosine similarity of history and item embedding, divided by a temperature.
+
+As in the paper, input and output item embeddings are shared.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -26,22 +30,39 @@ from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
 
-RANKED_AT_ONCE = 256
-"""Rows whose scores are in memory together."""
+SCORING_BATCH_ROWS = 256
+"""Rows scored at a time, which bounds the memory for scores."""
 
 
 class SASRec(Baseline):
     """Self-attentive sequential recommendation with a softmax over the full catalogue.
 
-    rows: fitted to every training row ("full") or to the language models' sample ("sample"); max_history: latest items
-    of a history that are read; hidden_size, layers, heads, dropout: of the network; temperature: a score is the cosine
-    of the history's and the item's embeddings over it; learning_rate, weight_decay, batch_size: of AdamW; most_epochs,
-    patience: training ends after so many epochs, or so many without a better validation NDCG@10.
-    Raises ValueError, naming the setting, for values that cannot be used.
+    A title's score is the best score of its items. Validation is ranked by the network `selected` and test by `final`,
+    which differ if the validation rows were held out of the train file.
+
+    Args:
+        rows: "full" for all training rows, "sample" for those that language models are tuned on.
+        max_history: Number of latest items of a history that are used.
+        hidden_size: Hidden size of the network.
+        layers: Number of layers.
+        heads: Number of attention heads.
+        dropout: Dropout probability.
+        temperature: Divides the cosine similarity of history and item embedding, which gives the score.
+        learning_rate: Learning rate of AdamW.
+        weight_decay: Weight decay of AdamW.
+        batch_size: Rows of a batch.
+        most_epochs: Maximum number of epochs.
+        patience: Number of epochs without a better validation NDCG@10 after which training stops.
+
+    Attributes:
+        seen_titles: Whether an item of each title occurs in the rows that `selected` was fitted to, bool
+            [distinct titles].
+
+    Raises:
+        ValueError: If a setting is invalid.
     """
 
     seen_titles: np.ndarray
-    """bool [distinct titles]: whether an item of the title occurs in the rows that "selected" was fitted to."""
 
     def __init__(
         self,
@@ -67,15 +88,18 @@ class SASRec(Baseline):
         _check(self._settings)
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
-        """Chooses the number of epochs on validation, then refits with validation's rows if train was cut for them.
+        """Selects the number of epochs on validation, then refits if the validation rows were held out of train.
 
-        A fit that was interrupted goes on from fitting.checkpoint and ends as if it had not been.
-        Raises InputError when there are no training or no validation rows.
+        The refit includes the validation rows. An interrupted fit resumes from `fitting.checkpoint` and gives the same
+        result as an uninterrupted one.
+
+        Raises:
+            InputError: If there are no training rows or no validation rows.
         """
         train = fitted_rows(dataset, self.rows, "valid")
         self._titles = _Titles(dataset.items, fitting.device)
         self.seen_titles = _seen_titles(train, dataset.items)
-        progress = FitState.of(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
+        progress = FitState.load(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
         self._select(train, dataset.valid, fitting, progress)
         self.final = self._refit(dataset, fitting, progress) if refits(dataset, self.rows) else self.selected
         return {
@@ -85,20 +109,21 @@ class SASRec(Baseline):
             "valid_ndcg@10": max(progress.curve),
             "valid_ndcg@10_by_epoch": progress.curve,
             "parameters": sum(weight.numel() for weight in self.selected.parameters()),
-            "seconds": progress.count_seconds(),
+            "seconds": progress.update_seconds(),
         }
 
     def save(self, folder: Path) -> None:
-        """Writes selected.safetensors, with the seen titles, and final.safetensors if a refit made it another one."""
+        """Writes selected.safetensors, which includes the seen titles, and, after a refit, final.safetensors."""
         seen = torch.from_numpy(self.seen_titles)
         save_file(self.selected.state_dict() | {"seen_titles": seen}, folder / "selected.safetensors")
         if self.final is not self.selected:
             save_file(self.final.state_dict(), folder / "final.safetensors")
 
     def load(self, folder: Path, dataset: Dataset) -> None:
-        """Takes up what `save` wrote, on the CPU.
+        """Reads what `save` wrote, to the CPU.
 
-        Raises InputError for a file that is missing or damaged, or is of another catalogue or of other settings.
+        Raises:
+            InputError: If a file is missing or damaged, or belongs to another catalogue or other settings.
         """
         self._titles = _Titles(dataset.items, "cpu")
         self.selected = self._network("cpu")
@@ -114,32 +139,32 @@ class SASRec(Baseline):
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The best titles of each row, as `Baseline.rank`: "valid" is ranked by selected, "test" by final."""
         titles = np.full((len(rows), k), -1, dtype=np.int32)
-        best = np.full((len(rows), k), -np.inf, dtype=np.float32)
+        best_scores = np.full((len(rows), k), -np.inf, dtype=np.float32)
         done = 0
-        for part, scores in self._scored(rows, split):
+        for batch, scores in self._scored(rows, split):
             if exclude_history:
-                scores[part.history_row, self._titles.title_of[part.history]] = -torch.inf
-            found, title = scores.topk(min(k, scores.shape[1]))
-            place = np.s_[done : done + len(part), : found.shape[1]]
-            best[place], titles[place] = found.cpu().numpy(), title.masked_fill(found == -torch.inf, -1).cpu().numpy()
-            done += len(part)
-            progress(len(part))
-        return titles, best
+                scores[batch.history_row, self._titles.title_of[batch.history]] = -torch.inf
+            top, title = scores.topk(min(k, scores.shape[1]))
+            block = np.s_[done : done + len(batch), : top.shape[1]]
+            best_scores[block] = top.cpu().numpy()
+            titles[block] = title.masked_fill(top == -torch.inf, -1).cpu().numpy()
+            done += len(batch)
+            progress(len(batch))
+        return titles, best_scores
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
-        """As Baseline.title_scores; a title's score is the best of its items'."""
         for _, scores in self._scored(rows, split):
             yield scores.cpu().numpy()
 
     def _scored(self, rows: Rows, split: str) -> Iterator[tuple[Rows, Tensor]]:
+        """Yields batches of rows with their scores of all titles, float32 [batch, distinct titles]."""
         network = self.final if split == "test" else self.selected
-        for start in range(0, len(rows), RANKED_AT_ONCE):
-            part = rows.take(np.arange(start, min(start + RANKED_AT_ONCE, len(rows))))
-            histories = _padded(part, self.max_history, network.padding).to(self._titles.title_of.device)
+        for start in range(0, len(rows), SCORING_BATCH_ROWS):
+            batch = rows.take(np.arange(start, min(start + SCORING_BATCH_ROWS, len(rows))))
+            histories = _pad_histories(batch, self.max_history, network.padding).to(self._titles.title_of.device)
             with torch.no_grad():
-                yield part, self._titles.best(network.scores(network(histories)))
+                yield batch, self._titles.best(network.scores(network(histories)))
 
     def _network(self, device: str, seed: int = 0) -> Network:
         sizes = (self.max_history, self.hidden_size, self.layers, self.heads, self.dropout, self.temperature)
@@ -150,12 +175,13 @@ class SASRec(Baseline):
         training = self._training("selected", train, fitting, progress)
         self.selected = training.network
         with tqdm(desc="sasrec", unit="epoch", initial=len(progress.curve), disable=not fitting.progress) as bar:
-            while not progress.ended(self.most_epochs, self.patience):
+            while not progress.is_finished(self.most_epochs, self.patience):
                 loss = training.epoch()
                 progress.curve.append(self._ndcg10(valid))
                 if progress.chosen_epoch == len(progress.curve):
                     progress.selected = {name: weight.clone() for name, weight in self.selected.state_dict().items()}
-                # Logged first: what is made again after an interruption is logged again, and nothing is left out.
+                # Logged before the checkpoint is written: after an interruption, an epoch that is trained again is
+                # logged again, and none is missing from the log.
                 fitting.log({"train/loss": loss, "valid/ndcg@10": progress.curve[-1]}, len(progress.curve))
                 progress.write(fitting.checkpoint, "selected", training)
                 bar.update()
@@ -163,8 +189,8 @@ class SASRec(Baseline):
 
     def _refit(self, dataset: Dataset, fitting: Fitting, progress: FitState) -> Network:
         training = self._training("final", fitted_rows(dataset, self.rows, "test"), fitting, progress)
-        left = range(training.epochs, progress.chosen_epoch)
-        for epoch in tqdm(left, desc="sasrec, with validation's rows", unit="epoch", disable=not fitting.progress):
+        remaining = range(training.epochs, progress.chosen_epoch)
+        for epoch in tqdm(remaining, desc="sasrec, refit", unit="epoch", disable=not fitting.progress):
             loss = training.epoch()
             fitting.log({"refit/loss": loss}, len(progress.curve) + epoch + 1)
             progress.write(fitting.checkpoint, "final", training)
@@ -174,7 +200,9 @@ class SASRec(Baseline):
         network = self._network(fitting.device, fitting.seed)
         sequences = _sequences(rows, self.max_history, network.padding)
         if not len(sequences):
-            raise InputError("there are no training rows to fit baseline=sasrec to: use a set whose train has rows")
+            raise InputError(
+                "there are no training rows to fit baseline=sasrec to. Use a dataset that has training rows"
+            )
         optimizer = torch.optim.AdamW(network.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay)
         training = Training(network, optimizer, sequences.to(fitting.device), self.batch_size, fitting.seed)
         if progress.phase == phase:
@@ -188,18 +216,18 @@ class SASRec(Baseline):
 
 
 class _Titles:
-    """Reads scores of items as scores of the titles they share."""
+    """Turns scores of items into scores of titles, which several items may share."""
 
     def __init__(self, items: Items, device: str) -> None:
-        first = np.unique(items.title_of, return_index=True)[1]
+        first_items = np.unique(items.title_of, return_index=True)[1]
         self.title_of = torch.from_numpy(items.title_of).long().to(device)
-        self.first = torch.from_numpy(first).to(device)
-        self.others = torch.from_numpy(np.setdiff1d(np.arange(len(items)), first)).to(device)
+        self.first_items = torch.from_numpy(first_items).to(device)
+        self.other_items = torch.from_numpy(np.setdiff1d(np.arange(len(items)), first_items)).to(device)
 
     def best(self, scores: Tensor) -> Tensor:
-        """The best score of each title's items: [rows, items] to [rows, distinct titles]."""
-        title = self.title_of[self.others].expand(len(scores), -1)
-        return scores[:, self.first].scatter_reduce_(1, title, scores[:, self.others], "amax")
+        """Returns the best score of each title's items: [rows, items] to [rows, distinct titles]."""
+        title = self.title_of[self.other_items].expand(len(scores), -1)
+        return scores[:, self.first_items].scatter_reduce_(1, title, scores[:, self.other_items], "amax")
 
 
 def _check(settings: Mapping[str, Any]) -> None:
@@ -210,8 +238,7 @@ def _check(settings: Mapping[str, Any]) -> None:
             raise ValueError(f"baseline.{key}={settings[key]}: give a whole number of at least 1")
     if settings["hidden_size"] % settings["heads"]:
         raise ValueError(
-            f"baseline.heads={settings['heads']}: the heads share baseline.hidden_size={settings['hidden_size']} "
-            "evenly, so give one of its divisors"
+            f"baseline.heads={settings['heads']}: give a divisor of baseline.hidden_size={settings['hidden_size']}"
         )
     if not 0 <= settings["dropout"] < 1:
         raise ValueError(f"baseline.dropout={settings['dropout']}: give a number from 0 to below 1")
@@ -222,8 +249,8 @@ def _check(settings: Mapping[str, Any]) -> None:
         raise ValueError(f"baseline.weight_decay={settings['weight_decay']}: give 0 or more")
 
 
-def _padded(rows: Rows, length: int, padding: int) -> Tensor:
-    """The latest `length` items of each history, padding before them: int64 [rows, length]."""
+def _pad_histories(rows: Rows, length: int, padding: int) -> Tensor:
+    """Returns the latest `length` items of each history, left-padded, int64 [rows, length]."""
     row = rows.history_row
     column = length + np.arange(len(rows.history)) - rows.offsets[1:][row]
     padded = np.full((len(rows), length), padding, dtype=np.int64)
@@ -232,8 +259,8 @@ def _padded(rows: Rows, length: int, padding: int) -> Tensor:
 
 
 def _sequences(rows: Rows, length: int, padding: int) -> Tensor:
-    """Padded histories and then their targets: int64 [rows, length + 1]."""
-    return torch.cat([_padded(rows, length, padding), torch.from_numpy(rows.target).long()[:, None]], dim=1)
+    """Returns left-padded histories followed by their targets, int64 [rows, length + 1]."""
+    return torch.cat([_pad_histories(rows, length, padding), torch.from_numpy(rows.target).long()[:, None]], dim=1)
 
 
 def _seen_titles(rows: Rows, items: Items) -> np.ndarray:
@@ -243,17 +270,19 @@ def _seen_titles(rows: Rows, items: Items) -> np.ndarray:
     return seen
 
 
-def _read_weights(path: Path, like: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a file. Raises InputError when it cannot be read or its shapes are not those of `like`."""
+def _read_weights(path: Path, template: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Reads the tensors of a file. Raises InputError if it is unreadable or its shapes are not those of `template`."""
     try:
         weights = load_file(path)
     except (OSError, SafetensorError) as error:
-        raise InputError(f"cannot read {path}: {error}. Fit it again, by running the cell anew") from error
-    shapes, wanted = ({name: tuple(weight.shape) for name, weight in each.items()} for each in (weights, like))
-    if shapes != wanted:
-        differing = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
         raise InputError(
-            f"{path} is of another catalogue or of other settings: {', '.join(differing)} do not fit. Use the dataset "
-            "and the baseline settings that it was fitted with, or fit it again"
+            f"cannot read {path}: {error}. Fit it again: delete the folder of its run and repeat its command"
+        ) from error
+    shapes, expected = ({name: tuple(weight.shape) for name, weight in each.items()} for each in (weights, template))
+    if shapes != expected:
+        differing = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))
+        raise InputError(
+            f"{path} belongs to another catalogue or other settings: the shapes of {', '.join(differing)} differ. Use "
+            "the dataset and the baseline settings that it was fitted with, or fit it again"
         )
     return weights

@@ -1,4 +1,4 @@
-"""Training of SASRec epoch by epoch, and how far a fit has come, so that an interrupted one goes on."""
+"""Trains SASRec epoch by epoch, and stores the state of a fit so that an interrupted one can be resumed."""
 
 import time
 from collections.abc import Iterator, Mapping
@@ -17,9 +17,14 @@ from llmrec.baselines.sasrec_network import Network
 
 
 class Training:
-    """A network that is trained epoch by epoch; an epoch's random numbers depend on the seed and its number alone.
+    """Trains a network epoch by epoch. An epoch's random numbers depend only on the seed and the epoch's number.
 
-    sequences: int64 [rows, length + 1], a padded history and its target.
+    Args:
+        network: The network.
+        optimizer: The optimizer of its weights.
+        sequences: Left-padded histories followed by their targets, int64 [rows, length + 1].
+        batch_size: Rows of a batch.
+        seed: The seed.
     """
 
     def __init__(
@@ -30,7 +35,7 @@ class Training:
         self.epochs = 0
 
     def epoch(self) -> float:
-        """Trains for one more epoch; returns the mean loss of its rows."""
+        """Trains for one more epoch and returns the mean loss over its rows."""
         self.epochs += 1
         self.network.train()
         total = 0.0
@@ -49,12 +54,12 @@ class Training:
         return loss.item()
 
     def state(self) -> dict[str, Any]:
-        """What `load` goes on from."""
+        """Returns the state from which `load` resumes."""
         network, optimizer = self.network.state_dict(), self.optimizer.state_dict()
         return {"network": network, "optimizer": optimizer, "epochs": self.epochs}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Goes on from where `state` was taken."""
+        """Resumes from a state that `state` returned."""
         self.network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.epochs = state["epochs"]
@@ -62,10 +67,15 @@ class Training:
 
 @dataclass
 class FitState:
-    """How far a fit has come, kept in its checkpoint.
+    """State of a fit, as stored in its checkpoint.
 
-    identity: what the fit is of, which tells whether a checkpoint is its own; curve: validation NDCG@10 by epoch;
-    selected: the weights of the best epoch; phase, training: the network being trained and how far its training is.
+    Attributes:
+        identity: Settings, seed and data of the fit. A checkpoint is used only if they are equal.
+        curve: Validation NDCG@10 of each epoch.
+        selected: Weights of the best epoch.
+        phase: The network being trained, "selected" or "final"; None before the first epoch.
+        training: State of its training (`Training.state`).
+        seconds: Duration of the fit so far.
     """
 
     identity: list[Any]
@@ -76,11 +86,11 @@ class FitState:
     seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        self._counted_until = time.perf_counter()
+        self._last_update = time.perf_counter()
 
     @classmethod
-    def of(cls, checkpoint: Path, identity: list[Any]) -> "FitState":
-        """What the checkpoint says, or a start if there is none or it is of another fit."""
+    def load(cls, checkpoint: Path, identity: list[Any]) -> "FitState":
+        """Reads the state of a checkpoint; returns an initial state if there is none or it belongs to another fit."""
         if checkpoint.is_file():
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             if saved["identity"] == identity:
@@ -88,31 +98,31 @@ class FitState:
         return cls(identity)
 
     def write(self, checkpoint: Path, phase: str, training: Training) -> None:
-        """Puts a training of a phase, as it stands, into the checkpoint."""
+        """Writes the checkpoint with the present state of a phase's training."""
         self.phase, self.training = phase, training.state()
-        self.count_seconds()
+        self.update_seconds()
         with atomic_file(checkpoint) as temporary:
-            torch.save({each.name: getattr(self, each.name) for each in fields(self)}, temporary)
+            torch.save({field.name: getattr(self, field.name) for field in fields(self)}, temporary)
 
-    def count_seconds(self) -> float:
-        """Adds the time since they were last counted to the seconds of the fit; returns them."""
+    def update_seconds(self) -> float:
+        """Adds the time since the last update to `seconds` and returns the sum."""
         now = time.perf_counter()
-        self.seconds, self._counted_until = self.seconds + now - self._counted_until, now
+        self.seconds, self._last_update = self.seconds + now - self._last_update, now
         return self.seconds
 
     @property
     def chosen_epoch(self) -> int:
-        """The first of the best epochs, from 1; 0 before the first."""
+        """Number of the best epoch, from 1, the first one of a tie; 0 before the first epoch."""
         return int(np.argmax(self.curve)) + 1 if self.curve else 0
 
-    def ended(self, most_epochs: int, patience: int) -> bool:
-        """Whether the epochs are used up or the last `patience` of them were no better than one before."""
+    def is_finished(self, most_epochs: int, patience: int) -> bool:
+        """Returns whether the maximum number of epochs is reached, or the last `patience` epochs brought no gain."""
         return len(self.curve) >= most_epochs or len(self.curve) - self.chosen_epoch >= patience
 
 
 @contextmanager
 def seeded(seed: int, epoch: int, device: str) -> Iterator[None]:
-    """Within, torch draws by the seed and the epoch; afterwards it goes on as if nothing had been drawn."""
+    """Seeds torch with the seed and the epoch inside the context, and restores its random state afterwards."""
     with torch.random.fork_rng([device] if device.startswith("cuda") else []):
         torch.manual_seed(int(np.random.SeedSequence([seed, epoch]).generate_state(1)[0]))
         yield

@@ -1,1 +1,1 @@
-"""Readers of public layouts, the temporal split with its leakage report, the simulator, prompts, the data module."""
+"""Dataset readers, temporal split and leakage report, simulator, prompts and Lightning data modules."""

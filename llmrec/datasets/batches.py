@@ -1,4 +1,4 @@
-"""Micro-batches: prompts with the titles that continue them, and the positions that an objective supervises."""
+"""Builds micro-batches: prompts, the titles that continue them, and the positions that an objective supervises."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +13,35 @@ from llmrec.objectives.base import Batch
 
 @dataclass(frozen=True)
 class Responses:
-    """The distinct titles as responses: path, the trie node before each token; supervised, whether it is. Both flat."""
+    """The distinct titles as responses.
+
+    Attributes:
+        titles: The tokens of each title, EOS included.
+        path: Trie node reached before each token, int32 [title tokens], aligned with `titles.tokens`.
+        supervised: Whether each token is supervised, bool [title tokens], aligned with `titles.tokens`.
+    """
 
     titles: TitleTokens
     path: np.ndarray
     supervised: np.ndarray
 
     def fed(self, title: int) -> np.ndarray:
-        """The tokens of a title that the model must read: those before its last supervised one."""
+        """Returns the input tokens of a title, int32 [length]: those before its last supervised token."""
         positions = self._positions(title)
         return self.titles.of(title)[: positions[-1] if len(positions) else 0]
 
     def supervision(self, title: int, starts: np.ndarray, row: int, branch: int) -> np.ndarray:
-        """int64 [5, positions]: column of the predicting state, token, node, row and branch (Batch)."""
+        """Returns the supervised positions of one branch in the layout of `Batch`.
+
+        Args:
+            title: The distinct title that the branch holds.
+            starts: Where the branch starts, int64 [2], as `pack` returns it.
+            row: The branch's row in the micro-batch.
+            branch: The branch's number in its row.
+
+        Returns:
+            int64 [5, positions]: flat column of the predicting hidden state, token, trie node, row and branch.
+        """
         positions = self._positions(title)
         start = self.titles.offsets[title]
         return np.stack(
@@ -49,9 +65,14 @@ def build_batch(
     responses: Responses,
     shared: int,
 ) -> Batch:
-    """The micro-batch of some examples (int [rows]), their prompts and, for each, the titles of its branches.
+    """Builds a micro-batch.
 
-    shared: how many tokens all prompts begin with (Packed.shared).
+    Args:
+        examples: Indices of the examples, int [rows].
+        prompts: The prompt of each example, int [length].
+        branches: The distinct titles that continue each prompt, one branch a title.
+        responses: The tokens of the titles and which of them are supervised.
+        shared: Number of tokens that all prompts begin with (see `Packed.shared`).
     """
     packed, starts = pack(prompts, [[responses.fed(title) for title in row] for row in branches], shared)
     parts = [
@@ -59,6 +80,6 @@ def build_batch(
         for row, titles in enumerate(branches)
         for branch, title in enumerate(titles)
     ]
-    at, token, node, row, branch = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64)).unbind(0)
-    length = sum(len(responses.titles.of(title)) for titles in branches for title in titles)
-    return Batch(packed, at, token, node, row, branch, torch.from_numpy(examples), torch.tensor(length))
+    column, token, node, row, branch = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64)).unbind(0)
+    response_tokens = sum(len(responses.titles.of(title)) for titles in branches for title in titles)
+    return Batch(packed, column, token, node, row, branch, torch.from_numpy(examples), torch.tensor(response_tokens))

@@ -1,4 +1,4 @@
-"""What every reader returns: a prepared dataset of items and time-ordered rows."""
+"""A dataset ready for training: items, rows of each split, and candidate lists for task rerank."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -16,8 +16,12 @@ if TYPE_CHECKING:
 class Rows:
     """Rows of one split: row r is a user's history and the target that followed it.
 
-    user: str array [n]; history: int32 item indices, flat, oldest first; offsets: int64 [n + 1] into history;
-    target: int32 item index [n]; timestamp: int64 [n], unix seconds of the target.
+    Attributes:
+        user: ID of the user, str [rows].
+        history: Item indices of all histories, int32, flat, each history oldest first.
+        offsets: Start of each row's history in `history`, and the end of the last, int64 [rows + 1].
+        target: Item index of the target, int32 [rows].
+        timestamp: Time of the target in unix seconds, int64 [rows].
     """
 
     user: np.ndarray
@@ -30,22 +34,22 @@ class Rows:
         return len(self.target)
 
     def history_of(self, row: int) -> np.ndarray:
-        """The item indices of one row's history, oldest first."""
+        """Returns the item indices of one row's history, oldest first."""
         return self.history[self.offsets[row] : self.offsets[row + 1]]
 
     @property
     def history_row(self) -> np.ndarray:
-        """int64 [history]: the row that each flat history entry belongs to."""
+        """The row that each entry of `history` belongs to, int64 [history]."""
         return np.repeat(np.arange(len(self)), np.diff(self.offsets))
 
     def flat(self, index: np.ndarray) -> np.ndarray:
-        """int64: positions in `history` of the histories of the rows at `index` (int), one after another."""
+        """Returns the positions in `history` of the histories of the rows at `index` (int), concatenated, int64."""
         lengths = np.diff(self.offsets)[index]
         ends = np.cumsum(lengths)
         return np.arange(lengths.sum()) + np.repeat(self.offsets[:-1][index] - (ends - lengths), lengths)
 
     def take(self, index: np.ndarray) -> "Rows":
-        """The rows at `index` (int positions or a boolean mask), in that order."""
+        """Returns the rows at `index` (int positions or a boolean mask), in that order."""
         index = np.flatnonzero(index) if index.dtype == bool else index
         return replace(
             self,
@@ -57,7 +61,7 @@ class Rows:
         )
 
     def followed_by(self, other: "Rows") -> "Rows":
-        """These rows and then those of `other`, which are of the same items."""
+        """Returns these rows followed by those of `other`, which must index the same items."""
         return Rows(
             user=np.concatenate([self.user, other.user]),
             history=np.concatenate([self.history, other.history]),
@@ -68,7 +72,11 @@ class Rows:
 
 
 def draw(count: int, size: int | None, seed: int) -> np.ndarray:
-    """int64: `size` of the positions 0 .. count - 1, in order, drawn by the seed; all if size is None or not below."""
+    """Samples `size` of the positions 0 .. count - 1 without replacement.
+
+    Returns:
+        The positions in ascending order, int64; all of them if `size` is None or at least `count`.
+    """
     if size is None or size >= count:
         return np.arange(count)
     return np.sort(np.random.default_rng(seed).choice(count, size, replace=False))
@@ -76,13 +84,23 @@ def draw(count: int, size: int | None, seed: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Dataset:
-    """A prepared dataset.
+    """A dataset ready for training.
 
-    train: every training row; sample: the training rows that language models are tuned on (the papers' 10,000), a
-    subset of train; report: what the leakage report found; best_ndcg10: the best possible NDCG@10 of a simulated set
-    by split ("valid", "test"), None for real data; train_file: the file that train was read from, None where it was
-    split off here; only_a_sample: that file is itself the published sample; valid_held_out: valid was held out of it;
-    lists: what task rerank ranks, "train", "sample", "valid" and "test"; empty for other tasks.
+    Attributes:
+        name: Name used in paths and tables; ends in "-sim" for simulated data.
+        simulated: Whether the data is simulated.
+        items: The catalogue.
+        train: All training rows.
+        sample: The training rows that language models are tuned on (10,000 in the papers), a subset of `train`.
+        valid: Validation rows.
+        test: Test rows.
+        content_hash: SHA-256 (hex) over the data and the settings that shape the prepared dataset.
+        report: The leakage report (see `leakage_report`), with entries for the sample and the candidate lists.
+        best_ndcg10: Best possible NDCG@10 by split ("valid", "test"); None for real data.
+        train_file: Name of the file that `train` was read from; None if llmrec split interactions itself.
+        only_a_sample: Whether `train_file` is itself the published sample.
+        valid_held_out: Whether `valid` was held out of `train_file`.
+        lists: Candidate lists of task rerank by split ("train", "sample", "valid", "test"); empty for other tasks.
     """
 
     name: str

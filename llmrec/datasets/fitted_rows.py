@@ -1,4 +1,4 @@
-"""The rows that a baseline is fitted to before it ranks a split."""
+"""Which rows a baseline is fitted to before it ranks a split."""
 
 from typing import Literal
 
@@ -8,15 +8,21 @@ RowsSetting = Literal["full", "sample"]
 
 
 def refits(dataset: Dataset, rows: RowsSetting) -> bool:
-    """Whether test is ranked by another fit than validation: all rows are fitted, and train was cut for validation."""
+    """Returns whether the baseline is refitted before it ranks test.
+
+    That is so if it is fitted to all training rows and the validation rows were held out of the train file.
+    """
     return dataset.valid_held_out and rows == "full"
 
 
 def fitted_rows(dataset: Dataset, rows: RowsSetting, split: str) -> Rows:
-    """The rows that a baseline is fitted to before it ranks `split` ("valid" or "test").
+    """Returns the rows that a baseline is fitted to before it ranks a split.
 
-    All training rows, as in the papers, or the language models' sample. For test, validation's rows belong to them
-    where they were held out of the train file.
+    Args:
+        dataset: The dataset.
+        rows: "full" for all training rows, as in the papers; "sample" for those that language models are tuned on.
+        split: "valid" or "test". For "test", "full" includes the validation rows if they were held out of the train
+            file.
     """
     if rows == "sample":
         return dataset.sample

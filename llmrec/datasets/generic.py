@@ -1,4 +1,4 @@
-"""The generic layout: interactions and items as CSV or Parquet."""
+"""Reader of the generic layout: one file of interactions and one of items, CSV or Parquet."""
 
 from pathlib import Path
 
@@ -12,11 +12,16 @@ from llmrec.datasets.tables import Table, read_table
 
 
 def read_generic(interactions: Path, items: Path) -> tuple[Items, Interactions]:
-    """Reads both files of the generic layout; every row keeps its place.
+    """Reads both files of the generic layout in file order.
 
-    interactions: user, item, timestamp (unix seconds), optional rating (above 0, at most 10); items: item, title,
-    optional categories (a list, or text separated by |). Raises InputError, naming file and row, for a blank or
-    malformed value, an item listed twice and an interaction whose item is not listed.
+    Args:
+        interactions: File with the columns user, item, timestamp (unix seconds) and, optionally, rating (above 0, at
+            most 10).
+        items: File with the columns item, title and, optionally, categories (a list, or text separated by |).
+
+    Raises:
+        InputError: For a blank or malformed value, an item that is listed twice, or an interaction whose item is not
+            listed. The message names the file and the row.
     """
     catalogue = _read_items(items)
     return catalogue, _read_interactions(interactions, items, catalogue)
@@ -29,7 +34,7 @@ def _read_items(path: Path) -> Items:
     table.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
     _, first = np.unique(ids.to_numpy(zero_copy_only=False).astype(str), return_index=True)
     for index in np.setdiff1d(np.arange(len(ids)), first)[:1]:
-        raise table.fail(int(index), f"item {ids[int(index)]} stands there twice", "Keep one of its rows")
+        raise table.fail(int(index), f"item {ids[int(index)]} is listed twice", "Keep one of its rows")
     return Items(ids.to_pylist(), titles.to_pylist(), _categories(table))
 
 
@@ -52,7 +57,8 @@ def _read_interactions(path: Path, items_path: Path, items: Items) -> Interactio
 
 def _ratings(table: Table) -> np.ndarray:
     rating = table.numbers("rating")
-    # A gain is 2^rating - 1, and 0 for an item never rated: no rating may reach that, nor drown all others.
+    # The gain is 2^rating - 1, and 0 for an unrated item. A rating of 0 would equal "unrated"; one above 10 would
+    # dominate every sum of gains.
     table.require((rating > 0) & (rating <= 10), "rating", "above 0 and at most 10")
     return rating
 

@@ -1,4 +1,4 @@
-"""Identifiers of candidates: short marks, each one token of the tokenizer at hand where a ranking is written."""
+"""Identifiers of candidates in task rerank: short labels that are single tokens wherever they occur in a ranking."""
 
 import string
 from dataclasses import dataclass
@@ -17,12 +17,20 @@ SCHEMES = (
     tuple(string.ascii_lowercase),
     tuple(f" {number}" for number in range(1, 64)),
 )
-"""Tried in this order. With a blank before each, most vocabularies cannot merge neighbours; sets of 63 fit an int64."""
+"""Tried in this order: with a leading space, most tokenizers do not merge adjacent identifiers.
+
+No scheme is longer than 63, because the identifiers left in a ranking are stored as the bits of an int64.
+"""
 
 
 @dataclass(frozen=True)
 class Identifiers:
-    """texts: as they are written, blanks included; tokens: int64, one each."""
+    """The identifiers of a list's candidates for one tokenizer.
+
+    Attributes:
+        texts: The identifiers as they are written, leading spaces included.
+        tokens: The token of each identifier, int64 [m].
+    """
 
     texts: tuple[str, ...]
     tokens: np.ndarray
@@ -32,21 +40,24 @@ class Identifiers:
 
 
 def find_identifiers(tokenizer: PreTrainedTokenizerBase, count: int) -> Identifiers:
-    """The first scheme whose first `count` identifiers are single tokens behind their titles and in any ranking.
+    """Finds the first scheme whose first `count` identifiers are single tokens after a title and in any ranking.
 
-    Raises InputError, naming the tokenizer, when there is none, and for a tokenizer without EOS.
+    Raises:
+        InputError: If no scheme fits the tokenizer, or the tokenizer has no EOS token.
     """
     if tokenizer.eos_token_id is None:
-        raise InputError("the tokenizer has no EOS token; a ranking could not end: set tokenizer.eos_token and save it")
+        raise InputError(
+            "the tokenizer has no EOS token, which must end a ranking. Set tokenizer.eos_token and save the tokenizer"
+        )
     for scheme in SCHEMES:
         tokens = _single_tokens(tokenizer, scheme[:count])
         if len(scheme) >= count and tokens is not None:
             return Identifiers(scheme[:count], tokens)
     name = tokenizer.name_or_path or "of this backbone"
-    most = max(number for number in range(count) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
+    available = max(number for number in range(count) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
     raise InputError(
-        f"task.candidates={count}: the tokenizer {name} has at most {most} "
-        "letters or numbers that are single tokens in a ranking: lower task.candidates, or take another backbone"
+        f"task.candidates={count}: the tokenizer {name} has at most {available} "
+        "letters or numbers that are single tokens in a ranking. Lower task.candidates or choose another backbone"
     )
 
 
@@ -55,22 +66,25 @@ def _fits(tokenizer: PreTrainedTokenizerBase, scheme: tuple[str, ...], count: in
 
 
 def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -> np.ndarray | None:
-    """int64: the token of each text, None where one is not that one token behind a title, after the prompt or another.
+    """Returns the token of each text, int64 [m], or None if one of them is not always that single token.
 
-    Vocabularies merge neighbours by pairs, so pairs are what must be tried.
+    Each text is tested after a title, after the prompt and after every other text. Tokenizers merge neighbors pair by
+    pair, so testing all pairs of texts is enough.
     """
     if not texts:
         return np.zeros(0, dtype=np.int64)
     end = encode(tokenizer, [PROMPT_END])[0]
-    alone = [tokens[len(end) :] for tokens in encode(tokenizer, [PROMPT_END + text for text in texts])]
-    if any(len(tokens) != 1 for tokens in alone):
+    after_prompt = [tokens[len(end) :] for tokens in encode(tokenizer, [PROMPT_END + text for text in texts])]
+    if any(len(tokens) != 1 for tokens in after_prompt):
         return None
-    tokens = np.array(alone)[:, 0]
+    tokens = np.array(after_prompt)[:, 0]
     before, after = encode(tokenizer, ['":', "\n"])
-    shown = encode(tokenizer, [f'":{text}\n' for text in texts])
-    if any(row != [*before, token, *after] for row, token in zip(shown, tokens, strict=True)):
+    after_title = encode(tokenizer, [f'":{text}\n' for text in texts])
+    if any(row != [*before, token, *after] for row, token in zip(after_title, tokens, strict=True)):
         return None
-    pairs = [(one, other) for one in range(len(texts)) for other in range(len(texts)) if one != other]
-    written = encode(tokenizer, [PROMPT_END + texts[one] + texts[other] for one, other in pairs]) if pairs else []
-    held = all(row == [*end, tokens[one], tokens[other]] for row, (one, other) in zip(written, pairs, strict=True))
-    return tokens if held and len(set(tokens.tolist())) == len(texts) else None
+    pairs = [(left, right) for left in range(len(texts)) for right in range(len(texts)) if left != right]
+    encoded = encode(tokenizer, [PROMPT_END + texts[left] + texts[right] for left, right in pairs]) if pairs else []
+    are_single = all(
+        row == [*end, tokens[left], tokens[right]] for row, (left, right) in zip(encoded, pairs, strict=True)
+    )
+    return tokens if are_single and len(set(tokens.tolist())) == len(texts) else None

@@ -1,4 +1,4 @@
-"""Single events of users and items, the raw material of windows."""
+"""Interactions of users with items, from which rows are made."""
 
 from dataclasses import dataclass
 
@@ -7,10 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Interactions:
-    """n events, in any order; `by_user_and_time` gives the order that windows are made from.
+    """Interaction events in any order; `by_user_and_time` gives the order from which windows are made.
 
-    user_ids: str array [users]; user: int32 index into user_ids [n]; item: int32 item index [n]; timestamp: int64 unix
-    seconds [n]; rating: float32 [n], or None where the set has none.
+    Attributes:
+        user_ids: ID of each user, str [users].
+        user: User of each event as an index into `user_ids`, int32 [n].
+        item: Item index of each event, int32 [n].
+        timestamp: Unix seconds, int64 [n].
+        rating: float32 [n], or None if the dataset has no ratings.
     """
 
     user_ids: np.ndarray
@@ -23,10 +27,10 @@ class Interactions:
         return len(self.item)
 
     def take(self, index: np.ndarray) -> "Interactions":
-        """The events at `index` (int positions or a boolean mask), in that order."""
+        """Returns the events at `index` (int positions or a boolean mask), in that order."""
         rating = None if self.rating is None else self.rating[index]
         return Interactions(self.user_ids, self.user[index], self.item[index], self.timestamp[index], rating)
 
     def by_user_and_time(self) -> np.ndarray:
-        """int64 [n]: the order by user, then timestamp, then place in the file (the rule for ties)."""
+        """Returns the positions sorted by user, then timestamp, then position in the file (for ties), int64 [n]."""
         return np.lexsort((self.timestamp, self.user))

@@ -1,19 +1,27 @@
-"""The k-core of interactions: every user and every item left has at least k of them."""
+"""The k-core of interactions: each remaining user and each remaining item has at least k of them."""
 
 import numpy as np
 
 
 def k_core(user: np.ndarray, item: np.ndarray, k: int) -> np.ndarray:
-    """int64: positions of the interactions in the k-core, in order.
+    """Finds the interactions in the k-core.
 
-    user, item: int arrays [n]. An interaction counts each time it occurs, also when a user repeats an item. Filtering
-    is repeated until nothing changes, so the result does not depend on whether users or items go first.
+    Repeated interactions of a user with an item all count. Filtering is repeated until nothing changes, so the result
+    does not depend on whether users or items are filtered first.
+
+    Args:
+        user: User of each interaction, int [n].
+        item: Item of each interaction, int [n].
+        k: Minimum number of interactions of each user and item.
+
+    Returns:
+        Positions of the interactions in the k-core in ascending order, int64.
     """
-    kept = np.arange(len(user))
-    while len(kept):
-        users, items = user[kept], item[kept]
-        stays = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
-        if stays.all():
+    core = np.arange(len(user))
+    while len(core):
+        users, items = user[core], item[core]
+        is_frequent = (np.bincount(users)[users] >= k) & (np.bincount(items)[items] >= k)
+        if is_frequent.all():
             break
-        kept = kept[stays]
-    return kept
+        core = core[is_frequent]
+    return core

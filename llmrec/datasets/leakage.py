@@ -1,4 +1,4 @@
-"""What a split lets through, and the traps of its titles: counted, never acted on."""
+"""Reports leakage between splits and irregularities of titles. It only counts: nothing is removed."""
 
 import itertools
 from collections import Counter
@@ -20,13 +20,23 @@ def leakage_report(
     k_core_over_whole_period: bool,
     last_event: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Any]:
-    """Counts what a reader of results should know about a split; plain JSON values.
+    """Counts leakage between the splits and irregularities of the titles.
 
-    last_event: by split, int64 [rows], the time of each row's last history event. Where it is known (generic layout)
-    "windows_crossing_the_cut" counts the rows of valid and test whose history reaches into their own split's period.
-    A published layout keeps only the targets' times: there it counts the rows whose user has an earlier row in the same
-    split, which is the same number except for users whose first events were too few for a row (a lower bound).
-    k_core_over_whole_period: the filter saw interactions after the cut, so that which items exist leaks a little.
+    Args:
+        items: The catalogue.
+        train: Training rows.
+        valid: Validation rows.
+        test: Test rows.
+        k_core_over_whole_period: Whether the k-core filter saw interactions after the split boundaries, so that the
+            choice of items leaks a little.
+        last_event: Time of each row's last history event by split, int64 [rows]; None if unknown. If it is known
+            (layouts with interactions), "windows_crossing_the_cut" counts the rows of valid and test whose history
+            reaches into the period of their own split. Published layouts keep only the times of the targets. For them
+            it counts the rows whose user has an earlier row in the same split. This is the same number except for
+            users whose first events were too few for a row: a lower bound.
+
+    Returns:
+        The report as plain JSON values.
     """
     splits = {"train": train, "valid": valid, "test": test}
     return {
@@ -54,7 +64,7 @@ def leakage_report(
 
 
 def cold_targets(rows: Rows, *seen: Rows) -> dict[str, int]:
-    """How many targets occur in `seen` in no position ("never_seen"), and never as a target ("never_a_target")."""
+    """Counts the targets that do not occur in `seen` at all ("never_seen") or not as a target ("never_a_target")."""
     targets = np.concatenate([split.target for split in seen])
     anywhere = np.concatenate([targets, *(split.history for split in seen)])
     return {
@@ -65,25 +75,25 @@ def cold_targets(rows: Rows, *seen: Rows) -> dict[str, int]:
 
 
 def repeated_targets(rows: Rows) -> int:
-    """How many rows have their target in their history already."""
+    """Counts the rows whose target is already in their history."""
     row = rows.history_row
     return len(np.unique(row[rows.history == rows.target[row]]))
 
 
 def identical_rows(rows: Rows) -> int:
-    """How many rows repeat an earlier row of the split: same user, items and timestamp."""
+    """Counts the rows that repeat an earlier row of the split: same user, items and timestamp."""
     return len(rows) - len(set(row_keys(rows)))
 
 
 def prefix_titles(titles: list[str]) -> int:
-    """How many of the distinct titles are a proper prefix of another title."""
+    """Counts the titles (which must be distinct) that are a proper prefix of another one."""
     ordered = sorted(titles)
     # In sorted order everything that begins with a title follows it directly.
     return sum(longer.startswith(title) for title, longer in itertools.pairwise(ordered))
 
 
 def summary(report: Mapping[str, Any]) -> list[str]:
-    """The report in a few lines for the console."""
+    """Formats the report as a few lines for the console."""
     counts, titles = report["counts"], report["titles"]
     lines = [
         "rows " + ", ".join(f"{name} {count['rows']:,} ({count['users']:,} users)" for name, count in counts.items()),
@@ -110,21 +120,23 @@ def summary(report: Mapping[str, Any]) -> list[str]:
 
 def _lists_summary(report: Mapping[str, Any]) -> list[str]:
     splits = report["splits"]
-    by = "rating" if report["by_ratings"] else "the next item"
-    sizes = ", ".join(f"{name} {of['lists']:,} ({of['users']:,} users)" for name, of in splits.items())
-    lines = [f"lists of {report['candidates']} by {by}, {report['negatives']} of them sampled: {sizes}"]
+    relevance = "rating" if report["by_ratings"] else "next item"
+    sizes = ", ".join(f"{name} {counts['lists']:,} ({counts['users']:,} users)" for name, counts in splits.items())
+    lines = [
+        f"lists of {report['candidates']} candidates ({report['negatives']} sampled), relevance by {relevance}: {sizes}"
+    ]
     for key, text in (
         ("candidates_never_seen_in_train", "candidates never seen in train"),
         ("lists_with_a_candidate_in_the_history", "lists with a candidate's title in their history"),
-        ("lists_of_equal_ratings", "lists left out for equal ratings"),
-        ("lists_with_a_title_twice", "lists left out for a title twice"),
-        ("events_left_over", "events left over from lists"),
-        ("events_without_history", "events left out for want of a history"),
+        ("lists_of_equal_ratings", "lists dropped, all ratings equal"),
+        ("lists_with_a_title_twice", "lists dropped, a title occurs twice"),
+        ("events_left_over", "events dropped, too few left for a list"),
+        ("events_without_history", "events dropped, history too short"),
         ("history_reaches_past_the_cut", "lists whose history reaches past the cut"),
-        ("history_not_before_the_list", "lists whose history is not all before them"),
+        ("history_not_before_the_list", "lists whose history does not end before them"),
     ):
-        if all(key in of for of in splits.values()):
-            lines.append(f"{text}: " + ", ".join(f"{name} {of[key]:,}" for name, of in splits.items()))
+        if all(key in counts for counts in splits.values()):
+            lines.append(f"{text}: " + ", ".join(f"{name} {counts[key]:,}" for name, counts in splits.items()))
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Candidate lists of task rerank: a history, candidates with graded relevance, an order in which they are shown."""
+"""Candidate lists of task rerank: a history and candidates with graded relevance, in the order they are shown in."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,10 +16,13 @@ from llmrec.errors import InputError
 class Lists:
     """Lists of m candidates each.
 
-    rows: by list, the user's history before it, its best candidate as the target, the time of its first event;
-    history_rating: float32 [history], flat as rows.history, None where the set has no ratings; candidates: int32
-    [lists, m], items in the order in which they are shown; relevance: float32 [lists, m], their ratings, 0 for sampled
-    negatives (without ratings: 1 for the next item, 0 for the others).
+    Attributes:
+        rows: One row a list: the user's history before it, its most relevant candidate as the target, and the time of
+            its first event.
+        history_rating: Ratings aligned with `rows.history`, float32 [history]; None if the dataset has no ratings.
+        candidates: Item indices in the order in which they are shown, int32 [lists, m].
+        relevance: Relevance of each candidate, float32 [lists, m]: its rating, and 0 for sampled negatives; without
+            ratings 1 for the next item and 0 for the others.
     """
 
     rows: Rows
@@ -32,38 +35,48 @@ class Lists:
 
     @property
     def gains(self) -> np.ndarray:
-        """float64 [lists, m]: 2^relevance - 1."""
+        """Gain of each candidate, 2^relevance - 1, float64 [lists, m]."""
         return np.exp2(self.relevance.astype(np.float64)) - 1
 
     def take(self, index: np.ndarray) -> "Lists":
-        """The lists at `index` (int positions), in that order."""
+        """Returns the lists at `index` (int positions), in that order."""
         rating = self.history_rating
         if rating is not None:
             rating = rating[self.rows.flat(index)]
         return Lists(self.rows.take(index), rating, self.candidates[index], self.relevance[index])
 
     def ratings_of(self, row: int) -> np.ndarray | None:
-        """The ratings of one list's history, oldest first."""
+        """Returns the ratings of one list's history, oldest first; None if the dataset has no ratings."""
         if self.history_rating is None:
             return None
         return self.history_rating[self.rows.offsets[row] : self.rows.offsets[row + 1]]
 
     def shown(self, order: np.ndarray) -> "Lists":
-        """The same lists with the candidate order[l, place] of each shown at `place`; order: int [lists, m]."""
+        """Returns the same lists with their candidates in another order.
+
+        Args:
+            order: The candidates in their new order, as positions in the present one, int [lists, m].
+        """
         candidates, relevance = (np.take_along_axis(part, order, 1) for part in (self.candidates, self.relevance))
         return replace(self, candidates=candidates, relevance=relevance)
 
     def target_order(self, seed: int) -> np.ndarray:
-        """int64 [lists, m]: places of the candidates, the most relevant first, equal ones shuffled by the seed."""
+        """Returns the candidates' positions by descending relevance, ties shuffled by the seed, int64 [lists, m]."""
         ties = np.random.default_rng(seed).random(self.relevance.shape)
         return np.lexsort((ties, -self.relevance))
 
 
 @dataclass(frozen=True)
 class ListRule:
-    """How lists are made: the settings of task rerank, and those of the dataset that they need.
+    """How lists are made: settings of task rerank and of the dataset.
 
-    candidates: m; negatives: of them sampled; by_ratings: relevance is the rating, else the next item's 1.
+    Attributes:
+        candidates: Candidates of a list (m).
+        negatives: How many of them are sampled negatives.
+        by_ratings: Whether relevance is the rating; otherwise it is 1 for the next item and 0 for the others.
+        seed: Seed of the negatives and of the order in which candidates are shown.
+        min_history: Minimum number of events before a list.
+        max_history: Maximum length of a history.
     """
 
     candidates: int
@@ -77,27 +90,38 @@ class ListRule:
 def rated_lists(
     events: Interactions, period: tuple[float, float], items: Items, rule: ListRule, rng: np.random.Generator
 ) -> tuple[Lists, dict[str, int]]:
-    """Disjoint lists of consecutive events of a user inside a period, and what was counted.
+    """Makes disjoint lists from consecutive events of a user within a period.
 
-    events: with ratings, by user and time, ties in the order of the file; period: after its first, until its second
-    timestamp. Counted from the user's first event that has `min_history` events of earlier seconds, so many events as
-    a list holds make the next list; a rest too short for one is left out, as are lists whose ratings are all equal and
-    lists with a title twice. The history is the last `max_history` events of seconds before the list's first event, of
-    whichever split.
+    A user's events count from the first one with at least `min_history` events of earlier timestamps. Each list takes
+    the next `candidates - negatives` of them; a remainder too short for a list is dropped. Lists in which a title
+    occurs twice are dropped and, without negatives, lists whose ratings are all equal. The history of a list is the
+    last `max_history` events with timestamps before the list's first event, from whichever split.
+
+    Args:
+        events: Events with ratings, ordered by user and time, ties in file order.
+        period: Start (exclusive) and end (inclusive) of the period, unix seconds.
+        items: The catalogue.
+        rule: How lists are made.
+        rng: Draws the negatives and the order of the candidates.
+
+    Returns:
+        The lists, and counts of what was dropped or leaks for the leakage report.
     """
     assert events.rating is not None
-    members, left_over = _consecutive(events, period, rule)
+    members, dropped = _group_events(events, period, rule)
     ratings, titles = events.rating[members], np.sort(items.title_of[events.item[members]], axis=1)
     repeated = (titles[:, 1:] == titles[:, :-1]).any(axis=1)
     equal = (ratings == ratings[:, :1]).all(axis=1) & (rule.negatives == 0)
-    kept = members[~repeated & ~equal]
-    rows, history, latest = _before(events, kept, rule.max_history)
-    # Without negatives nobody asks.
+    usable = members[~repeated & ~equal]
+    rows, history, latest = _list_rows(events, usable, rule.max_history)
+    # Known events are only needed to sample negatives.
     known = events.take((events.timestamp <= period[1]) & (rule.negatives > 0))
-    taken = Taken(known.user_ids[known.user], items.title_of[known.item])
-    negatives = sample_negatives(rows.user, taken, items, rule.negatives, rng)
-    lists = _shuffled(rows, events.rating[history], events.item[kept], negatives, events.rating[kept], rng)
-    counts = left_over | {
+    interacted = UserTitles(known.user_ids[known.user], items.title_of[known.item])
+    negatives = sample_negatives(rows.user, interacted, items, rule.negatives, rng)
+    lists = _shuffle_candidates(
+        rows, events.rating[history], events.item[usable], negatives, events.rating[usable], rng
+    )
+    counts = dropped | {
         "lists_of_equal_ratings": int((equal & ~repeated).sum()),
         "lists_with_a_title_twice": int(repeated.sum()),
         "history_reaches_past_the_cut": int((latest > period[0]).sum()) if np.isfinite(period[0]) else 0,
@@ -107,73 +131,105 @@ def rated_lists(
 
 
 def next_item_lists(rows: Rows, known: Sequence[Rows], items: Items, rule: ListRule, rng: np.random.Generator) -> Lists:
-    """One list for each row: its target, with relevance 1, among sampled items; known: see `sample_negatives`."""
-    user = np.concatenate([part for of in known for part in (of.user, of.user[of.history_row])])
-    item = np.concatenate([part for of in known for part in (of.target, of.history)])
-    taken = Taken(user, items.title_of[item])
-    negatives = sample_negatives(rows.user, taken, items, rule.negatives, rng)
-    return _shuffled(rows, None, rows.target[:, None], negatives, np.ones((len(rows), 1)), rng)
+    """Makes one list for each row: its target, with relevance 1, among sampled items.
+
+    Args:
+        rows: Rows of a split.
+        known: Rows of this split and the earlier ones. What their users interacted with is not sampled for them.
+        items: The catalogue.
+        rule: How lists are made.
+        rng: Draws the negatives and the order of the candidates.
+    """
+    user = np.concatenate([part for split in known for part in (split.user, split.user[split.history_row])])
+    item = np.concatenate([part for split in known for part in (split.target, split.history)])
+    interacted = UserTitles(user, items.title_of[item])
+    negatives = sample_negatives(rows.user, interacted, items, rule.negatives, rng)
+    return _shuffle_candidates(rows, None, rows.target[:, None], negatives, np.ones((len(rows), 1)), rng)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """Pairs of a user and a distinct title that the user took; user: str [n], title: int [n]."""
+class UserTitles:
+    """Pairs of a user and a distinct title that the user interacted with.
+
+    Attributes:
+        user: User IDs, str [n].
+        title: Distinct titles, int [n].
+    """
 
     user: np.ndarray
     title: np.ndarray
 
 
-def sample_negatives(user: np.ndarray, taken: Taken, items: Items, count: int, rng: np.random.Generator) -> np.ndarray:
-    """int32 [lists, count]: items drawn uniformly, of different titles, none of which the list's user took.
+def sample_negatives(
+    user: np.ndarray, interacted: UserTitles, items: Items, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Samples items uniformly whose titles differ within a list and are new to the list's user.
 
-    taken: what is known at the end of the split's period, for what comes later must not shape a list. Raises
-    InputError where the catalogue has too few other titles.
+    Args:
+        user: The user of each list, str [lists].
+        interacted: What is known at the end of the split's period. Later events must not influence a list.
+        items: The catalogue.
+        count: Negatives of each list.
+        rng: The random generator.
+
+    Returns:
+        Item indices, int32 [lists, count].
+
+    Raises:
+        InputError: If the catalogue has fewer than `count` titles that are new to a user.
     """
     if not count:
         return np.zeros((len(user), 0), dtype=np.int32)
-    names, of_list = np.unique(user, return_inverse=True)
-    titles, place = len(items.distinct_titles), np.searchsorted(names, taken.user).clip(max=len(names) - 1)
-    mine = names[place] == taken.user
-    forbidden = np.unique(place[mine].astype(np.int64) * titles + taken.title[mine])
-    most = int(np.bincount(forbidden // titles, minlength=1).max())
-    if titles - most < count:
+    list_users, user_of_list = np.unique(user, return_inverse=True)
+    titles = len(items.distinct_titles)
+    user_of_pair = np.searchsorted(list_users, interacted.user).clip(max=len(list_users) - 1)
+    has_list = list_users[user_of_pair] == interacted.user
+    forbidden = np.unique(user_of_pair[has_list].astype(np.int64) * titles + interacted.title[has_list])
+    largest = int(np.bincount(forbidden // titles, minlength=1).max())
+    if titles - largest < count:
         raise InputError(
-            f"{count} sampled candidates are asked for, but a user has taken {most} of the catalogue's {titles} "
-            "titles: lower task.candidates or task.negatives"
+            f"{count} sampled candidates per list are requested, but a user has interacted with {largest} of the "
+            f"catalogue's {titles} titles. Lower task.candidates or task.negatives"
         )
     drawn = rng.integers(len(items), size=(len(user), count))
-    again = np.ones(len(user), dtype=bool)
-    while again.any():
-        keys = of_list[again, None] * titles + items.title_of[drawn[again]].astype(np.int64)
-        bad = np.isin(keys, forbidden) | _repeats(keys)
-        part = drawn[again]
-        part[bad] = rng.integers(len(items), size=int(bad.sum()))
-        drawn[again], again[again] = part, bad.any(axis=1)
+    pending = np.ones(len(user), dtype=bool)
+    while pending.any():
+        keys = user_of_list[pending, None] * titles + items.title_of[drawn[pending]].astype(np.int64)
+        rejected = np.isin(keys, forbidden) | _is_repeated(keys)
+        redrawn = drawn[pending]
+        redrawn[rejected] = rng.integers(len(items), size=int(rejected.sum()))
+        drawn[pending], pending[pending] = redrawn, rejected.any(axis=1)
     return drawn.astype(np.int32)
 
 
 def lists_report(lists: Lists, train: Rows, items: Items) -> dict[str, Any]:
-    """What a reader of results should know about the lists of a split; train: the rows that models learn from."""
+    """Counts what the leakage report tells of a split's lists.
+
+    Args:
+        lists: The lists of the split.
+        train: The rows that models are trained on.
+        items: The catalogue.
+    """
     known = np.unique(np.concatenate([train.history, train.target]))
     return {
         "lists": len(lists),
         "users": len(np.unique(lists.rows.user)),
-        "lists_with_a_candidate_in_the_history": _in_history(lists, items),
+        "lists_with_a_candidate_in_the_history": _count_seen(lists, items),
         "candidates_never_seen_in_train": int((~np.isin(lists.candidates, known)).sum()),
         "best_never_seen_in_train": int((~np.isin(lists.rows.target, known)).sum()),
     }
 
 
-def _consecutive(
+def _group_events(
     events: Interactions, period: tuple[float, float], rule: ListRule
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """int64 [lists, rated]: the positions of each list's events, and how many events came into none."""
+    """Returns the positions of each list's events, int64 [lists, rated], and counts of the events in no list."""
     size = rule.candidates - rule.negatives
-    earlier = _first_of_run(events.user, events.timestamp) - _first_of_run(events.user)
+    earlier = _run_starts(events.user, events.timestamp) - _run_starts(events.user)
     inside = (events.timestamp > period[0]) & (events.timestamp <= period[1])
     usable = np.flatnonzero(inside & (earlier >= rule.min_history))
     user = events.user[usable]
-    number = np.arange(len(usable)) - _first_of_run(user)
+    number = np.arange(len(usable)) - _run_starts(user)
     lists = np.bincount(user, minlength=len(events.user_ids))[user] // size
     members = usable[number // size < lists].reshape(-1, size)
     return members, {
@@ -182,12 +238,12 @@ def _consecutive(
     }
 
 
-def _before(events: Interactions, members: np.ndarray, max_history: int) -> tuple[Rows, np.ndarray, np.ndarray]:
-    """The rows of lists, the positions of their histories' events, flat, and the time of each history's last event."""
+def _list_rows(events: Interactions, members: np.ndarray, max_history: int) -> tuple[Rows, np.ndarray, np.ndarray]:
+    """Returns the rows of lists, the positions of their history events (flat) and each history's last timestamp."""
     assert events.rating is not None
     first = members[:, 0]
-    end = _first_of_run(events.user, events.timestamp)[first]
-    start = np.maximum(_first_of_run(events.user)[first], end - max_history)
+    end = _run_starts(events.user, events.timestamp)[first]
+    start = np.maximum(_run_starts(events.user)[first], end - max_history)
     offsets = np.r_[0, np.cumsum(end - start)]
     history = np.arange(offsets[-1]) + np.repeat(start - offsets[:-1], end - start)
     best = members[np.arange(len(members)), events.rating[members].argmax(axis=1)]
@@ -195,15 +251,16 @@ def _before(events: Interactions, members: np.ndarray, max_history: int) -> tupl
     return Rows(user, events.item[history], offsets, target, time), history, events.timestamp[end - 1]
 
 
-def _in_history(lists: Lists, items: Items) -> int:
+def _count_seen(lists: Lists, items: Items) -> int:
+    """Counts the lists with a candidate whose title is in their history."""
     row = lists.rows.history_row
     seen = np.unique(row * len(items) + items.title_of[lists.rows.history])
-    shown = np.arange(len(lists))[:, None] * len(items) + items.title_of[lists.candidates]
-    return int(np.isin(shown, seen).any(axis=1).sum())
+    candidates = np.arange(len(lists))[:, None] * len(items) + items.title_of[lists.candidates]
+    return int(np.isin(candidates, seen).any(axis=1).sum())
 
 
-def _repeats(keys: np.ndarray) -> np.ndarray:
-    """bool [n, m]: whether a key stands in an earlier column of its row too."""
+def _is_repeated(keys: np.ndarray) -> np.ndarray:
+    """Returns whether each key occurs in an earlier column of its row, bool [n, m]."""
     order = np.argsort(keys, axis=1, kind="stable")
     ordered = np.take_along_axis(keys, order, axis=1)
     repeated = np.zeros(keys.shape, dtype=bool)
@@ -211,24 +268,24 @@ def _repeats(keys: np.ndarray) -> np.ndarray:
     return repeated
 
 
-def _first_of_run(*keys: np.ndarray) -> np.ndarray:
-    """int64 [n]: where the run of equal keys that each position belongs to begins."""
+def _run_starts(*keys: np.ndarray) -> np.ndarray:
+    """Returns where the run of equal keys that contains each position starts, int64 [n]."""
     changes = np.zeros(max(len(keys[0]) - 1, 0), dtype=bool)
     for key in keys:
         changes |= key[1:] != key[:-1]
-    begins = np.r_[True, changes][: len(keys[0])]
-    return np.maximum.accumulate(np.where(begins, np.arange(len(begins)), 0))
+    is_start = np.r_[True, changes][: len(keys[0])]
+    return np.maximum.accumulate(np.where(is_start, np.arange(len(is_start)), 0))
 
 
-def _shuffled(
+def _shuffle_candidates(
     rows: Rows,
     history_rating: np.ndarray | None,
-    chosen: np.ndarray,
+    positives: np.ndarray,
     negatives: np.ndarray,
     relevance: np.ndarray,
     rng: np.random.Generator,
 ) -> Lists:
-    """The lists, their candidates in a random order: how they came says which is which."""
-    candidates = np.concatenate([chosen, negatives], axis=1).astype(np.int32)
+    """Builds lists with their candidates in random order, because the order they come in reveals the relevance."""
+    candidates = np.concatenate([positives, negatives], axis=1).astype(np.int32)
     graded = np.concatenate([relevance, np.zeros(negatives.shape)], axis=1).astype(np.float32)
     return Lists(rows, history_rating, candidates, graded).shown(rng.random(candidates.shape).argsort(axis=1))

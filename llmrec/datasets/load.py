@@ -1,4 +1,4 @@
-"""A dataset, ready for training: located, prepared or taken from the cache, its training sample drawn."""
+"""Loads a dataset: locates it, prepares it or reads it from the cache, and draws its training sample."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -22,10 +22,16 @@ from llmrec.datasets.stored_lists import list_rule, load_lists
 def load_dataset(
     dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path, task: Mapping[str, Any] | None = None
 ) -> Dataset:
-    """Loads the dataset of a resolved Hydra group (plain containers), with the lists that `task` (its group) ranks.
+    """Loads a dataset, ready for training.
 
-    Real sets are read from data_dir/<name>; what is prepared from them, and simulated sets, are kept in
-    cache_dir/datasets/<name>-<hash>. Raises InputError for data or settings that cannot be used.
+    Args:
+        dataset: The resolved Hydra group `dataset` as plain containers.
+        data_dir: Real datasets are read from data_dir/<name>.
+        cache_dir: Prepared and simulated datasets are cached in cache_dir/datasets/<name>-<hash>.
+        task: The resolved Hydra group `task`; for task rerank the dataset gets its candidate lists.
+
+    Raises:
+        InputError: If the data or the settings cannot be used.
     """
     source = locate(dataset, data_dir)
     prepared = load_prepared(source, dataset, cache_dir)
@@ -57,14 +63,14 @@ def load_dataset(
 
 
 def prepared_folder(source: Source, cache_dir: Path) -> Path:
-    """The folder of the prepared set: the source itself if it is one, else its place in the cache."""
+    """Returns the folder of the prepared dataset: the source itself if it is prepared, else a folder in the cache."""
     if source.kind == "prepared" and source.path:
         return source.path
     return cache_dir / "datasets" / f"{source.name}-{source.content_hash[:12]}"
 
 
 def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -> Prepared:
-    """Reads the prepared set of a source, after making and caching it if it is not there yet."""
+    """Reads the prepared dataset of a source; prepares and caches it first if necessary."""
     folder = prepared_folder(source, cache_dir)
     if source.kind != "prepared" and not folder.exists():
         write_prepared(prepare(source, dataset), folder)
@@ -72,7 +78,7 @@ def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
-    """Makes the prepared set from its source: the simulator, the MSL, a MovieLens or the generic layout."""
+    """Prepares a dataset from the simulator or from files in the MSL, MovieLens or generic layout."""
     if source.path is None:
         return _simulated(source, dataset)
     if source.kind == "msl":
@@ -86,14 +92,17 @@ def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
 
 
 def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndarray:
-    """int64: positions in train of the rows that language models are tuned on.
+    """Returns the positions in train of the rows that language models are tuned on, int64.
 
-    All of train if `size` is None or not below its rows. The published sample, less held-out rows, if `size` is the
-    number of rows it was published with; a seeded draw from it if `size` is smaller. Else a seeded draw from train.
+    These are:
+        - all of train if `size` is None or at least its number of rows;
+        - the published sample without held-out rows if `size` is the number of rows it was published with;
+        - a random sample of the published sample if `size` is smaller than that;
+        - otherwise a random sample of train.
     """
     published = prepared.sample
     if published is not None and size is not None and prepared.sample_size and size <= prepared.sample_size:
-        # Held-out rows have left the published sample, so it may hold fewer rows than its name says.
+        # Held-out rows were removed from the published sample, so it may have fewer rows than its file name says.
         return published if size == prepared.sample_size else published[draw(len(published), size, seed)]
     return draw(len(prepared.train), size, seed)
 
@@ -103,7 +112,7 @@ def _lists(
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
     prepared_in = prepared_folder(source, cache_dir)
     rule = list_rule(task, dataset, source.name, has_ratings(prepared_in))
-    # With the prepared set where that lies in the cache; a prepared set of the user's is never written to.
+    # Lists are stored with a cached prepared dataset, but never in a prepared dataset of the user's own.
     folder = prepared_in
     if source.kind == "prepared":
         folder = cache_dir / "lists" / f"{source.name}-{source.content_hash[:12]}"

@@ -1,4 +1,4 @@
-"""The dumps of MovieLens as GroupLens publishes them: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
+"""Reader of the MovieLens dumps that GroupLens publishes: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from llmrec.datasets.source import MOVIELENS_FILES, movielens_layout
 from llmrec.datasets.tables import Table, read_plain, read_plain_csv, read_table
 from llmrec.errors import InputError
 
-# In the order of u.item's flags; u.genre, which lists them too, is often left out of copies.
+# In the order of the flags in u.item. They are not read from u.genre, because copies of the dump often lack it.
 GENRES = (
     "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
     "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
@@ -23,15 +23,18 @@ FILM_COLUMNS = ("movieId", "title", "genres")
 
 
 def read_movielens(folder: Path) -> tuple[Items, Interactions]:
-    """Reads ratings and films of a folder in one of MOVIELENS_FILES' layouts; every row keeps its place.
+    """Reads ratings and films in file order, from a folder in one of the layouts of MOVIELENS_FILES.
 
-    Titles and genres (as categories) are verbatim; films without a rating are kept. Raises InputError for another
-    layout and, naming file and row, for a malformed value, a film listed twice and a rated film that is not listed.
+    Titles and genres (as categories) are verbatim. Films without a rating are kept.
+
+    Raises:
+        InputError: For another layout, a malformed value, a film that is listed twice, or a rated film that is not
+            listed. The message names the file and the row.
     """
     layout = movielens_layout(folder)
     if layout is None:
         expected = ", or ".join(" and ".join(files) for files in MOVIELENS_FILES.values())
-        raise InputError(f"{folder}: no MovieLens dump. Expected {expected}")
+        raise InputError(f"{folder}: not a MovieLens dump. Expected {expected}")
     ratings_path, films_path = (folder / file for file in MOVIELENS_FILES[layout])
     films, genres = _films(films_path, layout)
     film_ids = films.integers("movieId")
@@ -58,8 +61,8 @@ def _text(path: Path) -> str:
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        # UTF-8 was tried first since latin-1 fits any bytes, so that a copy saved as UTF-8 would turn to mojibake,
-        # while accented latin-1 text is hardly ever valid UTF-8.
+        # UTF-8 is tried first, because Latin-1 decodes any bytes: a copy saved as UTF-8 would become mojibake, whereas
+        # accented Latin-1 text is hardly ever valid UTF-8.
         return content.decode("latin-1")
 
 
@@ -68,8 +71,8 @@ def _films_100k(path: Path) -> tuple[Table, list[list[str]]]:
     flags = [np.asarray(films.columns[genre]) for genre in GENRES]
     for genre, flag in zip(GENRES, flags, strict=True):
         films.require((flag == "0") | (flag == "1"), genre, "0 or 1")
-    has = np.stack(flags, axis=1) == "1"
-    return films, [[GENRES[index] for index in np.flatnonzero(row)] for row in has]
+    has_genre = np.stack(flags, axis=1) == "1"
+    return films, [[GENRES[index] for index in np.flatnonzero(row)] for row in has_genre]
 
 
 def _items(films: Table, film_ids: np.ndarray, genres: list[list[str]]) -> Items:
@@ -77,7 +80,7 @@ def _items(films: Table, film_ids: np.ndarray, genres: list[list[str]]) -> Items
     films.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
     _, first = np.unique(film_ids, return_index=True)
     for index in np.setdiff1d(np.arange(len(film_ids)), first)[:1]:
-        raise films.fail(int(index), f"film {film_ids[index]} stands there twice", "Keep one of its rows")
+        raise films.fail(int(index), f"film {film_ids[index]} is listed twice", "Keep one of its rows")
     return Items(film_ids.astype(str).tolist(), titles.to_pylist(), genres)
 
 
@@ -99,6 +102,7 @@ def _interactions(ratings: Table, films: Table, film_ids: np.ndarray, half_stars
 
 def _stars(ratings: Table, half_stars: bool) -> np.ndarray:
     rating, step = ratings.numbers("rating"), 0.5 if half_stars else 1
-    fits = (rating >= step) & (rating <= 5) & (rating % step == 0)
-    ratings.require(fits, "rating", "a multiple of 0.5 from 0.5 to 5" if half_stars else "a whole number from 1 to 5")
+    is_valid = (rating >= step) & (rating <= 5) & (rating % step == 0)
+    expected = "a multiple of 0.5 from 0.5 to 5" if half_stars else "a whole number from 1 to 5"
+    ratings.require(is_valid, "rating", expected)
     return rating

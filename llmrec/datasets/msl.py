@@ -1,4 +1,4 @@
-"""The layout that MSL publishes its sets in: <split>.csv with item lists, and id2name4Rec.json."""
+"""Reader of the layout in which MSL publishes its datasets: <split>.csv with item lists, and id2name4Rec.json."""
 
 import json
 from collections import defaultdict, deque
@@ -23,24 +23,33 @@ _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
 def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Prepared:
     """Reads a folder in the MSL layout.
 
-    Train is train.csv, else the published sample train_<n>.csv. Without valid.csv the latest share `hold_out` of
-    train becomes valid, and those rows leave the sample too. valid_<n>.csv and test_<n>.csv are not read. Blank titles
-    and rows that repeat inside a split are kept and counted. Raises InputError for what `read_rows` refuses, and
-    for splits that overlap or stand in the wrong order of time.
+    Train is train.csv or, without it, the published sample train_<n>.csv. Without valid.csv the latest rows of train
+    become the validation set and are removed from the sample, too. valid_<n>.csv and test_<n>.csv are not read. Blank
+    titles and rows that repeat within a split are kept and counted.
+
+    Args:
+        folder: The folder.
+        name: Name of the dataset.
+        content_hash: Hash that identifies the data and settings.
+        hold_out: Share of train that becomes the validation set if there is no valid.csv.
+
+    Raises:
+        InputError: For anything that `read_rows` rejects, and for splits that overlap or do not follow each other in
+            time.
     """
     items = read_titles(folder / "id2name4Rec.json")
     sample_path, sample_size = _published_sample(folder)
     train_path = folder / "train.csv"
     if not train_path.is_file():
         if sample_path is None:
-            raise InputError(f"{folder}: no train.csv and no train_<n>.csv. Put one of them there")
+            raise InputError(f"{folder}: neither train.csv nor train_<n>.csv exists. Put one of them there")
         train_path = sample_path
     train = read_rows(train_path, items)
     test = read_rows(folder / "test.csv", items)
     sample = _positions(sample_path, items, train_path, train) if sample_path else None
     valid_path = folder / "valid.csv"
-    held_out = not valid_path.is_file()
-    if not held_out:
+    valid_held_out = not valid_path.is_file()
+    if not valid_held_out:
         valid = read_rows(valid_path, items)
         check_splits([(train_path, train), (valid_path, valid), (folder / "test.csv", test)])
     else:
@@ -49,12 +58,12 @@ def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Pre
     report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
     return Prepared(
         name, "msl", False, content_hash, items, train, valid, test, report, sample, sample_size,
-        train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out=held_out,
+        train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out=valid_held_out,
     )  # fmt: skip
 
 
 def read_titles(path: Path) -> Items:
-    """The items of id2name4Rec.json: a JSON object of item id -> title, in the file's order, titles verbatim."""
+    """Reads id2name4Rec.json, a JSON object of item id -> title: items in file order, titles verbatim."""
     try:
         titles = json.loads(read_text(path))
     except json.JSONDecodeError as error:
@@ -68,10 +77,12 @@ def read_titles(path: Path) -> Items:
 
 
 def read_rows(path: Path, items: Items) -> Rows:
-    """The rows of one split, in the file's order.
+    """Reads the rows of one split in file order.
 
-    Raises InputError, naming file and row, for a missing file, text that is not UTF-8, a malformed row or list, an item
-    that is not in the catalogue, a list without a history, a timestamp that is no whole number, or no rows at all.
+    Raises:
+        InputError: For a missing file, text that is not UTF-8, a malformed row or list, an item that is not in the
+            catalogue, a list without a history, a timestamp that is not a whole number, or a file without rows. The
+            message names the file and the row.
     """
     if not path.is_file():
         raise InputError(f"{path}: the file is missing. Put it there; the MSL layout needs it")
@@ -118,26 +129,26 @@ def _published_sample(folder: Path) -> tuple[Path | None, int | None]:
 
 
 def _positions(path: Path, items: Items, train_path: Path, train: Rows) -> np.ndarray:
-    """int64: where each row of the published sample stands in train, matched by content, repeats one by one."""
+    """Returns the position in train of each row of the published sample, int64; repeated rows are matched in order."""
     if path == train_path:
         return np.arange(len(train))
-    places: dict[RowKey, deque[int]] = defaultdict(deque)
+    candidates: dict[RowKey, deque[int]] = defaultdict(deque)
     for position, key in enumerate(row_keys(train)):
-        places[key].append(position)
-    found = []
+        candidates[key].append(position)
+    positions = []
     for index, key in enumerate(row_keys(read_rows(path, items))):
-        if not places[key]:
+        if not candidates[key]:
             raise InputError(f"{path}, row {index + 2}: not among the rows of {train_path}. Draw the sample from it")
-        found.append(places[key].popleft())
-    return np.array(found)
+        positions.append(candidates[key].popleft())
+    return np.array(positions)
 
 
 def _hold_out(path: Path, train: Rows, sample: np.ndarray | None, share: float) -> tuple[Rows, Rows, np.ndarray | None]:
-    kept, held = hold_out_latest(train.timestamp, share)
-    if not len(kept):
+    remaining, held_out = hold_out_latest(train.timestamp, share)
+    if not len(remaining):
         raise InputError(f"{path}: one row is too few to hold out a validation set. Add rows, or a valid.csv")
     if sample is not None:
-        sample = np.searchsorted(kept, sample[np.isin(sample, kept)])
+        sample = np.searchsorted(remaining, sample[np.isin(sample, remaining)])
         if not len(sample):
             raise InputError(f"{path}: every row of the published sample is held out. Lower dataset.hold_out")
-    return train.take(kept), train.take(held), sample
+    return train.take(remaining), train.take(held_out), sample

@@ -1,4 +1,4 @@
-"""A prepared set on disk: Parquet files and a manifest that vouches for them."""
+"""A prepared dataset on disk: Parquet files and a manifest with their hashes."""
 
 import hashlib
 import json
@@ -20,16 +20,20 @@ from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
 TRAIN_FACTS = ("train_file", "only_a_sample", "valid_held_out")
-"""What the manifest says of where train and valid come from."""
+"""Keys of the manifest that tell where train and valid come from."""
 
 
 @dataclass(frozen=True)
 class Prepared:
     """A dataset before its training sample is drawn.
 
-    sample: int64 positions of the published sample in train, None if nothing was published; sample_size: its rows as
-    published, held-out ones included; interactions: the events behind the rows, ratings included, where they are known;
-    train_file, only_a_sample, valid_held_out: as in Dataset.
+    Attributes not listed here are those of `Dataset`.
+
+    Attributes:
+        layout: The kind of its source (see `Source`).
+        sample: Positions in `train` of the published sample, int64; None if no sample was published.
+        sample_size: Number of rows of the sample as published, held-out ones included.
+        interactions: The events from which the rows were made, with ratings; None if they are unknown.
     """
 
     name: str
@@ -51,7 +55,11 @@ class Prepared:
 
 
 def write_prepared(prepared: Prepared, folder: Path) -> None:
-    """Writes a prepared set as a whole folder or not at all. Raises InputError when it cannot be written."""
+    """Writes a prepared dataset atomically: the whole folder or nothing.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
     tables = {"items": _items_table(prepared.items)}
     tables |= {split: rows_table(getattr(prepared, split)) for split in SPLITS}
     if prepared.sample is not None:
@@ -78,9 +86,10 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
 
 
 def read_prepared(folder: Path, content_hash: str) -> Prepared:
-    """Reads a prepared set back; its events stay on disk (`read_interactions`).
+    """Reads a prepared dataset without its events, which `read_interactions` reads.
 
-    Raises InputError when the manifest or a file is missing, changed, of another format or of another content hash.
+    Raises:
+        InputError: If the manifest or a file is missing or changed, or belongs to another format or content hash.
     """
     manifest = _checked_manifest(folder, content_hash)
     sample = None
@@ -104,13 +113,13 @@ def read_prepared(folder: Path, content_hash: str) -> Prepared:
 
 
 def has_ratings(folder: Path) -> bool:
-    """Whether the events of a prepared set are known and carry ratings."""
+    """Returns whether the events of a prepared dataset are known and have ratings."""
     path = folder / "interactions.parquet"
     return path.is_file() and "rating" in pq.read_schema(path).names
 
 
 def read_interactions(folder: Path, items: Items) -> Interactions | None:
-    """The events of a prepared set, by user and time; None where the published layout has only rows."""
+    """Reads the events of a prepared dataset, ordered by user and time; None if its layout has only rows."""
     path = folder / "interactions.parquet"
     if not path.is_file():
         return None
@@ -155,17 +164,17 @@ def _read_items(path: Path) -> Items:
 
 
 def rows_table(rows: Rows) -> pa.Table:
-    """Rows as a table: user, history, target, timestamp."""
+    """Converts rows to a table with the columns user, history, target and timestamp."""
     history = pa.LargeListArray.from_arrays(pa.array(rows.offsets, pa.int64()), pa.array(rows.history, pa.int32()))
     user = pa.array(rows.user.tolist(), pa.string())
     return pa.table({"user": user, "history": history, "target": rows.target, "timestamp": rows.timestamp})
 
 
 def read_rows(path: Path) -> Rows:
-    """The rows that `rows_table` laid out, from a Parquet file."""
+    """Reads the rows of a Parquet file that was written from `rows_table`."""
     table = pq.read_table(path).combine_chunks()
     history = table["history"].combine_chunks()
-    # Copies: Arrow's own arrays are read-only, which torch warns of.
+    # Copied, because Arrow's own arrays are read-only and torch warns about that.
     return Rows(
         user=table["user"].to_numpy().astype(str),
         history=history.values.to_numpy().copy(),

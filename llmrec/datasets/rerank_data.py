@@ -1,4 +1,4 @@
-"""The Lightning data module of task rerank: candidate lists as batches for an objective."""
+"""The Lightning data module of task rerank: turns candidate lists into batches for an objective."""
 
 import numpy as np
 import torch
@@ -19,11 +19,22 @@ from llmrec.objectives.base import ListBatch, Objective
 class RerankData(TrainingData):
     """Prompts, identifiers and target orders of a dataset's lists for one tokenizer.
 
-    The response is the ranking: an identifier each, the most relevant candidate's first, then EOS.
+    The response is the ranking: the candidates' identifiers, the most relevant first, then EOS.
+
+    Attributes:
+        size: Candidates of a list (m).
+        identifiers: The identifiers of the candidates.
+        trie: The permutations of the identifiers, which constrain decoding.
     """
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig) -> None:
-        """config: the resolved run config (task, dataset.wording, backbone.max_length, trainer, seed)."""
+        """Finds the identifiers.
+
+        Args:
+            dataset: The dataset with its lists.
+            backbone: Its tokenizer is used.
+            config: The resolved run config (task, dataset.wording, backbone.max_length, trainer and seed are read).
+        """
         super().__init__(dataset, config)
         self.tokenizer = backbone.tokenizer
         self.size = int(config.task.candidates)
@@ -31,14 +42,19 @@ class RerankData(TrainingData):
         self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.tokenizer.eos_token_id)
 
     def prompts(self, lists: Lists) -> ListPrompts:
-        """The prompts of some lists."""
+        """Returns the prompts of some lists."""
         limit = self.config.backbone.max_length - ranking_room(self.size)
         return ListPrompts(
             self.tokenizer, self.config.dataset.wording, self.identifiers, limit, lists, self.dataset.items
         )
 
     def setup_training(self, objective: Objective, validation: Lists) -> None:
-        """Tokenises the training lists and asks the objective for its positions."""
+        """Tokenises the training and validation lists, and gets the supervised positions from the objective.
+
+        Args:
+            objective: The objective to train.
+            validation: Lists by which a checkpoint is selected.
+        """
         self.objective, self.validation = objective, validation
         self.lists = self.dataset.lists["sample"]
         self.list_prompts = self.prompts(self.lists)
@@ -50,39 +66,44 @@ class RerankData(TrainingData):
 
     @property
     def sample_prompts(self) -> Prompts:
-        """As TrainingData says."""
         return self.list_prompts.prompts
 
     @property
     def added_tokens(self) -> int:
-        """The tokens of the ranking, and of each other order those of the candidates and the ranking again."""
+        """Upper bound of the tokens added to a prompt: its ranking and, for each other order, the unshared tokens.
+
+        Another order adds the candidates and the ranking again.
+        """
         return self.size + self.objective.permutations * int(self.sample_prompts.lengths.max() - self.shared)
 
     @property
     def validation_rows(self) -> int:
-        """As TrainingData says."""
         return len(self.validation)
 
     def batch(self, rows: np.ndarray) -> ListBatch:
-        """The micro-batch of some lists: each in its stored order, then in those that the objective asks for."""
+        """Returns the micro-batch of some lists (int [rows]).
+
+        Branch 0 has the candidates in their stored order. Each further branch (`Objective.permutations`) has them in a
+        random order, drawn anew each epoch.
+        """
         orders = self._orders(rows)
         place = orders.argsort(axis=2)
         target = self.target[rows]
-        written = np.take_along_axis(place, target[:, None], axis=2)
+        target_place = np.take_along_axis(place, target[:, None], axis=2)
         prompts = [[self.list_prompts.prompts.of(row)] for row in rows]
         for branch in range(1, orders.shape[1]):
             for row, prompt in zip(prompts, self.list_prompts.shown(rows, orders[:, branch]), strict=True):
                 row.append(prompt)
-        return self._build(rows, prompts, place, written, target)
+        return self._build(rows, prompts, place, target_place, target)
 
     def _orders(self, rows: np.ndarray) -> np.ndarray:
-        """int64 [rows, branches, m]: the candidates in the order in which each branch shows them."""
+        """Returns the candidates in the order in which each branch shows them, int64 [rows, branches, m]."""
         stored = np.arange(self.size)
-        drawn = [
+        orders = [
             [stored, *(self._generator(row).permuted(np.tile(stored, (self.objective.permutations, 1)), axis=1))]
             for row in rows
         ]
-        return np.array(drawn)
+        return np.array(orders)
 
     def _generator(self, row: int) -> np.random.Generator:
         return np.random.default_rng([self.config.seed, self.epoch, int(row)])
@@ -92,49 +113,59 @@ class RerankData(TrainingData):
         rows: np.ndarray,
         prompts: list[list[np.ndarray]],
         place: np.ndarray,
-        written: np.ndarray,
+        target_place: np.ndarray,
         target: np.ndarray,
     ) -> ListBatch:
-        """written: int64 [rows, branches, m], the place (and so the identifier) of the candidate in each slot."""
+        """Builds the micro-batch.
+
+        Args:
+            rows: Indices of the lists, int [rows].
+            prompts: The prompt of each branch, [rows][branches].
+            place: Where each branch shows each candidate, int64 [rows, branches, m].
+            target_place: Where each branch shows the candidate at each rank of the target, which is the number of its
+                identifier: int64 [rows, branches, m].
+            target: The candidates, the most relevant first, int64 [rows, m].
+        """
         identifiers = self.identifiers.tokens
-        asked = [self.supervised, *[np.arange(self.size)] * (place.shape[1] - 1)]
-        eos = np.full((*written.shape[:2], 1), self.tokenizer.eos_token_id)
-        responses = np.concatenate([identifiers[written], eos], axis=2)
-        # The identifiers that are left before each token, as bits.
-        left = 2**self.size - 1 - np.concatenate([np.zeros_like(eos), (1 << written).cumsum(axis=2)], axis=2)
-        begin = [_common(row) for row in prompts]
-        fed = [
+        branch_positions = [self.supervised, *[np.arange(self.size)] * (place.shape[1] - 1)]
+        eos = np.full((*target_place.shape[:2], 1), self.tokenizer.eos_token_id)
+        responses = np.concatenate([identifiers[target_place], eos], axis=2)
+        # The node of `Permutations` before each token: the identifiers that are left, as bits.
+        used = np.concatenate([np.zeros_like(eos), (1 << target_place).cumsum(axis=2)], axis=2)
+        nodes = 2**self.size - 1 - used
+        common = [_common_length(row) for row in prompts]
+        inputs = [
             [
-                np.concatenate([prompt[start:], response[: at[-1]]])
-                for prompt, response, at in zip(row, of, asked, strict=True)
+                np.concatenate([prompt[start:], response[: positions[-1]]])
+                for prompt, response, positions in zip(row, row_responses, branch_positions, strict=True)
             ]
-            for row, of, start in zip(prompts, responses, begin, strict=True)
+            for row, row_responses, start in zip(prompts, responses, common, strict=True)
         ]
-        shared = min(self.shared, *(start - 1 for start in begin))
-        packed, starts = pack([row[0][:start] for row, start in zip(prompts, begin, strict=True)], fed, shared)
+        shared = min(self.shared, *(start - 1 for start in common))
+        packed, starts = pack([row[0][:start] for row, start in zip(prompts, common, strict=True)], inputs, shared)
         parts = [
             np.stack(
                 [
-                    predictor_columns(starts[r][b], len(prompts[r][b]) - begin[r] + at),
-                    responses[r, b, at],
-                    left[r, b, at],
-                    np.full(len(at), r),
-                    np.full(len(at), b),
+                    predictor_columns(starts[r][b], len(prompts[r][b]) - common[r] + positions),
+                    responses[r, b, positions],
+                    nodes[r, b, positions],
+                    np.full(len(positions), r),
+                    np.full(len(positions), b),
                 ]
             )
             for r in range(len(rows))
-            for b, at in enumerate(asked)
+            for b, positions in enumerate(branch_positions)
         ]
-        at, token, node, row, branch = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64)).unbind(0)
+        column, token, node, row, branch = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64)).unbind(0)
         return ListBatch(
-            packed, at, token, node, row, branch, torch.from_numpy(rows), torch.tensor(len(rows) * (self.size + 1)),
+            packed, column, token, node, row, branch, torch.from_numpy(rows), torch.tensor(len(rows) * (self.size + 1)),
             identifiers=torch.from_numpy(identifiers), place=torch.from_numpy(place), target=torch.from_numpy(target),
             gains=self.gains[rows],
         )  # fmt: skip
 
 
-def _common(prompts: list[np.ndarray]) -> int:
-    """How many tokens all begin with, at least one short of a branch that differs; all of it where there is one."""
-    least = min(map(len, prompts))
-    same = np.all([prompt[:least] == prompts[0][:least] for prompt in prompts], axis=0)
-    return least if same.all() else int(same.argmin())
+def _common_length(prompts: list[np.ndarray]) -> int:
+    """Returns the number of tokens that all prompts begin with: all tokens of a single prompt."""
+    shortest = min(map(len, prompts))
+    same = np.all([prompt[:shortest] == prompts[0][:shortest] for prompt in prompts], axis=0)
+    return shortest if same.all() else int(same.argmin())

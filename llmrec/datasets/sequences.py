@@ -1,4 +1,4 @@
-"""From interactions to a prepared set: k-core, windows, split by global time, leakage report."""
+"""Turns interactions into splits: k-core, sliding windows, split by global time, leakage report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,8 +20,13 @@ from llmrec.errors import InputError
 class Sequences:
     """Splits made from interactions.
 
-    items, interactions: those in the k-core, events by user and time; item_place: int64, where each item stood before;
-    rows: by split; target_event: by split, int64 [rows], the position of each target in the interactions given.
+    Attributes:
+        items: The items in the k-core.
+        item_place: Index of each of these items in the original catalogue, int64 [items].
+        interactions: The events in the k-core, ordered by user and time.
+        rows: The rows of each split.
+        target_event: Position of each row's target in the original interactions, int64 [rows], by split.
+        report: The leakage report.
     """
 
     items: Items
@@ -35,13 +40,19 @@ class Sequences:
 def make_sequences(items: Items, given: Interactions, dataset: Mapping[str, Any], where: str) -> Sequences:
     """Takes the k-core, makes windows and splits them by the time of their targets.
 
-    Items outside the k-core leave the catalogue. `where` names the file in errors. Raises InputError when a split
-    would have no rows.
+    Args:
+        items: The catalogue. Items outside the k-core are removed from it.
+        given: The interactions, in any order.
+        dataset: The settings k_core, min_history, max_history and split.
+        where: Name of the source in error messages.
+
+    Raises:
+        InputError: If a split would have no rows.
     """
     order = given.by_user_and_time()
-    kept = order[k_core(given.user[order], given.item[order], dataset["k_core"])]
-    item_place, item = np.unique(given.item[kept], return_inverse=True)
-    core = given.take(kept)
+    core_positions = order[k_core(given.user[order], given.item[order], dataset["k_core"])]
+    item_place, item = np.unique(given.item[core_positions], return_inverse=True)
+    core = given.take(core_positions)
     events = Interactions(core.user_ids, core.user, item.astype(np.int32), core.timestamp, core.rating)
     rows, target = windows(events, dataset["min_history"], dataset["max_history"])
     parts = dict(zip(SPLITS, global_time_split(rows.timestamp, dataset["split"]), strict=True))
@@ -54,10 +65,10 @@ def make_sequences(items: Items, given: Interactions, dataset: Mapping[str, Any]
     by_split = {split: rows.take(part) for split, part in parts.items()}
     last_event = {split: events.timestamp[target[part] - 1] for split, part in parts.items()}
     report = leakage_report(items, **by_split, k_core_over_whole_period=dataset["k_core"] > 1, last_event=last_event)
-    target_event = {split: kept[target[part]] for split, part in parts.items()}
+    target_event = {split: core_positions[target[part]] for split, part in parts.items()}
     return Sequences(items, item_place, events, by_split, target_event, report)
 
 
-def _subset(items: Items, place: np.ndarray) -> Items:
-    categories = None if items.categories is None else [items.categories[index] for index in place]
-    return Items([items.ids[index] for index in place], [items.titles[index] for index in place], categories)
+def _subset(items: Items, indices: np.ndarray) -> Items:
+    categories = None if items.categories is None else [items.categories[index] for index in indices]
+    return Items([items.ids[index] for index in indices], [items.titles[index] for index in indices], categories)

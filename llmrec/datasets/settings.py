@@ -1,4 +1,4 @@
-"""The settings of a dataset group: which of them shape a prepared set, and which values they may take."""
+"""The settings of the Hydra group `dataset`: which of them shape a prepared dataset, and their valid values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from llmrec.errors import InputError
 
 PREPARED_FORMAT = 2
-"""Raised when readers or the files of a prepared set change, so that no older cached set is taken for a new one."""
+"""Increased when readers or files of prepared datasets change, so that older cached datasets are not reused."""
 
 _SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
 _SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "ratings", "titles")
@@ -19,12 +19,12 @@ _SHAPING = {
 
 
 def shaping_settings(dataset: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """The settings that shape the prepared set of a source kind; wording and the training sample do not."""
+    """Returns the settings that shape the prepared dataset of a source kind; not wording and training sample."""
     return {key: dataset[key] for key in _SHAPING[kind]}
 
 
 def check_settings(dataset: Mapping[str, Any]) -> None:
-    """Raises InputError for a dataset key that is missing or out of range."""
+    """Raises InputError if a key of `dataset` is missing or out of range."""
     for key in ("name", "source", "train_samples", "sample_seed", "hold_out", *_SEQUENCE_KEYS):
         if key not in dataset:
             raise InputError(f"dataset.{key} is not set. Begin its YAML with `defaults: [shared/base@_here_, _self_]`")
@@ -33,18 +33,18 @@ def check_settings(dataset: Mapping[str, Any]) -> None:
     _require(dataset, "train_samples", samples is None or _whole(samples, 1), "a whole number from 1, or null for all")
     _require(dataset, "sample_seed", _whole(dataset["sample_seed"], 0), "a whole number from 0")
     hold_out = dataset["hold_out"]
-    _require(dataset, "hold_out", isinstance(hold_out, float) and 0 < hold_out < 1, "a share between 0 and 1")
+    _require(dataset, "hold_out", isinstance(hold_out, float) and 0 < hold_out < 1, "a fraction between 0 and 1")
     _require(dataset, "k_core", _whole(dataset["k_core"], 1), "a whole number from 1 (1 keeps everything)")
     _require(dataset, "min_history", _whole(dataset["min_history"], 1), "a whole number from 1")
     _require(dataset, "max_history", _whole(dataset["max_history"], dataset["min_history"]), "at least min_history")
     split = dataset["split"]
-    shares = isinstance(split, list) and all(isinstance(share, float) and share > 0 for share in split)
-    fits = shares and len(split) == 3 and abs(sum(split) - 1) < 1e-9
-    _require(dataset, "split", fits, "three positive shares (train, valid, test) that sum to 1")
+    are_positive = isinstance(split, list) and all(isinstance(share, float) and share > 0 for share in split)
+    is_valid = are_positive and len(split) == 3 and abs(sum(split) - 1) < 1e-9
+    _require(dataset, "split", is_valid, "three positive fractions (train, valid, test) that sum to 1")
 
 
 def check_simulator(dataset: Mapping[str, Any]) -> None:
-    """Raises InputError for a key of dataset.simulator that is missing or out of range."""
+    """Raises InputError if a key of `dataset.simulator` is missing or out of range."""
     simulator = dataset["simulator"]
     for key in _SIMULATOR_KEYS:
         if key not in simulator:
@@ -56,10 +56,10 @@ def check_simulator(dataset: Mapping[str, Any]) -> None:
         raise InputError(f"dataset.simulator.ratings={simulator['ratings']} cannot be used: give true or false")
 
 
-def _whole(value: Any, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def _whole(value: Any, minimum: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
 
 
-def _require(dataset: Mapping[str, Any], key: str, holds: bool, expected: str) -> None:
-    if not holds:
+def _require(dataset: Mapping[str, Any], key: str, is_valid: bool, expected: str) -> None:
+    if not is_valid:
         raise InputError(f"dataset.{key}={dataset[key]} cannot be used: give {expected}")

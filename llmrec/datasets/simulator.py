@@ -1,4 +1,4 @@
-"""Simulated users with tastes, and the best NDCG@10 that their behaviour allows."""
+"""Simulates users with tastes, and computes the best possible NDCG@10 for their behavior."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -10,21 +10,27 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.simulated_titles import SimulatedItems, simulated_items
 
-FIRST_SECOND = 1_400_000_000
+START_UNIX_S = 1_400_000_000
+"""First second of the simulated period, in May 2014."""
 SECONDS_A_DAY = 86_400
-MEMORY = 3
-"""A sequel is sought for the series of the last three events, the latest first in weight."""
-FADING = 0.5
+SERIES_MEMORY = 3
+"""Number of latest events whose series a user may continue."""
+SERIES_DECAY = 0.5
+"""Factor by which the weight of a series falls with each event further back."""
 REPEAT_WEIGHT = 0.1
-"""Weight of an item already taken, against a new one, in a draw by taste."""
+"""Weight of an item that the user already has, relative to a new one, in a draw by taste."""
 
 
 @dataclass(frozen=True)
 class World:
     """Catalogue and users of a simulation.
 
-    taste: float64 [users, items], popularity times the user's liking of genre and platform; on_platform: float64
-    [users, items], the liking of the platform alone; day: int64 [users, steps], -1 after a user's last event.
+    Attributes:
+        catalogue: The items with their series, platform, genre, release and popularity.
+        taste: Popularity times the user's preference for genre and platform, float64 [users, items].
+        on_platform: The user's preference for the platform alone, float64 [users, items].
+        day: Day of each event, -1 after the user's last one, int64 [users, steps].
+        loyalty: Probability of continuing a series when a sequel is available.
     """
 
     catalogue: SimulatedItems
@@ -35,16 +41,20 @@ class World:
 
     @property
     def items(self) -> Items:
-        """The items and their titles."""
+        """Items and titles."""
         return self.catalogue.items
 
 
 def simulate(settings: Mapping[str, Any]) -> tuple[World, Interactions]:
     """Draws a world and its events, ordered by user and step; the same settings give the same events.
 
-    settings: dataset.simulator. At each step a user takes, with probability `loyalty`, the next volume of a series of
-    the last events if one is out and new to the user; else an item by taste. Items must have been released. Ratings,
-    where settings["ratings"] asks for them, are 1-5 and rise with taste. Timestamps are whole days, so that ties occur.
+    At each step, with probability `loyalty`, a user takes the next volume of a series of the latest events, if one has
+    been released and is new to the user; otherwise an item by taste. Only released items are taken. Timestamps are
+    whole days, so that ties occur.
+
+    Args:
+        settings: The settings dataset.simulator. With ratings=true, events have ratings from 1 to 5 that rise with
+            taste.
     """
     rng = np.random.default_rng(settings["seed"])
     world = _draw_world(settings, rng)
@@ -59,56 +69,66 @@ def simulate(settings: Mapping[str, Any]) -> tuple[World, Interactions]:
         user_ids=np.array([str(number) for number in range(1, len(chosen) + 1)]),
         user=user.astype(np.int32),
         item=item.astype(np.int32),
-        timestamp=FIRST_SECOND + SECONDS_A_DAY * world.day[user, step],
-        # The last draw: without ratings the events are the same.
+        timestamp=START_UNIX_S + SECONDS_A_DAY * world.day[user, step],
+        # Drawn last, so that the events are the same without ratings.
         rating=_ratings(world, user, item, rng) if settings["ratings"] else None,
     )
     return world, events
 
 
 def next_item_probabilities(world: World, chosen: np.ndarray) -> Iterator[np.ndarray]:
-    """Yields P(next item) of every user, float64 [users, items], step by step.
+    """Yields the probability of each item to be the next one, step by step.
 
-    chosen: int64 [users, steps], the items taken, -1 after a user's last event. Step s is read only after its
-    probabilities were yielded, so a simulation fills it as it goes. Rows sum to 1.
+    Args:
+        world: The simulated world.
+        chosen: The items that users took, -1 after a user's last event, int64 [users, steps]. Step s is read only after
+            its probabilities were yielded, so that a simulation can fill it in the meantime.
+
+    Yields:
+        float64 [users, items]; rows sum to 1.
     """
     items, users = world.catalogue, np.arange(len(chosen))
     taken = np.zeros(world.taste.shape, dtype=bool)
     for step in range(chosen.shape[1]):
-        out = items.release <= world.day[:, step][:, None]
-        by_taste = _normalised(world.taste * out * np.where(taken, REPEAT_WEIGHT, 1))
+        is_released = items.release <= world.day[:, step][:, None]
+        by_taste = _normalised(world.taste * is_released * np.where(taken, REPEAT_WEIGHT, 1))
         sequel = np.zeros(world.taste.shape)
-        for back in range(1, min(MEMORY, step) + 1):
+        for back in range(1, min(SERIES_MEMORY, step) + 1):
             last = chosen[:, step - back]
             follows = (items.series == items.series[last][:, None]) & (items.volume == items.volume[last][:, None] + 1)
-            sequel += FADING**back * follows
-        by_series = _normalised(sequel * world.on_platform * out * ~taken)
+            sequel += SERIES_DECAY**back * follows
+        by_series = _normalised(sequel * world.on_platform * is_released * ~taken)
         loyal = world.loyalty * (by_series.sum(1, keepdims=True) > 0)
         yield loyal * by_series + (1 - loyal) * by_taste
         taken[users, chosen[:, step]] |= chosen[:, step] >= 0
 
 
 def best_ndcg10(
-    world: World, events: Interactions, kept_items: np.ndarray, targets: Mapping[str, np.ndarray]
+    world: World, events: Interactions, core_items: np.ndarray, targets: Mapping[str, np.ndarray]
 ) -> dict[str, float]:
-    """The expected NDCG@10 of the ranking by the true next-item probabilities, by split.
+    """Computes the expected NDCG@10 of the ranking by the true next-item probabilities, by split.
 
-    kept_items: int64, the world's items that are left in the catalogue; targets: by split, int64 positions of the
-    rows' targets among the events. Probabilities are renormalised over the items left and summed over items of equal
-    title; best = mean over rows of the sum over the ten likeliest titles of p_(k) / log2(1 + k). The ranking knows the
-    user's latent taste, whole past and what is out, which no model reads off a history: an upper bound in expectation
-    (a finite split may exceed it by chance).
+    Probabilities are summed over items that share a title and renormalised over the items in the k-core. With p_(k) the
+    k-th largest of them, the result is the mean over rows of the sum of p_(k) / log2(1 + k) for k = 1 .. 10. This
+    ranking knows the user's latent taste, whole past and the released items, which a model cannot tell from a history.
+    It is therefore an upper bound in expectation; on a finite split a model may exceed it by chance.
+
+    Args:
+        world: The simulated world.
+        events: Its events, as `simulate` returns them.
+        core_items: Indices of the world's items that are in the k-core, int64.
+        targets: Positions of the rows' targets in `events`, int64 [rows], by split.
     """
     chosen = np.full(world.day.shape, -1)
     step = np.arange(len(events)) - np.searchsorted(events.user, events.user)
     chosen[events.user, step] = events.item
-    title = world.items.title_of[kept_items]
+    title = world.items.title_of[core_items]
     order = np.argsort(title, kind="stable")
     first = np.flatnonzero(np.r_[True, np.diff(title[order]) > 0])
     discount = 1 / np.log2(2 + np.arange(min(10, len(first))))
     best = np.zeros(world.day.shape)
     for number, probability in enumerate(next_item_probabilities(world, chosen)):
-        by_title = np.add.reduceat(probability[:, kept_items[order]], first, axis=1)
+        by_title = np.add.reduceat(probability[:, core_items[order]], first, axis=1)
         top = -np.sort(-by_title, axis=1)[:, : len(discount)]
         best[:, number] = (top @ discount) / np.maximum(by_title.sum(1), 1e-12)
     by_event = best[events.user, step]
@@ -121,7 +141,7 @@ def _draw_world(settings: Mapping[str, Any], rng: np.random.Generator) -> World:
     genre_taste = rng.dirichlet(np.full(len(words["genres"]), 0.25), users)
     platform_taste = rng.dirichlet(np.full(len(words["platforms"]), 0.2), users)
     on_platform = platform_taste[:, catalogue.platform] + 1e-3
-    # The small numbers keep every released item possible.
+    # The added constants give every released item a positive probability.
     taste = catalogue.popularity * (genre_taste[:, catalogue.genre] + 1e-3) * on_platform
     return World(catalogue, taste, on_platform, _draw_days(settings, rng), settings["loyalty"])
 
@@ -141,7 +161,7 @@ def _normalised(weights: np.ndarray) -> np.ndarray:
 
 
 def _ratings(world: World, user: np.ndarray, item: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    liking = np.log(world.taste[user, item] / world.catalogue.popularity[item])
-    spread = (liking - liking.mean()) / liking.std()
-    stars = np.rint(3.5 + spread + rng.normal(0, 0.6, len(item)))
+    preference = np.log(world.taste[user, item] / world.catalogue.popularity[item])
+    standardized = (preference - preference.mean()) / preference.std()
+    stars = np.rint(3.5 + standardized + rng.normal(0, 0.6, len(item)))
     return np.asarray(np.clip(stars, 1, 5), dtype=np.float32)

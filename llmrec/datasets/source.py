@@ -1,6 +1,6 @@
-"""Where a dataset comes from: a real folder in one of four layouts, or the simulator.
+"""Locates a dataset: a folder of real data in one of four layouts, or the simulator.
 
-Standard library only: entry points ask this before anything heavy is imported.
+Imports the standard library only, because entry points call it before they import anything slow.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ MOVIELENS_FILES = {
     "1m": ("ratings.dat", "movies.dat"),
     "latest": ("ratings.csv", "movies.csv"),
 }
-"""Ratings and films of GroupLens's dumps by layout; "latest" is also that of 20m, 25m and 32m."""
+"""Files of ratings and of films of GroupLens's dumps by layout; 20m, 25m and 32m have the layout "latest"."""
 MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.csv")
 
 
@@ -27,9 +27,12 @@ MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.
 class Source:
     """Where a dataset comes from.
 
-    kind: "msl", "movielens", "generic", "prepared" or "simulated"; path: its folder, None for the simulator; name: the
-    name used in every path and table ("games", or "games-sim" when simulated); content_hash: sha256 hex over the data
-    and the settings that shape the prepared set.
+    Attributes:
+        kind: "msl", "movielens", "generic", "prepared" or "simulated".
+        path: The folder of the data; None for the simulator.
+        name: Name used in paths and tables, e.g. "games", or "games-sim" if simulated.
+        content_hash: SHA-256 (hex) over the data and the settings that shape the prepared dataset.
+        simulated: Whether the data is simulated.
     """
 
     kind: str
@@ -40,10 +43,15 @@ class Source:
 
 
 def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
-    """Finds the data of a dataset group: the real folder data_dir/<name> if it is there, else the simulator.
+    """Locates the data of a dataset: the folder data_dir/<name> if it exists, else the simulator.
 
-    `dataset` is the resolved Hydra group as plain containers. Raises InputError when a setting cannot be used, when
-    dataset.source=real finds no folder, or when the folder is in no known layout.
+    Args:
+        dataset: The resolved Hydra group `dataset` as plain containers.
+        data_dir: The folder that holds real datasets.
+
+    Raises:
+        InputError: If a setting is invalid, dataset.source=real and there is no folder, or the folder has no known
+            layout.
     """
     check_settings(dataset)
     name, wanted = str(dataset["name"]), dataset["source"]
@@ -61,7 +69,10 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
 
 
 def interaction_files(folder: Path) -> list[Path]:
-    """The interactions and the items file of the generic layout, CSV before Parquet; empty if one is missing."""
+    """Returns the interactions file and the items file of the generic layout; an empty list if one is missing.
+
+    Of a CSV and a Parquet file, the CSV file is returned.
+    """
     found = []
     for stem in ("interactions", "items"):
         files = [folder / f"{stem}{suffix}" for suffix in (".csv", ".parquet")]
@@ -70,7 +81,7 @@ def interaction_files(folder: Path) -> list[Path]:
 
 
 def movielens_layout(folder: Path) -> str | None:
-    """The MovieLens layout of a folder, a key of MOVIELENS_FILES; None if it is in none."""
+    """Returns the MovieLens layout of a folder, a key of MOVIELENS_FILES; None if it has none of them."""
     for layout, files in MOVIELENS_FILES.items():
         if all((folder / file).is_file() for file in files):
             return layout
@@ -78,7 +89,16 @@ def movielens_layout(folder: Path) -> str | None:
 
 
 def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
-    """The real data in a folder, whose settings must have been checked. Raises InputError if it is in no layout."""
+    """Identifies the layout of real data in a folder.
+
+    Args:
+        folder: The folder.
+        dataset: The resolved Hydra group `dataset`, which must have passed `check_settings`.
+        name: Name of the dataset.
+
+    Raises:
+        InputError: If the folder has no known layout.
+    """
     if (folder / "manifest.json").is_file():
         return _prepared(name, folder)
     if (folder / "id2name4Rec.json").is_file():
@@ -106,7 +126,7 @@ def _prepared(name: str, folder: Path) -> Source:
         content_hash, simulated = str(manifest["content_hash"]), bool(manifest["simulated"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the manifest of a prepared set ({error}). Prepare the set again") from error
-    # A simulated set that was moved among the real ones keeps its -sim.
+    # A simulated dataset keeps its suffix -sim when it is moved to the folder of the real ones.
     return Source("prepared", folder, f"{name}-sim" if simulated else name, content_hash, simulated)
 
 

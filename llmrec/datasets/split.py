@@ -1,4 +1,4 @@
-"""Splits by global time, and the checks that splits given as files must pass."""
+"""Splits rows by global time, and checks splits that are given as files."""
 
 import itertools
 from collections.abc import Sequence
@@ -14,40 +14,58 @@ RowKey = tuple[str, bytes, int, int]
 
 
 def global_time_split(timestamp: np.ndarray, shares: Sequence[float]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Positions of the train, valid and test rows, each in order of time.
+    """Splits rows by the time of their targets.
 
-    timestamp: int64 [n] of the rows' targets. Train takes the first floor(n * shares[0]) rows, train and valid
-    together the first floor(n * (shares[0] + shares[1])). Rows of equal timestamp keep their order, so one timestamp
-    may stand on both sides of a cut, as in the published sets.
+    Train has the first floor(n * shares[0]) rows, train and valid together have the first
+    floor(n * (shares[0] + shares[1])). Rows of equal timestamp keep their order, so that a timestamp may occur on both
+    sides of a boundary, as in the published datasets.
+
+    Args:
+        timestamp: Time of each row's target, int64 [n].
+        shares: Fractions of train, valid and test.
+
+    Returns:
+        Positions of the train, valid and test rows, each in order of time, int64.
     """
     order = np.argsort(timestamp, kind="stable")
-    # The small number absorbs float error: 0.1 + 0.2 of 10 rows is 3 rows.
+    # The added constant absorbs rounding errors: 0.7 + 0.1 of 10 rows is 7.999..., but must give 8 rows.
     first, second = (int(len(order) * share + 1e-6) for share in (shares[0], shares[0] + shares[1]))
     return order[:first], order[first:second], order[second:]
 
 
 def hold_out_latest(timestamp: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the rows kept and of those held out: the latest floor(n * share), but at least one.
+    """Holds out the latest floor(n * share) rows, but at least one.
 
-    Rows of equal timestamp keep their order in the file, so of those at the cut the later ones are held out. Both
-    parts keep the file's order.
+    Of rows with equal timestamps at the boundary, those later in the file are held out.
+
+    Args:
+        timestamp: Time of each row's target, int64 [n].
+        share: Fraction of rows to hold out.
+
+    Returns:
+        Positions of the remaining rows and of the held-out rows, both in file order, int64.
     """
     order = np.argsort(timestamp, kind="stable")
-    held = max(1, int(len(order) * share + 1e-6))
-    return np.sort(order[:-held]), np.sort(order[-held:])
+    count = max(1, int(len(order) * share + 1e-6))
+    return np.sort(order[:-count]), np.sort(order[-count:])
 
 
 def row_keys(rows: Rows) -> list[RowKey]:
-    """What makes two rows the same: user, history, target and timestamp."""
+    """Returns a key of each row; rows with equal user, history, target and timestamp have equal keys."""
     bounds = zip(rows.offsets[:-1].tolist(), rows.offsets[1:].tolist(), strict=True)
     histories = [rows.history[start:end].tobytes() for start, end in bounds]
     return list(zip(rows.user.tolist(), histories, rows.target.tolist(), rows.timestamp.tolist(), strict=True))
 
 
 def check_splits(splits: Sequence[tuple[Path, Rows]]) -> None:
-    """Raises InputError where one row stands in two splits, or a split starts strictly before the one before it ends.
+    """Checks that splits do not overlap and follow each other in time.
 
-    splits: (file, rows) in order of time. A boundary timestamp shared by neighbours is fine.
+    Args:
+        splits: The file and the rows of each split, in order of time.
+
+    Raises:
+        InputError: If a row occurs in two splits, or a split starts before the preceding one ends. Adjacent splits may
+            share a timestamp.
     """
     seen: dict[RowKey, tuple[Path, int]] = {}
     for path, rows in splits:

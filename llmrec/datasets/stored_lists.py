@@ -1,4 +1,4 @@
-"""The candidate lists of a prepared set: made once for a rule, stored beside it, the same for whoever ranks them."""
+"""Stores the candidate lists of a prepared dataset, made once for a rule, so that all models rank the same lists."""
 
 import hashlib
 import json
@@ -20,16 +20,28 @@ from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
 CODE = ("datasets/lists.py", "datasets/stored_lists.py")
-"""What makes lists: older code's are not taken for its own."""
+"""The files that make lists. Their code is part of the key, so that lists made by older code are not reused."""
 
 
 def load_lists(
     prepared: Prepared, events: Callable[[], Interactions | None], rule: ListRule, folder: Path
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
-    """The lists of each split and what the leakage report says of them, from `folder` or made and left there.
+    """Reads the lists of each split from `folder`; makes and stores them first if necessary.
 
-    events: reads those of the prepared set, which lists by ratings are made of; they take the splits' cuts in time.
-    Those without have one list for each row of a split. Raises InputError when a split would have no lists.
+    Lists by ratings are made from events and use the time boundaries of the splits. Without ratings, each row of a
+    split gives one list.
+
+    Args:
+        prepared: The prepared dataset.
+        events: Reads the events of the prepared dataset.
+        rule: How lists are made.
+        folder: The folder of stored lists.
+
+    Returns:
+        The lists by split, and their part of the leakage report.
+
+    Raises:
+        InputError: If a split would have no lists, or stored lists cannot be read.
     """
     key = hashlib.sha256(json.dumps([code_hash(CODE, ()), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
     folder = folder / f"lists-{key[:16]}"
@@ -44,52 +56,62 @@ def load_lists(
         return {split: _read(folder / f"{split}.parquet") for split in SPLITS}, report
     except (OSError, ValueError, KeyError) as error:
         raise InputError(
-            f"{folder}: cannot be read ({error}). Delete the folder, and the lists are made anew"
+            f"{folder}: cannot be read ({error}). Delete the folder, and the lists will be made again"
         ) from error
 
 
 def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ratings: bool) -> ListRule:
-    """The rule of a task's and a dataset's settings; ratings: whether the set `name` has any.
+    """Derives the rule from the settings of the task and the dataset.
 
-    Raises InputError for settings that cannot be used, and where ratings are demanded and the set has none.
+    Args:
+        task: The resolved Hydra group `task`.
+        dataset: The resolved Hydra group `dataset`.
+        name: Name of the dataset in error messages.
+        ratings: Whether the dataset has ratings.
+
+    Raises:
+        InputError: If a setting is invalid, or relevance=ratings and the dataset has none.
     """
     candidates, negatives, relevance = task["candidates"], task["negatives"], task["relevance"]
     if relevance not in ("auto", "ratings", "next_item"):
         raise InputError(f"task.relevance={relevance}: choose one of auto, ratings, next_item")
     if relevance == "ratings" and not ratings:
         raise InputError(
-            f"task.relevance=ratings, but {name} has no ratings: take task.relevance=next_item, or give its "
-            "interactions a column rating"
+            f"task.relevance=ratings, but {name} has no ratings: set task.relevance=next_item, or add a column rating "
+            "to its interactions"
         )
     if not _whole(candidates) or candidates < 2:
         raise InputError(f"task.candidates={candidates}: a list needs at least 2 candidates to be ranked")
     if not _whole(task["seed"]) or task["seed"] < 0:
         raise InputError(f"task.seed={task['seed']}: give a whole number from 0")
     by_ratings = ratings and relevance != "next_item"
-    least = 0 if by_ratings else candidates - 1
-    negatives = least if negatives is None else negatives
-    if not _whole(negatives) or not least <= negatives < candidates:
-        why = "from 0 to task.candidates - 1" if by_ratings else f"{least}: the next item is the only other candidate"
-        raise InputError(f"task.negatives={negatives} of {candidates} candidates: give {why}")
+    minimum = 0 if by_ratings else candidates - 1
+    negatives = minimum if negatives is None else negatives
+    if not _whole(negatives) or not minimum <= negatives < candidates:
+        expected = (
+            "from 0 to task.candidates - 1" if by_ratings else f"{minimum}: the next item is the only other candidate"
+        )
+        raise InputError(f"task.negatives={negatives} of {candidates} candidates: give {expected}")
     return ListRule(candidates, negatives, by_ratings, task["seed"], dataset["min_history"], dataset["max_history"])
 
 
 def _make(prepared: Prepared, events: Interactions | None, rule: ListRule) -> tuple[dict[str, Lists], dict[str, Any]]:
     rows = {split: getattr(prepared, split) for split in SPLITS}
-    cuts = [-np.inf, *(float(rows[split].timestamp.max()) for split in SPLITS[:-1]), np.inf]
+    boundaries = [-np.inf, *(float(rows[split].timestamp.max()) for split in SPLITS[:-1]), np.inf]
     lists, report = {}, {}
     for number, split in enumerate(SPLITS):
         rng = np.random.default_rng([rule.seed, number])
         counts: dict[str, int] = {}
         if events is not None:
             _check_ratings(events, prepared)
-            lists[split], counts = rated_lists(events, (cuts[number], cuts[number + 1]), prepared.items, rule, rng)
+            period = (boundaries[number], boundaries[number + 1])
+            lists[split], counts = rated_lists(events, period, prepared.items, rule, rng)
         else:
             known = [rows[name] for name in SPLITS[: number + 1]]
             lists[split] = next_item_lists(rows[split], known, prepared.items, rule, rng)
         if not len(lists[split]):
             raise InputError(
-                f"{prepared.name}: no list of {rule.candidates} candidates in {split}: lower task.candidates, raise "
+                f"{prepared.name}: no list of {rule.candidates} candidates in {split}. Lower task.candidates, raise "
                 "task.negatives, or lower dataset.min_history"
             )
         report[split] = lists_report(lists[split], rows["train"], prepared.items) | counts
@@ -97,13 +119,13 @@ def _make(prepared: Prepared, events: Interactions | None, rule: ListRule) -> tu
 
 
 def _check_ratings(events: Interactions, prepared: Prepared) -> None:
-    """Readers check ratings with file and row; this is for sets that were prepared before they did."""
+    """Checks the ratings of datasets that were prepared before readers did so (with file and row)."""
     assert events.rating is not None
     for event in np.flatnonzero(~((events.rating > 0) & (events.rating <= 10)))[:1]:
         raise InputError(
             f"{prepared.name}: user {events.user_ids[events.user[event]]} rates item "
-            f"{prepared.items.ids[events.item[event]]} {events.rating[event]:g}, not above 0 and at most 10: gains are "
-            "2^rating - 1. Correct the ratings and prepare the set again, or take task.relevance=next_item"
+            f"{prepared.items.ids[events.item[event]]} {events.rating[event]:g}, not above 0 and at most 10 (the gain "
+            "is 2^rating - 1). Correct the ratings and prepare the dataset again, or set task.relevance=next_item"
         )
 
 

@@ -1,4 +1,4 @@
-"""Columns of a CSV or Parquet file, checked in bulk; every complaint names the file and the row."""
+"""Reads the columns of CSV and Parquet files and checks their values; all errors name the file and the row."""
 
 import csv
 import io
@@ -23,8 +23,11 @@ _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
 class Table:
     """Columns of one file.
 
-    first_row: the number of the first record in errors: 2 in a CSV, whose header is row 1 (a line break inside quotes
-    starts no row), 1 in a Parquet file.
+    Attributes:
+        path: The file.
+        columns: The values of each column by name.
+        first_row: Number of the first record in error messages: 2 in a CSV file, whose header is row 1 (a line break
+            inside quotes does not start a row), 1 in a file without header.
     """
 
     path: Path
@@ -35,25 +38,33 @@ class Table:
         return len(next(iter(self.columns.values())))
 
     def fail(self, index: int, problem: str, remedy: str) -> InputError:
-        """The error for the record at `index`."""
+        """Returns an error about the record at `index`."""
         return InputError(f"{self.path}, row {self.first_row + index}: {problem}. {remedy}")
 
-    def require(self, holds: np.ndarray | pa.Array, name: str, expected: str) -> None:
-        """Raises InputError at the first record of column `name` where `holds` is false or null."""
-        wrong = np.flatnonzero(~np.asarray(pc.fill_null(pa.array(holds), False)))
-        if len(wrong):
-            value = str(self.columns[name][int(wrong[0])].as_py())
-            shown = value if len(value) <= 80 else value[:77] + "..."
-            raise self.fail(int(wrong[0]), f"{name} is {shown!r}, not {expected}", "Correct or remove that row")
+    def require(self, is_valid: np.ndarray | pa.Array, name: str, expected: str) -> None:
+        """Raises InputError for the first value of column `name` where `is_valid` is false or null."""
+        invalid = np.flatnonzero(~np.asarray(pc.fill_null(pa.array(is_valid), False)))
+        if len(invalid):
+            value = str(self.columns[name][int(invalid[0])].as_py())
+            shortened = value if len(value) <= 80 else value[:77] + "..."
+            raise self.fail(int(invalid[0]), f"{name} is {shortened!r}, not {expected}", "Correct or remove that row")
 
     def strings(self, name: str) -> pa.Array:
-        """A column as non-empty strings."""
+        """Returns a column as non-empty strings.
+
+        Raises:
+            InputError: For an empty value.
+        """
         column = self.columns[name].cast(pa.string())
         self.require(pc.greater(pc.utf8_length(column), 0), name, "a value")
         return column
 
     def integers(self, name: str) -> np.ndarray:
-        """A column as int64 [n]."""
+        """Returns a column as int64 [n].
+
+        Raises:
+            InputError: For a value that is not a whole number.
+        """
         column = self.columns[name]
         if not pa.types.is_integer(column.type):
             column = column.cast(pa.string())
@@ -62,7 +73,11 @@ class Table:
         return np.asarray(column.cast(pa.int64()))
 
     def numbers(self, name: str) -> np.ndarray:
-        """A column as finite float32 [n]."""
+        """Returns a column as float32 [n].
+
+        Raises:
+            InputError: For a value that is not a finite number.
+        """
         column = self.columns[name]
         if pa.types.is_string(column.type):
             self.require(pc.match_substring_regex(column, _NUMBER), name, "a number")
@@ -72,7 +87,11 @@ class Table:
 
 
 def read_text(path: Path) -> str:
-    """The text of a UTF-8 file (a byte order mark is dropped). Raises InputError naming the line that is not UTF-8."""
+    """Reads a UTF-8 file; a byte order mark is dropped.
+
+    Raises:
+        InputError: If the file is not UTF-8. The message names the line.
+    """
     content = path.read_bytes()
     try:
         return content.decode("utf-8-sig")
@@ -82,9 +101,10 @@ def read_text(path: Path) -> str:
 
 
 def read_table(path: Path, required: Sequence[str]) -> Table:
-    """Reads a CSV (UTF-8, with a header) or Parquet file that has at least the columns `required`.
+    """Reads a CSV file (UTF-8, with a header) or a Parquet file that has at least the columns `required`.
 
-    Raises InputError for a malformed row, a missing column or a file without rows.
+    Raises:
+        InputError: For a malformed row, a missing column, or a file without rows.
     """
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     _check_header(table, required)
@@ -92,19 +112,28 @@ def read_table(path: Path, required: Sequence[str]) -> Table:
 
 
 def read_plain(path: Path, text: str, separator: str, names: Sequence[str]) -> Table:
-    """Columns of a headerless text, quotes being ordinary characters: quick with millions of rows.
+    """Parses a text without header and without quoting: fast for millions of rows.
 
-    text: what stands in `path`; separator: one or more characters; names: of the columns, as many as fields in a row.
-    Raises InputError for an empty file and for a row with another number of fields.
+    Args:
+        path: The file that the text comes from.
+        text: The content of the file.
+        separator: One or more characters.
+        names: Names of all columns.
+
+    Raises:
+        InputError: For an empty file or a row with another number of fields.
     """
     _require_text(path, text)
     return Table(path, _parse(path, text, separator, names, 1), 1)
 
 
 def read_plain_csv(path: Path, required: Sequence[str]) -> Table:
-    """Reads a CSV without quotes (UTF-8, with a header) that has at least the columns `required`: quick, as above.
+    """Reads a CSV file without quoting (UTF-8, with a header) that has at least the columns `required`.
 
-    Raises InputError for a row with another number of fields, a missing column or a file without rows.
+    Like `read_plain`, it is fast for millions of rows.
+
+    Raises:
+        InputError: For a row with another number of fields, a missing column, or a file without rows.
     """
     text = read_text(path)
     _require_text(path, text)
@@ -118,7 +147,7 @@ def read_plain_csv(path: Path, required: Sequence[str]) -> Table:
 
 def _require_text(path: Path, text: str) -> None:
     if not text.strip():
-        raise InputError(f"{path}: empty. Put the whole file there")
+        raise InputError(f"{path}: empty. Put a complete copy of the file there")
 
 
 def _check_header(table: Table, required: Sequence[str]) -> None:
@@ -134,7 +163,7 @@ def _check_header(table: Table, required: Sequence[str]) -> None:
 
 def _parse(path: Path, text: str, separator: str, names: Sequence[str], first_row: int) -> dict[str, pa.Array]:
     text = text.rstrip("\r\n")
-    # Arrow splits at a single character only; this one stands in no text.
+    # Arrow splits at single characters only. The unit separator does not occur in these files.
     single = separator if len(separator) == 1 else "\x1f"
     try:
         table = pa.csv.read_csv(

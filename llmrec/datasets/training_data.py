@@ -1,4 +1,4 @@
-"""What the data modules of all tasks share: which rows make up a step, and this rank's part of it."""
+"""The base class of all tasks' data modules: assigns rows to steps and micro-batches, and divides them among ranks."""
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Sequence
@@ -24,42 +24,51 @@ Element = TypeVar("Element")
 class Step:
     """This rank's micro-batches of an optimizer step.
 
-    fillers: so many of them, the last, count nothing: they let the rank run as many as the others.
+    Attributes:
+        batches: The micro-batches.
+        fillers: Number of padding batches at the end of `batches`. They do not count towards the loss: the rank runs
+            them so that all ranks run the same number of micro-batches.
     """
 
     batches: list[Batch]
     fillers: int
 
     def to(self, device: torch.device) -> "Step":
-        """The same step on another device."""
+        """Returns the same step on another device."""
         return Step([batch.to(device) for batch in self.batches], self.fillers)
 
     def weighted(self) -> list[tuple[Batch, float]]:
-        """Each micro-batch with 1, or 0 where it counts nothing."""
+        """Returns each micro-batch with its weight: 0 for padding batches, 1 for all others."""
         real = len(self.batches) - self.fillers
-        return [(batch, float(place < real)) for place, batch in enumerate(self.batches)]
+        return [(batch, float(index < real)) for index, batch in enumerate(self.batches)]
 
 
 class TrainingData(LightningDataModule):
-    """Training rows as the micro-batches of optimizer steps, and the numbers of the validation rows.
+    """Loads training rows as micro-batches of optimizer steps, and the indices of validation rows.
 
-    A task's data module says what a row is: `sample_prompts`, `added_tokens`, `validation_rows` and `batch`.
+    The data module of a task defines what a row is: `sample_prompts`, `added_tokens`, `validation_rows` and `batch`.
+
+    Attributes:
+        dataset: The dataset.
+        config: The resolved run config.
+        objective: The objective to train.
+        epoch: The current epoch; seeds what is drawn anew each epoch.
+        checkpointing: Whether the model recomputes its activations (gradient checkpointing), in which case rows cannot
+            share columns; set by `fit_into_memory`.
+        micro_batch_limit: Maximum number of rows of a micro-batch after the memory ran out; None before that.
+        micro_tokens: Maximum number of tokens of a micro-batch with trainer.micro_batch_size=auto; set by
+            `fit_into_memory`.
     """
 
     objective: Objective
 
     def __init__(self, dataset: Dataset, config: DictConfig) -> None:
-        """config: the resolved run config."""
         super().__init__()
         self.dataset, self.config = dataset, config
         self.epoch = 0
-        """Of the training rows that are handed out: what is drawn anew each epoch is drawn by it."""
         self.checkpointing = False
-        """Whether the model recomputes its activations, so that rows cannot share columns; set by `fit_into_memory`."""
         self.micro_batch_limit: int | None = None
-        """Rows of a micro-batch at most, after memory has run out."""
         self.micro_tokens = 0
-        """Tokens of a micro-batch at most, with trainer.micro_batch_size=auto; set by `fit_into_memory`."""
 
     @property
     @abstractmethod
@@ -69,26 +78,26 @@ class TrainingData(LightningDataModule):
     @property
     @abstractmethod
     def added_tokens(self) -> int:
-        """How many tokens a training row adds to its prompt, at most for nineteen rows of twenty."""
+        """Number of tokens that a training row adds to its prompt; about 95 % of the rows add no more than this."""
 
     @property
     @abstractmethod
     def validation_rows(self) -> int:
-        """How many rows choose the checkpoint."""
+        """Number of validation rows, by which a checkpoint is selected."""
 
     @abstractmethod
     def batch(self, rows: np.ndarray) -> Batch:
-        """The micro-batch of some training rows (int [rows])."""
+        """Returns the micro-batch of some training rows (int [rows])."""
 
     @property
     def steps_per_epoch(self) -> int:
-        """Optimizer steps an epoch."""
+        """Number of optimizer steps per epoch."""
         return len(self._steps(epoch=0))
 
     @property
     def shared(self) -> int:
-        """How many tokens all training prompts begin with, 0 where they cannot be run once for all."""
-        # Checkpointed layers forget the cache that holds the shared columns.
+        """Number of tokens that all training prompts begin with; 0 if these cannot be encoded once for all rows."""
+        # Layers with gradient checkpointing discard the cache that holds the shared columns.
         return 0 if self.checkpointing else self._common_tokens
 
     @cached_property
@@ -96,7 +105,7 @@ class TrainingData(LightningDataModule):
         return len(self.sample_prompts.shared_prefix())
 
     def micro_rows(self, rows: np.ndarray) -> int:
-        """Returns how many of some training rows (int [rows]) make up a micro-batch."""
+        """Returns the number of rows of a micro-batch for some training rows (int [rows])."""
         trainer = self.config.trainer
         if trainer.micro_batch_size != "auto":
             return int(trainer.micro_batch_size or trainer.batch_size)
@@ -105,33 +114,34 @@ class TrainingData(LightningDataModule):
         return max(1, self.micro_tokens // self.row_tokens(rows))
 
     def row_tokens(self, rows: np.ndarray) -> int:
-        """Returns how many tokens the longest of some training rows (int [rows]) has, shared ones aside."""
+        """Returns the number of tokens of the longest of some training rows (int [rows]), without shared tokens."""
         return int(self.sample_prompts.lengths[rows].max()) - self.shared + self.added_tokens
 
     def halved(self, step: Step) -> Step:
-        """Returns a step in micro-batches of half as many rows, which is the limit for all steps to come.
+        """Returns the step in micro-batches of half as many rows, and limits all following steps to this size.
 
         Args:
-            step: Of a run on one rank, so without fillers; some of its micro-batches have more than one row.
+            step: A step of a run on a single rank, which has no padding batches. At least one of its micro-batches must
+                have more than one row.
         """
         self.micro_batch_limit = max(len(batch.example) for batch in step.batches) // 2
         return self._step([batch.example.cpu().numpy() for batch in step.batches])
 
     def train_dataloader(self) -> DataLoader[Step]:
-        """One element an optimizer step: this rank's micro-batches of it."""
+        """Returns a loader with one element per optimizer step: this rank's micro-batches."""
         assert self.trainer is not None
         self.epoch = self.trainer.current_epoch
         return _loader(self._steps(self.epoch), self._step)
 
     def val_dataloader(self) -> DataLoader[np.ndarray]:
-        """This rank's validation rows as one element: decoding cuts them into batches itself."""
+        """Returns a loader with one element: the indices of this rank's validation rows. Decoding batches them."""
         assert self.trainer is not None
-        mine = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
-        return _loader([mine], lambda rows: rows)
+        rank_rows = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
+        return _loader([rank_rows], lambda rows: rows)
 
     def _step(self, parts: Sequence[np.ndarray]) -> Step:
         if self.micro_batch_limit is not None:
-            # The parts of an epoch's steps were made before memory ran out.
+            # The parts of this epoch's steps were made before the memory ran out, so they may be too large.
             limit = self.micro_batch_limit
             parts = [rows[i : i + limit] for rows in parts for i in range(0, len(rows), limit)]
         fillers = sum(len(rows) == 0 for rows in parts)
@@ -145,5 +155,5 @@ class TrainingData(LightningDataModule):
 
 
 def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
-    # A list is a dataset to torch, but not to its types.
+    # torch accepts a list as a dataset, but its type annotations do not.
     return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

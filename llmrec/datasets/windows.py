@@ -1,4 +1,4 @@
-"""Windows over users' events: a bounded history and the target that followed it, stride 1."""
+"""Sliding windows over users' events with stride 1: a bounded history and the target that followed it."""
 
 import numpy as np
 
@@ -7,10 +7,15 @@ from llmrec.datasets.interactions import Interactions
 
 
 def windows(events: Interactions, min_history: int, max_history: int) -> tuple[Rows, np.ndarray]:
-    """One row for every event that has at least `min_history` events of its user before it.
+    """Makes one row for each event that has at least `min_history` earlier events of its user.
 
-    `events` are ordered by user and time. The history holds the last `max_history` events before the target. Also
-    returns int64 [rows]: the position of each row's target among the events.
+    Args:
+        events: Events ordered by user and time.
+        min_history: Minimum number of events before a target.
+        max_history: Maximum length of a history, which holds the latest events.
+
+    Returns:
+        The rows, and the position of each row's target in `events`, int64 [rows].
     """
     starts_user = np.r_[True, events.user[1:] != events.user[:-1]]
     first = np.maximum.accumulate(np.where(starts_user, np.arange(len(events)), 0))

@@ -1,4 +1,4 @@
-"""Mean ratings, drawn towards the mean of all, worked out by hand."""
+"""The damped mean ratings of the mean-rating baseline, checked against values computed by hand."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -21,13 +21,13 @@ TRAIN = Lists(
     np.array([[0, 1, 4], [2, 5, 3], [3, 2, 1]], dtype=np.int32),
     np.array([[5, 2, 0], [4, 0, 3], [1, 5, 0]], dtype=np.float32),
 )
-"""Anno 5, 3 and 1, Braid 2, Civ 4 and 5, negatives without a rating: Doom, Elite and once Braid. Mean of all: 10/3."""
+"""Ratings: Anno 5, 3, 1; Braid 2; Civ 4, 5. Unrated negatives: Doom, Elite and once Braid. Overall mean: 10/3."""
 LISTS = dict.fromkeys(("train", "valid", "test"), TRAIN) | {"sample": TRAIN.take(np.array([0]))}
 RATED = replace(DATASET, lists=LISTS)
 
 
 def fitted(dataset: Dataset, folder: Path, **settings: Any) -> tuple[MeanRating, dict[str, Any]]:
-    """The baseline and what it reports."""
+    """Returns the fitted baseline and its report."""
     baseline = MeanRating(**settings)
     fitting = Fitting(0, "cpu", folder / "fit.ckpt", lambda values, step: None, progress=False)
     return baseline, baseline.fit(dataset, fitting)
@@ -72,13 +72,13 @@ def test_what_was_saved_gives_the_same_scores(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lists", [{}, dict.fromkeys(LISTS, replace(TRAIN, history_rating=None))], ids=["none", "bare"])
 def test_sets_without_ratings_are_refused(lists: dict[str, Lists], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="take task=rerank and a dataset with ratings"):
+    with pytest.raises(InputError, match="set task=rerank and a dataset with ratings"):
         fitted(replace(RATED, lists=lists), tmp_path)
 
 
 def test_it_does_not_rank_the_catalogue(tmp_path: Path) -> None:
     baseline, _ = fitted(RATED, tmp_path)
-    with pytest.raises(InputError, match="not the catalogue: take task=rerank"):
+    with pytest.raises(InputError, match="not the catalogue: set task=rerank"):
         baseline.rank(TEST, "test", 3, exclude_history=False)
 
 

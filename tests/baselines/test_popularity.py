@@ -1,4 +1,4 @@
-"""The popularity baseline, worked out by hand and against the published figures of the real sets."""
+"""The popularity baseline, checked against values computed by hand and published figures of the real datasets."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Random rankings: what they leave out, and that each call draws anew."""
+"""The random baseline: excluded titles, and new random numbers in each call."""
 
 from pathlib import Path
 
@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from llmrec.baselines.base import Fitting
-from llmrec.baselines.random import ROWS_AT_ONCE, Random
+from llmrec.baselines.random import SCORING_BATCH_ROWS, Random
 from llmrec.datasets.dataset import Rows
 from tests.evaluation.small import DATASET, TEST, rows_of
 
-MANY = rows_of(*[([row % 5, 5], 0) for row in range(ROWS_AT_ONCE + 50)])
-"""More rows than are scored at once."""
+MANY = rows_of(*[([row % 5, 5], 0) for row in range(SCORING_BATCH_ROWS + 50)])
+"""More rows than one scoring batch holds."""
 
 
 def opened(seed: int = 0) -> Random:
-    """A baseline as a cell opens it."""
+    """Returns a fitted baseline, as a run opens it."""
     baseline = Random(seed)
     baseline.load(Path(), DATASET)
     return baseline

@@ -1,4 +1,4 @@
-"""SASRec on catalogues small enough to know what it should learn; what it promises of validation, test and resuming."""
+"""SASRec on catalogues small enough to know what it should learn; its use of validation and test rows; resuming."""
 
 import copy
 from collections.abc import Callable, Sequence
@@ -27,7 +27,7 @@ SMALL: dict[str, Any] = {
 
 
 class Poisoned(Rows):
-    """Rows that nobody may look at."""
+    """Rows that fail when they are accessed."""
 
     def __init__(self) -> None:
         pass
@@ -37,14 +37,14 @@ class Poisoned(Rows):
 
 
 def round_and_round(rows: int, seed: int) -> Rows:
-    """Histories of 1 to 6 items from anywhere; the target is the one after the last, round and round."""
+    """Random histories of 1 to 6 items; the target is the item after the last one, modulo the catalogue size."""
     draws = np.random.default_rng(seed)
     histories = [draws.integers(0, len(TITLES), draws.integers(1, 7)).tolist() for _ in range(rows)]
     return rows_of(*((history, (history[-1] + 1) % len(TITLES)) for history in histories))
 
 
 def dataset(titles: Sequence[str] = TITLES, held_out: bool = False, **changes: Any) -> Dataset:
-    """The small world, with changes; by default its validation is a file of its own."""
+    """Builds the small dataset with changes; by default its validation rows come from a file of their own."""
     train = changes.pop("train", round_and_round(160, seed=1))
     return replace(
         Dataset(
@@ -65,7 +65,7 @@ def dataset(titles: Sequence[str] = TITLES, held_out: bool = False, **changes: A
 
 
 def silent(values: dict[str, float], step: int) -> None:
-    """Logs nothing."""
+    """Discards what is logged."""
 
 
 def fitting(folder: Path, seed: int = 7, log: Callable[[dict[str, float], int], None] = silent) -> Fitting:
@@ -78,7 +78,7 @@ def fitted(folder: Path, data: Dataset, seed: int = 7, **settings: Any) -> tuple
 
 
 def weights(sasrec: SASRec, folder: Path) -> dict[str, dict[str, torch.Tensor]]:
-    """What is saved, by file."""
+    """Returns the saved tensors of each file."""
     folder.mkdir()
     sasrec.save(folder)
     return {path.name: load_file(path) for path in sorted(folder.iterdir())}
@@ -97,13 +97,13 @@ def scores(sasrec: SASRec, rows: Rows, split: str = "valid") -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def given(tmp_path_factory: pytest.TempPathFactory) -> SASRec:
-    """Fitted where validation is a file of its own; not to be changed."""
+    """A shared SASRec fitted with a validation file. Tests must not modify it."""
     return fitted(tmp_path_factory.mktemp("given"), dataset())[0]
 
 
 @pytest.fixture(scope="module")
 def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[SASRec, dict[str, Any]]:
-    """Fitted, and its report, where validation was held out of train; not to be changed."""
+    """A shared SASRec, and its report, fitted with validation rows held out of train. Tests must not modify it."""
     return fitted(tmp_path_factory.mktemp("held_out"), dataset(held_out=True))
 
 
@@ -141,7 +141,7 @@ def test_neither_padding_nor_the_batch_changes_scores(given: SASRec) -> None:
     np.testing.assert_allclose(scores(sasrec, short)[0], scores(sasrec, mixed)[0], rtol=1e-5, atol=1e-5)
     before = scores(sasrec, mixed)
     with torch.no_grad():
-        # Were padding read, the positions that only it takes here would tell, and so would its embedding.
+        # If padding were attended to, its embedding and the positions that only it occupies would change the scores.
         sasrec.selected.position.weight[:2] += torch.randn(16)
         sasrec.selected.item.weight[-1] += torch.randn(16)
     np.testing.assert_allclose(scores(sasrec, mixed), before, rtol=1e-5, atol=1e-5)
@@ -166,7 +166,7 @@ def test_a_title_has_the_best_score_of_its_items(given: SASRec, tmp_path: Path) 
 def test_ranking_is_that_of_the_scores(
     k: int, exclude_history: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("llmrec.baselines.sasrec.RANKED_AT_ONCE", 16)
+    monkeypatch.setattr("llmrec.baselines.sasrec.SCORING_BATCH_ROWS", 16)
     data = dataset(["Same", *TITLES[1:7], "Same"])
     sasrec, _ = fitted(tmp_path, data, most_epochs=1)
     done: list[int] = []
@@ -249,7 +249,7 @@ def test_a_refit_is_the_fit_of_all_rows_for_the_chosen_epochs(tmp_path: Path, mo
 
 
 class Interrupted(Exception):
-    """Stands for whatever ends a fit."""
+    """Stands for any interruption of a fit."""
 
 
 @pytest.mark.parametrize("logged", [0, 1, 3, 5])
@@ -257,7 +257,7 @@ def test_an_interrupted_fit_ends_as_if_it_had_not_been(
     logged: int, held_out: tuple[SASRec, dict[str, Any]], tmp_path: Path
 ) -> None:
     whole, report = held_out
-    # So that the interruptions are in the selection and in the refit.
+    # The interruptions must fall into the selection and into the refit.
     assert report["epochs"] in (3, 4)
     assert report["epochs"] + report["chosen_epoch"] > 5
     left = iter(range(logged))
@@ -268,7 +268,7 @@ def test_an_interrupted_fit_ends_as_if_it_had_not_been(
 
     with pytest.raises(Interrupted):
         SASRec(**SMALL).fit(dataset(held_out=True), fitting(tmp_path, log=interrupt))
-    # Whatever was drawn meanwhile is no matter.
+    # Random numbers drawn in the meantime must not matter.
     torch.rand(5)
     steps: list[int] = []
     resumed = SASRec(**SMALL)
@@ -376,5 +376,5 @@ def test_weights_that_do_not_fit_are_refused(changed: str, given: SASRec, tmp_pa
     given.save(tmp_path)
     titles = {"catalogue": [*TITLES, "Volume 8"], "titles": [*TITLES[:7], TITLES[0]]}.get(changed, TITLES)
     settings = SMALL | ({"hidden_size": 32} if changed == "settings" else {})
-    with pytest.raises(InputError, match="another catalogue or of other settings"):
+    with pytest.raises(InputError, match="another catalogue or other settings"):
         SASRec(**settings).load(tmp_path, dataset(titles))

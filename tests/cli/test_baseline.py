@@ -120,7 +120,7 @@ def test_popularity_is_the_floor_of_its_own_record(place: Workplace) -> None:
 def test_settings_that_cannot_be_used_are_named(override: str, says: str, place: Workplace) -> None:
     done = place.run(*SASREC, override)
     assert done.status == 2
-    assert "llmrec: the baseline cannot be made from its settings" in done.output
+    assert "llmrec: the baseline cannot be built from its settings" in done.output
     assert says in done.output
 
 

@@ -93,7 +93,7 @@ def test_report_and_console_name_the_lists(alro: Done) -> None:
     assert all(report[split]["lists"] == len(lists(alro, split)["list"]) for split in ("valid", "test"))
     assert "task rerank: tuned on 48 lists\n" in alro.output
     sizes = ", ".join(f"{split} {of['lists']:,} ({of['users']:,} users)" for split, of in report.items())
-    assert f"  lists of 10 by rating, 0 of them sampled: {sizes}\n" in alro.output
+    assert f"  lists of 10 candidates (0 sampled), relevance by rating: {sizes}\n" in alro.output
 
 
 def test_the_final_table_has_re_ranker_floor_and_chance(alro: Done) -> None:
@@ -168,7 +168,7 @@ def test_a_cell_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Wor
 def test_without_ratings_a_list_holds_the_next_item(movies: Workplace) -> None:
     done = movies.train("objective=alro", "dataset=games", *LISTS, "evaluation.orders=2")
     assert done.cell().parent.parts[-4:] == ("games-sim", "rerank", "tiny", "alro")
-    assert "  lists of 10 by the next item, 9 of them sampled: train " in done.output
+    assert "  lists of 10 candidates (9 sampled), relevance by next item: train " in done.output
     (prepared,) = (movies.cache / "datasets").glob("games-sim-*")
     ids = pq.read_table(prepared / "items.parquet")["item"].to_pylist()
     for split in ("valid", "test"):

@@ -26,11 +26,11 @@ FILMS = [
     ("12", "Nameless (1962)", []),
     *((str(number), f"Film {number} (1994)", ["Action", "Thriller"]) for number in range(20, 27)),
 ]
-"""Ten films of MovieLens: id, title, genres."""
+"""Ten films of MovieLens as (id, title, genres)."""
 
 
 def group(shipped: str = "games", **changes: Any) -> dict[str, Any]:
-    """The resolved dataset group of a shipped YAML, with changes to its top-level keys."""
+    """Returns the resolved Hydra group of a shipped dataset YAML, with changes to its top-level keys."""
     return {**copy.deepcopy(_composed(shipped)), **changes}
 
 
@@ -46,7 +46,7 @@ def write_msl(
     titles: dict[str, str] | None = None,
     **splits: Sequence[str] | None,
 ) -> Path:
-    """A folder in the MSL layout: lines of each split without the header, None to leave the file out."""
+    """Writes a folder in the MSL layout from the lines of each split without the header; None omits the file."""
     folder.mkdir(parents=True)
     (folder / "id2name4Rec.json").write_text(json.dumps(titles or TITLES), encoding="utf-8")
     for split, lines in ({"train": TRAIN, "valid": VALID, "test": TEST} | splits).items():
@@ -61,7 +61,7 @@ def write_lines(path: Path, lines: Sequence[str], encoding: str = "utf-8") -> Pa
 
 
 def write_generic(folder: Path, users: int = 12, events: int = 10, rating: bool = True) -> Path:
-    """A folder in the generic layout: user u takes items u, u + 1, ... of ten, one a day, all in the 5-core."""
+    """Writes the generic layout: user u has items u, u + 1, ... of ten, one per day; all are in the 5-core."""
     folder.mkdir(parents=True)
     write_lines(folder / "items.csv", ["item,title,categories", *(f"i{n},Title {n},even|all" for n in range(10))])
     lines = ["user,item,timestamp" + ",rating" * rating]
@@ -74,7 +74,7 @@ def write_generic(folder: Path, users: int = 12, events: int = 10, rating: bool 
 
 
 def write_movielens(folder: Path, layout: str, encoding: str = "latin-1") -> Path:
-    """A MovieLens dump in one of the layouts: user u rates ten films, from film u on, one a day, all in the 5-core.
+    """Writes a MovieLens dump: user u rates ten films, starting with film u, one per day; all are in the 5-core.
 
     encoding: of the files that GroupLens published in latin-1.
     """

@@ -1,4 +1,4 @@
-"""Rows of a dataset as batches for an objective."""
+"""The data module of task next_item builds batches from rows of a dataset."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ from tests.catalogue.vocabularies import EOS, characters, spell
 from tests.datasets.layouts import rows
 
 ITEMS = Items(ids=list("abcde"), titles=["Go", "Gomoku", "Go", "Chess", "Café"])
-"""Distinct titles: Go, Gomoku, Chess, Café; a and c are both called Go."""
+"""Distinct titles: Go, Gomoku, Chess, Café. Items a and c share the title Go."""
 
 ROWS = rows(("u", [3], 1, 1), ("v", [0, 1, 3], 2, 2), ("w", [1], 3, 3), ("x", [4, 3], 0, 4), ("y", [2], 1, 5))
 WORDING = {"item": "game", "items": "games", "verb": "played"}
@@ -140,14 +140,13 @@ def test_a_length_that_leaves_no_room_is_refused(tmp_path: Path) -> None:
 
 
 class Pairs(TokenLoss):
-    """Two branches a row: the target, and the first title."""
+    """Has two branches per row: the target and title 0."""
 
     def branches(self, example: int, target: int) -> list[int]:
-        """The target, then title 0."""
         return [target, 0]
 
     def token_losses(self, encoded: object, batch: object) -> tuple[Tensor, dict[str, Tensor]]:
-        """Batches are built without it."""
+        # Batches are built without a forward pass.
         raise AssertionError("asked for losses")
 
 

@@ -109,7 +109,7 @@ def test_a_bad_interaction_is_named(root: Path, line: str, message: str) -> None
 BAD_ITEMS = [
     ("i10,,", r"title is '', not a value"),
     ("i10,  ,", r"title is '  ', not a title \(it is blank\)\. Correct or remove that row"),
-    ("i3,Again,", r"item i3 stands there twice\. Keep one of its rows"),
+    ("i3,Again,", r"item i3 is listed twice\. Keep one of its rows"),
     (",Nameless,", r"item is '', not a value"),
 ]
 

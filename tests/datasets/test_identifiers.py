@@ -1,4 +1,4 @@
-"""Marks that a tokenizer at hand reads as single tokens in a ranking."""
+"""Identifiers that are single tokens of a tokenizer wherever they occur in a ranking."""
 
 import functools
 import os
@@ -19,7 +19,7 @@ from tests.catalogue.vocabularies import characters
 
 Merges = Sequence[tuple[str, str]]
 NO_LETTERS = [("A", "B"), ("a", "b")]
-"""Merges after which no two letters stand alone beside each other."""
+"""Merges under which no two adjacent letters remain separate tokens."""
 
 
 @functools.cache
@@ -28,7 +28,7 @@ def llama3() -> PreTrainedTokenizerBase:
 
 
 def assert_single(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
-    """Rankings are the prompt's tokens and one for each identifier, in whichever order."""
+    """Asserts that rankings in any order tokenise to the prompt's tokens and one token for each identifier."""
     found = find_identifiers(tokenizer, count)
     end = encode(tokenizer, [PROMPT_END])[0]
     for seed in range(20):
@@ -70,7 +70,7 @@ def test_llama_3_has_no_more_than_the_letters() -> None:
         ([("B", "A")], ("a", "b")),
         ([("\n", "A")], ("a", "b")),
         ([*NO_LETTERS, (" ", "1"), (" ", "2")], (" 1", " 2")),
-        # What the prompt shows behind a title must be what a ranking says.
+        # An identifier must be the same token after a title in the prompt and in a ranking.
         ([(":", "A")], ("a", "b")),
         ([("B", "\n")], ("a", "b")),
     ],
@@ -93,7 +93,7 @@ def test_only_the_identifiers_asked_for_must_fit() -> None:
 
 
 def test_a_ranking_must_be_able_to_end() -> None:
-    with pytest.raises(InputError, match=r"no EOS token; a ranking could not end: set tokenizer\.eos_token"):
+    with pytest.raises(InputError, match=r"no EOS token, which must end a ranking\. Set tokenizer\.eos_token"):
         find_identifiers(characters(eos=None), 2)
 
 
@@ -123,6 +123,6 @@ def test_all_letters() -> None:
 def test_a_tokenizer_with_too_few_is_named(merges: Merges, count: int, most: int) -> None:
     tokenizer = characters(merges=merges)
     tokenizer.name_or_path = "some/tokenizer"
-    message = rf"task\.candidates={count}: the tokenizer some/tokenizer has at most {most} .*lower task\.candidates"
+    message = rf"task\.candidates={count}: the tokenizer some/tokenizer has at most {most} .*Lower task\.candidates"
     with pytest.raises(InputError, match=message):
         find_identifiers(tokenizer, count)

@@ -17,7 +17,7 @@ def test_report_by_hand() -> None:
         "valid": {"rows": 2, "users": 2, "items": 4},
         "test": {"rows": 3, "users": 2, "items": 5},
     }
-    # Item 0 stands in a training history but is never a target there; 3, 4 and 5 are nowhere in train.
+    # Item 0 occurs in a training history but is never a target there; 3, 4 and 5 do not occur in train.
     assert report["cold_targets"]["valid"] == {"rows": 2, "never_seen": 1, "never_a_target": 2}
     assert report["cold_targets"]["test"] == {"rows": 3, "never_seen": 3, "never_a_target": 3}
     assert report["cold_targets"]["test_against_train_and_valid"] == {"rows": 3, "never_seen": 2, "never_a_target": 2}

@@ -1,4 +1,4 @@
-"""Prompts of lists, byte for byte, cut to length and in any order of their candidates."""
+"""Prompts of candidate lists: exact text, length limit, and candidates in any order."""
 
 from dataclasses import replace
 
@@ -26,7 +26,7 @@ WITHOUT_HISTORY = replace(
     LISTS, rows=rows(("u", [], 3, 10), ("v", [], 4, 11)), history_rating=np.zeros(0, dtype=np.float32)
 )
 TOKENIZER = characters(merges=[(" ", "A"), (" ", "B"), (" ", "C")], begin=True)
-"""Its identifiers stand behind a blank."""
+"""Its identifiers have a leading space."""
 
 HEADER = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -47,7 +47,7 @@ FIRST = (
     " \n\n"
     "### Response:\n"
 )
-"""Of the first list."""
+"""The prompt of the first list."""
 
 
 def prompts(lists: Lists = LISTS, limit: int = 10_000) -> ListPrompts:
@@ -59,7 +59,7 @@ def text(tokens: np.ndarray) -> str:
 
 
 def length(whole: str) -> int:
-    """Tokens of a prompt, BOS included."""
+    """Returns the number of tokens of a prompt, BOS included."""
     return len(TOKENIZER(whole)["input_ids"])
 
 
@@ -135,7 +135,7 @@ def test_a_word_that_is_none_is_refused() -> None:
 
 def test_candidates_that_are_too_long_alone_are_refused() -> None:
     bare = length(FIRST.replace('"Alien": 4\n"Brazil": 3.5\n', ""))
-    message = rf"a list of user u take {bare} tokens .* leaves {bare - 2} beside .*raise backbone\.max_length by 2"
+    message = rf"a list of user u takes {bare} tokens .* leaves {bare - 2} beside .*Raise backbone\.max_length by 2"
     with pytest.raises(InputError, match=message):
         prompts(LISTS.take(np.array([0])), limit=bare - 2)
     assert prompts(LISTS.take(np.array([0])), limit=bare).prompts.lengths.tolist() == [bare]

@@ -1,4 +1,4 @@
-"""Candidate lists from events: by hand on small tables, and what must hold on any."""
+"""Candidate lists from events: small examples computed by hand, and properties that hold for all lists."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +12,7 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.lists import (
     ListRule,
     Lists,
-    Taken,
+    UserTitles,
     lists_report,
     next_item_lists,
     rated_lists,
@@ -27,12 +27,12 @@ ITEMS = Items([str(number) for number in range(20)], [f"Title {number}" for numb
 ANNA: list[Event] = [
     (0, 1, 3), (1, 2, 1), (2, 2, 5), (3, 3, 4), (4, 4, 2), (5, 4, 1), (6, 5, 3), (7, 6, 5), (8, 7, 1),
 ]  # fmt: skip
-"""Items 0, 1, 2, ... with their second and rating."""
+"""Events as (item, timestamp, rating)."""
 BEN: list[Event] = [(0, 1, 1), (1, 2, 2), (2, 3, 3), (3, 4, 3), (4, 5, 1)]
 
 
 def table(*users: Sequence[Event]) -> Interactions:
-    """Events of users a, b, ...: (item, second, rating) each."""
+    """Builds events of users a, b, ... from (item, timestamp, rating)."""
     user = np.repeat(np.arange(len(users)), [len(events) for events in users]).astype(np.int32)
     item, second, rating = (np.array(column) for column in zip(*(e for events in users for e in events), strict=True))
     names = np.array([chr(ord("a") + number) for number in range(len(users))])
@@ -51,7 +51,7 @@ def made(
 
 
 def content(lists: Lists) -> list[tuple[str, int, list[int], list[float], dict[int, float], int]]:
-    """By list: user, second, history, its ratings, relevance by candidate, target."""
+    """Returns user, timestamp, history, its ratings, relevance by candidate, and target of each list."""
     found = []
     for row in range(len(lists)):
         ratings = lists.ratings_of(row)
@@ -139,7 +139,7 @@ def test_the_first_of_the_best_is_the_target() -> None:
 
 
 def many_events(seed: int) -> tuple[Interactions, Items]:
-    """26 users with events of few seconds; every event has an item of its own, and five share a title."""
+    """Events of 26 users with few distinct timestamps. Each event has its own item, and five items share a title."""
     rng = np.random.default_rng(seed)
     users = [
         [(0, int(second), float(rng.integers(1, 6))) for second in np.sort(rng.integers(0, 25, rng.integers(1, 50)))]
@@ -210,11 +210,11 @@ def test_negatives_are_drawn_by_item_where_some_share_a_title() -> None:
 @pytest.mark.parametrize("count", [1, 3])
 def test_a_catalogue_with_too_few_titles_is_refused(count: int) -> None:
     items = Items([str(n) for n in range(6)], ["A", "B", "C", "C", "D", "E"])
-    # A user without a list may have taken everything.
+    # A user without a list may have interacted with all titles.
     fewer, more = (taken({"u": set(range(left - count)), "v": set(range(5))}) for left in (5, 6))
     drawn = sample_negatives(np.array(["u"]), fewer, items, count, _rng())
     assert drawn.shape == (1, count)
-    message = rf"{count} sampled .* a user has taken {6 - count} of the catalogue's 5 titles: lower task\.candidates"
+    message = rf"{count} sampled .* a user has interacted with {6 - count} of .* 5 titles\. Lower task\.candidates"
     with pytest.raises(InputError, match=message):
         sample_negatives(np.array(["u"]), more, items, count, _rng())
 
@@ -299,7 +299,7 @@ def test_target_orders_go_by_relevance_and_shuffle_ties() -> None:
 
 
 def test_the_report_says_what_training_never_saw() -> None:
-    # Training knows items 1, 2, 3, 5 and 8.
+    # The training rows contain items 1, 2, 3, 5 and 8.
     histories = rows(("u", [4], 2, 10), ("v", [6, 7], 0, 11), ("w", [0, 9, 10], 3, 12))
     report = lists_report(replace(GRADED, rows=histories), rows(("u", [5, 8], 1, 1), ("v", [2], 3, 2)), ITEMS)
     assert report == {
@@ -311,10 +311,10 @@ def test_the_report_says_what_training_never_saw() -> None:
     }
 
 
-def taken(titles: Mapping[str, set[int]]) -> Taken:
-    """Pairs of users and titles."""
+def taken(titles: Mapping[str, set[int]]) -> UserTitles:
+    """Builds pairs of users and titles from the titles of each user."""
     pairs = [(user, title) for user, of in titles.items() for title in sorted(of)]
-    return Taken(np.array([user for user, _ in pairs]), np.array([title for _, title in pairs]))
+    return UserTitles(np.array([user for user, _ in pairs]), np.array([title for _, title in pairs]))
 
 
 def _rng() -> np.random.Generator:

@@ -71,7 +71,7 @@ def test_the_loader_takes_a_dump_as_it_is(layout: str, tmp_path: Path) -> None:
     assert dataset.items.titles == [film[1] for film in FILMS]
 
 
-# What is wrong with a row, and how the error goes on after file and row.
+# Invalid rows, and the error message after file and row.
 BAD_RATINGS = [
     (("one", "7", "3", "5"), r"userId is 'one', not a whole number\. Correct or remove"),
     (("", "7", "3", "5"), r"userId is '', not a whole number"),
@@ -114,16 +114,16 @@ def test_a_blank_line_in_the_middle_is_named(layout: str, tmp_path: Path) -> Non
 
 FLAGS = "|".join("0" * len(GENRES))
 BAD_FILMS = [
-    ("100k", f"7|Again (1999)||||{FLAGS}", r"film 7 stands there twice\. Keep one of its rows"),
+    ("100k", f"7|Again (1999)||||{FLAGS}", r"film 7 is listed twice\. Keep one of its rows"),
     ("100k", f"x|New (1999)||||{FLAGS}", r"movieId is 'x', not a whole number"),
     ("100k", f"99|  ||||{FLAGS}", r"title is '  ', not a title \(it is blank\)\. Correct or remove"),
     ("100k", "99|New (1999)||||0|1", r"7 fields instead of 24\. Correct or remove"),
     ("100k", f"99|New (1999)||||2{FLAGS[1:]}", r"unknown is '2', not 0 or 1"),
-    ("1m", "7::Again (1999)::Drama", r"film 7 stands there twice"),
+    ("1m", "7::Again (1999)::Drama", r"film 7 is listed twice"),
     ("1m", "x::New (1999)::Drama", r"movieId is 'x', not a whole number"),
     ("1m", "99::::Drama", r"title is '', not a title \(it is blank\)"),
     ("1m", "99::New (1999)", r"2 fields instead of 3"),
-    ("latest", "7,Again (1999),Drama", r"film 7 stands there twice"),
+    ("latest", "7,Again (1999),Drama", r"film 7 is listed twice"),
     ("latest", "x,New (1999),Drama", r"movieId is 'x', not a whole number"),
     ("latest", "99,,Drama", r"title is '', not a title \(it is blank\)"),
     ("latest", "99,New, The (1999),Drama", r"4 fields where the header has 3\. Correct that row"),
@@ -165,7 +165,7 @@ def test_a_header_without_a_column_is_named(tmp_path: Path) -> None:
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"no MovieLens dump\. Expected u\.data and u\.item, or ratings\.dat and"):
+    with pytest.raises(InputError, match=r"not a MovieLens dump\. Expected u\.data and u\.item, or ratings\.dat and"):
         read_movielens(tmp_path)
 
 

@@ -1,4 +1,4 @@
-"""The published wording, cut to length and kept as tokens."""
+"""Prompts in the published wording: text, length limit, and cached tokens."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,7 +53,7 @@ def texts(tokenizer: PreTrainedTokenizerFast, prompts: Prompts) -> list[str]:
 
 
 def length(history: Sequence[str]) -> int:
-    """Tokens of a prompt where every character is one."""
+    """Returns the number of tokens of a prompt if each character is a token."""
     return len(render(WORDING, history))
 
 
@@ -220,7 +220,7 @@ def test_a_template_that_varies_by_row_is_refused(at: int, where: str, tmp_path:
     tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
     pieces = [tokenizer.histories([[title]]).of(0).copy() for title in ("Braid", "Anno", "Civ")]
     pieces[1][at] += 1
-    with pytest.raises(InputError, match="the prompt of row 1 is not of the dataset's one template"):
+    with pytest.raises(InputError, match="the prompt of row 1 does not follow the dataset's template"):
         tokenizer.history_free(Prompts.joined(pieces))
 
 

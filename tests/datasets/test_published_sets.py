@@ -1,4 +1,4 @@
-"""The figures that are known of the published sets; needs them in the folder that LLMREC_DATA names."""
+"""Known statistics of the published datasets, which must be in the folder that LLMREC_DATA names."""
 
 import os
 from pathlib import Path

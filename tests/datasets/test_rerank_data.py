@@ -1,4 +1,4 @@
-"""Lists as batches for an objective, against the plain texts that they stand for."""
+"""The data module of task rerank builds batches that equal the plain texts of their lists."""
 
 import numpy as np
 import pytest
@@ -74,7 +74,7 @@ def text(tokens: Tensor | np.ndarray) -> str:
 
 
 def plain_texts(batch: ListBatch) -> list[list[str]]:
-    """By row and branch, all that is fed, as one plain sequence."""
+    """Returns the input tokens of each row and branch as one plain sequence."""
     tokens, lengths, _ = unpack(batch.packed)
     texts = [text(sequence[:length]) for sequence, length in zip(tokens, lengths, strict=True)]
     branches = batch.place.shape[1]
@@ -82,7 +82,7 @@ def plain_texts(batch: ListBatch) -> list[list[str]]:
 
 
 def responses(batch: ListBatch) -> list[list[str]]:
-    """By row and branch, the tokens asked for."""
+    """Returns the supervised tokens of each row and branch."""
     return [
         [text(batch.token[(batch.row == row) & (batch.branch == branch)]) for branch in range(batch.place.shape[1])]
         for row in range(len(batch.example))
@@ -90,7 +90,7 @@ def responses(batch: ListBatch) -> list[list[str]]:
 
 
 def shown(prompt: str, lists: Lists, row: int) -> dict[str, float]:
-    """By identifier, the relevance of the title beside which a prompt shows it."""
+    """Returns the relevance, by identifier, of the title that a prompt shows with it."""
     lines = prompt.split("The candidates are:\n")[1].split("\n \n\n")[0].split("\n")
     pairs = [line.rsplit(":", 1) for line in lines]
     relevance = {TITLES[item]: of for item, of in zip(lists.candidates[row], lists.relevance[row], strict=True)}
@@ -143,7 +143,7 @@ def test_alro_without_its_second_loss_runs_one_order() -> None:
 def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
     objective: Objective, lists: Lists, tokenizer: PreTrainedTokenizerFast
 ) -> None:
-    # Of pairs some second orders are the stored one.
+    # With two candidates, some of the second orders equal the stored one.
     data = module(objective, lists, tokenizer=tokenizer)
     batch = batch_of(data, 4, 0, 2, 1, 3)
     tokens, lengths, index = unpack(batch.packed)
@@ -160,7 +160,7 @@ def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
         assert int(batch.packed.branch[row, column]) in (0, branch + 1)
         assert int(index[row, column, 1]) == int(batch.packed.positions[row, column]) == position
         assert batch.packed.tokens[row, column] == tokens[sequence, position]
-        # What follows in the sequence, where more of it is fed, is the token asked for.
+        # The supervised token is the next input token, if there is one.
         assert position + 1 == lengths[sequence] or tokens[sequence, position + 1] == batch.token[n]
     assert len(set(zip(batch.row.tolist(), batch.branch.tolist(), slot.tolist(), strict=True))) == len(batch.at)
 
@@ -291,7 +291,7 @@ def test_a_second_order_that_is_the_stored_one_repeats_the_ranking_alone() -> No
 
 
 def test_a_list_alone_that_shares_all_but_its_candidates() -> None:
-    # All rows are one list, so that the shared start of the sample reaches into its candidates.
+    # All rows are the same list, so that the shared prefix includes some of its candidates.
     lists = LISTS.take(np.array([0, 0, 0]))
     data = module(ALRO(), lists)
     batch = batch_of(data, 0, 1, 2)

@@ -1,27 +1,27 @@
-"""Which rows make up which optimizer step."""
+"""Assignment of rows to optimizer steps and micro-batches."""
 
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from llmrec.datasets.steps import GROUP, LengthGroupedSteps
+from llmrec.datasets.steps import BATCHES_PER_GROUP, LengthGroupedSteps
 
 
 def steps_of(
     rows: int, batch: int = 8, micro: int = 8, seed: int = 1, epoch: int = 0, rank: int = 0, ranks: int = 1
 ) -> list[list[np.ndarray]]:
-    """The micro-batches of each step, for prompts of 50 to 99 tokens."""
+    """Returns the micro-batches of each step for prompts of 50 to 99 tokens."""
     lengths = np.random.default_rng(rows).integers(50, 100, rows)
     return list(LengthGroupedSteps(lengths, batch, lambda _: micro, seed, epoch, rank, ranks))
 
 
 def members(steps: list[list[np.ndarray]]) -> list[set[int]]:
-    """The rows of each step, whatever micro-batches they come in."""
+    """Returns the rows of each step over all its micro-batches."""
     return [{int(row) for part in step for row in part} for step in steps]
 
 
-@pytest.mark.parametrize("rows", [1, 7, 8, 9, 1000, 8 * GROUP + 3])
+@pytest.mark.parametrize("rows", [1, 7, 8, 9, 1000, 8 * BATCHES_PER_GROUP + 3])
 @pytest.mark.parametrize(("batch", "micro"), [(1, 1), (8, 8), (8, 3), (32, 5)])
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_every_row_comes_exactly_once_an_epoch(rows: int, batch: int, micro: int, ranks: int) -> None:
@@ -70,7 +70,7 @@ def test_the_seed_decides_the_order() -> None:
 
 
 def test_rows_of_a_step_are_alike_in_length() -> None:
-    lengths = np.arange(GROUP * 8)
+    lengths = np.arange(BATCHES_PER_GROUP * 8)
     for (part,) in LengthGroupedSteps(lengths, 8, lambda _: 8, seed=1, epoch=0, rank=0, ranks=1):
         assert lengths[part].max() - lengths[part].min() == 7
 

@@ -1,4 +1,4 @@
-"""The lists of a prepared set: their rule, where they are kept, and what a run is given."""
+"""The candidate lists of a prepared dataset: their rule, where they are stored, and the lists that a run gets."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ TASK = {"name": "rerank", "candidates": 2, "negatives": None, "relevance": "auto
 
 
 def load(root: Path, cache: str = "cache", task: dict[str, Any] | None = None, **changes: Any) -> Dataset:
-    """The set root/own with its lists; task: changes to TASK."""
+    """Loads the dataset root/own with its lists; task: changes to TASK."""
     dataset = group(name="own", source="real", **changes)
     return load_dataset(dataset, root, root / cache, {**TASK, **(task or {})})
 
@@ -42,14 +42,14 @@ def folders(root: Path) -> list[Path]:
 
 @pytest.fixture
 def rated(tmp_path: Path) -> Path:
-    """Twelve users who rate all ten items, user u item u + step on day u + step."""
+    """Twelve users rate all ten items: user u rates item u + step (modulo 10) on day u + step."""
     write_generic(tmp_path / "own")
     return tmp_path
 
 
 @pytest.fixture
 def unrated(tmp_path: Path) -> Path:
-    """Twelve users who take eight of ten items, without ratings."""
+    """Twelve users interact with eight of ten items, without ratings."""
     write_generic(tmp_path / "own", events=8, rating=False)
     return tmp_path
 
@@ -94,8 +94,9 @@ def test_a_list_of_the_set(rated: Path) -> None:
 
 def test_the_leakage_report_speaks_of_lists(rated: Path) -> None:
     lines = summary(load(rated).report)
-    assert "lists of 2 by rating, 0 of them sampled: train 27 (11 users), valid 4 (4 users), test 2 (2 users)" in lines
-    assert "lists whose history is not all before them: train 0, valid 0, test 0" in lines
+    sizes = "train 27 (11 users), valid 4 (4 users), test 2 (2 users)"
+    assert f"lists of 2 candidates (0 sampled), relevance by rating: {sizes}" in lines
+    assert "lists whose history does not end before them: train 0, valid 0, test 0" in lines
 
 
 def test_the_sample_is_a_draw_from_the_training_lists(rated: Path) -> None:
@@ -166,7 +167,7 @@ def test_a_damaged_folder_says_what_to_do(rated: Path, name: str, damage: str) -
         (folder / name).unlink()
     else:
         (folder / name).write_bytes((folder / name).read_bytes()[:20])
-    with pytest.raises(InputError, match=rf"{folder.name}: cannot be read \(.*Delete the folder.* made anew"):
+    with pytest.raises(InputError, match=rf"{folder.name}: cannot be read \(.*Delete the folder.* made again"):
         load(rated)
     shutil.rmtree(folder)
     assert same(load(rated).lists["test"], first.lists["test"])
@@ -180,7 +181,7 @@ def test_a_prepared_set_of_the_users_is_not_written_to(rated: Path) -> None:
     again = load_dataset(group(name="own", source="real"), rated / "data", rated / "new", TASK)
     assert sorted(path.name for path in (rated / "data/own").iterdir()) == before
     assert all(same(again.lists[split], first.lists[split]) for split in SPLITS)
-    # The set it was prepared from has the same hash and may come later, with the same cache.
+    # The dataset it was prepared from has the same hash and may be loaded later with the same cache.
     shutil.rmtree(rated / "data/own")
     write_generic(rated / "data/own")
     raw = load_dataset(group(name="own", source="real"), rated / "data", rated / "new", TASK)
@@ -203,7 +204,7 @@ def test_a_set_without_ratings_has_a_list_for_each_row(unrated: Path) -> None:
         number = int(user.removeprefix("u"))
         assert set(candidates[relevance == 0].tolist()) == {(number + 8) % 10, (number + 9) % 10}
     assert (dataset.report["lists"]["by_ratings"], dataset.report["lists"]["negatives"]) == (False, 2)
-    assert "lists of 3 by the next item, 2 of them sampled" in "\n".join(summary(dataset.report))
+    assert "lists of 3 candidates (2 sampled), relevance by next item" in "\n".join(summary(dataset.report))
 
 
 def test_lists_without_ratings_keep_the_published_sample(tmp_path: Path) -> None:
@@ -218,12 +219,12 @@ def test_lists_without_ratings_keep_the_published_sample(tmp_path: Path) -> None
 
 
 def test_next_item_lists_need_titles_that_the_user_has_not_taken(rated: Path) -> None:
-    with pytest.raises(InputError, match=r"1 sampled candidates .* a user has taken 10 of the catalogue's 10 titles"):
+    with pytest.raises(InputError, match=r"1 sampled candidates .* a user has interacted with 10 of .* 10 titles"):
         load(rated, task={"relevance": "next_item"})
 
 
 def test_ratings_demanded_of_a_set_without(unrated: Path) -> None:
-    with pytest.raises(InputError, match=r"task\.relevance=ratings, but own has no ratings: take task\.relevance"):
+    with pytest.raises(InputError, match=r"task\.relevance=ratings, but own has no ratings: set task\.relevance"):
         load(unrated, task={"relevance": "ratings"})
 
 
@@ -237,7 +238,7 @@ def test_a_rating_out_of_range_is_refused(rated: Path, stars: str) -> None:
 
 @pytest.mark.parametrize(("candidates", "split"), [(7, "train"), (4, "valid")])
 def test_lists_too_long_for_a_split_are_refused(rated: Path, candidates: int, split: str) -> None:
-    message = rf"own: no list of {candidates} candidates in {split}: lower task\.candidates, raise task\.negatives"
+    message = rf"own: no list of {candidates} candidates in {split}. Lower task\.candidates, raise task\.negatives"
     with pytest.raises(InputError, match=message):
         load(rated, task={"candidates": candidates})
     assert not folders(rated)
