@@ -190,7 +190,7 @@ def test_the_base_of_an_adapter_is_the_model_without_it(tmp_path: Path) -> None:
 
 
 def test_sft_as_a_reference_needs_a_stage(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="add stage=sft"):
+    with pytest.raises(InputError, match="Add stage=sft"):
         build_world(("gdrt", "objective.group_count=2", "objective.reference=sft"), tmp_path)
 
 
@@ -250,7 +250,9 @@ class Summed(TokenLoss):
 def test_a_token_loss_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     world = build_world(("gdrt", "objective.group_count=2"), tmp_path)
     world.objective.token_loss = Summed()
-    with pytest.raises(InputError, match=r"Summed\.token_losses gave losses of shape \[8\] for \d+ supervised tokens"):
+    with pytest.raises(
+        InputError, match=r"Summed\.token_losses returned losses of shape \[8\] for \d+ supervised tokens"
+    ):
         take_step(world, micro_batches(world, ALL))
 
 

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from llmrec.errors import InputError
-from llmrec.objectives.groups import SupervisedTokens, describe, divide, equal_frequency, supervised_tokens
+from llmrec.objectives.groups import (
+    SupervisedTokens,
+    assign_groups,
+    describe_groups,
+    equal_frequency,
+    supervised_tokens,
+)
 from tests.invariants.world import build_world
 
 
@@ -41,21 +47,21 @@ TOKENS = SupervisedTokens(
 
 
 def test_kinds_order_by_their_own_value() -> None:
-    assert divide(TOKENS, "relevance", 2, seed=0).tolist() == [1, 0, 0]
-    assert divide(TOKENS, "position", 2, seed=0).tolist() == [0, 1, 1]
-    assert divide(TOKENS, "random", 2, seed=0).tolist() == divide(TOKENS, "random", 2, seed=0).tolist()
+    assert assign_groups(TOKENS, "relevance", 2, seed=0).tolist() == [1, 0, 0]
+    assert assign_groups(TOKENS, "position", 2, seed=0).tolist() == [0, 1, 1]
+    assert assign_groups(TOKENS, "random", 2, seed=0).tolist() == assign_groups(TOKENS, "random", 2, seed=0).tolist()
     many = SupervisedTokens(np.arange(99), np.ones(99, int), np.zeros(99, int), np.zeros(99))
-    assert divide(many, "random", 2, seed=0).tolist() != divide(many, "random", 2, seed=1).tolist()
+    assert assign_groups(many, "random", 2, seed=0).tolist() != assign_groups(many, "random", 2, seed=1).tolist()
 
 
 @pytest.mark.parametrize("kind", ["relevance", "position"])
 def test_more_groups_than_values_are_refused(kind: str) -> None:
     with pytest.raises(InputError, match=rf"group_count=4.*only 3 different values of {kind}"):
-        divide(TOKENS, kind, 4, seed=0)  # type: ignore[arg-type]
+        assign_groups(TOKENS, kind, 4, seed=0)  # type: ignore[arg-type]
 
 
 def test_the_record_describes_each_group() -> None:
-    assert describe(TOKENS, np.array([1, 0, 0]), 3) == [
+    assert describe_groups(TOKENS, np.array([1, 0, 0]), 3) == [
         {
             "group": 0, "tokens": 4, "relevance": [0.1, 0.5], "mean_relevance": pytest.approx((2 * 0.5 + 2 * 0.1) / 4),
             "mean_position": pytest.approx((2 * 1 + 2 * 2) / 4),

@@ -65,7 +65,7 @@ def test_rosepo_smooths_each_pair_by_its_own_eps(tmp_path: Path) -> None:
 
 
 def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="take stage=sft_and_oracle"):
+    with pytest.raises(InputError, match="Use stage=sft_and_oracle"):
         SASRecOracle().smoothing(replace(preparation_of(tmp_path), oracle=None), REJECTED)
 
 
@@ -73,7 +73,7 @@ def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
     ("settings", "says"),
     [
         ({"temperature": 0}, r"objective\.oracle\.temperature=0"),
-        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: give a probability from 0 to below 1"),
+        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: expected a probability from 0 to below 1"),
         ({"unseen": -0.1}, r"objective\.oracle\.unseen=-0\.1"),
     ],
 )

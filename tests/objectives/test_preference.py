@@ -14,7 +14,7 @@ from llmrec.errors import InputError
 from llmrec.objectives import preference
 from llmrec.objectives.cdpo import CDPO
 from llmrec.objectives.dpo import DPO
-from llmrec.objectives.preference import Pairwise, Preference, smoothed
+from llmrec.objectives.preference import Pairwise, Preference, smoothed_loss
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
 from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
@@ -34,7 +34,7 @@ ALL = list(range(len(ROWS)))
 )
 def test_golden_values_of_the_smoothed_loss(u: float, eps: float, loss: float, slope: float) -> None:
     at = torch.tensor(u, dtype=torch.float64, requires_grad=True)
-    value = smoothed(at, eps)
+    value = smoothed_loss(at, eps)
     value.backward()
     assert value.item() == pytest.approx(loss, abs=1e-6)
     assert at.grad is not None
@@ -44,7 +44,7 @@ def test_golden_values_of_the_smoothed_loss(u: float, eps: float, loss: float, s
 @pytest.mark.parametrize("eps", [0.05, 0.2, 0.4])
 def test_smoothed_loss_is_least_where_the_odds_are_right(eps: float) -> None:
     best = torch.tensor(np.log((1 - eps) / eps), requires_grad=True)
-    smoothed(best, eps).backward()
+    smoothed_loss(best, eps).backward()
     assert best.grad is not None
     assert best.grad.item() == pytest.approx(0, abs=1e-6)
 
@@ -53,7 +53,7 @@ def test_smoothing_is_the_blend_of_both_orders() -> None:
     u = torch.linspace(-3, 3, 13, dtype=torch.float64)
     eps = torch.linspace(0, 0.9, 13, dtype=torch.float64)
     blend = -(1 - eps) * functional.logsigmoid(u) - eps * functional.logsigmoid(-u)
-    torch.testing.assert_close(smoothed(u, eps), blend)
+    torch.testing.assert_close(smoothed_loss(u, eps), blend)
 
 
 @pytest.mark.parametrize(("others", "loss"), [((-0.1, 0.2, -0.5), 1.106741), ((-0.1,), 0.513015)])

@@ -160,7 +160,7 @@ def test_mixture_takes_each_rows_title_from_one_strategy(tmp_path: Path) -> None
         (lambda: Semantic(nearest=0), r"objective\.rejected\.nearest=0"),
         (lambda: Semantic(to="users"), r"choose one of history, chosen"),
         (lambda: SelfHard(beams=0), r"objective\.rejected\.beams=0"),
-        (lambda: Mixture(SelfHard(), Semantic(), Popularity(), {"self_hard": 1.0}), r"give one share"),
+        (lambda: Mixture(SelfHard(), Semantic(), Popularity(), {"self_hard": 1.0}), r"expected one share"),
         (
             lambda: Mixture(
                 SelfHard(), Semantic(), Popularity(), {"self_hard": 0.5, "semantic": 0.5, "popularity": 0.5}
