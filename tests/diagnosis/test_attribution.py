@@ -28,7 +28,7 @@ from llmrec.diagnosis.attribution import (
     loss_by_relevance,
     most_relevant_share,
 )
-from llmrec.diagnosis.plot import PLACES, attribution_plot
+from llmrec.diagnosis.plot import POSITION_LABELS, attribution_plot
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset, small_tokenizer
 
@@ -52,7 +52,7 @@ def ablation(tmp_path: Path) -> Ablation:
 def test_attribution_is_the_difference_of_two_plain_passes(
     plain: bool, ablation: Ablation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "BATCH_ROWS", 3)
     backbone = random_backbone()
     backbone.plain = plain
     found, log_probability = attributions(backbone, ablation)
@@ -200,7 +200,7 @@ def test_plot_draws_each_segment_by_position_and_a_gap_where_there_is_nothing() 
     assert [axis.get_title() for axis in plot.axes] == ["before", "after"]
     for axis in plot.axes:
         assert axis.get_xlabel()
-        assert [label.get_text() for label in axis.get_xticklabels()] == PLACES
+        assert [label.get_text() for label in axis.get_xticklabels()] == POSITION_LABELS
         lines = {line.get_label(): list(line.get_ydata()) for line in axis.get_lines() if line.get_label() in SEGMENTS}
         assert set(lines) == set(SEGMENTS)
         assert lines[TASK_TEXT][:3] == [-1.5, 1.5, 1]

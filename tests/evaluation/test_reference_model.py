@@ -90,7 +90,9 @@ def test_lists_have_none() -> None:
 
 @pytest.mark.parametrize("reference", ["tiny", {"relevance": 5}, {"model": "tiny"}, ["tiny"]])
 def test_what_is_no_reference_is_refused(reference: Any) -> None:
-    with pytest.raises(InputError, match=r"dataset\.reference=.*expected null.*as in dataset\.reference\.relevance=tiny"):
+    with pytest.raises(
+        InputError, match=r"dataset\.reference=.*expected null.*as in dataset\.reference\.relevance=tiny"
+    ):
         resolved(reference)
 
 
