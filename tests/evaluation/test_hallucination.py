@@ -1,4 +1,4 @@
-"""Semantic hallucination by hand on five titles, and for recommenders whose share is known."""
+"""Semantic hallucination, worked out by hand on five titles and for recommenders with a known share."""
 
 import numpy as np
 import pytest
@@ -25,7 +25,7 @@ def many_rows(count: int) -> Rows:
 
 
 def measured(recommended: list[int], *pairs: tuple[list[int], int]) -> dict[str, float]:
-    """Of lists of one title for (history, target) pairs of ITEMS."""
+    """Returns the metrics of lists of one title for (history, target) pairs of ITEMS."""
     rows = rows_of(*pairs)
     lists = np.array(recommended, dtype=np.int32)[:, None]
     return judge_top1_titles(lists, ITEMS.title_of[rows.target], rows, ITEMS, EMBEDDINGS).metrics()
@@ -39,7 +39,7 @@ def test_similarity_is_the_largest_cosine_to_a_title_of_the_history() -> None:
 
 
 def test_by_hand() -> None:
-    # Elite's history: the four other titles have a cosine of 0, Elite itself, which no random pair is made of, 1.
+    # The history is Elite: the four other titles have cosine 0. Elite itself has cosine 1 and is in no random pair.
     found = measured([0, 4, 1], ([5], 1), ([5], 1), ([5], 1))
     assert found == pytest.approx(
         {"semantic_share": 1 / 2, "wrong_top1": 2, "threshold": 0, "mean_similarity": 1 / 2, "repeated": 1 / 2}
@@ -61,7 +61,7 @@ def test_only_the_first_title_counts() -> None:
 
 
 def test_the_target_is_the_title_that_counts_as_a_hit() -> None:
-    """Not the target item's own, where a tokenizer makes two titles one."""
+    """It can differ from the target item's own title, because a tokenizer can map two titles to the same tokens."""
     rows = rows_of(([1], 2))
     assert judge_top1_titles(np.array([[0]]), np.array([0]), rows, ITEMS, EMBEDDINGS).metrics() == {}
 
@@ -106,6 +106,6 @@ def test_permuting_users_changes_nothing_but_the_sample() -> None:
 
 
 def test_the_threshold_is_of_the_rows_and_not_of_what_is_recommended() -> None:
-    """So that the floor and every model are held against the same one, those of equal rows with few errors too."""
+    """The popularity baseline and all models must be compared by the same threshold, however few errors they make."""
     pairs = [([1], 2), ([4, 2], 1), ([5, 0], 2)]
     assert measured([0, 0, 0], *pairs)["threshold"] == measured([4, 1, 2], *pairs)["threshold"]

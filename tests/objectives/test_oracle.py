@@ -1,4 +1,4 @@
-"""The oracle's eps: by hand from SASRec's scores, capped, with a stated default for titles that it does not know."""
+"""The oracle's eps: worked out by hand from SASRec's scores, capped, with a default for unknown titles."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         eps, np.where(known(preparation.oracle, preparation.data.dataset), expected, 0), rtol=1e-5
     )
-    # It has learnt these rows by heart, so the targets are ahead.
+    # SASRec has overfitted these rows, so the targets have higher scores.
     assert (eps < 0.5).all()
 
 
@@ -83,14 +83,14 @@ def test_settings_that_cannot_be_used(settings: dict[str, float], says: str) -> 
 
 
 def scores(cell: Path | None, dataset: Dataset) -> np.ndarray:
-    """float [rows, titles] of the oracle's SASRec."""
+    """Returns the scores of the oracle's SASRec, float [rows, titles]."""
     sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
     assert isinstance(sasrec, SASRec)
     return np.concatenate(list(sasrec.title_scores(ROWS, "valid"))).astype(np.float64)
 
 
 def known(cell: Path | None, dataset: Dataset) -> np.ndarray:
-    """bool [rows]: whether the rejected title and the target are known."""
+    """Returns whether both the rejected title and the target are known, bool [rows]."""
     sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
     assert isinstance(sasrec, SASRec)
     return sasrec.seen_titles[REJECTED] & sasrec.seen_titles[dataset.items.title_of[ROWS.target]]
