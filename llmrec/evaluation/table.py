@@ -25,8 +25,8 @@ HARM_COLUMNS = (
 )
 """Heading of each column of the fairness and harm table, and the path of its metric in the record."""
 HARM_CAPTION = (
-    "MGU, DGU: mean and range, over groups by popularity (pop.) or relevance (rel.), of the share of recommendations "
-    "minus the share of histories; 20 %: share of the most popular (head) or most relevant (rel.) 20 % of titles; "
+    "MGU, DGU: mean |GU| and range of GU over groups by popularity (pop.) or relevance (rel.), GU = share of "
+    "recommendations - share of histories; 20 %: share of the 20 % most popular (head) or most relevant (rel.) titles; "
     "sem. hall.: semantic hallucinations among wrong top-1 titles"
 )
 

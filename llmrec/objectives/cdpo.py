@@ -13,7 +13,7 @@ class CDPO(Pairwise):
     """DPO with one label-smoothing factor for all pairs.
 
     Args:
-        rejected: See `Preference`, as for the arguments below.
+        rejected: See `Preference`.
         smoothing: eps, the probability that a pair is mislabeled, from 0 to below 1.
         beta: See `Preference`.
         scores: See `Preference`.

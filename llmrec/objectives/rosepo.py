@@ -23,7 +23,7 @@ class RosePO(Pairwise):
     """The loss softplus(-u) + eps * u with a separate eps for each pair. See `Pairwise` for u.
 
     Args:
-        rejected: See `Preference`, as for the arguments below.
+        rejected: See `Preference`.
         oracle: Estimates eps, the probability that a pair is mislabeled (label noise).
         beta: See `Preference`.
         scores: See `Preference`.
