@@ -10,7 +10,7 @@ from llmrec.evaluation.record import SPLIT_NAMES
 
 CAPTION = (
     "SE: standard error of NDCG@10, clustered by user; order std, Kend. tau: standard deviation of NDCG@10 and "
-    "Kendall's tau over presentation orders; parse fails: share of rankings that could not be parsed"
+    "Kendall's tau over presentation orders; parse fails: share of unconstrained generations that are no valid ranking"
 )
 
 
