@@ -1,1 +1,1 @@
-"""Diagnosis: how far a tuned model leans on the prompt instead of the user."""
+"""Diagnosis of context bias: how much a tuned model relies on the prompt text instead of the user's history."""

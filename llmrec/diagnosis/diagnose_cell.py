@@ -1,4 +1,4 @@
-"""Diagnoses a trained cell: the model before tuning and after it on the same rows, as a table, figures and a plot."""
+"""Diagnoses context bias of a trained run: compares the model before and after tuning on the same rows."""
 
 import json
 import logging
@@ -40,17 +40,19 @@ from llmrec.training.rankers import CHANGED, open_trained
 from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"
-TOP = 10
-"""Recommendations of a row that are looked at."""
+TOP_K = 10
+"""Number of recommendations per row that are analyzed."""
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What was measured of one model on some rows.
+class ModelMeasures:
+    """Measures of one model on some rows.
 
-    attribution: `attribution_figures`; log_probability: float32 [length], of each row's target title; recommended:
-    titles int32 [rows, at most 10], -1 = no more.
+    Attributes:
+        attribution: The result of `attribution_figures`.
+        log_probability: Log-probabilities of the tokens of each row's target title, float32 [length] each.
+        recommended: Distinct titles, int32 [rows, at most 10]; -1 = no more.
     """
 
     attribution: dict[str, Any]
@@ -58,48 +60,58 @@ class Measured:
     recommended: np.ndarray
 
     def figures(self, targets: np.ndarray, relevance: list[np.ndarray]) -> dict[str, Any]:
-        """The figures of the record; targets: int [rows]; relevance: float32 [length] of each distinct title."""
-        share = most_relevant_share(self.recommended, _of_titles(relevance))
+        """Returns the figures of the record.
+
+        Args:
+            targets: The distinct title of each row's target, int [rows].
+            relevance: Log-probabilities of the tokens of each distinct title after the history-free prompt, float32
+                [length] each.
+        """
+        share = most_relevant_share(self.recommended, _title_relevance(relevance))
         losses = loss_by_relevance(self.log_probability, [relevance[title] for title in targets])
         return self.attribution | {"most_relevant": share, "by_relevance": losses}
 
 
 def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
-    """Diagnoses a trained cell, or reads what was found before, and prints the table.
+    """Diagnoses a trained run and prints a table. A diagnosis that exists already is read.
 
-    config: the cell's own, with the groups decoding and paths as they should be used; sample: the rows that are looked
-    at, as users (how many), seed and split ("valid" or "test"). Raises InputError for a cell that is not trained, does
-    not fit the data, or whose model before tuning is not at hand.
+    Args:
+        cell: The run.
+        config: The run's config; the groups decoding and paths may be overridden.
+        sample: The rows to diagnose: `users` (number of rows), `seed`, and `split` ("valid" or "test").
+
+    Raises:
+        InputError: If the run is not trained or does not fit the data, or if the model before tuning is not available.
     """
     quiet()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
-        raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+        raise InputError(f"{cell.folder} is not trained yet. Finish the training with the command that started it.")
     announce(config)
     with cell.lock():
         folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain(config), sample)
         if not (folder / DIAGNOSIS_FILE).is_file():
             _write(folder, diagnose_cell(config, open_dataset(config), cell, sample))
         else:
-            logger.info("this diagnosis is done already; it is read from %s", folder)
+            logger.info("reading the existing diagnosis from %s", folder)
     print_diagnosis(json.loads((folder / DIAGNOSIS_FILE).read_text(encoding="utf-8")), folder)
 
 
 def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> dict[str, Any]:
-    """The record of a diagnosis: its settings, and the figures before and after tuning with what they are means over.
+    """Computes the record of a diagnosis: its settings, and the figures before and after tuning with their counts.
 
-    Arguments as in `diagnose`. Source: that ablation is the tool, a secondary source on arXiv 2510.10978; the rest,
-    our reading.
+    Arguments: as in `diagnose`. Source: feature ablation as the tool is from a secondary source on arXiv 2510.10978;
+    the rest is our reading.
     """
     started = time.perf_counter()
     after = _after(config, dataset, cell, sample)
     before, targets, relevance = _before(config, dataset, cell, sample)
-    place = cell.folder.resolve()
+    folder = cell.folder.resolve()
     return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
-        "objective": place.parent.name,
-        "training": place.name,
+        "objective": folder.parent.name,
+        "training": folder.name,
         "sample": sample,
         "decoding": plain(config.decoding),
         "unit": "nats",
@@ -111,23 +123,23 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
     }
 
 
-def _after(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> Measured:
+def _after(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> ModelMeasures:
     backbone, data = open_trained(config, dataset, cell)
     return _measure(config, data, backbone, sample, "after")
 
 
 def _before(
     config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]
-) -> tuple[Measured, np.ndarray, list[np.ndarray]]:
-    """The model before any tuning, each row's target title, and each title's relevance under that model by token."""
+) -> tuple[ModelMeasures, np.ndarray, list[np.ndarray]]:
+    """Returns the measures before any tuning, each row's target title, and each title's relevance by token."""
     cache_dir = Path(config.paths.cache)
     backbone = build_backbone(config, dataset, cache_dir)
-    now = identity(backbone, dataset)
-    changed = [name for name, value in cell.training["identity"].items() if now[name] != value]
+    current = identity(backbone, dataset)
+    changed = [name for name, value in cell.training["identity"].items() if current[name] != value]
     if changed:
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from has {CHANGED[changed[0]]} now: bring back the one it had, "
-            "or train again"
+            f"the backbone that {cell.folder} was tuned from has {CHANGED[changed[0]]} now. Restore the backbone, "
+            "or train again."
         )
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():
@@ -136,29 +148,29 @@ def _before(
     return measured, data.target_titles(_rows(dataset, sample)), relevance
 
 
-def _of_titles(relevance: list[np.ndarray]) -> np.ndarray:
-    """float64 [distinct titles]: log-probability of each title."""
+def _title_relevance(relevance: list[np.ndarray]) -> np.ndarray:
+    """Sums the log-probabilities of each title's tokens, float64 [distinct titles]."""
     return np.array([tokens.sum(dtype=np.float64) for tokens in relevance])
 
 
 def _measure(
     config: DictConfig, data: NextItemData, backbone: Backbone, sample: dict[str, Any], state: str
-) -> Measured:
+) -> ModelMeasures:
     rows = _rows(data.dataset, sample)
     ablation = ablate(data, rows)
-    shown = None if config.trainer.progress else True
-    with tqdm(total=(PASSES + 1) * len(rows), desc=STATES[state], unit="pass", disable=shown) as bar:
+    disable = None if config.trainer.progress else True
+    with tqdm(total=(PASSES + 1) * len(rows), desc=STATES[state], unit="pass", disable=disable) as bar:
         attribution, log_probability = attributions(backbone, ablation, bar.update)
         recommended = _recommended(config, data, backbone, rows, ablation, bar)
     figures = attribution_figures(attribution, ablation.segment_tokens())
-    return Measured(figures, log_probability, recommended)
+    return ModelMeasures(figures, log_probability, recommended)
 
 
 def _rows(dataset: Dataset, sample: dict[str, Any]) -> Rows:
     rows: Rows = getattr(dataset, sample["split"])
     if len(rows) == 0:
         raise InputError(
-            f"the {sample['split']} split of {dataset.name} has no rows to look at: choose the other split"
+            f"the {sample['split']} split of {dataset.name} has no rows to diagnose. Choose the other split."
         )
     return rows.take(draw(len(rows), sample["users"], sample["seed"]))
 
@@ -169,11 +181,11 @@ def _recommended(
     decoding = config.decoding
     settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
     excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
-    return rank_titles(backbone, data.trie, ablation.prompts, settings, excluded, bar.update)[0][:, :TOP]
+    return rank_titles(backbone, data.trie, ablation.prompts, settings, excluded, bar.update)[0][:, :TOP_K]
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
     write_plot(folder, diagnosis_title(record), {heading: record[state] for state, heading in STATES.items()})
-    # Last: where it is, the diagnosis is whole.
+    # This file is written last, because its presence marks the diagnosis as finished.
     with atomic_file(folder / DIAGNOSIS_FILE) as temporary:
         temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")

@@ -1,1 +1,1 @@
-"""From recommended titles to ranks, from ranks to metrics, and the record and table they leave."""
+"""Metrics of recommendations, significance tests, reference features, and the records and tables of an evaluation."""

@@ -1,4 +1,7 @@
-"""Which titles get room: parity of lists and histories by group, and how the lists spread over the catalogue."""
+"""Exposure metrics: group parity between recommendations and histories, and concentration of recommendations.
+
+The exposure of a title is the number of times it is recommended.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,14 +15,19 @@ from llmrec.errors import InputError
 
 PARITY_CUTOFFS = (5, 10)
 BINS = 5
+"""Number of popularity and relevance bins, as in IFairLRS (arXiv 2402.15215)."""
 
 
 @dataclass(frozen=True)
 class Groups:
-    """How items belong to groups: entry j gives `weight[j]` of item `item[j]` to group `group[j]`.
+    """Groups of items. Entry j assigns the share `weight[j]` of item `item[j]` to group `group[j]`.
 
-    count: number of groups; item, group: int [entries]; weight: float [entries], 1 in sum over the entries of an item;
-    names: of the groups, None for bins, which are known by their place.
+    Attributes:
+        count: Number of groups.
+        item: int [entries].
+        group: int [entries].
+        weight: float [entries]; the weights of each item sum to 1.
+        names: The names of the groups; None for bins, which are identified by their index.
     """
 
     count: int
@@ -29,7 +37,14 @@ class Groups:
     names: list[str] | None = None
 
     def shares(self, occurrences: np.ndarray) -> np.ndarray:
-        """The share of each group in `occurrences`, float [items], not all 0: float64 [groups], 1 in sum."""
+        """Computes the share of each group.
+
+        Args:
+            occurrences: Number of occurrences of each item, float [items], not all 0.
+
+        Returns:
+            float64 [groups], 1 in sum.
+        """
         weights = self.weight * occurrences[self.item]
         return np.bincount(self.group, weights=weights, minlength=self.count) / occurrences.sum()
 
@@ -37,84 +52,110 @@ class Groups:
 def fairness(
     recommended: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None
 ) -> dict[str, Any]:
-    """What `spread` says of the whole lists and, by grouping ("popularity", "relevance", "category"), `group_parity`.
+    """Computes exposure metrics of recommendations.
 
-    recommended: int32 [users, K], distinct-title indices best first, -1 = no more; rows: those the lists are for;
-    relevance: float [distinct titles], log-probability of a title after the prompt without a history under the
-    dataset's reference model, None = not measured. Popularity: see `title_popularity`. Empty slots (-1) count nowhere,
-    neither as a slot given nor in a denominator.
-    Nothing undefined is in the result: {} when no list holds a title; no groupings when all histories are empty or
-    the lists are shorter than 5; no bins when the catalogue has fewer titles than bins; no "category" without
-    categories; nothing on relevance when it was not measured.
-    Raises InputError when relevance is not one number for each distinct title.
+    Undefined metrics are omitted: everything if no title is recommended; group parity if all histories are empty or the
+    lists are shorter than 5; parity of bins if the catalogue has fewer titles than bins; "category" if the items have
+    no categories; everything about relevance if it is None.
+
+    Args:
+        recommended: Distinct titles, best first, int32 [users, K]; -1 = no more. Empty positions (-1) are not counted,
+            neither as exposure nor in a denominator.
+        rows: The rows that the lists are for.
+        train: The training rows, which determine popularity; see `title_popularity`.
+        items: The catalogue.
+        relevance: Log-probability of each distinct title after the prompt without history, under the dataset's
+            reference model, float [distinct titles]; None = not measured.
+
+    Returns:
+        The metrics of `exposure_metrics` and, for each grouping ("popularity", "relevance", "category"), those of
+        `group_parity`.
+
+    Raises:
+        InputError: If relevance is not one number per distinct title.
     """
     titles = len(items.distinct_titles)
     if relevance is not None and (relevance.shape != (titles,) or np.isnan(relevance).any()):
         raise InputError(
-            f"relevance must be one number for each of {titles} distinct titles, got shape {relevance.shape} with "
-            f"{np.isnan(relevance).sum()} NaN: measure it on this catalogue"
+            f"Expected relevance to be one number for each of {titles} distinct titles, got shape {relevance.shape} "
+            f"with {np.isnan(relevance).sum()} NaN. Measure it on this catalogue."
         )
-    slots = slot_counts(recommended, titles)
-    if not slots.any():
+    exposure = exposure_counts(recommended, titles)
+    if not exposure.any():
         return {}
     popularity = title_popularity(train, items)
-    measured: dict[str, Any] = dict(spread(slots, popularity, relevance))
+    measured: dict[str, Any] = dict(exposure_metrics(exposure, popularity, relevance))
     if recommended.shape[1] >= min(PARITY_CUTOFFS) and len(rows.history):
         for name, groups in groupings(items, popularity, relevance).items():
             measured[name] = group_parity(recommended, rows, items, groups)
     return measured
 
 
-def slot_counts(recommended: np.ndarray, titles: int) -> np.ndarray:
-    """How many slots were given to each title: int64 [titles]; empty slots (-1) are left out."""
+def exposure_counts(recommended: np.ndarray, titles: int) -> np.ndarray:
+    """Counts how often each title is recommended, int64 [titles]; empty positions (-1) are not counted."""
     return np.bincount(recommended[recommended >= 0], minlength=titles)
 
 
-def spread(slots: np.ndarray, popularity: np.ndarray, relevance: np.ndarray | None) -> dict[str, float]:
-    """How given slots, int [titles] and not all 0, spread over the catalogue.
+def exposure_metrics(exposure: np.ndarray, popularity: np.ndarray, relevance: np.ndarray | None) -> dict[str, float]:
+    """Measures how recommendations are distributed over the catalogue.
 
-    Per given slot: head20_share and top20_relevance_share, the share that goes to the 20 % of titles that are most
-    popular or most relevant (see `top20`; the second only with relevance); average_popularity, the mean popularity.
-    Per distinct title of the catalogue: coverage, the share of titles given at least once; gini, see `gini`.
-    Source: common measures, our reading.
+    Source: common metrics; the definitions are our reading.
+
+    Args:
+        exposure: How often each title is recommended, int [titles], not all 0.
+        popularity: int [titles].
+        relevance: float [titles], or None.
+
+    Returns:
+        Over recommendations: head20_share and, with relevance, top20_relevance_share, the shares of the 20 % of titles
+        that are most popular or most relevant (see `top20`); average_popularity, the mean popularity.
+        Over distinct titles: coverage, the share that is recommended at least once; gini (see `gini`).
     """
-    given = slots.sum()
+    total = exposure.sum()
     measured = {
-        "head20_share": slots @ top20(popularity) / given,
-        "coverage": (slots > 0).mean(),
-        "gini": gini(slots),
-        "average_popularity": slots @ popularity / given,
+        "head20_share": exposure @ top20(popularity) / total,
+        "coverage": (exposure > 0).mean(),
+        "gini": gini(exposure),
+        "average_popularity": exposure @ popularity / total,
     }
     if relevance is not None:
-        measured["top20_relevance_share"] = slots @ top20(relevance) / given
+        measured["top20_relevance_share"] = exposure @ top20(relevance) / total
     return {name: float(value) for name, value in measured.items()}
 
 
 def gini(counts: np.ndarray) -> float:
-    """Gini coefficient of int counts, not all 0: 0 = all equal, (n - 1) / n = one of n takes everything."""
+    """Computes the Gini coefficient of n int counts, not all 0: 0 = all equal, (n - 1) / n = one has everything."""
     n = len(counts)
     weights = 2 * np.arange(1, n + 1) - n - 1
     return float(weights @ np.sort(counts) / (n * counts.sum()))
 
 
 def group_parity(recommended: np.ndarray, rows: Rows, items: Items, groups: Groups) -> dict[str, Any]:
-    """How far the share of each group in the lists (GP) is from its share in the histories (GH): GU = GP - GH.
+    """Compares the share of each group in the recommendations (GP) with its share in the histories (GH).
 
-    mgu@K: mean of |GU| over all groups; dgu@K: largest GU less smallest; for K = 5 and 10, those within the list
-    length; groups: their number. GP counts given slots of the top K, GH entries of the histories of `rows`, both over
-    all users together. At the largest K, bins have gp@K and gh (floats [groups]), named groups gp_gh@K (name ->
-    [gp, gh]). recommended: as in `fairness`, at least 5 wide, not all empty; rows: not all histories empty.
-    Source: IFairLRS, arXiv 2402.15215, WWW 2024.
+    GU = GP - GH. GP counts the recommendations of the top K, GH the entries of the histories of `rows`, both over all
+    users together. Source: IFairLRS, arXiv 2402.15215, WWW 2024.
+
+    Args:
+        recommended: As in `fairness`, at least 5 columns, not all empty.
+        rows: The rows that the lists are for, not all with empty histories.
+        items: The catalogue.
+        groups: The groups.
+
+    Returns:
+        groups: Number of groups. For K = 5 and 10, unless K exceeds the list length: mgu@K, the mean of |GU| over all
+        groups, and dgu@K, the largest GU minus the smallest. For the largest K: gp@K and gh of bins, floats [groups],
+        or gp_gh@K of named groups, name -> [GP, GH].
     """
     gh = groups.shares(np.bincount(rows.history, minlength=len(items)))
     measured: dict[str, Any] = {"groups": groups.count}
     cutoffs = [k for k in PARITY_CUTOFFS if k <= recommended.shape[1]]
     for k in cutoffs:
-        slots = slot_counts(recommended[:, :k], len(items.distinct_titles))
-        gp = groups.shares(over_items(slots, items))
+        exposure = exposure_counts(recommended[:, :k], len(items.distinct_titles))
+        gp = groups.shares(exposure_by_item(exposure, items))
         gu = gp - gh
         measured |= {f"mgu@{k}": float(np.abs(gu).mean()), f"dgu@{k}": float(gu.max() - gu.min())}
-    # The loop ended with the largest cut-off, so gp is the one that the record keeps.
+    # The last iteration had the largest cut-off, whose gp is recorded.
     if groups.names is None:
         return measured | {f"gp@{cutoffs[-1]}": gp.tolist(), "gh": gh.tolist()}
     both = np.stack([gp, gh], axis=1).tolist()
@@ -124,35 +165,41 @@ def group_parity(recommended: np.ndarray, rows: Rows, items: Items, groups: Grou
 def row_counts(
     recommended: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None
 ) -> dict[str, np.ndarray]:
-    """What the measures by bins of titles are made of, row by row, so that users can be drawn anew.
+    """Returns the per-row counts that metrics by bins are computed from, for bootstrap resampling of users.
 
-    For popularity and, where it was measured, relevance, float64 [rows, 5] by bin: "<name>.slots@K", the given slots of
-    the top K, K = 5 and 10, and "<name>.slots", of the whole list; "<name>.history", the entries of the history.
-    Summed over rows they are what `group_parity` and `spread` take the shares of. Arguments: as in `fairness`; {} when
-    the catalogue has fewer titles than bins.
+    Summed over rows, they are the counts whose shares `group_parity` and `exposure_metrics` compute. Arguments: as in
+    `fairness`.
+
+    Returns:
+        For NAME "popularity" and, if relevance was measured, "relevance", float64 [rows, 5] by bin: NAME.slots@K, the
+        recommendations of the top K, for K = 5 and 10; NAME.slots, those of the whole list; NAME.history, the entries
+        of the history. {} if the catalogue has fewer titles than bins.
     """
     values = {"popularity": title_popularity(train, items)} | ({} if relevance is None else {"relevance": relevance})
     counts = {}
     for name, value in values.items() if len(items.distinct_titles) >= BINS else ():
-        # An empty slot is -1 and takes the row of zeros.
+        # An empty position is -1, which selects the last row, the zeros.
         shares = np.vstack([bin_shares(value), np.zeros(BINS)])
         for k in PARITY_CUTOFFS:
             counts[f"{name}.slots@{k}"] = shares[recommended[:, :k]].sum(axis=1)
         counts[f"{name}.slots"] = shares[recommended].sum(axis=1)
-        of_history = shares[items.title_of[rows.history]].T
-        entries = [np.bincount(rows.history_row, weights=share, minlength=len(rows)) for share in of_history]
+        history_shares = shares[items.title_of[rows.history]].T
+        entries = [np.bincount(rows.history_row, weights=share, minlength=len(rows)) for share in history_shares]
         counts[f"{name}.history"] = np.stack(entries, axis=1)
     return counts
 
 
-def over_items(slots: np.ndarray, items: Items) -> np.ndarray:
-    """Slots of titles, int [titles], divided evenly among the items of each title: float64 [items]."""
+def exposure_by_item(exposure: np.ndarray, items: Items) -> np.ndarray:
+    """Divides the exposure of each title, int [titles], equally among its items: float64 [items]."""
     items_of_title = np.bincount(items.title_of, minlength=len(items.distinct_titles))
-    return (slots / items_of_title)[items.title_of]
+    return (exposure / items_of_title)[items.title_of]
 
 
 def groupings(items: Items, popularity: np.ndarray, relevance: np.ndarray | None) -> dict[str, Groups]:
-    """The groupings that this catalogue has, by name; popularity, relevance: [distinct titles], as in `fairness`."""
+    """Returns the groupings that are defined for a catalogue, by name.
+
+    popularity and relevance are [distinct titles], as in `fairness`.
+    """
     found = {}
     if len(popularity) >= BINS:
         found["popularity"] = bin_groups(popularity, items)
@@ -164,32 +211,40 @@ def groupings(items: Items, popularity: np.ndarray, relevance: np.ndarray | None
 
 
 def bin_groups(values: np.ndarray, items: Items) -> Groups:
-    """Items by the bins of their titles; values: [distinct titles], the highest are in bin 0. See `bin_shares`."""
+    """Groups items by the bins of their titles; see `bin_shares` for values, [distinct titles], and bins."""
     shares = bin_shares(values)[items.title_of]
     item, group = np.nonzero(shares)
     return Groups(BINS, item, group, shares[item, group])
 
 
 def category_groups(categories: list[list[str]]) -> Groups:
-    """Items by category, in the order of first occurrence: one of n categories has 1/n of an item, "" one without any.
+    """Groups items by category, with categories in the order of first occurrence.
 
-    Since `over_items` divides a title's slots among its items, a title stands for the mean over its items; an entry
+    An item with n categories counts 1/n in each; an item without categories counts in the category "". Since
+    `exposure_by_item` divides a title's exposure among its items, a title counts as the mean over its items; an entry
     of a history counts by its own item. Source: our reading; the code of IFairLRS counts an item once per category.
     """
-    listed = [own or [""] for own in categories]
-    sizes = np.array([len(own) for own in listed])
+    listed = [names or [""] for names in categories]
+    sizes = np.array([len(names) for names in listed])
     index: dict[str, int] = {}
-    group = np.array([index.setdefault(name, len(index)) for own in listed for name in own])
+    group = np.array([index.setdefault(name, len(index)) for names in listed for name in names])
     item = np.repeat(np.arange(len(listed)), sizes)
     return Groups(len(index), item, group, 1 / sizes[item], list(index))
 
 
 def bin_shares(values: np.ndarray) -> np.ndarray:
-    """float64 [titles, 5]: the share of each title in five bins of n / 5 titles, bin 0 the highest values.
+    """Divides titles into five bins of n / 5 titles by their values.
 
-    Equal values have equal shares: where a bin's edge falls among them, each counts in both bins, as it would on
-    average if the ties were broken at random. With many titles that never occur in train the last bins are therefore
-    alike, whatever the catalogue's order. Source of the five bins: IFairLRS, arXiv 2402.15215; of the rule: ours.
+    Titles with equal values have equal shares in the bins: if the edge of a bin falls among them, each counts partly in
+    both bins, as it would on average if ties were broken at random. Hence, if many titles never occur in train, the
+    last bins are equal, whatever the catalogue's order. Source: five bins, IFairLRS (arXiv 2402.15215); the rule for
+    ties is ours.
+
+    Args:
+        values: [titles].
+
+    Returns:
+        The share of each title in each bin, float64 [titles, 5]; bin 0 has the highest values.
     """
     _, block, sizes = np.unique(-values, return_inverse=True, return_counts=True)
     ends = np.cumsum(sizes)[:, None]
@@ -200,5 +255,5 @@ def bin_shares(values: np.ndarray) -> np.ndarray:
 
 
 def top20(values: np.ndarray) -> np.ndarray:
-    """float64 [titles]: the share of each title in the 20 % of titles with the highest values; see `bin_shares`."""
+    """Returns each title's share in the 20 % of titles with the highest values, float64 [titles]; see `bin_shares`."""
     return bin_shares(values)[:, 0]

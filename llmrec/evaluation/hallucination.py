@@ -1,4 +1,4 @@
-"""Semantic hallucination: wrong recommendations that only look like what the user has."""
+"""Semantic hallucination: wrong top-1 titles that are unusually similar to the user's history."""
 
 import math
 from dataclasses import dataclass
@@ -11,18 +11,21 @@ from llmrec.datasets.dataset import Rows
 
 PERCENTILE = 95
 RANDOM_PAIRS = 20_000
-"""At least so many make the percentile."""
+"""Minimum number of random pairs from which the percentile is estimated."""
 SEED = 0
-CHUNK = 256
-"""Histories compared at a time: bounds the memory that their titles' embeddings take."""
+CHUNK_ROWS = 256
+"""Histories compared at a time, which limits the memory for the embeddings of their titles."""
 
 
 @dataclass(frozen=True)
-class FirstTitles:
-    """The wrong first titles of lists.
+class Top1Titles:
+    """The wrong top-1 titles of lists.
 
-    wrong: bool [rows], whose first title is wrong; of these, in their order, similarity: float64, to the history;
-    repeated: bool, whether it stands there. threshold: what a similarity must exceed to be a hallucination.
+    Attributes:
+        wrong: Whether the top-1 title of each row is wrong, bool [rows].
+        similarity: Similarity of each wrong top-1 title to the row's history, float64 [wrong rows].
+        repeated: Whether each wrong top-1 title is in the row's history, bool [wrong rows].
+        threshold: A wrong top-1 title whose similarity is above it is a semantic hallucination.
     """
 
     wrong: np.ndarray
@@ -32,14 +35,16 @@ class FirstTitles:
 
     @property
     def hallucinated(self) -> np.ndarray:
-        """bool [rows]: whose first title is wrong and only sounds right."""
-        found = np.zeros(len(self.wrong), dtype=bool)
-        found[self.wrong] = self.similarity > self.threshold
-        return found
+        """Whether the top-1 title of each row is a semantic hallucination, bool [rows]."""
+        hallucinated = np.zeros(len(self.wrong), dtype=bool)
+        hallucinated[self.wrong] = self.similarity > self.threshold
+        return hallucinated
 
     def metrics(self) -> dict[str, Any]:
-        """wrong_top1: their number; over these, semantic_share: the share that only sounds right; the mean similarity,
-        the share repeated, the threshold. {} when no first title is wrong.
+        """Returns metrics over the wrong top-1 titles; {} if none is wrong.
+
+        wrong_top1: their number; semantic_share: the share that are semantic hallucinations; threshold;
+        mean_similarity: their mean similarity; repeated: the share in the row's history.
         """
         if not self.wrong.any():
             return {}
@@ -52,58 +57,73 @@ class FirstTitles:
         }
 
 
-def judge_first_titles(
+def judge_top1_titles(
     recommended: np.ndarray, target_title: np.ndarray, rows: Rows, items: Items, embeddings: np.ndarray
-) -> FirstTitles:
-    """Which first titles are wrong, and more like the user's history than a random title is likely to be.
+) -> Top1Titles:
+    """Finds wrong top-1 titles that are more similar to the user's history than random titles usually are.
 
-    recommended: int32 [users, K], distinct-title indices best first, -1 = no more; target_title: int [users], the right
-    titles; rows: those the lists are for, of which those without a history are left out; embeddings: float32 [distinct
-    titles, size], of length 1. threshold: the 95th percentile of the similarity (see `similarity_to_history`) of all
-    evaluated histories to other titles drawn evenly, always by the same seed, so that lists of random titles have a
-    semantic_share of 0.05. Source: our reading.
+    The threshold is the 95th percentile of the similarity (see `similarity_to_history`) between all evaluated histories
+    and titles outside them, drawn uniformly with a fixed seed. Lists of random titles therefore have a semantic_share
+    of 0.05. Source: our reading.
+
+    Args:
+        recommended: Distinct titles, best first, int32 [users, K]; -1 = no more.
+        target_title: The correct titles, int [users].
+        rows: The rows that the lists are for. Rows without a history are not considered.
+        items: The catalogue.
+        embeddings: float32 [distinct titles, size], of unit length.
     """
     has_history = np.diff(rows.offsets) > 0
     wrong = has_history & (recommended[:, 0] >= 0) & (recommended[:, 0] != target_title)
     if not wrong.any():
-        return FirstTitles(wrong, np.zeros(0), np.zeros(0, dtype=bool), math.nan)
-    first, whose = recommended[wrong, 0], rows.take(wrong)
-    return FirstTitles(
+        return Top1Titles(wrong, np.zeros(0), np.zeros(0, dtype=bool), math.nan)
+    top1, wrong_rows = recommended[wrong, 0], rows.take(wrong)
+    return Top1Titles(
         wrong,
-        similarity_to_history(first, whose, items, embeddings),
-        _in_history(first, whose, items),
+        similarity_to_history(top1, wrong_rows, items, embeddings),
+        _in_history(top1, wrong_rows, items),
         _random_threshold(rows.take(has_history), items, embeddings),
     )
 
 
 def similarity_to_history(titles: np.ndarray, rows: Rows, items: Items, embeddings: np.ndarray) -> np.ndarray:
-    """The largest cosine of each row's title to any title of its history: float64 [rows].
+    """Computes the largest cosine of each row's title to any title of the row's history.
 
-    titles: int [rows], distinct titles; rows: none without a history; embeddings: as in `judge_first_titles`.
+    Args:
+        titles: Distinct titles, int [rows].
+        rows: Rows with non-empty histories.
+        items: The catalogue.
+        embeddings: As in `judge_top1_titles`.
+
+    Returns:
+        float64 [rows].
     """
     similarity = np.zeros(len(rows))
-    for start in range(0, len(rows), CHUNK):
-        own = slice(start, start + CHUNK)
-        part = rows.take(np.arange(len(rows))[own])
-        history, title = items.title_of[part.history], titles[own][part.history_row]
+    for start in range(0, len(rows), CHUNK_ROWS):
+        chunk = slice(start, start + CHUNK_ROWS)
+        part = rows.take(np.arange(len(rows))[chunk])
+        history, title = items.title_of[part.history], titles[chunk][part.history_row]
         cosines = np.einsum("ed,ed->e", embeddings[history], embeddings[title])
-        similarity[own] = np.maximum.reduceat(cosines, part.offsets[:-1])
-    # A title's cosine to itself is 1 but for rounding, which must not decide what exceeds a threshold of 1.
+        similarity[chunk] = np.maximum.reduceat(cosines, part.offsets[:-1])
+    # The cosine of a title to itself is 1 up to rounding errors, which must not exceed a threshold of 1.
     return similarity.round(6)
 
 
 def _random_threshold(rows: Rows, items: Items, embeddings: np.ndarray) -> float:
     pairs = np.repeat(np.arange(len(rows)), math.ceil(RANDOM_PAIRS / len(rows)))
     titles = np.random.default_rng(SEED).integers(len(items.distinct_titles), size=len(pairs))
-    # A title of the history itself is as like it as can be; where a catalogue is small, such pairs alone would decide.
-    other = ~_in_history(titles, rows.take(pairs), items)
-    if not other.any():
+    # Titles of the history have the largest possible similarity. In a small catalogue they alone would determine the
+    # percentile, so they are excluded.
+    is_outside = ~_in_history(titles, rows.take(pairs), items)
+    if not is_outside.any():
         return 1.0
     return float(
-        np.percentile(similarity_to_history(titles[other], rows.take(pairs[other]), items, embeddings), PERCENTILE)
+        np.percentile(
+            similarity_to_history(titles[is_outside], rows.take(pairs[is_outside]), items, embeddings), PERCENTILE
+        )
     )
 
 
 def _in_history(titles: np.ndarray, rows: Rows, items: Items) -> np.ndarray:
-    """Whether each row's title stands in its history: bool [rows]; rows: none without a history."""
+    """Returns whether each row's title is in its history, bool [rows]; all histories must be non-empty."""
     return np.logical_or.reduceat(items.title_of[rows.history] == titles[rows.history_row], rows.offsets[:-1])

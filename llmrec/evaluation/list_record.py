@@ -1,4 +1,4 @@
-"""The record of ranked candidate lists: graded NDCG, its error by user, and how far the order shown changes it."""
+"""The record of ranked candidate lists: graded NDCG with standard errors, and position sensitivity."""
 
 from typing import Any
 
@@ -16,11 +16,19 @@ CUTOFFS = (1, 3, 5, 10)
 
 
 def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) -> tuple[dict[str, Any], pa.Table]:
-    """Metrics and a table with one row a list, in their order.
+    """Computes the metrics of one split of task rerank, and a table with one row per list.
 
-    orders: int [orders, lists, m], rankings as places in the stored order, best first: the first of the lists as they
-    are stored, the others of the same candidates shown in another order. Beside the ranking stand the popularity floor
-    (`popular_order`) and the expectation of a random one. Position sensitivity needs two orders.
+    Args:
+        orders: Rankings, int [orders, lists, m], as positions in the stored order, best first. orders[0] ranks the
+            lists as stored; the others rank the same candidates shown in other orders.
+        lists: The candidate lists.
+        dataset: The dataset.
+        split: "valid" or "test".
+
+    Returns:
+        The metrics and the table, whose rows are in the order of the lists. The metrics include those of the popularity
+        baseline (`popular_order`) and the expected NDCG of a random order. Position sensitivity is included if there
+        are at least two orders.
     """
     gains = lists.gains
     metrics: dict[str, Any] = {
@@ -38,17 +46,17 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
     columns |= {f"ndcg@{k}": graded_ndcg(orders[0], gains, k) for k in CUTOFFS}
     if len(orders) > 1:
         sensitivity = position_sensitivity(orders, gains, 10)
-        shown = np.mean([graded_ndcg(order, gains, 10) for order in orders], axis=0)
-        metrics["position"] = {"orders": len(orders), "ndcg@10": float(shown.mean())}
+        mean_ndcg = np.mean([graded_ndcg(order, gains, 10) for order in orders], axis=0)
+        metrics["position"] = {"orders": len(orders), "ndcg@10": float(mean_ndcg.mean())}
         metrics["position"] |= {name: float(values.mean()) for name, values in sensitivity.items()}
         columns |= sensitivity
     return metrics, pa.table(columns)
 
 
 def accuracies(order: np.ndarray, lists: Lists) -> dict[str, float]:
-    """Means over lists of NDCG@1, 3, 5 and 10, and the standard errors of 1 and 10 clustered by user (<name>_se).
+    """Returns means over lists of NDCG@1, 3, 5 and 10.
 
-    Errors are left out where there is one user only.
+    ndcg@1_se and ndcg@10_se are standard errors clustered by user; they are omitted if there is only one user.
     """
     values = {f"ndcg@{k}": graded_ndcg(order, lists.gains, k) for k in CUTOFFS}
     means = {name: float(value.mean()) for name, value in values.items()}
@@ -58,21 +66,32 @@ def accuracies(order: np.ndarray, lists: Lists) -> dict[str, float]:
 
 
 def popular_order(lists: Lists, dataset: Dataset, split: str) -> np.ndarray:
-    """int64 [lists, m]: `order_by_scores` by how often a candidate's title is a target of the split's `fitted_rows`."""
+    """Ranks candidates by how often their title is a target in the split's `fitted_rows`; see `order_by_scores`."""
     counts = target_counts(fitted_rows(dataset, "full", split), dataset.items)
     return order_by_scores(counts[dataset.items.title_of[lists.candidates]], lists, dataset)
 
 
 def order_by_scores(scores: np.ndarray, lists: Lists, dataset: Dataset) -> np.ndarray:
-    """int64 [lists, m]: places of the candidates, the highest score first; scores: [lists, m].
+    """Ranks candidates by score, highest first.
 
-    Equal scores go to the title that comes first in the catalogue, so that the order shown changes nothing.
+    Equal scores are ordered by the title's position in the catalogue, so that the presentation order has no effect.
+
+    Args:
+        scores: [lists, m].
+        lists: The candidate lists.
+        dataset: The dataset.
+
+    Returns:
+        Positions of the candidates in the stored order, best first, int64 [lists, m].
     """
     return np.lexsort((dataset.items.title_of[lists.candidates], -scores.astype(np.float64)))
 
 
 def random_ndcg(gains: np.ndarray, cutoff: int) -> np.ndarray:
-    """float64 [lists]: the expected NDCG@cutoff of a random order: the mean gain at every position."""
+    """Returns the expected NDCG@cutoff of a random order, float64 [lists].
+
+    In expectation, every position has the list's mean gain.
+    """
     discount = 1 / np.log2(2 + np.arange(min(cutoff, gains.shape[1])))
     ideal = -np.sort(-gains, axis=1)[:, : len(discount)] @ discount
     expected: np.ndarray = gains.mean(axis=1) * discount.sum() / ideal
@@ -80,7 +99,7 @@ def random_ndcg(gains: np.ndarray, cutoff: int) -> np.ndarray:
 
 
 def _candidates(order: np.ndarray, lists: Lists, dataset: Dataset) -> dict[str, pa.Array]:
-    """By list: ids and relevance of the candidates as they were ranked."""
+    """Returns the ids and the relevance of each list's candidates in ranked order."""
     ids, size = pa.array(dataset.items.ids, pa.string()), order.shape[1]
     ranked, relevance = (np.take_along_axis(part, order, 1).ravel() for part in (lists.candidates, lists.relevance))
     return {

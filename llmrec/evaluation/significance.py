@@ -1,4 +1,7 @@
-"""How sure a mean or a difference of means is when several rows belong to one user: the user is what is sampled."""
+"""Standard errors, confidence intervals and p-values for metrics with several rows per user.
+
+The sampling unit is the user: rows of one user are not independent.
+"""
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,18 +12,24 @@ import numpy as np
 from llmrec.errors import InputError
 
 INTERVAL = (2.5, 97.5)
-"""Percentiles of the bootstrap that bound the 95 % interval."""
+"""Percentiles of the bootstrap distribution that bound the 95 % confidence interval."""
 
 DRAWS_AT_ONCE = 2**21
-"""Draws of users held in memory at a time: 16 bytes each, so about 34 MB."""
+"""User draws held in memory at a time; at 16 bytes each, they take about 34 MB."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """How much higher the first of two recommenders scores than the second on the same rows.
+    """The difference in a metric between two recommenders on the same rows.
 
-    difference: mean over rows of first - second; standard_error: of it, clustered by user; low, high: its 95 %
-    interval; p_value: two-sided, of no difference; users, rows: how many there were.
+    Attributes:
+        difference: Mean of first - second over rows.
+        standard_error: Standard error of the difference, clustered by user.
+        low: Lower bound of the 95 % confidence interval.
+        high: Upper bound of the 95 % confidence interval.
+        p_value: Two-sided p-value of no difference.
+        users: Number of users.
+        rows: Number of rows.
     """
 
     difference: float
@@ -33,33 +42,46 @@ class Comparison:
 
 
 def clustered_standard_error(values: np.ndarray, users: np.ndarray) -> float:
-    """Standard error of the mean of `values` when rows of one user are not independent.
+    """Computes the standard error of the mean when rows of one user are not independent.
 
-    values: float [rows]; users: str or int [rows], whose row it is. With one row a user it is the ordinary standard
-    error. Raises InputError for shapes that differ, values that are not finite, and fewer than two users.
-    Source: the usual cluster-robust sandwich of a mean, corrected by G / (G - 1) for G users.
+    With one row per user, it is the ordinary standard error. Source: the cluster-robust sandwich estimator for a mean,
+    with the correction G / (G - 1) for G users.
+
+    Args:
+        values: float [rows].
+        users: The user of each row, str or int [rows].
+
+    Raises:
+        InputError: If the shapes differ, a value is not finite, or there are fewer than two users.
     """
     sums, counts = _by_user(values, users)
-    deviations = sums - counts * values.mean()
-    return math.sqrt(len(sums) / (len(sums) - 1) * (deviations @ deviations)) / len(values)
+    residuals = sums - counts * values.mean()
+    return math.sqrt(len(sums) / (len(sums) - 1) * (residuals @ residuals)) / len(values)
 
 
 def compare(
     first: np.ndarray, second: np.ndarray, users: np.ndarray, seed: int = 0, samples: int = 10_000
 ) -> Comparison:
-    """Whether the first recommender scores higher than the second, with whole users as what is sampled.
+    """Compares two recommenders on the same rows, with users as the sampling unit.
 
-    first, second: float [rows], of the two recommenders on the same rows in the same order; users: str or int [rows],
-    whose row it is; samples: drawn for the interval and again for the p-value, at least 1. One seed, one result.
-    The interval is the percentile bootstrap over users; the p-value is that of a test that flips the sign of all
-    differences of a user, which assumes that without a difference either sign is as likely.
-    Raises InputError for shapes that differ, values that are not finite, and fewer than two users.
-    Source: common methods, our reading.
+    The confidence interval is the percentile bootstrap over users. The p-value is that of a sign-flip test, which flips
+    the signs of all differences of a user together and assumes that without a difference both signs are equally likely.
+    Source: common methods; the combination is our reading.
+
+    Args:
+        first: Values of the first recommender, float [rows].
+        second: Values of the second recommender on the same rows in the same order, float [rows].
+        users: The user of each row, str or int [rows].
+        seed: Random seed; equal seeds give equal results.
+        samples: Number of samples for the interval, and again for the p-value, at least 1.
+
+    Raises:
+        InputError: If the shapes differ, a value is not finite, or there are fewer than two users.
     """
     if first.shape != second.shape:
         raise InputError(
-            f"paired values must be of the same rows, got shapes {first.shape} and {second.shape}: "
-            "evaluate both recommenders on the same lists"
+            f"Expected paired values of the same rows, got shapes {first.shape} and {second.shape}. "
+            "Evaluate both recommenders on the same lists."
         )
     differences = np.asarray(first, dtype=np.float64) - second
     sums, counts = _by_user(differences, users)
@@ -77,7 +99,7 @@ def compare(
 
 
 Measure = Callable[[np.ndarray], np.ndarray]
-"""A measure [...] from the sums of its parts over users, [..., parts]; not finite where it is undefined."""
+"""Maps sums over users of the parts of a metric, [..., parts], to the metric, [...]; not finite = undefined."""
 
 
 def compare_measures(
@@ -88,81 +110,100 @@ def compare_measures(
     seed: int = 0,
     samples: int = 10_000,
 ) -> Comparison:
-    """As `compare`, for a measure that is no mean over rows but follows from sums over all of them.
+    """Compares two recommenders by a metric that is a function of sums over rows, not a mean over rows.
 
-    first, second: of each run of the two recommenders, float [rows, parts], in the same order of rows; users: str or
-    int [rows]; a recommender's measure is the mean over its runs. Interval and p-value are the percentile bootstrap
-    over users, p twice the smaller share of draws on one side of 0; draws in which the measure is undefined are left
-    out. Raises InputError for fewer than two users. Source: common methods, our reading.
+    The confidence interval and the p-value are from the percentile bootstrap over users. The p-value is twice the
+    smaller share of draws on one side of 0. Draws in which the metric is undefined are omitted. Source: common methods;
+    the combination is our reading.
+
+    Args:
+        first: The parts of each run of the first recommender, float [rows, parts] each, with rows in the same order. A
+            recommender's metric is the mean over its runs.
+        second: The same of the second recommender.
+        users: The user of each row, str or int [rows].
+        measure: Computes the metric from the sums of its parts.
+        seed: Random seed.
+        samples: Number of bootstrap samples.
+
+    Raises:
+        InputError: If there are fewer than two users.
     """
     distinct, user = np.unique(users, return_inverse=True)
     if len(distinct) < 2:
-        raise InputError(f"{len(distinct)} users cannot be drawn anew: evaluate rows of at least two users")
-    by_user = [[_sums(run, user) for run in side] for side in (first, second)]
+        raise InputError(
+            f"the bootstrap needs at least two users, got {len(distinct)}. Evaluate rows of at least two users."
+        )
+    sums_by_user = [[_sums_by_user(run, user) for run in side] for side in (first, second)]
 
     def difference(counts: np.ndarray) -> np.ndarray:
-        sides = [np.mean([measure(counts @ sums) for sums in side], axis=0) for side in by_user]
-        found: np.ndarray = sides[0] - sides[1]
-        return found
+        sides = [np.mean([measure(counts @ sums) for sums in side], axis=0) for side in sums_by_user]
+        result: np.ndarray = sides[0] - sides[1]
+        return result
 
-    rng, drawn = np.random.default_rng(seed), []
+    rng, parts = np.random.default_rng(seed), []
     for size in _chunks(samples, len(distinct)):
         draws = rng.integers(len(distinct), size=(size, len(distinct))) + len(distinct) * np.arange(size)[:, None]
         counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
-        drawn.append(difference(counts.astype(np.float64)))
-    differences = np.concatenate(drawn)
+        parts.append(difference(counts.astype(np.float64)))
+    differences = np.concatenate(parts)
     differences = differences[np.isfinite(differences)]
     low, high = np.percentile(differences, INTERVAL)
-    # Equal recommenders round differently where their rows were added in another order.
-    beyond = min((differences < 1e-12).sum(), (differences > -1e-12).sum())
+    # Recommenders with equal metrics can differ by rounding errors, because their rows are summed in another order.
+    opposite = min((differences < 1e-12).sum(), (differences > -1e-12).sum())
     return Comparison(
         difference=float(difference(np.ones(len(distinct)))),
         standard_error=float(differences.std(ddof=1)),
         low=float(low),
         high=float(high),
-        p_value=min(1.0, 2 * (1 + int(beyond)) / (1 + len(differences))),
+        p_value=min(1.0, 2 * (1 + int(opposite)) / (1 + len(differences))),
         users=len(distinct),
         rows=len(users),
     )
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
-    """p-values adjusted for testing all of them at once, by name in the order given; at most 1, their order kept.
+    """Adjusts p-values for multiple testing.
 
-    Source: Holm 1979, the step-down form of Bonferroni.
+    Source: Holm 1979, the step-down form of the Bonferroni correction.
+
+    Args:
+        p_values: p-values of all tests, by name.
+
+    Returns:
+        Adjusted p-values, at most 1, in the same order.
     """
     names = sorted(p_values, key=lambda name: p_values[name])
     raw = np.array([p_values[name] for name in names])
-    # The smallest of m is multiplied by m, the largest by 1; none may fall below one that was smaller.
+    # The smallest of m p-values is multiplied by m, the largest by 1, and the results must not decrease.
     stepped = np.maximum.accumulate(raw * np.arange(len(names), 0, -1)).clip(max=1)
     adjusted = dict(zip(names, stepped.tolist(), strict=True))
     return {name: adjusted[name] for name in p_values}
 
 
 def _by_user(values: np.ndarray, users: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sum of the values, float64, and number of rows, int64, of each user: all that a mean over users needs."""
+    """Returns the sum of the values, float64, and the number of rows, int64, of each user."""
     if values.shape != users.shape:
-        raise InputError(f"each value needs its user, got {values.shape} values and {users.shape} users: give one each")
-    # A NaN is above nothing, so the sign-flip test would take it for the clearest difference of all.
+        raise InputError(f"Expected one user per value, got {values.shape} values and {users.shape} users.")
+    # Comparisons with NaN are false, so the sign-flip test would report the smallest possible p-value.
     if not np.isfinite(values).all():
         row = int((~np.isfinite(values)).argmax())
-        raise InputError(f"row {row} has a value that is not finite: leave out rows whose metric is undefined")
+        raise InputError(f"row {row} has a value that is not finite. Exclude rows whose metric is undefined.")
     distinct, user = np.unique(users, return_inverse=True)
     if len(distinct) < 2:
         raise InputError(
-            f"{len(distinct)} users give no standard error, since rows of one user are not independent: "
-            "evaluate rows of at least two users"
+            f"a standard error needs at least two users, got {len(distinct)}, because rows of one user are not "
+            "independent. Evaluate rows of at least two users."
         )
     return np.bincount(user, weights=values), np.bincount(user)
 
 
-def _sums(rows: np.ndarray, user: np.ndarray) -> np.ndarray:
-    """float64 [users, parts]: the sums of [rows, parts] over each user's rows."""
+def _sums_by_user(rows: np.ndarray, user: np.ndarray) -> np.ndarray:
+    """Sums [rows, parts] over each user's rows: float64 [users, parts]."""
     return np.stack([np.bincount(user, weights=part) for part in rows.T], axis=1)
 
 
 def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
-    """float64 [samples]: the mean over the rows of as many users as there are, drawn with replacement."""
+    """Returns bootstrap means over rows, with users drawn with replacement, float64 [samples]."""
     means = []
     for size in _chunks(samples, len(sums)):
         drawn = rng.integers(len(sums), size=(size, len(sums)))
@@ -171,18 +212,18 @@ def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Genera
 
 
 def _sign_flip_p(sums: np.ndarray, rows: int, rng: np.random.Generator, samples: int) -> float:
-    """Share of sign flips by user whose mean is as far from 0 as the observed; that one counts too, so never 0."""
-    # Flips that leave the mean as it is may round differently.
+    """Returns the share of sign flips whose mean is at least as far from 0 as the observed one, which also counts."""
+    # The tolerance covers rounding errors of flips that leave the mean unchanged.
     observed = abs(sums.sum()) / rows - 1e-12
-    as_far = 0
+    extreme = 0
     for size in _chunks(samples, len(sums)):
         signs = 2 * rng.integers(2, size=(size, len(sums)), dtype=np.int8) - 1
-        as_far += int((np.abs(signs @ sums) / rows >= observed).sum())
-    return (1 + as_far) / (1 + samples)
+        extreme += int((np.abs(signs @ sums) / rows >= observed).sum())
+    return (1 + extreme) / (1 + samples)
 
 
 def _chunks(samples: int, users: int) -> Iterator[int]:
-    """Numbers of samples, `samples` in sum, of which each fits in memory at once."""
+    """Yields sizes of chunks of samples, `samples` in sum, each small enough for memory."""
     largest = max(1, DRAWS_AT_ONCE // users)
     for start in range(0, samples, largest):
         yield min(largest, samples - start)

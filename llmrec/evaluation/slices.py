@@ -1,4 +1,4 @@
-"""For whom a recommender works: the users of an evaluation by what is known of their target and their history."""
+"""Accuracy by slices of users, defined by properties of their targets and histories."""
 
 from typing import Any
 
@@ -9,18 +9,18 @@ from llmrec.datasets.dataset import Rows
 from llmrec.evaluation.accuracy import accuracy
 
 HISTORY_BINS = (1, 4, 7, 10)
-"""Shortest history of each bin, in items: 1-3, 4-6, 7-9, 10+."""
+"""Lower bounds of the bins of history length, in items: 1-3, 4-6, 7-9, 10+."""
 
 POPULARITY_BINS = (0, 1, 5, 20)
-"""Fewest training rows that have the item as their target, of each bin: 0, 1-4, 5-19, 20+."""
+"""Lower bounds of the bins of target counts, the number of training rows with the item as target: 0, 1-4, 5-19, 20+."""
 
 
 def slices(rows: Rows, train: Rows, items: Items) -> dict[str, np.ndarray]:
-    """Boolean masks [rows] by name.
+    """Returns boolean masks [rows] by name.
 
-    cold: the target item never occurs in train in any position, warm: it does; repeated: the target stands in the
-    row's own history, new: it does not; history_*: history length in items; popularity_*: how often the target item
-    is a target in train.
+    cold: the target item occurs nowhere in train, neither as a target nor in a history; warm: it does. repeated: the
+    target is in the row's own history; new: it is not. history_*: bins of history length in items. popularity_*: bins
+    of the number of training rows with the target item as target.
     """
     trained = np.zeros(len(items), dtype=bool)
     trained[train.history] = True
@@ -39,9 +39,12 @@ def slices(rows: Rows, train: Rows, items: Items) -> dict[str, np.ndarray]:
 
 
 def by_slice(ranks: np.ndarray, masks: dict[str, np.ndarray], list_length: int) -> dict[str, dict[str, Any]]:
-    """The accuracy of each slice beside its number of users; a slice without users has no metrics.
+    """Computes the accuracy of each slice, beside its number of users. Slices without users have no metrics.
 
-    ranks: int [users], 1-based, 0 = absent; masks: bool [users] by name; list_length: titles recommended to each user.
+    Args:
+        ranks: int [users], 1-based; 0 = absent.
+        masks: bool [users] by name.
+        list_length: Number of titles recommended to each user.
     """
     return {name: _slice_metrics(ranks[mask], list_length) for name, mask in masks.items()}
 
@@ -57,12 +60,12 @@ def _repeated_target(rows: Rows) -> np.ndarray:
     return np.bincount(history_row[same], minlength=len(rows)) > 0
 
 
-def _bins(name: str, values: np.ndarray, lowest: tuple[int, ...]) -> dict[str, np.ndarray]:
+def _bins(name: str, values: np.ndarray, lower_bounds: tuple[int, ...]) -> dict[str, np.ndarray]:
     masks = {}
-    for low, following in zip(lowest, (*lowest[1:], None), strict=True):
-        if following is None:
+    for low, upper in zip(lower_bounds, (*lower_bounds[1:], None), strict=True):
+        if upper is None:
             masks[f"{name}_{low}+"] = values >= low
         else:
-            label = f"{low}" if following == low + 1 else f"{low}-{following - 1}"
-            masks[f"{name}_{label}"] = (values >= low) & (values < following)
+            label = f"{low}" if upper == low + 1 else f"{low}-{upper - 1}"
+            masks[f"{name}_{label}"] = (values >= low) & (values < upper)
     return masks

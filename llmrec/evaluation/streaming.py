@@ -1,4 +1,4 @@
-"""Validation metrics while training: sums and counts that accumulate over batches and processes."""
+"""Validation metrics during training, accumulated over batches and processes."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,9 +9,9 @@ from torchmetrics import Metric
 
 
 class RowMeans(Metric):
-    """Means of named values over the rows of all batches, with their standard errors.
+    """Means of named values over the rows of all batches, with standard errors.
 
-    The states are sums, so neither the split into batches nor the number of processes matters.
+    The states are sums, so the result depends neither on the batch size nor on the number of processes.
     """
 
     full_state_update = False
@@ -24,22 +24,22 @@ class RowMeans(Metric):
     def __init__(self, names: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.names = list(names)
-        # float64: in float32 the difference of the two sums loses the standard error of a large validation set.
+        # In float32, the difference of the two sums would be too inexact for the standard error of many rows.
         self.add_state("sums", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("squares", torch.zeros(len(self.names), dtype=torch.float64), dist_reduce_fx="sum")
         self.add_state("users", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
     def update(self, values: Mapping[str, Tensor]) -> None:
-        """Adds a batch: [rows] values of each name."""
+        """Adds a batch, given as values [rows] of each name."""
         table = torch.stack([values[name].double().to(self.device) for name in self.names])
         self.sums += table.sum(1)
         self.squares += table.square().sum(1)
         self.users += table.shape[1]
 
     def compute(self) -> dict[str, Tensor]:
-        """users: how many rows there were; each name's mean and, as <name>_se, its standard error.
+        """Returns the number of rows (`users`) and each name's mean and standard error (NAME_se).
 
-        What too few rows cannot give is left out.
+        Means need one row, standard errors two; otherwise they are omitted.
         """
         metrics = {"users": self.users}
         if self.users > 0:

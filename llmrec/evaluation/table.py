@@ -1,4 +1,4 @@
-"""The table at the end of a run."""
+"""The console tables at the end of a run."""
 
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,16 @@ HARM_COLUMNS = (
     ("sem.\nhall.", ("hallucination", "semantic_share")),
     ("invalid\ntitles", ("unconstrained", "invalid_title_rate")),
 )
-"""Heading and place in the record of each column of the table of fairness and harm."""
+"""Heading of each column of the fairness and harm table, and the path of its metric in the record."""
+HARM_CAPTION = (
+    "MGU, DGU: mean |GU| and range of GU over groups by popularity (pop.) or relevance (rel.), GU = share of "
+    "recommendations - share of histories; 20 %: share of the 20 % most popular (head) or most relevant (rel.) titles; "
+    "sem. hall.: semantic hallucinations among wrong top-1 titles"
+)
 
 
 def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> None:
-    """Prints the final table; plain text, 100 columns wide, when the output is not a terminal."""
+    """Prints the final tables; as plain text, 100 columns wide, if the output is not a terminal."""
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100
@@ -35,11 +40,13 @@ def print_final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, flo
 
 
 def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], folder: Path) -> RenderableType:
-    """Accuracy by title, fairness and harm of recommender and popularity floor on each split, and what the run cost.
+    """Builds the tables of accuracy by title and of fairness and harm, for recommender and popularity baseline.
 
-    metrics: what `split_record` gave, by split, with "recommender" where that is no model and "unconstrained" where it
-    was measured; seconds: wall time by stage; folder: where the record lies. Records without fairness have no second
-    table.
+    Args:
+        metrics: The result of `split_record` for each split, with "recommender" if the recommender is not a language
+            model, and "unconstrained" if it was measured. Records without fairness have no second table.
+        seconds: Wall time by stage.
+        folder: The folder of the record.
     """
     any_split = next(iter(metrics.values()))
     ranked = lists_table if "by_list" in any_split else _accuracy_table
@@ -47,7 +54,7 @@ def final_table(metrics: dict[str, dict[str, Any]], seconds: dict[str, float], f
     if any(measured.get("fairness") for measured in metrics.values()):
         lines.append(_harm_table(metrics))
     lines.append(Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items())))
-    # One line however long it is, so that it can be copied whole.
+    # The path is kept on one line, so that it can be copied.
     lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
     if any_split["simulated"]:
         lines.append(Text(f"SIMULATED data ({any_split['dataset']}): these figures say nothing about real users."))
@@ -65,7 +72,7 @@ def _accuracy_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
     for split, measured in metrics.items():
         name = SPLIT_NAMES[split]
         table.add_row(name, _recommender(measured), *_figures(measured["by_title"]), style="bold")
-        table.add_row(name, "popularity floor", *_figures(measured["popularity_floor"]["by_title"]))
+        table.add_row(name, "popularity", *_figures(measured["popularity_floor"]["by_title"]))
         if "best_ndcg10" in measured:
             table.add_row(name, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
     return table
@@ -75,11 +82,12 @@ def _harm_table(metrics: dict[str, dict[str, Any]]) -> Table:
     rows = []
     for split, measured in metrics.items():
         rows.append((_label(SPLIT_NAMES[split], _recommender(measured)), _harm_figures(measured), "bold"))
-        rows.append((_label(SPLIT_NAMES[split], "pop. floor"), _harm_figures(measured["popularity_floor"]), ""))
+        rows.append((_label(SPLIT_NAMES[split], "popularity"), _harm_figures(measured["popularity_floor"]), ""))
     headings = [heading for heading, _ in HARM_COLUMNS if any(heading in figures for _, figures, _ in rows)]
-    # Without padding eight figures fit into a terminal of 80 columns, and nine where the labels wrap.
-    title = "fairness and harm; parity by popularity (pop.) and by relevance (rel.)"
+    # Without padding, eight metrics fit into 80 characters, and nine if the labels wrap.
+    title = "fairness and harm"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=0)
+    table.caption, table.caption_justify = HARM_CAPTION, "left"
     table.add_column(_label("split", "recommender"))
     for heading in headings:
         table.add_column(heading, no_wrap=True, justify="right")
@@ -97,14 +105,14 @@ def _recommender(measured: dict[str, Any]) -> str:
 
 
 def _harm_figures(record: dict[str, Any]) -> dict[str, str]:
-    """The figures that were measured, by heading."""
+    """Returns the metrics that were measured, by heading."""
     figures = {}
-    for heading, place in HARM_COLUMNS:
-        found: Any = record
-        for key in place:
-            found = found.get(key, {})
-        if found != {}:
-            figures[heading] = f"{found:.4f}"
+    for heading, metric_path in HARM_COLUMNS:
+        value: Any = record
+        for key in metric_path:
+            value = value.get(key, {})
+        if value != {}:
+            figures[heading] = f"{value:.4f}"
     return figures
 
 

@@ -1,1 +1,1 @@
-"""Training objectives: base.py states the interface, every other file is one method."""
+"""Training objectives. base.py defines the interface; every other module implements one objective or a part of it."""

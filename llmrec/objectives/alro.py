@@ -1,7 +1,8 @@
 """ALRO: aligned listwise ranking objectives for re-ranking (arXiv 2403.19181, Findings of EMNLP 2024).
 
-Known from a secondary source: L = L_SFT + alpha * SLL + beta * PSL on a ranking that is generated as identifiers, with
-the soft positions and the weights of the pairs below. The final sum of SLL and the form of PSL are our reading.
+The model generates a ranking as a sequence of candidate identifiers, and the loss is L_SFT + alpha * SLL + beta * PSL:
+soft lambda loss and permutation-sensitive loss. From a secondary source (S): the composition of the loss, the soft
+positions and the pair weights of SLL. Our reading (I): the final sum of SLL and the form of PSL.
 """
 
 import math
@@ -16,11 +17,14 @@ from llmrec.objectives.base import Batch, ListBatch, Objective, Part, Sums
 
 
 class ALRO(Objective):
-    """SFT on the target order plus `alpha` times the soft lambda loss plus `beta` times the permutation-sensitive loss.
+    """SFT on the target order, plus the soft lambda loss (SLL) and the permutation-sensitive loss (PSL).
 
-    alpha, beta: 0 leaves that part out of the loss, and without beta no second order of the candidates is run; sigma:
-    slope of the pairs' logistic loss; gamma: sharpness of the soft positions (1 would keep 15 % of their spread at ten
-    candidates); normalise: gains are divided by the list's largest DCG.
+    Args:
+        alpha: Weight of SLL; 0 leaves it out of the loss.
+        beta: Weight of PSL; 0 leaves it out, and then no second order of the candidates is encoded.
+        sigma: Slope of the logistic loss on pairs in SLL.
+        gamma: Sharpness of the soft positions. With gamma 1 and ten candidates, only 15 % of their spread remains.
+        normalise: Whether gains are divided by the list's ideal DCG.
     """
 
     tasks = ("rerank",)
@@ -30,23 +34,25 @@ class ALRO(Objective):
     ) -> None:
         super().__init__()
         if not (alpha >= 0 and beta >= 0 and sigma > 0 and gamma > 0):
-            raise ValueError("objective.alpha and objective.beta must be at least 0, sigma and gamma above 0")
+            raise ValueError(
+                "objective.alpha and objective.beta must be at least 0, objective.sigma and objective.gamma above 0"
+            )
         self.alpha, self.beta, self.sigma, self.gamma, self.normalise = alpha, beta, sigma, gamma, normalise
         self.permutations = 1 if beta else 0
         self.monitored: dict[str, float] = {}
 
     def supervised(self, fan_out: Tensor) -> Tensor:
-        """Every token of the ranking, EOS included."""
+        """Supervises every token of the ranking, EOS included."""
         return torch.ones_like(fan_out, dtype=torch.bool)
 
     def totals(self, batch: Batch) -> Sums:
-        """The numbers of supervised tokens and of lists."""
+        """Returns the number of supervised tokens of the stored orders and the number of lists."""
         device = batch.at.device
         tokens = (batch.branch == 0).sum()
         return {"tokens": tokens, "lists": torch.full((), len(batch.example), device=device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
-        """The batch's share of L_SFT over the step's tokens, and of SLL and PSL over its lists."""
+        """Computes the batch's part of L_SFT, averaged over the step's tokens, and of SLL and PSL, over its lists."""
         assert isinstance(batch, ListBatch)
         stored = torch.nonzero(batch.branch == 0)[:, 0]
         logits = encoded[stored].logits()
@@ -58,47 +64,61 @@ class ALRO(Objective):
         return Part(sft + self.alpha * sll + self.beta * psl, {k: v.detach().double() for k, v in parts.items()})
 
     def close_step(self, statistics: Sums) -> None:
-        """Takes down the step's parts of the loss, unweighted."""
+        """Stores the unweighted parts of the step's loss for `monitors`."""
         self.monitored = {name: float(statistics[name]) for name in ("sft", "sll", "psl")}
 
     def monitors(self) -> dict[str, float]:
-        """Of the last step: its parts sft, sll and psl, unweighted."""
+        """Returns the parts of the last step's loss, unweighted: sft, sll and psl."""
         return self.monitored
 
     def _soft_lambda(self, slots: Tensor, batch: ListBatch) -> Tensor:
-        """float32 [rows]; slots: logits of the stored order's m slots, [rows, m, vocabulary]."""
+        """Returns float32 [rows], from the logits at the stored order's m slots, [rows, m, vocabulary]."""
         emitted = slots.softmax(-1)[:, :, batch.identifiers]
         return soft_lambda_loss(
             soft_positions(emitted, self.gamma), batch.target, batch.gains, self.sigma, self.normalise
         )
 
     def _permutation_sensitive(self, slots: Tensor, encoded: Encoded, batch: ListBatch) -> Tensor:
-        """float32 [rows], or 0 where no other order is run."""
+        """Returns float32 [rows]; zeros if no second order is encoded."""
         if not self.permutations:
             return slots.new_zeros(len(slots))
         size = len(batch.identifiers)
-        other = encoded[torch.nonzero(batch.branch == 1)[:, 0]].logits(batch.identifiers).view(len(slots), size, size)
+        shown = encoded[torch.nonzero(batch.branch == 1)[:, 0]].logits(batch.identifiers).view(len(slots), size, size)
         items = batch.place[:, 1, None].expand(-1, size, -1)
-        return permutation_sensitive_loss(slots[:, :, batch.identifiers], other.gather(2, items))
+        return permutation_sensitive_loss(slots[:, :, batch.identifiers], shown.gather(2, items))
 
 
 def soft_positions(emitted: Tensor, gamma: float) -> Tensor:
-    """s_i = sum over slots k of k * softmax_k(gamma * y_{k,i}): [rows, m], 1 = first.
+    """Computes soft positions s_i = sum over slots k of k * softmax_k(gamma * y_{k,i}), from a secondary source (S).
 
-    emitted: y, the probability that slot k names candidate i, [rows, m slots, m candidates]. Source: as known from a
-    secondary source of arXiv 2403.19181.
+    Args:
+        emitted: y, the probability that slot k contains candidate i, [rows, m slots, m candidates].
+        gamma: Sharpness of the softmax over slots.
+
+    Returns:
+        s, [rows, m]; 1 is the first position.
     """
     slot = torch.arange(1, emitted.shape[1] + 1, device=emitted.device, dtype=emitted.dtype)
-    # No matrix product, which mixed precision would take in bfloat16.
+    # A matrix product would run in bfloat16 under mixed precision, so the sum is written out.
     return (slot[:, None] * (gamma * emitted).softmax(1)).sum(1)
 
 
 def soft_lambda_loss(position: Tensor, target: Tensor, gains: Tensor, sigma: float, normalise: bool) -> Tensor:
-    """SLL = sum over pairs with t_j < t_i of delta_ij * |G_i - G_j| * log2(1 + exp(-sigma * (s_i - s_j))): [rows].
+    """Computes SLL = sum over pairs with t_j < t_i of delta_ij * |G_i - G_j| * log2(1 + exp(-sigma * (s_i - s_j))).
 
-    position: s, [rows, m], 1 = first (a position, not a score: the worse candidate i should stand behind j); target:
-    int64 [rows, m], the candidates in target order, whose ranks are t; gains: G, [rows, m]; delta_ij = 1/D(|t_i - t_j|)
-    - 1/D(|t_i - t_j| + 1) with D(k) = log2(1 + k). The weights are of a secondary source, the sum is our reading.
+    delta_ij = 1 / D(|t_i - t_j|) - 1 / D(|t_i - t_j| + 1) with D(k) = log2(1 + k), where t are the target ranks. The
+    pair weights are from a secondary source (S); the sum is our reading (I).
+
+    Args:
+        position: s, soft positions, [rows, m], 1 = first. They are positions, not scores: the worse candidate i of a
+            pair should have the larger one.
+        target: The candidates in target order, best first, int64 [rows, m].
+        gains: G, the gain of each candidate, [rows, m].
+        sigma: Slope of the logistic loss.
+        normalise: Whether gains are divided by the list's ideal DCG.
+
+    Returns:
+        [rows].
     """
     size = target.shape[1]
     gap = torch.arange(size, device=target.device, dtype=position.dtype)
@@ -109,16 +129,23 @@ def soft_lambda_loss(position: Tensor, target: Tensor, gains: Tensor, sigma: flo
     delta = 1 / torch.log2(1 + gap[1:]) - 1 / torch.log2(2 + gap[1:])
     first, second = torch.triu_indices(size, size, offset=1, device=target.device)
     weight = delta[second - first - 1] * (gain[:, first] - gain[:, second]).abs()
-    # log2(1 + exp(-x)) = softplus(-x) / ln 2, without the overflow.
+    # log2(1 + exp(-x)) is softplus(-x) / ln 2, which does not overflow.
     losses = functional.softplus(-sigma * (s[:, second] - s[:, first])) / math.log(2)
     return (weight * losses).sum(1)
 
 
 def permutation_sensitive_loss(stored: Tensor, other: Tensor) -> Tensor:
-    """PSL: mean over the slots of KL(p || q) between the distributions over candidates that two orders give, [rows].
+    """Computes PSL, the mean over slots of KL(p || q) between the candidate distributions of two orders (our reading).
 
-    stored, other: logits [rows, m slots, m candidates], candidates numbered alike; p, of the stored order, is detached,
-    so the gradient is that of the cross-entropy, whose constant part is left out: 0 where the two agree. Our reading.
+    p, from the stored order, is detached, so the gradient is that of the cross-entropy. Its constant part, the entropy
+    of p, is left out: the loss is 0 where the two distributions are equal.
+
+    Args:
+        stored: Logits under the stored order, [rows, m slots, m candidates].
+        other: Logits under another order, same shape and same numbering of candidates.
+
+    Returns:
+        [rows].
     """
     p, q = stored.detach().log_softmax(-1), other.log_softmax(-1)
     return functional.kl_div(q, p, reduction="none", log_target=True).sum(-1).mean(-1)

@@ -1,4 +1,8 @@
-"""What an objective is: it declares branches and positions, and maps their states to a loss."""
+"""The interface of training objectives, and the data that they exchange with the training loop.
+
+An objective declares which titles continue a prompt (its branches) and which of their tokens it supervises, and maps
+the model's hidden states at these positions to a loss.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -20,16 +24,24 @@ from llmrec.errors import InputError
 
 Choice = TypeVar("Choice", bound=str)
 Sums = dict[str, Tensor]
-"""Named sums and counts: they add up over micro-batches and ranks and are closed at the optimizer step."""
+"""Named sums and counts. They are added up over micro-batches and ranks until the optimizer step."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One micro-batch: rows of prompts with branches, and the N positions that the objective supervises.
+    """A micro-batch: prompts with their branches, and the N token positions that the objective supervises.
 
-    at: int64 [N], flat column of the state that predicts; token: int64 [N], what it should predict; node: int64 [N],
-    the trie node reached before it; row, branch: int64 [N], whose position it is; example: int64 [rows], the row of the
-    training sample; response_tokens: int64 [], tokens of all responses with EOS, supervised or not.
+    A row is one example of the training sample: its prompt and the branches that continue it.
+
+    Attributes:
+        packed: The input tokens of all rows.
+        at: Where the state that predicts each token is, an index into the flattened packed columns, int64 [N].
+        token: The token to predict, int64 [N].
+        node: The trie node reached before the token, int64 [N].
+        row: The row of each position, int64 [N].
+        branch: The branch of each position within its row, int64 [N].
+        example: The index of each row in the training sample, int64 [rows].
+        response_tokens: The number of tokens of all responses, EOS included, supervised or not, int64 [].
     """
 
     packed: Packed
@@ -42,18 +54,23 @@ class Batch:
     response_tokens: Tensor
 
     def to(self, device: torch.device | str) -> "Batch":
-        """The same batch on another device."""
+        """Returns the batch on another device."""
         return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
 
 
 @dataclass(frozen=True)
 class ListBatch(Batch):
-    """A micro-batch of task rerank: branch 0 shows a list's candidates in their stored order, the others in another.
+    """A micro-batch of task rerank: a prompt shows m candidates, and the response ranks them by their identifiers.
 
-    Candidates are numbered by their place in the stored order; token and node speak of identifiers, which go with the
-    places that the branch shows. identifiers: int64 [m], the token of each place; place:
-    int64 [rows, branches, m], where each branch shows a candidate; target: int64 [rows, m], the candidates, the most
-    relevant first; gains: float32 [rows, m]. In the branches other than 0 the m slots of the ranking are asked for.
+    Candidates are numbered by their position in the stored order. Branch 0 shows a list in that order, the other
+    branches show it in another one. `token` and `node` refer to identifiers, which belong to the positions at which the
+    branch shows its candidates. In branches other than 0, only the m tokens of the ranking are supervised, without EOS.
+
+    Attributes:
+        identifiers: The token that names each position, int64 [m].
+        place: The position at which each branch shows each candidate, int64 [rows, branches, m].
+        target: The candidates by relevance, the most relevant first, int64 [rows, m].
+        gains: The gain of each candidate, float32 [rows, m].
     """
 
     identifiers: Tensor
@@ -64,15 +81,21 @@ class ListBatch(Batch):
 
 @dataclass(frozen=True)
 class Preparation:
-    """What an objective may see once, before training: the model that it starts from, the data, a place to cache.
+    """What an objective can use once, before training: the starting model, the data and a cache.
 
-    trie: on the model's device; data: the data module of the run's task, RerankData or, for an objective that ranks the
-    catalogue, NextItemData; stage: the folder of the cell that training starts from, None for the backbone itself;
-    open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
-    embed_titles: float32 [distinct titles, size] of length 1, by "reference", the dataset's reference model, or by a
-    sentence encoder, named as in dataset.reference.encoder; what an objective passes stands in its key `embeddings`, by
-    which the run's fingerprint knows of it; oracle: the folder of the baseline's cell that the run names as its oracle,
-    None if it names none.
+    Attributes:
+        backbone: The model that training starts from.
+        open_base: Opens the backbone as it was before any tuning, on the same device. This is a second model in memory.
+        trie: The trie of valid responses, on the model's device.
+        data: The data module of the run's task: `RerankData`, or `NextItemData` for an objective that ranks the
+            catalogue.
+        cache_dir: The folder of llmrec's disk cache.
+        stage: The folder of the run that training starts from, None if it starts from the backbone itself.
+        seed: The seed of the run.
+        embed_titles: Returns float32 [distinct titles, size] embeddings of unit length, made by the dataset's reference
+            model ("reference") or by a sentence encoder, named as in dataset.reference.encoder. An objective must take
+            this name from a setting called `embeddings`, because the key of the run is computed from that setting.
+        oracle: The folder of the baseline that the run uses as its oracle, None if it has none.
     """
 
     backbone: Backbone
@@ -88,120 +111,162 @@ class Preparation:
 
 @dataclass(frozen=True)
 class Part:
-    """A micro-batch's part of the step: its share of the loss, and what it adds to the step's statistics."""
+    """The contribution of one micro-batch to an optimizer step.
+
+    Attributes:
+        loss: Its share of the step's loss, a scalar.
+        statistics: What it adds to the step's statistics.
+    """
 
     loss: Tensor
     statistics: Sums = field(default_factory=dict)
 
 
 class Objective(nn.Module, ABC):
-    """A training objective, chosen by `_target_`; its hyper-parameters are constructor arguments.
+    """A training objective, selected by `_target_`. Its hyper-parameters are constructor arguments.
 
-    State that moves between steps lives in buffers, so that checkpoints keep it.
+    State that changes between steps is kept in buffers, so that checkpoints contain it.
+
+    Attributes:
+        tasks: The tasks that the objective can train for.
+        branch_count: Number of branches that `branches` returns for an example. It must be known before `prepare`,
+            because memory is estimated from it.
+        permutations: In task rerank, how many other orders of a list's candidates are compared with the stored one.
+        needs_whole_step: Whether all rows of a step must be in one micro-batch (accumulation 1).
+        learning_rate_factor: Factor on trainer.learning_rate. Objectives that continue from a tuned model use a factor
+            below 1.
+        needs_oracle: Whether the run must name a baseline as its oracle (stage.oracle).
+        most_epochs: Upper limit on trainer.epochs, None for no limit.
     """
 
     tasks: ClassVar[Collection[str]] = ("next_item",)
-    """The tasks that it can train for."""
     branch_count = 1
-    """Branches of an example, as many as `branches` gives; known before `prepare`, for estimates of memory."""
     permutations = 0
-    """In task rerank: other orders of a list's candidates that it compares with the stored one."""
     needs_whole_step = False
-    """Its statistics need the step's rows in one micro-batch (accumulation 1)."""
     learning_rate_factor = 1.0
-    """Of trainer.learning_rate: an objective that goes on from a tuned model takes smaller steps."""
     needs_oracle = False
-    """The run must name a baseline that it asks (stage.oracle)."""
     most_epochs: int | None = None
-    """It trains for trainer.epochs, but for no more than these."""
 
     def prepare(self, preparation: Preparation) -> None:
-        """Looks once at model and data before training: relevance, reference log-probabilities, rejected items."""
+        """Computes what training needs from the starting model and the data, such as rejected titles."""
 
     def branches(self, example: int, target: int) -> list[int]:
-        """The titles that continue an example's prompt, one branch each; `target` is the title of its target."""
+        """Returns the titles that continue an example's prompt, one per branch.
+
+        Args:
+            example: Index of the row in the training sample.
+            target: The distinct title of the row's target.
+
+        Returns:
+            Distinct titles; by default the target alone.
+        """
         return [target]
 
     @abstractmethod
     def supervised(self, fan_out: Tensor) -> Tensor:
-        """bool [length]: which tokens of a response are supervised, from their fan-outs (int [length])."""
+        """Returns which tokens of a response are supervised.
+
+        Args:
+            fan_out: Number of valid tokens at each position of the response, int [length].
+
+        Returns:
+            bool [length].
+        """
 
     @abstractmethod
     def totals(self, batch: Batch) -> Sums:
-        """Denominators that the batch adds, known before the forward pass; summed over the whole step."""
+        """Returns the batch's part of the loss's denominators, which are known before the forward pass.
+
+        They are summed over the whole step and passed to `forward`.
+        """
 
     @abstractmethod
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
-        """The batch's part of the loss; totals are those of the whole step, over micro-batches and ranks."""
+        """Computes the batch's part of the step's loss.
+
+        Args:
+            encoded: The model's states at the N supervised positions.
+            batch: The micro-batch.
+            totals: The sums of `totals` over all micro-batches and ranks of the step.
+        """
 
     def start_epoch(self, epoch: int) -> None:
-        """Looks again before each epoch, 0 the first, which `prepare` has just come before."""
+        """Updates before each epoch what depends on the current weights. Epoch 0 directly follows `prepare`."""
 
     def close_step(self, statistics: Sums) -> None:
-        """Moves the state once an optimizer step, from the statistics of all micro-batches and ranks."""
+        """Updates the state once per optimizer step, from the statistics of all micro-batches and ranks."""
 
     def monitors(self) -> dict[str, float]:
-        """Named scalars to log after each step."""
+        """Returns named scalars to log after each step."""
         return {}
 
     def report(self) -> dict[str, Any]:
-        """What training.json should say of the preparation."""
+        """Returns facts about the preparation to be recorded in training.json."""
         return {}
 
 
 class TokenLoss(Objective):
-    """An objective that is the mean of a loss per supervised token of the target.
+    """Base of objectives whose loss is a mean over the target's supervised tokens.
 
-    A subclass says which tokens it supervises and maps their states to losses; GDRT takes any of them, by everything
-    but `branches` and `forward`.
+    A subclass chooses the supervised tokens and maps their states to losses. GDRT can be applied to any such subclass;
+    it uses all methods except `branches` and `forward`.
+
+    Attributes:
+        supervises: Which tokens are supervised: all tokens of the response, EOS included ("response"), or those at
+            positions where the trie has more than one valid token ("branching").
     """
 
     tasks = ("next_item", "rerank")
     supervises: ClassVar[Literal["response", "branching"]] = "response"
-    """"response": every token with EOS; "branching": where the trie leaves more than one choice."""
 
     @abstractmethod
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """float32 [N], the loss of each supervised token; and what it adds to the step's statistics."""
+        """Returns the loss of each supervised token, float32 [N], and what to add to the step's statistics."""
 
     def supervised(self, fan_out: Tensor) -> Tensor:
-        """As `supervises` declares."""
         return fan_out > 1 if self.supervises == "branching" else torch.ones_like(fan_out, dtype=torch.bool)
 
     def checked_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """`token_losses`. Raises InputError when there is not one loss for each supervised token."""
+        """Returns `token_losses` after checking their shape.
+
+        Raises:
+            InputError: If there is not exactly one loss per supervised token.
+        """
         losses, statistics = self.token_losses(encoded, batch)
         if losses.shape != batch.token.shape:
             raise InputError(
-                f"{type(self).__name__}.token_losses gave losses of shape {list(losses.shape)} for {len(batch.token)} "
-                f"supervised tokens: return one loss for each, shape [{len(batch.token)}]"
+                f"{type(self).__name__}.token_losses returned losses of shape {list(losses.shape)} for "
+                f"{len(batch.token)} supervised tokens. Return one loss per token, shape [{len(batch.token)}]."
             )
         return losses, statistics
 
     def totals(self, batch: Batch) -> Sums:
-        """The number of supervised tokens."""
+        """Returns the number of supervised tokens."""
         return {"tokens": torch.full((), len(batch.at), device=batch.at.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
-        """The batch's share of the mean over the step's supervised tokens."""
         losses, statistics = self.checked_losses(encoded, batch)
         return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)
 
 
 def one_of(name: str, value: Choice, *choices: str) -> Choice:
-    """The value of an objective's setting. Raises ValueError, which says the choices, when it is none of them."""
+    """Returns the value of an objective's setting if it is one of the choices.
+
+    Raises:
+        ValueError: If it is not. The message lists the choices.
+    """
     if value not in choices:
         raise ValueError(f"objective.{name}={value}: choose one of {', '.join(choices)}")
     return value
 
 
 def over_ranks(sums: Sums) -> Sums:
-    """The same sums over all ranks, which must all have the same names."""
+    """Sums values over all ranks (all-reduce). Every rank must pass the same names and shapes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return sums
-    # All of them in one message; float64 holds counts exactly.
+    # One message for all values is faster than one each. float64 represents counts exactly.
     flat = torch.cat([value.double().reshape(-1) for value in sums.values()])
-    if not _counts.get():
+    if not _contributes.get():
         flat.zero_()
     distributed.all_reduce(flat)
     parts = flat.split([value.numel() for value in sums.values()])
@@ -210,12 +275,15 @@ def over_ranks(sums: Sums) -> Sums:
 
 @contextmanager
 def filler() -> Iterator[None]:
-    """Within it, what this rank adds over ranks counts nothing: it runs a batch only because the others run one."""
-    token = _counts.set(False)
+    """Marks a padding batch: within the context, this rank adds zeros to all sums over ranks.
+
+    A rank without rows left in a step runs a padding batch, because collectives need all ranks.
+    """
+    token = _contributes.set(False)
     try:
         yield
     finally:
-        _counts.reset(token)
+        _contributes.reset(token)
 
 
-_counts = ContextVar("_counts", default=True)
+_contributes = ContextVar("_contributes", default=True)

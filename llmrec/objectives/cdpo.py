@@ -1,4 +1,7 @@
-"""cDPO: DPO whose every pair may be the wrong way round with one probability (E. Mitchell, A note on DPO, 2023)."""
+"""cDPO: DPO with label smoothing; every pair is mislabeled with the same probability.
+
+Source: E. Mitchell, "A note on DPO with noisy preferences" (2023).
+"""
 
 from torch import Tensor
 
@@ -7,7 +10,16 @@ from llmrec.objectives.rejected.base import Rejected
 
 
 class CDPO(Pairwise):
-    """DPO with the same eps, `smoothing`, for all pairs; other arguments: see Preference."""
+    """DPO with one label-smoothing factor for all pairs.
+
+    Args:
+        rejected: See `Preference`.
+        smoothing: eps, the probability that a pair is mislabeled, from 0 to below 1.
+        beta: See `Preference`.
+        scores: See `Preference`.
+        learning_rate_factor: See `Preference`.
+        most_epochs: See `Preference`.
+    """
 
     def __init__(
         self,
@@ -20,9 +32,8 @@ class CDPO(Pairwise):
     ) -> None:
         super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
         if not 0 <= smoothing < 1:
-            raise ValueError(f"objective.smoothing={smoothing}: give a probability from 0 to below 1")
+            raise ValueError(f"objective.smoothing={smoothing}: expected a probability from 0 to below 1")
         self.eps = smoothing
 
     def smoothing(self, example: Tensor) -> Tensor:
-        """The one eps."""
         return self.reference.new_full((), self.eps)

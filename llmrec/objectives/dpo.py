@@ -1,4 +1,4 @@
-"""DPO: direct preference optimisation of a target over one rejected title (arXiv 2305.18290)."""
+"""DPO: direct preference optimization with one rejected title per target (arXiv 2305.18290)."""
 
 from torch import Tensor
 
@@ -7,7 +7,7 @@ from llmrec.objectives.rejected.base import Rejected
 
 
 class DPO(Pairwise):
-    """-log sigma(r(target) - r(rejected)); arguments: see Preference."""
+    """The DPO loss -log sigma(r(target) - r(rejected)). See `Preference` for the rewards r and the arguments."""
 
     def __init__(
         self,
@@ -20,5 +20,4 @@ class DPO(Pairwise):
         super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
 
     def smoothing(self, example: Tensor) -> Tensor:
-        """None: 0."""
         return self.reference.new_zeros(())

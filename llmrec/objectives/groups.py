@@ -1,4 +1,4 @@
-"""Groups of supervised tokens: equal-frequency bins of relevance, of position, or at random."""
+"""Divides supervised tokens into groups for GDRT: equal-frequency bins of relevance or position, or random groups."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,15 +10,18 @@ import torch
 from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
 
-Kind = Literal["relevance", "random", "position"]
+Grouping = Literal["relevance", "random", "position"]
 
 
 @dataclass(frozen=True)
 class SupervisedTokens:
-    """The edges of the trie that the targets of the training sample take where they are supervised, once each.
+    """The trie edges that the training sample's targets pass at supervised positions, each once.
 
-    edge: int64 [n]; rows: int64 [n], training rows that take it; position: int64 [n], its place in the response, 0 the
-    first token; relevance: float64 [n], its probability after the history-free prompt.
+    Attributes:
+        edge: Indices of the edges, int64 [n].
+        rows: Number of training rows that pass each edge, int64 [n].
+        position: Position of the edge's token in the response, 0 for the first, int64 [n].
+        relevance: Probability of the token after the history-free prompt, float64 [n].
     """
 
     edge: np.ndarray
@@ -30,48 +33,74 @@ class SupervisedTokens:
 def supervised_tokens(
     data: NextItemData, titles: np.ndarray, log_probability: Sequence[np.ndarray]
 ) -> SupervisedTokens:
-    """What the sample's targets supervise; titles: int [m], distinct; log_probability: of each one's tokens.
+    """Collects the supervised tokens of the training sample's targets.
 
-    The supervised positions are those that data.setup_training asked the objective for.
+    Which positions are supervised was determined by data.setup_training, which asks the objective.
+
+    Args:
+        data: The data module, after setup_training.
+        titles: The distinct titles of the sample's targets, int [m].
+        log_probability: Log-probabilities of each title's tokens after the history-free prompt, float [length] each.
     """
     counts = np.bincount(data.sample_titles, minlength=len(data.titles))[titles]
     starts, lengths = data.titles.offsets[titles], np.diff(data.titles.offsets)[titles]
     position = np.concatenate([np.arange(length) for length in lengths])
     flat = np.repeat(starts, lengths) + position
-    kept = data.responses.supervised[flat]
-    flat, position = flat[kept], position[kept]
+    supervised = data.responses.supervised[flat]
+    flat, position = flat[supervised], position[supervised]
     edges = data.trie.edges(torch.from_numpy(data.path[flat]), torch.from_numpy(data.titles.tokens[flat])).numpy()
-    # Once each: the same edge scored in two batches differs in the last digit, and equal relevances are one group's.
+    # One value per edge: the same edge scored in two batches differs in the last digits, and would then count as two
+    # values, which may end up in different groups.
     edge, first, inverse = np.unique(edges, return_index=True, return_inverse=True)
-    rows = np.bincount(inverse, weights=np.repeat(counts, lengths)[kept]).astype(np.int64)
-    relevance = np.exp(np.concatenate(log_probability)[kept][first].astype(np.float64))
+    rows = np.bincount(inverse, weights=np.repeat(counts, lengths)[supervised]).astype(np.int64)
+    relevance = np.exp(np.concatenate(log_probability)[supervised][first].astype(np.float64))
     return SupervisedTokens(edge, rows, position[first], relevance)
 
 
-def divide(tokens: SupervisedTokens, kind: Kind, count: int, seed: int) -> np.ndarray:
-    """int64 [n]: the group of each token, 0 the lowest value. Raises InputError for more groups than values.
+def assign_groups(tokens: SupervisedTokens, grouping: Grouping, count: int, seed: int) -> np.ndarray:
+    """Assigns each token to a group.
 
-    kind: what the tokens are ordered by; "random" and "position" are the controls. Our reading of arXiv 2510.10978.
+    Source: our reading of arXiv 2510.10978 (GDRT). "random" and "position" are controls.
+
+    Args:
+        tokens: The n supervised tokens.
+        grouping: The quantity that tokens are ordered by.
+        count: Number of groups.
+        seed: Seed for "random".
+
+    Returns:
+        int64 [n]; group 0 has the lowest values.
+
+    Raises:
+        InputError: If there are fewer distinct values than groups.
     """
     values = {
         "relevance": tokens.relevance,
         "position": tokens.position,
         "random": np.random.default_rng(seed).random(len(tokens.edge)),
-    }[kind]
+    }[grouping]
     distinct = len(np.unique(values))
     if count > distinct:
         raise InputError(
             f"objective.group_count={count}, but the supervised tokens of the training sample have only {distinct} "
-            f"different values of {kind}: lower objective.group_count, or take more rows (dataset.train_samples)"
+            f"different values of {grouping}. Lower objective.group_count, or use more rows (dataset.train_samples)."
         )
     return equal_frequency(values, tokens.rows, count)
 
 
 def equal_frequency(values: np.ndarray, weights: np.ndarray, count: int) -> np.ndarray:
-    """int64 [n]: which of `count` bins of equal weight each value falls into, 0 the lowest.
+    """Assigns each value to one of `count` bins of equal total weight.
 
-    Ties: equal values are never divided; they go together where the middle of their weight falls. A value that alone
-    outweighs a bin therefore leaves a neighbouring bin empty.
+    Ties: equal values always share a bin, the one that contains the middle of their total weight. A single value that
+    outweighs a bin therefore leaves a neighboring bin empty.
+
+    Args:
+        values: [n].
+        weights: Weight of each value, [n].
+        count: Number of bins.
+
+    Returns:
+        int64 [n]; bin 0 has the lowest values.
     """
     distinct, inverse = np.unique(values, return_inverse=True)
     weight = np.bincount(inverse, weights=weights, minlength=len(distinct))
@@ -80,8 +109,18 @@ def equal_frequency(values: np.ndarray, weights: np.ndarray, count: int) -> np.n
     return bins[inverse]
 
 
-def describe(tokens: SupervisedTokens, group: np.ndarray, count: int) -> list[dict[str, Any]]:
-    """For the record, of each group: tokens of the training sample, range and mean of relevance, mean position."""
+def describe_groups(tokens: SupervisedTokens, group: np.ndarray, count: int) -> list[dict[str, Any]]:
+    """Summarizes each group for training.json.
+
+    Args:
+        tokens: The n supervised tokens.
+        group: The group of each token, int64 [n].
+        count: Number of groups.
+
+    Returns:
+        For each group its number, its tokens in the training sample, and, unless it is empty, the range and mean of
+        relevance and the mean position, where means are weighted by training rows.
+    """
     described = []
     for number in range(count):
         inside = group == number

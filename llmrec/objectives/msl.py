@@ -1,4 +1,7 @@
-"""MSL: softmax over the valid tokens only, with a fixed or an adaptive temperature (arXiv 2504.04178, SIGIR 2025)."""
+"""MSL: masked softmax loss over the valid tokens, with a fixed or an adaptive temperature.
+
+Source: arXiv 2504.04178, SIGIR 2025, and its official code.
+"""
 
 import math
 from collections.abc import Mapping
@@ -16,12 +19,18 @@ from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, one_of, 
 class MSL(TokenLoss):
     """Masked softmax loss: -tau * log [ exp(f(y)/tau) / sum over valid tokens z of exp(f(z)/tau) ].
 
-    temperature: tau, fixed; None chooses the adaptive temperature scheduler (ATS), which aims at probability `eta` for
-    the first branching token. reduction: "branching" takes the mean over positions with a choice (the published ATS
-    script), "response" counts the forced positions too, whose loss is zero (the published fixed-temperature script,
-    which also leaves out the factor tau; we keep it, as the paper's formula does). statistics: "previous_step" gives
-    each step the temperature that the steps before it closed (our reading, exact under accumulation and ranks);
-    "same_step" as published, needs the step in one micro-batch.
+    Args:
+        temperature: tau, fixed. None selects the adaptive temperature scheduler (ATS).
+        eta: ATS: the probability of the first branching token that ATS aims at.
+        start: ATS: the temperature of the first step.
+        bounds: ATS: limits of the temperature that a step's statistics give, before it enters the moving average.
+        ema: ATS: weight of the old temperature in the exponential moving average.
+        reduction: "branching" averages over positions with several valid tokens, as the published ATS script does.
+            "response" averages over all response tokens; the loss is 0 where only one token is valid. The published
+            fixed-temperature script does this, but leaves out the factor tau. We keep tau, as the paper's formula does.
+        statistics: ATS: "previous_step" computes each step's temperature from the steps before it, which is exact under
+            gradient accumulation and on several ranks (our reading). "same_step" uses the step itself, as published,
+            and requires the whole step in one micro-batch.
     """
 
     supervises = "branching"
@@ -47,40 +56,41 @@ class MSL(TokenLoss):
         self.register_buffer("tau", torch.tensor(start if temperature is None else temperature, dtype=torch.float64))
 
     def prepare(self, preparation: Preparation) -> None:
-        """Takes the trie, whose children are the valid tokens."""
+        """Stores the trie, which defines the valid tokens."""
         self.trie = preparation.trie
 
     def totals(self, batch: Batch) -> Sums:
-        """The number of branching tokens, or of all response tokens."""
+        """Returns the number of branching tokens, or of all response tokens, depending on `reduction`."""
         return {"tokens": batch.response_tokens} if self.reduction == "response" else super().totals(batch)
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """Loss of each branching token, float32 [N], and the logits' statistics for the temperature."""
+        """Returns the loss of each branching token, float32 [N], and the statistics of the logits for ATS."""
         owner, edge = self.trie.children(batch.node)
         valid = self.trie.edge_token[edge].long()
-        # One product with the distinct valid tokens: the sum of fan-outs would gather the same head rows many times.
-        asked, column = torch.unique(valid, return_inverse=True)
-        logits = encoded.logits(asked)[owner, column]
+        # One matrix product with the distinct valid tokens is cheaper than gathering the rows of the output projection
+        # for the valid tokens of each position, which repeats them many times.
+        distinct, column = torch.unique(valid, return_inverse=True)
+        logits = encoded.logits(distinct)[owner, column]
         positive = logits[valid == batch.token[owner]]
         statistics = self._statistics(logits.detach(), positive.detach(), owner, batch) if self.adaptive else {}
         if self.needs_whole_step:
-            self._move(over_ranks(statistics))
+            self._update(over_ranks(statistics))
         tau = self.tau.to(logits.dtype)
         return tau * segment_logsumexp(logits / tau, owner, len(batch.node)) - positive, statistics
 
     def close_step(self, statistics: Sums) -> None:
-        """Moves the adaptive temperature."""
+        """Updates the adaptive temperature."""
         if self.adaptive and not self.needs_whole_step:
-            self._move(statistics)
+            self._update(statistics)
 
     def monitors(self) -> dict[str, float]:
-        """The temperature of the next step."""
+        """Returns the temperature of the next step."""
         return {"temperature": float(self.tau)}
 
     def _statistics(self, logits: Tensor, positive: Tensor, owner: Tensor, batch: Batch) -> Sums:
-        """Sums over each row's statistics node: the first on its path with fan-out * eta > 1."""
+        """Returns sums over each row's statistics node, the first node on its path with fan-out * eta > 1."""
         fan_out = self.trie.fan_out_at(batch.node)
-        # With fan-out * eta <= 1 the aim is met by chance already and log(m * eta) has no use.
+        # With fan-out m and m * eta <= 1, uniform guessing already reaches eta, and log(m * eta) <= 0 gives no tau.
         candidate = torch.nonzero(fan_out * self.eta > 1)[:, 0]
         rows = len(batch.example)
         first = torch.full((rows,), len(fan_out), device=fan_out.device)
@@ -98,7 +108,7 @@ class MSL(TokenLoss):
             "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.widest + 1).double(),
         }
 
-    def _move(self, sums: Mapping[str, Tensor]) -> None:
+    def _update(self, sums: Mapping[str, Tensor]) -> None:
         if sums["valid_count"] < 2:
             return
         mean = sums["valid"] / sums["valid_count"]
@@ -112,10 +122,19 @@ class MSL(TokenLoss):
 
 
 def adaptive_temperature(advantage: Tensor, variance: Tensor, fan_out: Tensor, eta: float) -> Tensor:
-    """tau = (d + sqrt(max(d^2 - 2 s2 L, 0))) / (2 L), L = log(m * eta), per fan-out m with m * eta > 1.
+    """Computes tau = (d + sqrt(max(d^2 - 2 s2 L, 0))) / (2 L) with L = log(m * eta).
 
-    advantage: d, mean positive minus mean valid logit; variance: s2 of the valid logits. The plus root of the published
-    code; the paper prints the minus root, which does not tend to d / L as s2 goes to 0.
+    This is the plus root, as in the published code. The paper prints the minus root, which does not tend to d / L as s2
+    goes to 0.
+
+    Args:
+        advantage: d, the mean positive logit minus the mean valid logit.
+        variance: s2, the variance of the valid logits.
+        fan_out: m, numbers of valid tokens, int [n], each with m * eta > 1.
+        eta: The probability to aim at.
+
+    Returns:
+        The temperature for each fan-out, float64 [n].
     """
     log_ratio = fan_out.double().log() + math.log(eta)
     return (advantage + (advantage**2 - 2 * variance * log_ratio).clamp(min=0).sqrt()) / (2 * log_ratio)

@@ -1,4 +1,4 @@
-"""The oracle of RosePO: how likely a pair is the wrong way round, in the eyes of a conventional recommender."""
+"""The preference oracle of RosePO: estimates label noise of pairs with a conventional recommender."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,53 +12,77 @@ from llmrec.objectives.base import Preparation
 
 
 class SASRecOracle:
-    """eps = sigma((f(user, rejected) - f(user, chosen)) / temperature), at most `cap`; f a SASRec fitted to train.
+    """Estimates eps, the probability that a pair is mislabeled, with a SASRec model fitted to the training split.
 
-    unseen: eps of a pair with a title that the fitted rows do not hold, of which f knows nothing. Of two fits the one
-    without validation rows is asked. Source: a preference oracle, abstract of arXiv 2410.12519; SASRec, the formula,
-    the cap and the default for unseen titles are our reading.
+    eps = min(sigma((f(user, rejected) - f(user, chosen)) / temperature), cap), where f are SASRec's scores. If SASRec
+    was fitted twice, the fit without validation rows is used. Source: a preference oracle is from the abstract of arXiv
+    2410.12519; SASRec, the formula, the cap and the default for unseen titles are our reading.
+
+    Args:
+        temperature: Divides the difference of scores.
+        cap: Upper limit of eps.
+        unseen: eps of a pair with a title that does not occur in the rows that SASRec was fitted to.
     """
 
     def __init__(self, temperature: float = 5.0, cap: float = 0.5, unseen: float = 0.0) -> None:
         if not temperature > 0:
-            raise ValueError(f"objective.oracle.temperature={temperature}: give a number above 0")
+            raise ValueError(f"objective.oracle.temperature={temperature}: expected a number above 0")
         for name, value in (("cap", cap), ("unseen", unseen)):
             if not 0 <= value < 1:
-                raise ValueError(f"objective.oracle.{name}={value}: give a probability from 0 to below 1")
+                raise ValueError(f"objective.oracle.{name}={value}: expected a probability from 0 to below 1")
         self.temperature, self.cap, self.unseen = temperature, cap, unseen
 
     def smoothing(self, preparation: Preparation, rejected: np.ndarray) -> np.ndarray:
-        """eps of each row of the training sample against its rejected title (int [rows]): float32 [rows].
+        """Estimates eps for each row of the training sample and its rejected title.
 
-        Raises InputError when the run's oracle is no SASRec.
+        Args:
+            preparation: See `Objective.prepare`; `oracle` must be the folder of a fitted SASRec.
+            rejected: The rejected title of each row, int [rows].
+
+        Returns:
+            float32 [rows].
+
+        Raises:
+            InputError: If the run's oracle is not a SASRec.
         """
         data, sasrec = preparation.data, self.opened(preparation)
         chosen = data.sample_titles.astype(np.int64)
         advantage = np.concatenate(list(_advantages(sasrec, preparation, np.stack([chosen, rejected]))))
-        # Beyond 60 sigma is 0 or 1 in float64, and exp would only overflow.
+        # At +-60 the sigmoid is within 1e-26 of 0 or 1; larger values would only overflow exp.
         eps = np.minimum(1 / (1 + np.exp(-np.clip(advantage / self.temperature, -60, 60))), self.cap)
         known = sasrec.seen_titles[chosen] & sasrec.seen_titles[rejected]
         self.described = _describe(eps, known, self.cap)
         return np.where(known, eps, self.unseen).astype(np.float32)
 
     def opened(self, preparation: Preparation) -> SASRec:
-        """The fitted SASRec. Raises InputError when the run names none."""
+        """Opens the fitted SASRec.
+
+        Raises:
+            InputError: If the run names no oracle or one that is not a SASRec.
+        """
         if preparation.oracle is not None:
-            found = open_baseline(preparation.oracle, preparation.data.dataset)
-            if isinstance(found, SASRec):
-                return found
+            baseline = open_baseline(preparation.oracle, preparation.data.dataset)
+            if isinstance(baseline, SASRec):
+                return baseline
         raise InputError(
-            "objective.oracle=sasrec needs a SASRec as stage.oracle: take stage=sft_and_oracle, the default of "
-            "objective=rosepo, or an objective without an oracle (dpo, cdpo)"
+            "objective.oracle=sasrec needs a SASRec baseline as stage.oracle. Use stage=sft_and_oracle, the default of "
+            "objective=rosepo, or an objective without an oracle (dpo, cdpo)."
         )
 
     def report(self) -> dict[str, Any]:
-        """For the record: mean, share at the cap and histogram of eps over pairs of known titles; share unknown."""
+        """Returns a summary for training.json.
+
+        Mean, share at the cap and histogram of eps are over pairs of two known titles; unknown_share is the share of
+        all pairs that have a title unknown to SASRec.
+        """
         return {"smoothing": self.described}
 
 
 def _advantages(sasrec: SASRec, preparation: Preparation, titles: np.ndarray) -> Iterator[np.ndarray]:
-    """f(user, rejected) - f(user, chosen) of successive rows; titles: int [2, rows], chosen and rejected."""
+    """Yields f(user, rejected) - f(user, chosen), float64, for successive batches of rows.
+
+    titles: int [2, rows], chosen and rejected.
+    """
     start = 0
     for scores in sasrec.title_scores(preparation.data.sample.rows, "valid"):
         chosen, rejected = titles[:, start : start + len(scores)]
@@ -68,12 +92,12 @@ def _advantages(sasrec: SASRec, preparation: Preparation, titles: np.ndarray) ->
 
 
 def _describe(eps: np.ndarray, known: np.ndarray, cap: float) -> dict[str, Any]:
-    asked = eps[known]
-    counts, edges = np.histogram(asked, bins=10, range=(0, max(cap, 1e-9)))
+    of_known = eps[known]
+    counts, edges = np.histogram(of_known, bins=10, range=(0, max(cap, 1e-9)))
     return {
         "pairs": len(eps),
         "unknown_share": float(1 - known.mean()),
-        "mean": float(asked.mean()) if len(asked) else None,
-        "share_at_cap": float((asked >= cap).mean()) if len(asked) else None,
+        "mean": float(of_known.mean()) if len(of_known) else None,
+        "share_at_cap": float((of_known >= cap).mean()) if len(of_known) else None,
         "histogram": {"edges": edges.tolist(), "counts": counts.tolist()},
     }

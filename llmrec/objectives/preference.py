@@ -1,4 +1,4 @@
-"""What preference objectives share: a target against rejected titles, and the frozen model training starts from."""
+"""The base of preference objectives, which compare a target with rejected titles under a frozen reference model."""
 
 import logging
 from abc import abstractmethod
@@ -25,14 +25,18 @@ Scores = Literal["vocab", "trie"]
 
 
 class Preference(Objective):
-    """A loss of the implicit rewards r(title) = beta * (log pi(title | prompt) - log ref(title | prompt)).
+    """Base of losses on the implicit rewards r(title) = beta * (log pi(title | prompt) - log ref(title | prompt)).
 
-    ref is the model that training starts from; its log-probabilities are constants, computed once and kept on disk.
-    Target and rejected titles are branches of one prompt; log-probabilities are sums over a title's tokens.
+    ref is the model that training starts from. Its log-probabilities are constants, computed once and cached on disk.
+    The target and the rejected titles are branches of one prompt. Log-probabilities are sums over a title's tokens.
 
-    rejected: the sampler; beta: how dear it is to leave the reference; negatives: rejected titles a row; scores:
-    log-probabilities over the whole vocabulary ("vocab"), or over the valid tokens only ("trie");
-    learning_rate_factor: of trainer.learning_rate; most_epochs: of trainer.epochs.
+    Args:
+        rejected: The sampler of rejected titles.
+        beta: Strength of the KL penalty that keeps the model close to the reference.
+        negatives: Number of rejected titles per row.
+        scores: Normalize log-probabilities over the whole vocabulary ("vocab") or over the valid tokens ("trie").
+        learning_rate_factor: Factor on trainer.learning_rate.
+        most_epochs: Upper limit on trainer.epochs, None for no limit.
     """
 
     def __init__(
@@ -46,11 +50,16 @@ class Preference(Objective):
     ) -> None:
         super().__init__()
         if not isinstance(rejected, Rejected):
-            raise ValueError(f"objective.rejected is a {type(rejected).__name__}; a sampler is needed (self_hard, ...)")
+            raise ValueError(
+                f"objective.rejected is a {type(rejected).__name__}, not a sampler of rejected titles. Choose one by "
+                "objective/rejected=NAME, such as self_hard."
+            )
         if not beta > 0 or negatives < 1 or not learning_rate_factor > 0:
-            raise ValueError("objective.beta and learning_rate_factor must be above 0, negatives at least 1")
+            raise ValueError(
+                "objective.beta and objective.learning_rate_factor must be above 0, objective.negatives at least 1"
+            )
         if most_epochs is not None and most_epochs < 1:
-            raise ValueError(f"objective.most_epochs={most_epochs}: give a whole number of at least 1, or null")
+            raise ValueError(f"objective.most_epochs={most_epochs}: expected a whole number of at least 1, or null")
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
         self.branch_count = 1 + negatives
         self.learning_rate_factor, self.most_epochs = learning_rate_factor, most_epochs
@@ -60,10 +69,18 @@ class Preference(Objective):
 
     @abstractmethod
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
-        """float32 [rows], from the rewards [rows, 1 + negatives], the target's first; example: as in Batch."""
+        """Computes the loss of each row.
+
+        Args:
+            rewards: The target's reward, then those of the rejected titles, [rows, 1 + negatives].
+            example: The index of each row in the training sample, int64 [rows].
+
+        Returns:
+            float32 [rows].
+        """
 
     def prepare(self, preparation: Preparation) -> None:
-        """Draws the rejected titles and computes the reference's log-probabilities."""
+        """Samples the rejected titles and computes the reference model's log-probabilities."""
         self.token_loss.prepare(preparation)
         data = preparation.data
         rows = np.arange(len(data.sample.rows))
@@ -71,19 +88,19 @@ class Preference(Objective):
         self.reference = torch.from_numpy(self._reference(preparation)).to(preparation.backbone.device)
 
     def branches(self, example: int, target: int) -> list[int]:
-        """The target, then the rejected titles."""
+        """Returns the target, then the rejected titles."""
         return [target, *self.titles[example].tolist()]
 
     def supervised(self, fan_out: Tensor) -> Tensor:
-        """Every token of a title, or with `trie` scores those that leave a choice."""
+        """Supervises every token of a title, or with "trie" scores those at positions with several valid tokens."""
         return self.token_loss.supervised(fan_out)
 
     def totals(self, batch: Batch) -> Sums:
-        """The number of rows."""
+        """Returns the number of rows."""
         return {"rows": torch.full((), len(batch.example), device=batch.example.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
-        """The batch's share of the mean loss over the step's rows."""
+        """Computes the batch's part of the mean loss over the step's rows."""
         rewards = self.beta * (self.log_probabilities(encoded, batch) - self.reference[batch.example])
         losses = self.losses(rewards, batch.example)
         margin = rewards[:, 0] - rewards[:, 1:].amax(dim=1)
@@ -95,27 +112,30 @@ class Preference(Objective):
         return Part(losses.sum() / totals["rows"], sums)
 
     def log_probabilities(self, encoded: Encoded, batch: Batch) -> Tensor:
-        """log P(title | prompt) of each branch: float32 [rows, 1 + negatives]."""
+        """Returns log P(title | prompt) of each branch, float32 [rows, 1 + negatives]."""
         losses = self.token_loss.checked_losses(encoded, batch)[0]
         branches = 1 + self.negatives
         summed = losses.new_zeros(len(batch.example) * branches)
         return -summed.index_add(0, batch.row * branches + batch.branch, losses).view(-1, branches)
 
     def close_step(self, statistics: Sums) -> None:
-        """Takes down the step's mean margin and how often the target was preferred."""
+        """Stores the step's mean margin and the share of rows that prefer the target, for `monitors`."""
         rows = statistics["rows"]
         self.monitored = {name: float(statistics[name] / rows) for name in ("margin", "preferred")}
 
     def monitors(self) -> dict[str, float]:
-        """Of the last step: mean margin of the target's reward over the best rejected one; share above 0."""
+        """Returns means over the last step's rows.
+
+        margin: the target's reward minus the highest reward of a rejected title; preferred: whether this is above 0.
+        """
         return self.monitored
 
     def report(self) -> dict[str, Any]:
-        """How many titles were rejected, and how many different ones."""
+        """Returns how many titles were sampled as rejected, and how many distinct ones."""
         return {"rejected": {"titles": int(self.titles.size), "distinct": len(np.unique(self.titles))}}
 
     def _reference(self, preparation: Preparation) -> np.ndarray:
-        """float32 [rows, 1 + negatives]: log ref(title | prompt) under the model that training starts from."""
+        """Returns log ref(title | prompt) under the model that training starts from, float32 [rows, 1 + negatives]."""
         data, backbone = preparation.data, preparation.backbone
         titles = np.column_stack([data.sample_titles, self.titles])
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
@@ -123,10 +143,10 @@ class Preference(Objective):
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
-            return divided(len(titles), lambda mine: self._score(preparation, mine))
+            return divided(len(titles), lambda rank_rows: self._score(preparation, rank_rows))
 
-        identity = content_hash(backbone, content, *settings)
-        return kept(preparation.cache_dir / "reference", identity, titles.shape, score, "reference")
+        key = content_hash(backbone, content, *settings)
+        return kept(preparation.cache_dir / "reference", key, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
         data, backbone = preparation.data, preparation.backbone
@@ -136,31 +156,37 @@ class Preference(Objective):
         order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
         scored = np.zeros((len(data.sample.rows), 1 + self.negatives), dtype=np.float32)
         with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:
-            for part in (order[start : start + size] for start in range(0, len(order), size)):
-                batch = data.batch(part).to(backbone.device)
+            for batch_rows in (order[start : start + size] for start in range(0, len(order), size)):
+                batch = data.batch(batch_rows).to(backbone.device)
                 encoded = backbone.encode(batch.packed, batch.at)
-                scored[part] = self.log_probabilities(encoded, batch).float().cpu().numpy()
-                bar.update(len(part))
+                scored[batch_rows] = self.log_probabilities(encoded, batch).float().cpu().numpy()
+                bar.update(len(batch_rows))
         backbone.train(training)
         return scored[rows]
 
 
 class Pairwise(Preference):
-    """A target against one rejected title: L = softplus(-u) + eps * u, u = r(target) - r(rejected).
+    """Base of losses on pairs: L = softplus(-u) + eps * u, with u = r(target) - r(rejected).
 
-    That is -(1 - eps) log sigma(u) - eps log sigma(-u), least at u = ln((1 - eps) / eps). Source: our reading of
-    RosePO (arXiv 2410.12519); eps = 0 is DPO, one eps for all pairs conservative DPO.
+    This equals -(1 - eps) log sigma(u) - eps log sigma(-u), which is smallest at u = ln((1 - eps) / eps). eps = 0 is
+    DPO, and one eps for all pairs is conservative DPO. Source: our reading of RosePO (arXiv 2410.12519).
     """
 
     @abstractmethod
     def smoothing(self, example: Tensor) -> Tensor:
-        """eps of each row, from 0 to below 1: float32 [rows] or a scalar."""
+        """Returns the label-smoothing factor eps, from 0 to below 1.
+
+        Args:
+            example: The index of each row in the training sample, int64 [rows].
+
+        Returns:
+            float32 [rows], or a scalar for all rows.
+        """
 
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
-        """As the class says."""
-        return smoothed(rewards[:, 0] - rewards[:, 1], self.smoothing(example))
+        return smoothed_loss(rewards[:, 0] - rewards[:, 1], self.smoothing(example))
 
 
-def smoothed(u: Tensor, eps: Tensor | float) -> Tensor:
-    """softplus(-u) + eps * u; its slope is sigma(u) - (1 - eps)."""
+def smoothed_loss(u: Tensor, eps: Tensor | float) -> Tensor:
+    """Returns softplus(-u) + eps * u. Its derivative in u is sigma(u) - (1 - eps)."""
     return functional.softplus(-u) + eps * u

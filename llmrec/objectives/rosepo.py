@@ -1,7 +1,8 @@
-"""RosePO: preference optimisation with a smoothing per pair from an oracle (arXiv 2410.12519, TOIS 2026).
+"""RosePO: preference optimization with a label-smoothing factor for each pair (arXiv 2410.12519, TOIS 2026).
 
-Known from the abstract and a secondary source: SFT first; a rejected-sampling strategy for helpfulness or harmlessness;
-a smoothing factor for each pair from a preference oracle. The formulas are our reading.
+We had access only to the abstract and a secondary source. According to these, SFT comes first, rejected titles are
+sampled for helpfulness or for harmlessness, and a preference oracle gives each pair its own smoothing factor. The
+formulas are our reading.
 """
 
 import logging
@@ -19,9 +20,15 @@ logger = logging.getLogger(__name__)
 
 
 class RosePO(Pairwise):
-    """softplus(-u) + eps * u with an eps of each pair's own; other arguments: see Preference.
+    """The loss softplus(-u) + eps * u with a separate eps for each pair. See `Pairwise` for u.
 
-    oracle: says how likely a pair is the wrong way round.
+    Args:
+        rejected: See `Preference`.
+        oracle: Estimates eps, the probability that a pair is mislabeled (label noise).
+        beta: See `Preference`.
+        scores: See `Preference`.
+        learning_rate_factor: See `Preference`.
+        most_epochs: See `Preference`.
     """
 
     needs_oracle = True
@@ -39,21 +46,24 @@ class RosePO(Pairwise):
         self.oracle = oracle
 
     def prepare(self, preparation: Preparation) -> None:
-        """Also asks the oracle for the eps of every pair; whether there is one, before the model is run."""
+        """Prepares rejected titles and reference log-probabilities, then estimates eps of every pair."""
+        # Fails before the model is run if the run has no oracle.
         self.oracle.opened(preparation)
         super().prepare(preparation)
         eps = torch.from_numpy(self.oracle.smoothing(preparation, self.titles[:, 0]))
         self.eps = eps.to(preparation.backbone.device)
-        found = self.oracle.described
+        summary = self.oracle.described
         logger.info(
-            "oracle: mean eps %s, %s of pairs at the cap, %s with a title that it does not know",
-            *("-" if found[key] is None else f"{found[key]:.3f}" for key in ("mean", "share_at_cap", "unknown_share")),
+            "oracle: mean eps %s, share of pairs at the cap %s, with an unknown title %s",
+            *(
+                "-" if summary[key] is None else f"{summary[key]:.3f}"
+                for key in ("mean", "share_at_cap", "unknown_share")
+            ),
         )
 
     def smoothing(self, example: Tensor) -> Tensor:
-        """Each pair's own eps."""
         return self.eps[example]
 
     def report(self) -> dict[str, Any]:
-        """Rejected titles, and what the oracle said."""
+        """Returns counts of the rejected titles and a summary of the oracle's estimates."""
         return super().report() | self.oracle.report()

@@ -1,4 +1,4 @@
-"""S-DPO: softmax direct preference optimisation of a target over several rejected titles (arXiv 2406.09215)."""
+"""S-DPO: softmax direct preference optimization with several rejected titles per target (arXiv 2406.09215)."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -8,9 +8,10 @@ from llmrec.objectives.rejected.base import Rejected
 
 
 class SDPO(Preference):
-    """-log sigma(-log sum_d exp(r(d) - r(target))) over the rejected titles d; arguments: see Preference.
+    """The S-DPO loss -log sigma(-log sum_d exp(r(d) - r(target))), with d over the rejected titles.
 
-    One negative is DPO; at the start, where pi = ref, the loss is ln(1 + negatives).
+    With one negative it is DPO. At the start of training, where pi = ref, it is ln(1 + negatives). See `Preference` for
+    the rewards r and the arguments.
     """
 
     def __init__(
@@ -25,5 +26,4 @@ class SDPO(Preference):
         super().__init__(rejected, beta, negatives, scores, learning_rate_factor, most_epochs)
 
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
-        """As the class says."""
         return functional.softplus((rewards[:, 1:] - rewards[:, :1]).logsumexp(dim=1))

@@ -1,4 +1,4 @@
-"""SFT: next-token cross-entropy of the response (the MSL paper's language-modelling loss, LML)."""
+"""SFT: next-token cross-entropy on the response, the language-modeling loss (LML) of the MSL paper."""
 
 from torch import Tensor
 from torch.nn import functional
@@ -8,13 +8,12 @@ from llmrec.objectives.base import Batch, Sums, TokenLoss
 
 
 class SFT(TokenLoss):
-    """Mean over the response tokens of -log softmax over the whole vocabulary; prompt tokens are not trained on.
+    """The mean over response tokens of -log softmax over the whole vocabulary.
 
-    Source: arXiv 2504.04178, the loss called LML.
+    Prompt tokens are not trained on. Source: arXiv 2504.04178, where the loss is called LML.
     """
 
     supervises = "response"
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """Cross-entropy of each response token, float32 [N]."""
         return functional.cross_entropy(encoded.logits(), batch.token, reduction="none"), {}

@@ -46,7 +46,7 @@ def test_table_shows_the_figures_of_the_record_within_100_columns(diagnosed: Don
     shares = [figures["most_relevant"]["share"] for figures in both] + [0.2]
     line = next(line for line in lines if "most relevant titles" in line)
     assert line.split()[-3:] == [f"{share:.3f}" for share in shares]
-    title = "games-sim, msl: what a title's log-probability leans on, in nats; 20 rows of valid"
+    title = "games-sim, msl: attribution of log P(title) to segments, in nats; 20 rows of valid"
     start = next(number for number, line in enumerate(lines) if line.startswith(title))
     assert max(map(len, lines[start:-3])) <= 100
 

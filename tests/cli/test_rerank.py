@@ -102,7 +102,7 @@ def test_the_final_table_has_re_ranker_floor_and_chance(alro: Done) -> None:
         name = {"valid": "validation", "test": "test"}[split]
         for ranker, place in (
             ("model", "by_list"),
-            ("pop. floor", "popularity_floor"),
+            ("popularity", "popularity_floor"),
             ("random", "random_order"),
         ):
             row = [name, *ranker.split(), *(f"{measured[place][f'ndcg@{k}']:.4f}" for k in (1, 3, 5, 10))]

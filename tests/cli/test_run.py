@@ -32,7 +32,7 @@ def test_final_table_has_six_metrics_for_model_floor_and_best_possible(trained: 
     header = next(line.split() for line in lines if "NDCG@10" in line)
     assert header == ["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"]
     for split in ("validation", "test"):
-        for recommender in ("model", "popularity floor", "best possible"):
+        for recommender in ("model", "popularity", "best possible"):
             assert any(line.split()[: 1 + len(recommender.split())] == [split, *recommender.split()] for line in lines)
 
 

@@ -1,4 +1,4 @@
-"""Ablation against plain forward passes, and its sums and means on figures worked by hand."""
+"""Feature ablation compared with plain forward passes, and summaries worked out by hand."""
 
 import json
 import math
@@ -28,7 +28,7 @@ from llmrec.diagnosis.attribution import (
     loss_by_relevance,
     most_relevant_share,
 )
-from llmrec.diagnosis.plot import PLACES, attribution_plot
+from llmrec.diagnosis.plot import POSITION_LABELS, attribution_plot
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset, small_tokenizer
 
@@ -52,7 +52,7 @@ def ablation(tmp_path: Path) -> Ablation:
 def test_attribution_is_the_difference_of_two_plain_passes(
     plain: bool, ablation: Ablation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(module, "BATCH_ROWS", 3)
     backbone = random_backbone()
     backbone.plain = plain
     found, log_probability = attributions(backbone, ablation)
@@ -81,17 +81,17 @@ def test_model_that_ignores_its_input_leans_on_nothing(ablation: Ablation) -> No
     backbone = random_backbone()
     embedding = backbone.causal_lm.get_input_embeddings().weight
     with torch.no_grad():
-        # Every token looks the same, while the output still prefers some tokens to others.
+        # All input embeddings are equal, while the output still prefers some tokens.
         embedding.copy_(embedding[0].expand_as(embedding))
     for rows in attributions(backbone, ablation)[0].values():
         assert max(abs(row).max() for row in rows) == pytest.approx(0, abs=1e-5)
 
 
 def test_attributions_tell_their_progress_and_leave_the_mode_as_it_was(ablation: Ablation) -> None:
-    backbone, told = random_backbone(), []
+    backbone, reported = random_backbone(), []
     backbone.train()
-    attributions(backbone, ablation, told.append)
-    assert sum(told) == PASSES * len(ROWS)
+    attributions(backbone, ablation, reported.append)
+    assert sum(reported) == PASSES * len(ROWS)
     assert backbone.training
 
 
@@ -169,7 +169,7 @@ def test_positions_that_no_title_reaches_have_no_mean() -> None:
 
 
 def test_losses_stand_by_the_relevance_of_their_tokens() -> None:
-    # Twenty tokens of relevance 0.01, ..., 0.20, two a group; the last two, equal to six digits, are never divided.
+    # Twenty tokens of relevance 0.01, ..., 0.20, two a group; the last two are equal to six digits and share a group.
     relevance = np.log(np.arange(1, 21) / 100)
     relevance[18] = np.log(0.2 + 1e-9)
     loss = np.arange(20.0)
@@ -186,7 +186,7 @@ def test_a_group_of_relevance_that_ties_leave_empty_has_no_loss() -> None:
 
 
 def test_share_of_the_most_relevant_counts_given_slots() -> None:
-    # Of six titles the highest and a fifth of the next are the 20 %: one slot of the first, two of the other.
+    # Of six titles the highest and a fifth of the next are the 20 %: one recommendation of the first, two of the other.
     relevance = np.array([-9.0, -1.0, -5.0, -2.0, -8.0, -7.0])
     recommended = np.array([[1, 0, 3], [3, 4, -1]])
     assert most_relevant_share(recommended, relevance) == {"share": pytest.approx((1 + 2 / 5) / 5), "slots": 5}
@@ -200,7 +200,7 @@ def test_plot_draws_each_segment_by_position_and_a_gap_where_there_is_nothing() 
     assert [axis.get_title() for axis in plot.axes] == ["before", "after"]
     for axis in plot.axes:
         assert axis.get_xlabel()
-        assert [label.get_text() for label in axis.get_xticklabels()] == PLACES
+        assert [label.get_text() for label in axis.get_xticklabels()] == POSITION_LABELS
         lines = {line.get_label(): list(line.get_ydata()) for line in axis.get_lines() if line.get_label() in SEGMENTS}
         assert set(lines) == set(SEGMENTS)
         assert lines[TASK_TEXT][:3] == [-1.5, 1.5, 1]
@@ -208,9 +208,9 @@ def test_plot_draws_each_segment_by_position_and_a_gap_where_there_is_nothing() 
 
 
 def one_by_one(backbone: Backbone, prompt: str, title: str, prefix: bool = True) -> np.ndarray:
-    """Log-probabilities of a title's tokens by the model's own forward pass over one plain sequence, float [length].
+    """Returns log-probabilities of a title's tokens by the model's own forward pass over one sequence, float [length].
 
-    Without the prefix, all of them are what the prompt's last token predicts.
+    With prefix=False, all are predicted from the last token of the prompt.
     """
     tokenizer = small_tokenizer()
     before, tokens = tokenizer(prompt)["input_ids"], title_tokens(tokenizer, title)
@@ -222,5 +222,5 @@ def one_by_one(backbone: Backbone, prompt: str, title: str, prefix: bool = True)
 
 
 def title_tokens(tokenizer: PreTrainedTokenizerFast, title: str) -> list[int]:
-    """A quoted title's tokens without EOS."""
+    """Returns a quoted title's tokens without EOS."""
     return tokenizer(title, add_special_tokens=False)["input_ids"]

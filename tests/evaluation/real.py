@@ -1,4 +1,4 @@
-"""The published layout read in a few lines of its own, so that metric tests do not lean on the readers."""
+"""A minimal reader of the published layout, so that metric tests do not depend on llmrec's readers."""
 
 import csv
 import json
@@ -13,7 +13,7 @@ from llmrec.datasets.dataset import Rows
 
 
 def read_real(name: str, split: str) -> tuple[Items, Rows]:
-    """The items and one split of a real set in the folder that LLMREC_DATA names."""
+    """Reads the items and one split of a real dataset in the folder LLMREC_DATA."""
     folder = Path(os.environ["LLMREC_DATA"]) / name
     title_of_id = json.loads((folder / "id2name4Rec.json").read_text(encoding="utf-8"))
     index = {item_id: position for position, item_id in enumerate(title_of_id)}

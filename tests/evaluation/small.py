@@ -9,10 +9,10 @@ ITEMS = Items(ids=list("abcdef"), titles=["Anno", "Braid", "Civ", "Anno", "Doom"
 """Six items; a and d are both called Anno, so the distinct titles are Anno, Braid, Civ, Doom, Elite."""
 
 RELEVANCE = np.array([-5.0, -1.0, -4.0, -1.0, -3.0])
-"""Best first: Braid and Doom, which are equal, Elite, Civ, Anno."""
+"""In descending order: Braid and Doom (equal), Elite, Civ, Anno."""
 
 EMBEDDINGS = np.array([[1, 0, 0], [0, 1, 0], [0.8, 0.6, 0], [-1, 0, 0], [0, 0, 1]], dtype=np.float32)
-"""Anno and Braid have a cosine of 0 and are both like Civ; Doom is the opposite of Anno; Elite is like nothing."""
+"""Anno and Braid are orthogonal, and both similar to Civ; Doom is opposite to Anno; Elite is orthogonal to all."""
 
 
 def rows_of(*pairs: tuple[list[int], int]) -> Rows:

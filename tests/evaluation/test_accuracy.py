@@ -82,7 +82,7 @@ def test_a_short_list_has_no_metric_beyond_its_length(list_length: int, names: s
 
 
 def test_no_users_is_an_error() -> None:
-    with pytest.raises(InputError, match="no users"):
+    with pytest.raises(InputError, match="there are no users"):
         accuracy(int32(), list_length=10)
 
 

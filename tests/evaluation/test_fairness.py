@@ -17,7 +17,7 @@ ROWS = rows_of(([0, 3, 1], 2), ([2, 2], 4))
 """Five entries of histories: Anno once as item a and once as item d, Braid once, Civ twice."""
 
 LISTS = np.array([[0, 1, 3, -1, -1], [0, -1, -1, -1, -1]], dtype=np.int32)
-"""Four slots given: Anno twice, Braid and Doom once."""
+"""Four recommendations: Anno twice, Braid and Doom once."""
 
 CATEGORIES = [["Strategy", "City"], ["Puzzle"], ["Strategy"], [], ["Shooter"], ["Space", "Shooter"]]
 """Of the items a to f: Anno is half Strategy and City (a), half nothing (d)."""
@@ -36,7 +36,7 @@ def ten_letters(rows: Rows, *lists: list[int]) -> dict:
 
 
 def random_lists(users: int) -> tuple[np.ndarray, Rows]:
-    """Lists of up to five different titles and histories, all by chance."""
+    """Returns random lists of up to five different titles, and random histories."""
     rng = np.random.default_rng(0)
     lists = np.array([rng.permutation(5) for _ in range(users)], dtype=np.int32)
     lists[np.arange(5) >= rng.integers(1, 6, users)[:, None]] = -1
@@ -93,7 +93,7 @@ def test_parity_by_relevance() -> None:
 
 def test_parity_by_category() -> None:
     measured = fairness(LISTS, ROWS, TRAIN, grouped(), None)["category"]
-    # A slot of Anno: Strategy 1/4, City 1/4, none 1/2. The histories have item a and item d by themselves.
+    # A recommendation of Anno: Strategy 1/4, City 1/4, none 1/2. The histories have item a and item d by themselves.
     # GU: -3/8, 1/40, 1/20, 1/20, 1/4, 0.
     assert measured["groups"] == 6
     assert list(measured["gp_gh@5"]) == ["Strategy", "City", "Puzzle", "", "Shooter", "Space"]
@@ -164,7 +164,7 @@ def test_permuting_users_changes_nothing() -> None:
     order = np.random.default_rng(1).permutation(30)
     measured = fairness(lists, rows, TRAIN, grouped(), RELEVANCE)
     assert fairness(lists[order], rows.take(order), TRAIN, grouped(), RELEVANCE) == measured
-    # The lists do decide: those of fifteen users are others.
+    # The result does depend on the lists: those of fifteen users differ.
     assert fairness(lists[:15], rows.take(np.arange(15)), TRAIN, grouped(), RELEVANCE) != measured
 
 
@@ -178,7 +178,7 @@ def test_gini(counts: list[int], expected: float) -> None:
 
 def test_bins_hold_a_fifth_of_the_titles_each_and_share_their_ties() -> None:
     shares = bin_shares(np.array([0, 9, 0, 7, 0, 0, 7, 0, 0, 0]))
-    # Places 0 | 1, 2 | 3 to 9 in bins of two places.
+    # Sorted positions 0 | 1, 2 | 3 to 9 in bins of two.
     assert shares[1].tolist() == [1, 0, 0, 0, 0]
     assert shares[3].tolist() == shares[6].tolist() == [1 / 2, 1 / 2, 0, 0, 0]
     assert shares[0] == pytest.approx([0, 1 / 7, 2 / 7, 2 / 7, 2 / 7])
@@ -237,7 +237,7 @@ def test_a_grouping_that_was_not_measured_is_left_out() -> None:
 def test_nothing_trained_and_nothing_popular_is_still_a_number() -> None:
     measured = fairness(LISTS, ROWS, rows_of(), ITEMS, None)
     assert measured["average_popularity"] == 0
-    # With no counts at all every title is a fifth of the head.
+    # If all counts are 0, one fifth of each title is in the head.
     assert measured["head20_share"] == pytest.approx(1 / 5)
 
 

@@ -24,7 +24,7 @@ def random_orders(rankings: int, lists: int, candidates: int) -> np.ndarray:
 
 
 def random_gains(lists: int, candidates: int) -> np.ndarray:
-    """Of ratings 1 to 5, with candidate 0 the best rated so that no list is without a gain, and two negatives."""
+    """Returns gains of ratings 1 to 5 and two negatives; candidate 0 has rating 5, so that every list has a gain."""
     gains = 2.0 ** np.random.default_rng(1).integers(1, 6, (lists, candidates)) - 1
     gains[:, 0] = 31
     gains[:, -2:] = 0

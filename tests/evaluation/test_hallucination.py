@@ -1,4 +1,4 @@
-"""Semantic hallucination by hand on five titles, and for recommenders whose share is known."""
+"""Semantic hallucination, worked out by hand on five titles and for recommenders with a known share."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.evaluation import hallucination
-from llmrec.evaluation.hallucination import judge_first_titles, similarity_to_history
+from llmrec.evaluation.hallucination import judge_top1_titles, similarity_to_history
 from tests.evaluation.small import EMBEDDINGS, ITEMS, rows_of
 
 MANY = Items([str(item) for item in range(2000)], [f"title {item}" for item in range(2000)])
@@ -25,10 +25,10 @@ def many_rows(count: int) -> Rows:
 
 
 def measured(recommended: list[int], *pairs: tuple[list[int], int]) -> dict[str, float]:
-    """Of lists of one title for (history, target) pairs of ITEMS."""
+    """Returns the metrics of lists of one title for (history, target) pairs of ITEMS."""
     rows = rows_of(*pairs)
     lists = np.array(recommended, dtype=np.int32)[:, None]
-    return judge_first_titles(lists, ITEMS.title_of[rows.target], rows, ITEMS, EMBEDDINGS).metrics()
+    return judge_top1_titles(lists, ITEMS.title_of[rows.target], rows, ITEMS, EMBEDDINGS).metrics()
 
 
 def test_similarity_is_the_largest_cosine_to_a_title_of_the_history() -> None:
@@ -39,7 +39,7 @@ def test_similarity_is_the_largest_cosine_to_a_title_of_the_history() -> None:
 
 
 def test_by_hand() -> None:
-    # Elite's history: the four other titles have a cosine of 0, Elite itself, which no random pair is made of, 1.
+    # The history is Elite: the four other titles have cosine 0. Elite itself has cosine 1 and is in no random pair.
     found = measured([0, 4, 1], ([5], 1), ([5], 1), ([5], 1))
     assert found == pytest.approx(
         {"semantic_share": 1 / 2, "wrong_top1": 2, "threshold": 0, "mean_similarity": 1 / 2, "repeated": 1 / 2}
@@ -57,19 +57,19 @@ def test_what_is_right_or_absent_or_has_no_history_is_left_out() -> None:
 def test_only_the_first_title_counts() -> None:
     rows = rows_of(([1], 2))
     lists = np.array([[2, 0, 1]], dtype=np.int32)
-    assert judge_first_titles(lists, np.array([2]), rows, ITEMS, EMBEDDINGS).metrics() == {}
+    assert judge_top1_titles(lists, np.array([2]), rows, ITEMS, EMBEDDINGS).metrics() == {}
 
 
 def test_the_target_is_the_title_that_counts_as_a_hit() -> None:
-    """Not the target item's own, where a tokenizer makes two titles one."""
+    """It can differ from the target item's own title, because a tokenizer can map two titles to the same tokens."""
     rows = rows_of(([1], 2))
-    assert judge_first_titles(np.array([[0]]), np.array([0]), rows, ITEMS, EMBEDDINGS).metrics() == {}
+    assert judge_top1_titles(np.array([[0]]), np.array([0]), rows, ITEMS, EMBEDDINGS).metrics() == {}
 
 
 def test_random_titles_have_a_share_of_one_in_twenty() -> None:
     rows = many_rows(6000)
     lists = np.random.default_rng(3).integers(1, 2000, (6000, 1))
-    found = judge_first_titles(lists, np.zeros(6000), rows, MANY, many_embeddings()).metrics()
+    found = judge_top1_titles(lists, np.zeros(6000), rows, MANY, many_embeddings()).metrics()
     # Three standard errors of a share of 0.05 of 6,000, and as much again for the threshold.
     assert found["semantic_share"] == pytest.approx(0.05, abs=0.015)
     assert found["wrong_top1"] == 6000
@@ -80,25 +80,25 @@ def test_neighbours_of_the_history_exceed_what_random_titles_reach() -> None:
     rows, embeddings = many_rows(300), many_embeddings()
     cosines = embeddings[rows.history[rows.offsets[1:] - 1]] @ embeddings.T
     nearest = np.argsort(-cosines, axis=1)
-    found = judge_first_titles(nearest[:, 1:2], np.zeros(300), rows, MANY, embeddings).metrics()
+    found = judge_top1_titles(nearest[:, 1:2], np.zeros(300), rows, MANY, embeddings).metrics()
     assert found["semantic_share"] > 0.95
     assert found["mean_similarity"] > found["threshold"]
-    repeating = judge_first_titles(nearest[:, :1], np.zeros(300), rows, MANY, embeddings).metrics()
+    repeating = judge_top1_titles(nearest[:, :1], np.zeros(300), rows, MANY, embeddings).metrics()
     assert repeating["semantic_share"] == repeating["repeated"] == repeating["mean_similarity"] == 1
 
 
 def test_chunks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, lists = many_rows(100), np.random.default_rng(3).integers(1, 2000, (100, 1))
-    whole = judge_first_titles(lists, np.zeros(100), rows, MANY, many_embeddings()).metrics()
-    monkeypatch.setattr(hallucination, "CHUNK", 7)
-    assert judge_first_titles(lists, np.zeros(100), rows, MANY, many_embeddings()).metrics() == pytest.approx(whole)
+    whole = judge_top1_titles(lists, np.zeros(100), rows, MANY, many_embeddings()).metrics()
+    monkeypatch.setattr(hallucination, "CHUNK_ROWS", 7)
+    assert judge_top1_titles(lists, np.zeros(100), rows, MANY, many_embeddings()).metrics() == pytest.approx(whole)
 
 
 def test_permuting_users_changes_nothing_but_the_sample() -> None:
     rows, lists = many_rows(500), np.random.default_rng(3).integers(1, 2000, (500, 1))
     order = np.random.default_rng(4).permutation(500)
-    found = judge_first_titles(lists, np.zeros(500), rows, MANY, many_embeddings()).metrics()
-    permuted = judge_first_titles(lists[order], np.zeros(500), rows.take(order), MANY, many_embeddings()).metrics()
+    found = judge_top1_titles(lists, np.zeros(500), rows, MANY, many_embeddings()).metrics()
+    permuted = judge_top1_titles(lists[order], np.zeros(500), rows.take(order), MANY, many_embeddings()).metrics()
     assert permuted["threshold"] == pytest.approx(found["threshold"], abs=0.01)
     assert permuted["semantic_share"] == pytest.approx(found["semantic_share"], abs=0.01)
     for name in ("wrong_top1", "mean_similarity", "repeated"):
@@ -106,6 +106,6 @@ def test_permuting_users_changes_nothing_but_the_sample() -> None:
 
 
 def test_the_threshold_is_of_the_rows_and_not_of_what_is_recommended() -> None:
-    """So that the floor and every model are held against the same one, those of equal rows with few errors too."""
+    """The popularity baseline and all models must be compared by the same threshold, however few errors they make."""
     pairs = [([1], 2), ([4, 2], 1), ([5, 0], 2)]
     assert measured([0, 0, 0], *pairs)["threshold"] == measured([4, 1, 2], *pairs)["threshold"]

@@ -94,7 +94,7 @@ def test_one_order_has_no_position_sensitivity() -> None:
 
 
 def test_position_sensitivity_by_hand() -> None:
-    """The first list is turned round in the second ranking, the others stay."""
+    """The second ranking reverses the first list and keeps the others."""
     other = RANKED.copy()
     other[0] = [2, 1, 0]
     metrics, table = list_record(np.stack([RANKED, other]), lists_of(), DATASET, "test")
@@ -104,14 +104,14 @@ def test_position_sensitivity_by_hand() -> None:
         {"orders": 2, "ndcg@10": ((worst + 1) / 2 + 2) / 3, "ndcg_std": (1 - worst) / 2 / 3, "kendall_tau": 1 / 3}
     )
     assert table["kendall_tau"].to_pylist() == [-1, 1, 1]
-    # All else is of the lists as they are stored.
+    # All other metrics are those of the stored order.
     alone, alone_table = list_record(RANKED[None], lists_of(), DATASET, "test")
     assert {name: value for name, value in metrics.items() if name != "position"} == alone
     assert table.drop_columns(["ndcg_std", "kendall_tau"]) == alone_table
 
 
 def test_the_floor_counts_the_whole_of_train() -> None:
-    """Not the sample that language models are tuned on."""
+    """It counts all training rows, not the sample that language models are tuned on."""
     sample = DATASET.train.take(np.array([4]))
     dataset = Dataset("s", True, DATASET.items, DATASET.train, sample, DATASET.valid, DATASET.test, "0", {})
     orders = [popular_order(lists_of(), each, "test").tolist() for each in (dataset, DATASET)]

@@ -37,13 +37,13 @@ def test_rows_and_columns() -> None:
     lines = printed({"valid": FULL, "test": FULL})
     title = "movielens_100k, lists of 10: validation 1,234 (12 users), test 1,234 (12 users)"
     assert lines[0] == title.split()
-    heading = lines.index(["split", "re-ranker", "@1", "@3", "@5", "@10", "±", "user", "std", "tau", "fails"])
+    heading = lines.index(["split", "re-ranker", "@1", "@3", "@5", "@10", "SE", "std", "tau", "fails"])
     assert lines[heading - 1] == [*["NDCG"] * 4, "@10", "order", "Kend.", "parse"]
     figures = ["0.5100", "0.5234", "0.6000", "0.7001", "0.0123", "0.0345", "-0.2500", "0.1250"]
     for split, first in (("validation", heading + 2), ("test", heading + 5)):
         assert lines[first : first + 3] == [
             [split, "model", *figures],
-            [split, "pop.", "floor", *["0.4000"] * 4, "0.0456", *["-"] * 3],
+            [split, "popularity", *["0.4000"] * 4, "0.0456", *["-"] * 3],
             [split, "random", *["0.3000"] * 4, *["-"] * 4],
         ]
 

@@ -1,4 +1,4 @@
-"""What an evaluation leaves: its metrics, its users table, and files that are whole or absent."""
+"""The record of an evaluation: metrics, users table, and files that are complete or absent."""
 
 import json
 from dataclasses import replace
@@ -25,7 +25,7 @@ SCORES = np.array([[-0.5, -1], [-0.25, -2], [-3, -np.inf], [-np.inf, -np.inf]], 
 
 
 def ten_titles() -> np.ndarray:
-    """The same lists with room for ten titles, which is what the metrics at 10 need."""
+    """Returns the same lists padded to ten titles, which metrics at 10 need."""
     lists = np.full((4, 10), -1, dtype=np.int32)
     lists[:, :2] = RECOMMENDED
     return lists
@@ -38,7 +38,7 @@ def record_of(
     exclude_history: bool = False,
     features: ReferenceFeatures = UNSEEN,
 ) -> tuple[dict[str, Any], pa.Table]:
-    """The record of the test split."""
+    """Returns the record of the test split."""
     return split_record(lists, scores, TEST, dataset, "test", exclude_history, TITLES, features)
 
 
@@ -108,7 +108,7 @@ def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None
 
 def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
     metrics, _ = record_of(RECOMMENDED, SCORES, features=ReferenceFeatures(RELEVANCE))
-    # Five slots: Anno and Braid twice, Civ once. The floor gives Anno and Civ to all four users.
+    # Five recommendations: Anno and Braid twice, Civ once. The popularity baseline recommends Anno and Civ to everyone.
     # The most popular fifth of the titles is Civ, the most relevant one half Braid and half Doom.
     assert metrics["fairness"] == pytest.approx(
         {
@@ -136,7 +136,8 @@ def test_floor_and_model_are_held_against_the_same_histories() -> None:
     floor = metrics["popularity_floor"]["fairness"]
     for grouping in ("popularity", "relevance"):
         assert metrics["fairness"][grouping]["gh"] == floor[grouping]["gh"]
-    # By popularity: Civ, Anno and Braid by halves in two bins, Doom, Elite. The floor gives every user all five.
+    # By popularity: Civ, Anno and Braid by halves in two bins, Doom, Elite. The popularity
+    # baseline recommends all five to every user.
     assert floor["popularity"]["gp@10"] == pytest.approx([1 / 5] * 5)
     assert floor["popularity"]["gh"] == pytest.approx([2 / 17, 13 / 2 / 17, 13 / 2 / 17, 2 / 17, 0])
 
@@ -146,7 +147,7 @@ def test_hallucination_of_the_model_and_of_the_popularity_floor() -> None:
     # Anno for a history of Civ and Doom, Braid for one of nothing but Anno. The others are right, or have no list.
     model = metrics["hallucination"]
     assert (model["wrong_top1"], model["mean_similarity"], model["repeated"]) == (2, pytest.approx(0.8 / 2), 0)
-    # The floor gives Anno to all: wrong for those with Civ and Doom, with Anno, and with Doom.
+    # The popularity baseline recommends Anno to all: wrong for histories of Civ and Doom, of Anno, and of Doom.
     floor = metrics["popularity_floor"]["hallucination"]
     assert (floor["wrong_top1"], floor["repeated"]) == (3, pytest.approx(1 / 3))
     assert floor["mean_similarity"] == pytest.approx((0.8 + 1 - 1) / 3)

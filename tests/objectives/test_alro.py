@@ -21,14 +21,14 @@ from tests.objectives.given import given
 ALL = list(range(len(ROWS)))
 IN_ORDER = torch.tensor([[0, 1, 2]])
 GAINS = torch.tensor([[31.0, 7.0, 1.0]], dtype=torch.float64)
-"""Of ratings 5, 3, 1."""
+"""The gains of ratings 5, 3, 1."""
 PERFECT = [[0.8, 0.1, 0.1], [0.1, 0.8, 0.1], [0.1, 0.1, 0.8]]
 UNIFORM = [[1 / 3] * 3] * 3
 P, Q = [0.7, 0.2, 0.1], [0.5, 0.3, 0.2]
 
 
 def sll(emitted: Tensor, target: Tensor, gains: Tensor, gamma: float = 5.0, normalise: bool = True) -> Tensor:
-    """float64 [rows], from the probability that a slot (second axis) names a candidate (third)."""
+    """SLL, float64 [rows], from the probability that a slot (second axis) contains a candidate (third axis)."""
     return soft_lambda_loss(soft_positions(emitted, gamma), target, gains, sigma=1.0, normalise=normalise)
 
 
@@ -37,7 +37,7 @@ def doubles(*rows: object) -> Tensor:
 
 
 def random_lists(lists: int, candidates: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Emitted probabilities, target orders and gains of ratings 1 to 5, of which not all of a list are equal."""
+    """Random emitted probabilities, target orders and gains of ratings 1 to 5, not all equal within a list."""
     generator = torch.Generator().manual_seed(seed)
     emitted = torch.randn((lists, candidates, candidates), generator=generator, dtype=torch.float64).softmax(2)
     rating = torch.randint(1, 5, (lists, candidates), generator=generator)
@@ -83,7 +83,7 @@ def test_golden_values_of_the_permutation_sensitive_loss() -> None:
     p, q = doubles([P]), doubles([Q])
     divergence = permutation_sensitive_loss(p.log(), q.log()).item()
     assert divergence == pytest.approx(0.085123, abs=1e-6)
-    # What is left out of the cross-entropy is the entropy of p, which nothing trained can change.
+    # The entropy of p is left out of the cross-entropy; it is constant because p is detached.
     assert divergence - sum(part * log(part) for part in P) == pytest.approx(0.886941, abs=1e-6)
 
 
@@ -146,7 +146,7 @@ def test_the_numbers_of_the_candidates_change_nothing() -> None:
 
 
 def test_the_order_of_equal_ratings_counts_as_far_as_their_positions_differ() -> None:
-    """Their own pair weighs nothing, but the gaps to the others' target ranks are those of the drawn order."""
+    """A tied pair has weight 0, but its target ranks, in the shuffled order, still affect the other pairs."""
     position, gains = doubles([1.0, 1.6, 2.9, 2.5]), doubles([31, 7, 7, 1])
     one, other = torch.tensor([[0, 1, 2, 3]]), torch.tensor([[0, 2, 1, 3]])
 
@@ -184,7 +184,7 @@ def test_without_beta_one_order_is_run(tmp_path: Path) -> None:
 
 
 def test_the_stored_order_is_not_pulled_towards_the_other(tmp_path: Path) -> None:
-    """Of the second order's loss, the first order's states have no gradient."""
+    """PSL has no gradient in the states of the stored order."""
     batch = list_batch(build_world(("alro", "objective.alpha=0", "objective.beta=1"), tmp_path))
     logits = random_logits(batch)
     gradient = gradient_of(ALRO(alpha=0, beta=1), batch, logits)
@@ -200,7 +200,7 @@ def test_a_model_that_ignores_the_order_shown_has_no_permutation_sensitive_loss(
     for position, slot in enumerate(slots_of(batch)):
         if slot < 4:
             row, branch = int(batch.row[position]), int(batch.branch[position])
-            # A softmax over the candidates does not see what is added to all.
+            # A softmax over the candidates does not change if a constant is added to all logits.
             by_candidate[position, batch.identifiers[batch.place[row, branch]]] = likes[row, slot] + 3.0 * branch
             by_identifier[position, batch.identifiers] = likes[row, slot]
     assert monitored(batch, by_candidate)["psl"] == pytest.approx(0, abs=1e-6)
@@ -218,7 +218,7 @@ def test_the_stored_order_drawn_again_has_no_permutation_sensitive_loss(tmp_path
 
 @pytest.mark.parametrize("changes", [(), ("objective.normalise=false", "objective.sigma=2", "objective.gamma=5")])
 def test_branches_have_the_loss_and_gradients_of_full_sequences(changes: tuple[str, ...], tmp_path: Path) -> None:
-    """Against the model's own forward over each order's prompt and ranking, and the losses written out."""
+    """Compares with the model's own forward pass over each order's full sequence and explicitly computed losses."""
     world = build_world(("alro", "objective.alpha=0.7", "objective.beta=0.3", *changes), tmp_path)
     step = take_step(world, micro_batches(world, ALL))
     loss = written_out(world)
@@ -267,7 +267,7 @@ def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
 
 
 def list_batch(world: World, rows: list[int] = ALL) -> ListBatch:
-    """Some lists as one micro-batch."""
+    """Returns some lists as one micro-batch."""
     (batch,) = micro_batches(world, rows)
     assert isinstance(batch, ListBatch)
     return batch
@@ -279,13 +279,13 @@ def random_logits(batch: ListBatch) -> Tensor:
 
 
 def slots_of(batch: ListBatch) -> list[int]:
-    """Which token of its response each position is."""
+    """Returns the position of each supervised token in its response."""
     of = list(zip(batch.row.tolist(), batch.branch.tolist(), strict=True))
     return [position - of.index(key) for position, key in enumerate(of)]
 
 
 def monitored(batch: ListBatch, logits: Tensor) -> dict[str, float]:
-    """The parts of the loss of states with these logits."""
+    """Returns the parts of the loss for states with the given logits."""
     objective = ALRO()
     part = objective(given(logits), batch, objective.totals(batch))
     objective.close_step(part.statistics)
@@ -293,7 +293,7 @@ def monitored(batch: ListBatch, logits: Tensor) -> dict[str, float]:
 
 
 def gradient_of(objective: ALRO, batch: ListBatch, logits: Tensor) -> Tensor:
-    """Of the loss by the logits."""
+    """Returns the gradient of the loss in the logits."""
     logits = logits.clone().requires_grad_()
     objective(given(logits), batch, objective.totals(batch)).loss.backward()
     assert logits.grad is not None
@@ -301,13 +301,13 @@ def gradient_of(objective: ALRO, batch: ListBatch, logits: Tensor) -> Tensor:
 
 
 def slot_logits(world: World, prompt: np.ndarray, response: list[int]) -> Tensor:
-    """[response, vocabulary] by the model's own forward over one sequence."""
+    """Returns logits [response, vocabulary] of the model's own forward pass over one sequence."""
     sequence = torch.tensor([[*prompt.tolist(), *response]])
     return world.backbone.model(input_ids=sequence).logits[0, len(prompt) - 1 : -1]
 
 
 def written_out(world: World) -> Tensor:
-    """The loss over all lists, every order a sequence of its own, every pair by itself."""
+    """Returns the loss over all lists, with one sequence per order and a loop over pairs."""
     objective, data, eos = world.objective, world.data, world.backbone.tokenizer.eos_token_id
     assert isinstance(objective, ALRO)
     parts: dict[str, list[Tensor]] = {"sft": [], "sll": [], "psl": []}
@@ -316,7 +316,7 @@ def written_out(world: World) -> Tensor:
         assert all(ratings[a] >= ratings[b] for a, b in pairwise(target))
         by_item = []
         for where in place:
-            # The candidate that stands at each place; where it stands says how it is written.
+            # The candidate at each position. Its position determines its identifier.
             (prompt,) = data.list_prompts.shown(np.array([row]), where.argsort()[None])
             token = [int(data.identifiers.tokens[where[item]]) for item in range(4)]
             response = [*(token[item] for item in target), eos]
@@ -334,7 +334,7 @@ def written_out(world: World) -> Tensor:
 
 
 def pairs_written_out(objective: ALRO, emitted: Tensor, ratings: list[float], target: list[int]) -> Tensor:
-    """SLL of one list, pair by pair."""
+    """Returns SLL of one list, computed pair by pair."""
     gain = [2**rating - 1 for rating in ratings]
     if objective.normalise:
         best = sum(value / log2(2 + at) for at, value in enumerate(sorted(gain, reverse=True)))

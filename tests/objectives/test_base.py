@@ -1,4 +1,4 @@
-"""Token losses of one's own: the declared positions, and no others, are what they are asked about."""
+"""User-defined token losses are called for the supervised positions, and no others."""
 
 from typing import ClassVar, Literal
 
@@ -21,12 +21,12 @@ class Response(TokenLoss):
     supervises: ClassVar[Literal["response", "branching"]] = "response"
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """Ones."""
+        """Returns ones."""
         return torch.ones(len(encoded)), {"seen": torch.tensor(float(len(batch.at)))}
 
 
 class Branching(Response):
-    """The same where there is a choice."""
+    """The same loss, supervised at branching positions only."""
 
     supervises = "branching"
 
@@ -39,7 +39,7 @@ def test_a_token_loss_gets_the_positions_that_it_declares(kind: type[TokenLoss],
 
 def test_the_states_of_branching_positions_are_those_before_the_choice() -> None:
     batch = prepared_batch(Branching(), TITLES, [1, 2])
-    # The prompt takes two columns; the forced 9 stands in the third, and predicts the choice.
+    # The prompt has two columns. The forced token 9 is in the third, whose state predicts the branching token.
     before = batch.packed.tokens.flatten()[batch.at]
     assert before.tolist() == [9, 5, 9]
     assert batch.packed.tokens.tolist() == [[3, 4, 9, 5], [3, 4, 9, 0]]

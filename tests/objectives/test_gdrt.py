@@ -32,19 +32,19 @@ ALL = list(range(len(ROWS)))
 
 
 def closed(objective: GDRT, losses: Sequence[float], tokens: Sequence[int]) -> GDRT:
-    """The objective after a step whose groups had these mean losses over so many tokens."""
+    """Returns the objective after a step with the given mean losses and token counts of the groups."""
     count = torch.tensor(tokens, dtype=torch.float64)
     objective.close_step({"group_losses": torch.tensor(losses, dtype=torch.float64) * count, "group_tokens": count})
     return objective
 
 
 def weights(objective: GDRT, tokens: Sequence[int]) -> list[float]:
-    """q of the next step, with so many tokens a group."""
+    """Returns q of the next step for the given token counts of the groups."""
     return objective.group_weights(torch.tensor(tokens, dtype=torch.float64)).tolist()
 
 
 def applied(objective: GDRT) -> list[float]:
-    """q of the last step, as it is logged."""
+    """Returns the logged q of the last step."""
     return [value for name, value in objective.monitors().items() if name.startswith("group_weight/")]
 
 
@@ -89,7 +89,7 @@ UNDERNEATH = [("sft",), ("msl",), ("msl", "objective.temperature=4.5", "objectiv
 
 
 def over(underneath: Sequence[str], *changes: str) -> tuple[str, ...]:
-    """GDRT over a token loss, with the changes to its settings under objective.token_loss."""
+    """Returns overrides for GDRT over a token loss, whose settings are moved to objective.token_loss."""
     name, *settings = underneath
     nested = [setting.replace("objective.", "objective.token_loss.") for setting in settings]
     return ("gdrt", f"objective/token_loss={name}", *nested, *changes)
@@ -100,7 +100,7 @@ def over(underneath: Sequence[str], *changes: str) -> tuple[str, ...]:
 def test_limits_are_the_token_loss_underneath(underneath: Sequence[str], change: str, tmp_path: Path) -> None:
     case = over(underneath, "objective.group_count=3", change)
     plain, robust = build_world(underneath, tmp_path), build_world(case, tmp_path)
-    # The second step has weights of its own, from the first one's losses.
+    # The weights of the second step are computed from the losses of the first.
     for part in (ALL, ALL[:5]):
         one, other = (take_step(world, micro_batches(world, part)) for world in (plain, robust))
         assert other.loss == pytest.approx(one.loss, rel=1e-5)
@@ -114,7 +114,7 @@ def test_a_small_temperature_leaves_the_worst_group_alone(tmp_path: Path) -> Non
     take_step(world, micro_batches(world, ALL))
     losses = world.objective.group_loss.clone()
     second = take_step(world, micro_batches(world, ALL))
-    # No weight has moved, so the second step has the losses of the first.
+    # The model has not changed, so the second step has the same losses as the first.
     assert second.loss == pytest.approx(float(losses.max()), rel=1e-5)
     assert applied(world.objective)[int(losses.argmax())] == pytest.approx(1)
 
@@ -161,7 +161,7 @@ def prepared(world: World, tmp_path: Path, stage: Path | None, opened: Backbone)
 
 
 def moved_backbone() -> Backbone:
-    """Other weights than those of `random_backbone`."""
+    """Returns a backbone with other weights than `random_backbone`."""
     backbone = random_backbone()
     with torch.no_grad():
         for weight in backbone.parameters():
@@ -190,7 +190,7 @@ def test_the_base_of_an_adapter_is_the_model_without_it(tmp_path: Path) -> None:
 
 
 def test_sft_as_a_reference_needs_a_stage(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="add stage=sft"):
+    with pytest.raises(InputError, match="Add stage=sft"):
         build_world(("gdrt", "objective.group_count=2", "objective.reference=sft"), tmp_path)
 
 
@@ -238,47 +238,43 @@ def test_what_is_no_token_loss_is_refused() -> None:
 
 
 class Summed(TokenLoss):
-    """A loss a row instead of a loss a token."""
+    """Returns one loss per row instead of one per token, which is invalid."""
 
     supervises: ClassVar = "response"
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """One loss for each row."""
         return encoded.logits()[: len(batch.example), 0], {}
 
 
 def test_a_token_loss_of_the_wrong_shape_is_named(tmp_path: Path) -> None:
     world = build_world(("gdrt", "objective.group_count=2"), tmp_path)
     world.objective.token_loss = Summed()
-    with pytest.raises(InputError, match=r"Summed\.token_losses gave losses of shape \[8\] for \d+ supervised tokens"):
+    with pytest.raises(
+        InputError, match=r"Summed\.token_losses returned losses of shape \[8\] for \d+ supervised tokens"
+    ):
         take_step(world, micro_batches(world, ALL))
 
 
 class Recording(SFT):
-    """SFT that writes down what it is told and has something to say."""
+    """SFT that records its calls and adds an entry to monitors and report."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.told: list[str] = []
+        self.calls: list[str] = []
 
     def prepare(self, preparation: Preparation) -> None:
-        """Written down."""
-        self.told.append("prepare")
+        self.calls.append("prepare")
 
     def start_epoch(self, epoch: int) -> None:
-        """Written down."""
-        self.told.append(f"epoch {epoch}")
+        self.calls.append(f"epoch {epoch}")
 
     def close_step(self, statistics: Sums) -> None:
-        """Written down."""
-        self.told.append("step")
+        self.calls.append("step")
 
     def monitors(self) -> dict[str, float]:
-        """A scalar of its own."""
         return {"own": 1.0}
 
     def report(self) -> dict[str, str]:
-        """An entry of its own."""
         return {"own": "entry"}
 
 
@@ -288,7 +284,7 @@ def test_everything_is_passed_on_to_the_token_loss(tmp_path: Path) -> None:
     prepared(world, tmp_path, None, random_backbone())
     world.objective.start_epoch(0)
     take_step(world, micro_batches(world, ALL))
-    assert recording.told == ["prepare", "epoch 0", "step"]
+    assert recording.calls == ["prepare", "epoch 0", "step"]
     assert world.objective.monitors()["own"] == 1.0
     assert world.objective.report()["own"] == "entry"
 
@@ -308,12 +304,12 @@ def test_more_groups_than_relevances_are_refused(tmp_path: Path) -> None:
 CROWD, FEW = 1, 9
 """Titles "Anno 1800" and "Fez"."""
 TOY = rows(*[(f"u{row}", [4], FEW if row % 5 == 0 else CROWD, row) for row in range(30)])
-"""After the same history four users in five go on to one title, the fifth to another."""
+"""All histories are equal; four users in five continue with one title, the fifth with another."""
 MSL = ("msl", "objective.temperature=1")
 
 
 def title_loss(world: World, target: int) -> float:
-    """-log P(title of the target), over valid tokens, after the one history that there is."""
+    """Returns -log P(title), over valid tokens, after the only history of the data."""
     (batch,) = micro_batches(world, np.flatnonzero(TOY.target == target)[:1])
     loss = world.objective.token_loss if isinstance(world.objective, GDRT) else world.objective
     with torch.no_grad():
@@ -321,7 +317,7 @@ def title_loss(world: World, target: int) -> float:
 
 
 def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, steps: int) -> World:
-    """The world after some steps over all of the sample, from a copy of the start's weights."""
+    """Returns the world after some steps over the whole sample, starting from a copy of the initial weights."""
     world = build_world(case, tmp_path, sample=sample)
     world.backbone.load_state_dict(start.state_dict())
     world.objective.prepare(
@@ -340,14 +336,14 @@ def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, st
 
 
 def test_a_group_that_the_plain_loss_neglects_is_served(tmp_path: Path) -> None:
-    # A base that knows only the crowd finds the rare title unlikely whatever the history: a group of its own.
+    # For a base model trained on the majority, the rare title is unlikely with any history, so it is a separate group.
     crowd = TOY.take(TOY.target == CROWD)
     base = tuned(MSL, crowd, random_backbone(), tmp_path, steps=20).backbone
     plain = tuned(MSL, TOY, base, tmp_path, steps=100)
     robust = tuned(over(MSL, "objective.group_count=3", "objective.temperature=0.3"), TOY, base, tmp_path, steps=100)
     assert robust.objective.report()["groups"][0]["tokens"] == (TOY.target == FEW).sum()
-    # The plain loss ends at the frequencies, 1/5 and 4/5.
+    # The plain loss converges to the frequencies 1/5 and 4/5.
     assert title_loss(plain, FEW) == pytest.approx(math.log(5), abs=0.05)
     assert title_loss(robust, FEW) < 1.1 < math.log(5)
-    # The price: the crowd pays, and still has less than half of the loss that the few had.
+    # The majority's loss rises, but stays below half of what the minority's loss was.
     assert math.log(5 / 4) < title_loss(robust, CROWD) < 0.8

@@ -1,4 +1,4 @@
-"""Equal-frequency groups: their edges, the rule for ties, and what the record says of them."""
+"""Equal-frequency groups: bin edges, the rule for ties, and the summary in the record."""
 
 from pathlib import Path
 
@@ -6,25 +6,31 @@ import numpy as np
 import pytest
 
 from llmrec.errors import InputError
-from llmrec.objectives.groups import SupervisedTokens, describe, divide, equal_frequency, supervised_tokens
+from llmrec.objectives.groups import (
+    SupervisedTokens,
+    assign_groups,
+    describe_groups,
+    equal_frequency,
+    supervised_tokens,
+)
 from tests.invariants.world import build_world
 
 
 def test_bins_hold_equal_weight() -> None:
     values = np.array([0.9, 0.1, 0.5, 0.3])
     assert equal_frequency(values, np.ones(4), 2).tolist() == [1, 0, 1, 0]
-    # 6 of 12 rows take the first value, so the three others share the upper bin.
+    # The first value has 6 of 12 rows, so the three others share the upper bin.
     assert equal_frequency(values, np.array([2, 6, 2, 2]), 2).tolist() == [1, 0, 1, 1]
 
 
 def test_equal_values_are_never_divided() -> None:
     values = np.array([0.2, 0.2, 0.2, 0.2, 0.7, 0.8])
-    # The four weigh [0, 4) of 6, their middle 2 lies in the first half; divided evenly one would go up.
+    # The four equal values cover [0, 4) of 6. Their middle, 2, is in the first half. Splitting them would move one up.
     assert equal_frequency(values, np.ones(6), 2).tolist() == [0, 0, 0, 0, 1, 1]
 
 
 def test_a_value_that_outweighs_a_bin_leaves_another_empty() -> None:
-    # [0, 8) of 10 in bins of 2.5: its middle 4 lies in bin 1; 8.5 and 9.5 lie in bin 3.
+    # The first value covers [0, 8) of 10 in bins of 2.5: its middle, 4, is in bin 1; 8.5 and 9.5 are in bin 3.
     assert equal_frequency(np.array([0.1, 0.2, 0.3]), np.array([8, 1, 1]), 4).tolist() == [1, 3, 3]
 
 
@@ -41,21 +47,21 @@ TOKENS = SupervisedTokens(
 
 
 def test_kinds_order_by_their_own_value() -> None:
-    assert divide(TOKENS, "relevance", 2, seed=0).tolist() == [1, 0, 0]
-    assert divide(TOKENS, "position", 2, seed=0).tolist() == [0, 1, 1]
-    assert divide(TOKENS, "random", 2, seed=0).tolist() == divide(TOKENS, "random", 2, seed=0).tolist()
+    assert assign_groups(TOKENS, "relevance", 2, seed=0).tolist() == [1, 0, 0]
+    assert assign_groups(TOKENS, "position", 2, seed=0).tolist() == [0, 1, 1]
+    assert assign_groups(TOKENS, "random", 2, seed=0).tolist() == assign_groups(TOKENS, "random", 2, seed=0).tolist()
     many = SupervisedTokens(np.arange(99), np.ones(99, int), np.zeros(99, int), np.zeros(99))
-    assert divide(many, "random", 2, seed=0).tolist() != divide(many, "random", 2, seed=1).tolist()
+    assert assign_groups(many, "random", 2, seed=0).tolist() != assign_groups(many, "random", 2, seed=1).tolist()
 
 
 @pytest.mark.parametrize("kind", ["relevance", "position"])
 def test_more_groups_than_values_are_refused(kind: str) -> None:
     with pytest.raises(InputError, match=rf"group_count=4.*only 3 different values of {kind}"):
-        divide(TOKENS, kind, 4, seed=0)  # type: ignore[arg-type]
+        assign_groups(TOKENS, kind, 4, seed=0)  # type: ignore[arg-type]
 
 
 def test_the_record_describes_each_group() -> None:
-    assert describe(TOKENS, np.array([1, 0, 0]), 3) == [
+    assert describe_groups(TOKENS, np.array([1, 0, 0]), 3) == [
         {
             "group": 0, "tokens": 4, "relevance": [0.1, 0.5], "mean_relevance": pytest.approx((2 * 0.5 + 2 * 0.1) / 4),
             "mean_position": pytest.approx((2 * 1 + 2 * 2) / 4),

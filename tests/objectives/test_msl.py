@@ -14,12 +14,12 @@ from tests.objectives.given import given, prepared_batch, step
 
 EOS, QUOTE = 1, 2
 TITLES = [[QUOTE, 5, EOS], [QUOTE, 6, 5, EOS], [QUOTE, 6, 7, EOS], [QUOTE, 6, EOS]]
-"""The quote is forced, then 5 or 6, then after 6: EOS, 5 or 7."""
+"""The first token, the quote, is forced; then 5 or 6; after 6: EOS, 5 or 7."""
 VOCABULARY = 12
 
 
 def logits(*rows: dict[int, float], elsewhere: float = 50.0) -> torch.Tensor:
-    """The logits of some tokens; all others, which are not valid, have a large one that must not matter."""
+    """Returns logits of some tokens. All others are invalid and get a large logit, which must have no effect."""
     full = torch.full((len(rows), VOCABULARY), elsewhere)
     for number, row in enumerate(rows):
         for token, value in row.items():
@@ -152,7 +152,7 @@ WIDE = [[QUOTE, token, EOS] for token in (5, 6, 7, 8, 9)]
 
 
 def moved(objective: MSL, targets: Sequence[int], *rows: dict[int, float]) -> float:
-    """The temperature after one step over these rows of valid logits."""
+    """Returns the temperature after one step over rows of valid logits."""
     batch = prepared_batch(objective, WIDE, targets)
     step(objective, [(given(logits(*rows)), batch)])
     return float(objective.tau)
@@ -204,7 +204,7 @@ def test_statistics_are_pooled_over_the_rows_with_an_unbiased_variance() -> None
 
 
 def test_positions_after_the_first_choice_do_not_count() -> None:
-    # After the choice of 5 .. 9 the first title goes on to another choice of five.
+    # After the first branching node (5 to 9), the first title passes another node with fan-out 5.
     titles = [*WIDE[1:], *[[QUOTE, 5, token, EOS] for token in (5, 6, 7, 8, 9)]]
     first = {5: 1.0, 6: 0.0, 7: 0.0, 8: 0.0, 9: 0.0}
     results = []
@@ -219,7 +219,7 @@ def test_positions_after_the_first_choice_do_not_count() -> None:
 
 @pytest.mark.parametrize("eta", [0.25, 0.2])
 def test_it_is_held_where_no_choice_is_wide_enough(eta: float) -> None:
-    # Two and three choices: below four, where the aim of 1/4 is met by chance. Five choices at 1/5: exactly by chance.
+    # With fan-outs 2 and 3, uniform guessing exceeds eta 1/4; with fan-out 5 and eta 1/5, it equals eta.
     titles = TITLES if eta == 0.25 else WIDE
     objective = MSL(eta=eta)
     batch = prepared_batch(objective, titles, [1])
@@ -229,7 +229,7 @@ def test_it_is_held_where_no_choice_is_wide_enough(eta: float) -> None:
 
 
 def test_each_row_has_its_own_first_choice_that_is_wide_enough() -> None:
-    # The choice of 5 and 6 is too narrow for an aim of 1/2; after it there are three choices, or four.
+    # Fan-out 2 (5 and 6) is too small for eta 1/2; the next nodes have fan-out 3 or 4.
     titles = [[QUOTE, 5, token, EOS] for token in (3, 4, 5)] + [[QUOTE, 6, token, EOS] for token in (3, 4, 5, 6)]
     objective = MSL(eta=0.5, ema=0.0, bounds=(0.0, 100.0))
     batch = prepared_batch(objective, titles, [0, 3])

@@ -1,4 +1,4 @@
-"""Pairs of which a share stands the wrong way round: a smoothing per pair learns through them, DPO learns them."""
+"""Label noise: a smoothing factor per pair is robust to mislabeled pairs, DPO fits them."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,7 @@ FEATURES, PAIRS, STEPS, SEEDS = 40, 150, 200, 4
 
 @pytest.fixture(scope="module")
 def accuracy() -> dict[float, tuple[float, float]]:
-    """By the share of flipped pairs: how many unseen pairs a linear reward orders rightly, tuned by DPO and RosePO."""
+    """For each share of flipped pairs, the accuracy of a linear reward on unseen pairs, trained by DPO and RosePO."""
     found = {}
     for share in (0.0, 0.2, 0.4):
         runs = torch.tensor([tuned(share, seed) for seed in range(SEEDS)])
@@ -39,12 +39,12 @@ def test_the_lead_of_smoothing_grows_with_the_share_of_flipped_pairs(
 
 
 def tuned(share: float, seed: int) -> tuple[float, float]:
-    """Accuracy of DPO and of RosePO, whose oracle sees a noisy margin of the true reward, on the same pairs."""
+    """Returns the accuracy of DPO and RosePO on the same pairs; the oracle sees a noisy margin of the true reward."""
     generator = torch.Generator().manual_seed(seed)
     truth, pairs = torch.randn(FEATURES, generator=generator), torch.randn(PAIRS, FEATURES, generator=generator)
     margin = 2 * pairs @ truth / FEATURES**0.5
     sign = torch.where(torch.rand(PAIRS, generator=generator) < share, -1.0, 1.0)
-    # Right way round, but for the flipped ones.
+    # Correctly labeled, except for the flipped pairs.
     pairs = pairs * torch.sign(margin)[:, None] * sign[:, None]
     believed = margin.abs() * sign + 0.5 * torch.randn(PAIRS, generator=generator)
     dpo, rosepo = DPO(Popularity()), RosePO(Popularity(), SASRecOracle())
@@ -60,7 +60,7 @@ def tuned(share: float, seed: int) -> tuple[float, float]:
 
 
 def descend(losses: Callable[[Tensor, Tensor], Tensor], pairs: Tensor) -> Tensor:
-    """A linear reward tuned on pairs, float32 [pairs, features]: features of the chosen less those of the rejected."""
+    """Trains a linear reward on pairs, float32 [pairs, features]: features of the chosen minus of the rejected."""
     reward = torch.zeros(FEATURES, requires_grad=True)
     optimizer = torch.optim.Adam([reward], lr=0.05)
     for _ in range(STEPS):

@@ -1,4 +1,4 @@
-"""The oracle's eps: by hand from SASRec's scores, capped, with a stated default for titles that it does not know."""
+"""The oracle's eps: worked out by hand from SASRec's scores, capped, with a default for unknown titles."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         eps, np.where(known(preparation.oracle, preparation.data.dataset), expected, 0), rtol=1e-5
     )
-    # It has learnt these rows by heart, so the targets are ahead.
+    # SASRec has overfitted these rows, so the targets have higher scores.
     assert (eps < 0.5).all()
 
 
@@ -65,7 +65,7 @@ def test_rosepo_smooths_each_pair_by_its_own_eps(tmp_path: Path) -> None:
 
 
 def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="take stage=sft_and_oracle"):
+    with pytest.raises(InputError, match="Use stage=sft_and_oracle"):
         SASRecOracle().smoothing(replace(preparation_of(tmp_path), oracle=None), REJECTED)
 
 
@@ -73,7 +73,7 @@ def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
     ("settings", "says"),
     [
         ({"temperature": 0}, r"objective\.oracle\.temperature=0"),
-        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: give a probability from 0 to below 1"),
+        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: expected a probability from 0 to below 1"),
         ({"unseen": -0.1}, r"objective\.oracle\.unseen=-0\.1"),
     ],
 )
@@ -83,14 +83,14 @@ def test_settings_that_cannot_be_used(settings: dict[str, float], says: str) -> 
 
 
 def scores(cell: Path | None, dataset: Dataset) -> np.ndarray:
-    """float [rows, titles] of the oracle's SASRec."""
+    """Returns the scores of the oracle's SASRec, float [rows, titles]."""
     sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
     assert isinstance(sasrec, SASRec)
     return np.concatenate(list(sasrec.title_scores(ROWS, "valid"))).astype(np.float64)
 
 
 def known(cell: Path | None, dataset: Dataset) -> np.ndarray:
-    """bool [rows]: whether the rejected title and the target are known."""
+    """Returns whether both the rejected title and the target are known, bool [rows]."""
     sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
     assert isinstance(sasrec, SASRec)
     return sasrec.seen_titles[REJECTED] & sasrec.seen_titles[dataset.items.title_of[ROWS.target]]

@@ -14,7 +14,7 @@ from llmrec.errors import InputError
 from llmrec.objectives import preference
 from llmrec.objectives.cdpo import CDPO
 from llmrec.objectives.dpo import DPO
-from llmrec.objectives.preference import Pairwise, Preference, smoothed
+from llmrec.objectives.preference import Pairwise, Preference, smoothed_loss
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
 from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
@@ -34,7 +34,7 @@ ALL = list(range(len(ROWS)))
 )
 def test_golden_values_of_the_smoothed_loss(u: float, eps: float, loss: float, slope: float) -> None:
     at = torch.tensor(u, dtype=torch.float64, requires_grad=True)
-    value = smoothed(at, eps)
+    value = smoothed_loss(at, eps)
     value.backward()
     assert value.item() == pytest.approx(loss, abs=1e-6)
     assert at.grad is not None
@@ -44,7 +44,7 @@ def test_golden_values_of_the_smoothed_loss(u: float, eps: float, loss: float, s
 @pytest.mark.parametrize("eps", [0.05, 0.2, 0.4])
 def test_smoothed_loss_is_least_where_the_odds_are_right(eps: float) -> None:
     best = torch.tensor(np.log((1 - eps) / eps), requires_grad=True)
-    smoothed(best, eps).backward()
+    smoothed_loss(best, eps).backward()
     assert best.grad is not None
     assert best.grad.item() == pytest.approx(0, abs=1e-6)
 
@@ -53,7 +53,7 @@ def test_smoothing_is_the_blend_of_both_orders() -> None:
     u = torch.linspace(-3, 3, 13, dtype=torch.float64)
     eps = torch.linspace(0, 0.9, 13, dtype=torch.float64)
     blend = -(1 - eps) * functional.logsigmoid(u) - eps * functional.logsigmoid(-u)
-    torch.testing.assert_close(smoothed(u, eps), blend)
+    torch.testing.assert_close(smoothed_loss(u, eps), blend)
 
 
 @pytest.mark.parametrize(("others", "loss"), [((-0.1, 0.2, -0.5), 1.106741), ((-0.1,), 0.513015)])
@@ -89,7 +89,7 @@ def test_the_start_is_the_logarithm_of_the_number_of_titles(case: tuple[str, ...
 
 @pytest.mark.parametrize("case", [("dpo",), ("sdpo", "objective.negatives=2"), ("rosepo",)], ids=" ".join)
 def test_branches_have_the_loss_and_gradients_of_full_sequences(case: tuple[str, ...], tmp_path: Path) -> None:
-    """Against the model's own forward over prompt and title, one sequence each, and the loss written out."""
+    """Compares with the model's own forward pass over one sequence per title and explicitly computed losses."""
     world = moved(build_world(case, tmp_path))
     step = take_step(world, micro_batches(world, ALL))
     loss = written_out(world)
@@ -139,7 +139,7 @@ def test_a_stale_reference_is_refused(tmp_path: Path) -> None:
 
 
 def test_dropout_is_off_in_the_reference_and_on_again_after_it(tmp_path: Path) -> None:
-    """Against the same adapter without dropout."""
+    """Compares with the same adapter without dropout."""
     expected = preference_of(build_world(("dpo",), tmp_path / "without", lora=True)).reference
     world = build_world(("dpo",), tmp_path / "with", lora=True)
     layers = [module for name, module in world.backbone.named_modules() if name.endswith("lora_dropout")]
@@ -159,7 +159,7 @@ def test_another_precision_has_a_reference_of_its_own(tmp_path: Path) -> None:
     world.objective.prepare(world.preparation)
     assert all(len(list((tmp_path / name).iterdir())) == 2 for name in ("reference", "self_hard"))
     assert 0 < (preference_of(world).reference - exact).abs().max() < 1
-    # Under it, the step begins at 0.
+    # Under the reference, all rewards are 0 at the first step.
     (batch,) = micro_batches(world, ALL)
     with torch.no_grad():
         found = preference_of(world).log_probabilities(world.backbone.encode(batch.packed, batch.at), batch)
@@ -203,18 +203,18 @@ def test_smoothing_is_a_probability(smoothing: float) -> None:
 
 
 def preference_of(world: World) -> Preference:
-    """The world's objective."""
+    """Returns the world's objective."""
     assert isinstance(world.objective, Preference)
     return world.objective
 
 
 def prepare_again(world: World, cache: Path) -> None:
-    """As at the start of another run."""
+    """Prepares the objective as at the start of another run."""
     world.objective.prepare(replace(world.preparation, cache_dir=cache))
 
 
 def moved(world: World) -> World:
-    """The world after some training: its weights are no longer the reference's."""
+    """Returns the world after some training, so that its weights differ from the reference's."""
     torch.manual_seed(5)
     with torch.no_grad():
         for weight in world.backbone.parameters():
@@ -223,19 +223,19 @@ def moved(world: World) -> World:
 
 
 def tokens_of(world: World, row: int, title: int) -> tuple[np.ndarray, np.ndarray]:
-    """Prompt and title of a row."""
+    """Returns prompt and title of a row."""
     return world.data.sample.prompts.of(row), world.data.titles.of(title)
 
 
 def title_log_probability(backbone: Backbone, prompt: np.ndarray, title: np.ndarray) -> Tensor:
-    """log P(title | prompt) by the model's own forward."""
+    """Returns log P(title | prompt) by the model's own forward pass."""
     tokens = torch.from_numpy(np.concatenate([prompt, title]).astype(np.int64))
     logits = backbone.model(input_ids=tokens[None]).logits[0, len(prompt) - 1 : -1]
     return logits.log_softmax(-1).gather(1, tokens[len(prompt) :, None]).sum()
 
 
 def written_out(world: World) -> Tensor:
-    """The mean loss over all rows, each title a sequence of its own."""
+    """Returns the mean loss over all rows, with one sequence per title."""
     objective, losses = preference_of(world), []
     for row in ALL:
         titles = objective.branches(row, int(world.data.sample_titles[row]))

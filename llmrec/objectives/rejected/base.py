@@ -1,4 +1,4 @@
-"""What a rejected sampler is, and what all of them must leave out: the target and the user's history."""
+"""The interface of samplers of rejected titles, and what all of them use to exclude targets and histories."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -9,55 +9,89 @@ from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
 from llmrec.objectives.base import Preparation
 
-CHUNK = 256
-"""Rows drawn at a time: 17,256 titles for each of them are 18 MB."""
+CHUNK_ROWS = 256
+"""Rows sampled at a time. With a catalogue of 17,256 titles, a float32 array of their scores takes 18 MB."""
 
 
 class Rejected(ABC):
-    """Names titles that rows of the training sample did not take, from train alone, seeded."""
+    """Base of samplers of rejected titles for rows of the training sample.
+
+    Samplers use only the training split and are seeded by the run's seed.
+    """
 
     @abstractmethod
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
-        """Rejected titles of rows (int [n]) of the training sample: int64 [n, count], all different within a row.
+        """Samples rejected titles.
 
-        Never a row's target nor a title of its history, nor one that the tokenizer makes equal to these. Raises
-        InputError, naming the row, where the catalogue has no `count` others.
+        Args:
+            preparation: See `Objective.prepare`.
+            rows: Rows of the training sample, int [n].
+            count: Number of titles per row.
+
+        Returns:
+            Distinct titles, int64 [n, count], all different within a row. They never include the row's target, a title
+            of its history, or a title with the same tokens as one of these.
+
+        Raises:
+            InputError: If the catalogue has too few such titles for a row; the message names the row.
         """
 
 
-def canonical(data: NextItemData) -> np.ndarray:
-    """int64 [distinct titles]: the first of the titles with the same tokens, which stands for all of them."""
+def first_equal_titles(data: NextItemData) -> np.ndarray:
+    """Returns, for each distinct title, the first title with the same tokens, int64 [distinct titles]."""
     return data.trie.leaf_title.numpy()[data.trie.title_leaf.numpy()].astype(np.int64)
 
 
-def forbidden(data: NextItemData, rows: np.ndarray) -> np.ndarray:
-    """int64 [rows, longest history + 1]: what each row must not get, target and history, -1 = padding."""
+def excluded_titles(data: NextItemData, rows: np.ndarray) -> np.ndarray:
+    """Returns the titles that must not be sampled for each row: its target and its history.
+
+    Returns:
+        The target, then the history, int64 [rows, longest history + 1]; -1 is padding. Of titles with equal tokens, the
+        first stands for all.
+    """
     sample = data.sample.rows.take(rows)
-    stands_for = canonical(data)[data.dataset.items.title_of]
+    title_of_item = first_equal_titles(data)[data.dataset.items.title_of]
     table = np.full((len(rows), int(np.diff(sample.offsets).max(initial=0)) + 1), -1, dtype=np.int64)
-    table[:, 0] = stands_for[sample.target]
+    table[:, 0] = title_of_item[sample.target]
     column = 1 + np.arange(len(sample.history)) - sample.offsets[sample.history_row]
-    table[sample.history_row, column] = stands_for[sample.history]
+    table[sample.history_row, column] = title_of_item[sample.history]
     return table
 
 
-def chunks(rows: np.ndarray) -> Iterator[slice]:
-    """Slices of at most CHUNK rows."""
-    return (slice(start, start + CHUNK) for start in range(0, len(rows), CHUNK))
+def row_slices(rows: np.ndarray) -> Iterator[slice]:
+    """Yields slices of at most CHUNK_ROWS rows that cover all rows."""
+    return (slice(start, start + CHUNK_ROWS) for start in range(0, len(rows), CHUNK_ROWS))
 
 
-def mark(scores: np.ndarray, titles: np.ndarray, value: float) -> None:
-    """Sets scores [rows, titles of the catalogue] to a value at each row's titles (int [rows, n], -1 = padding)."""
+def fill_at_titles(scores: np.ndarray, titles: np.ndarray, value: float) -> None:
+    """Sets each row's scores of some titles to a value, in place.
+
+    Args:
+        scores: [rows, distinct titles].
+        titles: The titles of each row, int [rows, n]; -1 is padding.
+        value: The value.
+    """
     row, column = np.nonzero(titles >= 0)
     scores[row, titles[row, column]] = value
 
 
-def refuse_missing(data: NextItemData, rows: np.ndarray, missing: np.ndarray, count: int, why: str) -> None:
-    """Raises InputError for the first row (int [n]) that `missing` (bool [n]) marks: it has no `count` candidates."""
-    if missing.any():
-        row = int(rows[int(missing.argmax())])
+def require_candidates(data: NextItemData, rows: np.ndarray, is_missing: np.ndarray, count: int, reason: str) -> None:
+    """Checks that every row has enough titles that can be rejected.
+
+    Args:
+        data: The data module.
+        rows: Rows of the training sample, int [n].
+        is_missing: Whether a row has fewer than `count` candidates, bool [n].
+        count: Number of titles per row.
+        reason: Why candidates are missing, for the message.
+
+    Raises:
+        InputError: For the first row with too few candidates.
+    """
+    if is_missing.any():
+        row = int(rows[int(is_missing.argmax())])
         raise InputError(
-            f"row {row} of the training sample (user {data.sample.rows.user[row]}): {why}, so no {count} of them can "
-            f"be rejected; the catalogue of {data.dataset.name} has {len(data.titles):,} titles. Remove such rows, add "
-            "items, or choose another objective/rejected"
+            f"Cannot sample {count} rejected titles for row {row} of the training sample (user "
+            f"{data.sample.rows.user[row]}): {reason} (the catalogue of {data.dataset.name} has {len(data.titles):,} "
+            "titles). Remove such rows, add items, or choose another objective/rejected."
         )

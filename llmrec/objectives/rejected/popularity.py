@@ -1,54 +1,68 @@
-"""Rejects popular titles, so that the model unlearns to recommend what everybody has (RosePO, arXiv 2410.12519)."""
+"""Samples popular titles as rejected ones, to reduce popularity bias (RosePO, arXiv 2410.12519)."""
 
 import numpy as np
 
 from llmrec.datasets.popularity import title_popularity
 from llmrec.objectives.base import Preparation
-from llmrec.objectives.rejected.base import Rejected, canonical, chunks, forbidden, mark, refuse_missing
+from llmrec.objectives.rejected.base import (
+    Rejected,
+    excluded_titles,
+    fill_at_titles,
+    first_equal_titles,
+    require_candidates,
+    row_slices,
+)
 
 
 class Popularity(Rejected):
-    """P(title) proportional to its number of users in train to the power of alpha; alpha 0 is uniform.
+    """Samples titles with P(title) proportional to (number of users in train) ** alpha.
 
-    Source: popularity-aware rejection against popularity bias (abstract); the formula is our reading.
+    Source: two strategies for harmlessness are from the abstract, the name of this one (popularity-aware) from a
+    secondary source; the formula is our reading.
+
+    Args:
+        alpha: Exponent, at least 0. 0 samples uniformly; above 0, titles that no user has in train are never sampled.
     """
 
     def __init__(self, alpha: float = 1.0) -> None:
         if not alpha >= 0:
-            raise ValueError(f"objective.rejected.alpha={alpha}: give a number of at least 0 (0 is uniform)")
+            raise ValueError(f"objective.rejected.alpha={alpha}: expected a number of at least 0 (0 is uniform)")
         self.alpha = alpha
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
-        """As Rejected.sample; a title that no user has in train is only drawn with alpha 0."""
         data = preparation.data
-        left_out, weights = forbidden(data, rows), self._weights(preparation)
+        excluded, weights = excluded_titles(data, rows), self._weights(preparation)
         generator = np.random.default_rng([preparation.seed, 1])
-        found = np.zeros((len(rows), count), dtype=np.int64)
-        for part in chunks(rows):
-            # A race of exponential clocks: the first to ring are a draw by weight without replacement.
-            clocks = generator.standard_exponential((len(rows[part]), len(weights)), dtype=np.float32)
-            clocks = np.divide(clocks, weights, out=np.full_like(clocks, np.inf), where=weights > 0)
-            mark(clocks, left_out[part], np.inf)
-            found[part], missing = _first(clocks, count)
-            refuse_missing(data, rows[part], missing, count, "its history and target cover the titles to draw from")
-        return found
+        sampled = np.zeros((len(rows), count), dtype=np.int64)
+        for chunk in row_slices(rows):
+            # Weighted sampling without replacement: the titles with the smallest Exp(weight) variables.
+            keys = generator.standard_exponential((len(rows[chunk]), len(weights)), dtype=np.float32)
+            keys = np.divide(keys, weights, out=np.full_like(keys, np.inf), where=weights > 0)
+            fill_at_titles(keys, excluded[chunk], np.inf)
+            sampled[chunk], is_missing = _smallest(keys, count)
+            require_candidates(data, rows[chunk], is_missing, count, "its target and history cover the candidates")
+        return sampled
 
     def _weights(self, preparation: Preparation) -> np.ndarray:
+        """Returns the weight of each distinct title, float32.
+
+        Of titles with equal tokens, the first has the users of all, and the others have weight 0.
+        """
         data = preparation.data
-        stands_for = canonical(data)
+        first_equal = first_equal_titles(data)
         users = title_popularity(data.dataset.train, data.dataset.items)
-        users = np.bincount(stands_for, weights=users, minlength=len(stands_for))
-        return np.where(stands_for == np.arange(len(stands_for)), users**self.alpha, 0).astype(np.float32)
+        users = np.bincount(first_equal, weights=users, minlength=len(first_equal))
+        return np.where(first_equal == np.arange(len(first_equal)), users**self.alpha, 0).astype(np.float32)
 
 
-def _first(clocks: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The `count` smallest of each row, in order: int64 [rows, count]; bool [rows], where there are fewer."""
-    if count >= clocks.shape[1]:
-        order = np.argsort(clocks, axis=1)
+def _smallest(keys: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of each row's `count` smallest keys, ascending, and whether fewer than that are finite."""
+    if count >= keys.shape[1]:
+        order = np.argsort(keys, axis=1)
     else:
-        order = np.argpartition(clocks, count, axis=1)[:, :count]
-        order = np.take_along_axis(order, np.take_along_axis(clocks, order, 1).argsort(1), 1)
-    missing = ~np.isfinite(np.take_along_axis(clocks, order, 1)[:, -1]) | (order.shape[1] < count)
-    padded = np.zeros((len(clocks), count), dtype=np.int64)
+        order = np.argpartition(keys, count, axis=1)[:, :count]
+        order = np.take_along_axis(order, np.take_along_axis(keys, order, 1).argsort(1), 1)
+    is_missing = ~np.isfinite(np.take_along_axis(keys, order, 1)[:, -1]) | (order.shape[1] < count)
+    padded = np.zeros((len(keys), count), dtype=np.int64)
     padded[:, : order.shape[1]] = order[:, :count]
-    return padded, missing
+    return padded, is_missing

@@ -1,4 +1,7 @@
-"""Rejects titles that only sound like the history, against semantic hallucination (RosePO, arXiv 2410.12519)."""
+"""Samples titles that are semantically similar to the history, to reduce semantic hallucination.
+
+Source: RosePO, arXiv 2410.12519.
+"""
 
 from typing import Literal
 
@@ -6,15 +9,26 @@ import numpy as np
 import torch
 
 from llmrec.objectives.base import Preparation, one_of
-from llmrec.objectives.rejected.base import Rejected, canonical, chunks, forbidden, mark, refuse_missing
+from llmrec.objectives.rejected.base import (
+    Rejected,
+    excluded_titles,
+    fill_at_titles,
+    first_equal_titles,
+    require_candidates,
+    row_slices,
+)
 
 
 class Semantic(Rejected):
-    """Draws evenly from the titles that are nearest to the history, or to the chosen title, in embedding space.
+    """Samples uniformly from the nearest titles in embedding space.
 
-    nearest: how many titles it draws from; to: "history", by the largest cosine to any of its titles, or "chosen", by
-    the cosine to the target; embeddings: the model that embeds titles, "reference" for the dataset's reference model,
-    or a sentence encoder. Source: semantic-similar rejection (abstract); all else is our reading.
+    Source: two strategies for harmlessness are from the abstract, the name of this one (semantic-similar) from a
+    secondary source; all else is our reading.
+
+    Args:
+        nearest: Number of nearest titles to sample from.
+        to: "history": similarity is the largest cosine to any title of the history; "chosen": the cosine to the target.
+        embeddings: The model that embeds titles: "reference" for the dataset's reference model, or a sentence encoder.
     """
 
     def __init__(
@@ -24,67 +38,78 @@ class Semantic(Rejected):
         embeddings: str = "reference",
     ) -> None:
         if nearest < 1:
-            raise ValueError(f"objective.rejected.nearest={nearest}: give a whole number of at least 1")
+            raise ValueError(f"objective.rejected.nearest={nearest}: expected a whole number of at least 1")
         self.nearest, self.to = nearest, one_of("rejected.to", to, "history", "chosen")
         self.embeddings = embeddings
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
-        """As Rejected.sample."""
         data = preparation.data
-        left_out = forbidden(data, rows)
-        near_to = left_out[:, 1:] if self.to == "history" else left_out[:, :1]
-        # A title that is left out may take a place among the nearest of every other.
-        wanted = min(self.nearest + left_out.shape[1], len(data.titles))
+        excluded = excluded_titles(data, rows)
+        anchors = excluded[:, 1:] if self.to == "history" else excluded[:, :1]
+        # The excluded titles may be among the nearest ones, so that many more neighbors are needed.
+        wanted = min(self.nearest + excluded.shape[1], len(data.titles))
         embeddings = preparation.embed_titles(self.embeddings)
-        neighbours = _Neighbours(embeddings, np.unique(near_to[near_to >= 0]), canonical(data), wanted)
+        neighbors = _Neighbors(embeddings, np.unique(anchors[anchors >= 0]), first_equal_titles(data), wanted)
         generator = np.random.default_rng([preparation.seed, 2])
-        found = np.zeros((len(rows), count), dtype=np.int64)
-        for part in chunks(rows):
-            similarity = neighbours.similarity(near_to[part])
-            mark(similarity, left_out[part], -np.inf)
-            found[part], missing = self._draw(similarity, count, generator)
-            refuse_missing(data, rows[part], missing, count, "too few titles are near that it does not have already")
-        return found
+        sampled = np.zeros((len(rows), count), dtype=np.int64)
+        for chunk in row_slices(rows):
+            similarity = neighbors.similarity(anchors[chunk])
+            fill_at_titles(similarity, excluded[chunk], -np.inf)
+            sampled[chunk], is_missing = self._draw(similarity, count, generator)
+            reason = "too few of the nearest titles are neither its target nor in its history"
+            require_candidates(data, rows[chunk], is_missing, count, reason)
+        return sampled
 
     def _draw(
         self, similarity: np.ndarray, count: int, generator: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
         wanted = min(self.nearest, similarity.shape[1])
-        values, near = (part.numpy() for part in torch.from_numpy(similarity).topk(wanted, dim=1))
-        lots = np.where(np.isfinite(values), generator.random(near.shape), np.inf)
-        order = lots.argsort(axis=1)[:, :count]
-        missing = np.isfinite(lots).sum(axis=1) < count
+        values, near = (found.numpy() for found in torch.from_numpy(similarity).topk(wanted, dim=1))
+        random_keys = np.where(np.isfinite(values), generator.random(near.shape), np.inf)
+        order = random_keys.argsort(axis=1)[:, :count]
+        is_missing = np.isfinite(random_keys).sum(axis=1) < count
         padded = np.zeros((len(near), count), dtype=np.int64)
         padded[:, : order.shape[1]] = np.take_along_axis(near, order, 1)
-        return padded, missing
+        return padded, is_missing
 
 
-class _Neighbours:
-    """The titles nearest to each of some titles, by cosine.
+class _Neighbors:
+    """The nearest neighbors of some titles, by cosine.
 
-    titles: int64 [n], ascending, whose neighbours are asked for; stands_for: as `canonical` gives it; count: how many.
+    Args:
+        embeddings: Of all distinct titles, float32 [distinct titles, size], of unit length.
+        titles: The titles whose neighbors are needed, int64 [n], ascending.
+        first_equal: See `first_equal_titles`. Titles that are not the first of their equals are no neighbors.
+        count: Number of neighbors per title.
     """
 
-    def __init__(self, embeddings: np.ndarray, titles: np.ndarray, stands_for: np.ndarray, count: int) -> None:
+    def __init__(self, embeddings: np.ndarray, titles: np.ndarray, first_equal: np.ndarray, count: int) -> None:
         self.catalogue = len(embeddings)
-        self.place = np.searchsorted(titles, np.arange(self.catalogue + 1))
+        self.index = np.searchsorted(titles, np.arange(self.catalogue + 1))
         self.cosine = np.zeros((len(titles), count), dtype=np.float32)
         self.title = np.zeros((len(titles), count), dtype=np.int64)
-        doubles = np.flatnonzero(stands_for != np.arange(len(stands_for)))
+        duplicates = np.flatnonzero(first_equal != np.arange(len(first_equal)))
         vectors = torch.from_numpy(embeddings)
-        for part in chunks(titles):
-            cosines = vectors[torch.from_numpy(titles[part])] @ vectors.T
-            cosines[:, torch.from_numpy(doubles)] = -torch.inf
+        for chunk in row_slices(titles):
+            cosines = vectors[torch.from_numpy(titles[chunk])] @ vectors.T
+            cosines[:, torch.from_numpy(duplicates)] = -torch.inf
             values, near = cosines.topk(count, dim=1)
-            self.cosine[part], self.title[part] = values.numpy(), near.numpy()
+            self.cosine[chunk], self.title[chunk] = values.numpy(), near.numpy()
 
     def similarity(self, titles: np.ndarray) -> np.ndarray:
-        """float32 [rows, catalogue]: the largest cosine to any of a row's titles (int [rows, n], -1: none) of those
-        that are among its neighbours; -inf elsewhere."""
+        """Computes each row's similarity to all titles of the catalogue.
+
+        Args:
+            titles: The titles of each row, int [rows, n]; -1 is padding.
+
+        Returns:
+            float32 [rows, distinct titles]: the largest cosine of each title to those of the row's titles that have it
+            among their neighbors; -inf if none has.
+        """
         similarity = np.full((len(titles), self.catalogue), -np.inf, dtype=np.float32)
         for column in titles.T:
             row = np.flatnonzero(column >= 0)[:, None]
-            place = self.place[column[row[:, 0]]]
-            near = self.title[place]
-            similarity[row, near] = np.maximum(similarity[row, near], self.cosine[place])
+            index = self.index[column[row[:, 0]]]
+            near = self.title[index]
+            similarity[row, near] = np.maximum(similarity[row, near], self.cosine[index])
         return similarity

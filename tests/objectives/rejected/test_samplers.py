@@ -1,4 +1,4 @@
-"""Rejected titles: never the target, never in the history, seeded; each strategy draws what it says."""
+"""Samplers of rejected titles: never the target or the history, seeded, and distributed as documented."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -38,7 +38,7 @@ MANY = rows(*((f"u{number}", [number % 3, 3], 6, number) for number in range(300
 
 
 def prepared(cache: Path, sample: Rows = ROWS, seed: int = 1, dataset: Dataset | None = None) -> Preparation:
-    """What a sampler is shown: embeddings are the titles' places on a half circle, so neighbours are alike."""
+    """Prepares a sampler's inputs. Embeddings are positions on a half circle, so adjacent titles are similar."""
     backbone = random_backbone()
     data = NextItemData(dataset or small_dataset(sample), backbone, CONFIG, cache)
     data.setup_training(SFT(), sample)
@@ -68,7 +68,7 @@ def test_drawn_by_the_seed(name: str, tmp_path: Path) -> None:
     one, again = (sampler.sample(prepared(tmp_path, sample), every, 1) for _ in range(2))
     assert (one == again).all()
     other = sampler.sample(prepared(tmp_path, sample, seed=2), every, 1)
-    # What the model itself would say is no draw.
+    # Self-hard is deterministic: it ranks, it does not sample.
     assert (other == one).all() if name == "self_hard" else (other != one).any()
 
 
@@ -76,7 +76,7 @@ def test_alpha_0_is_uniform(tmp_path: Path) -> None:
     drawn = Popularity(alpha=0.0).sample(prepared(tmp_path, MANY), np.arange(len(MANY)), 1)[:, 0]
     shares = np.bincount(drawn, minlength=11) / len(MANY)
     free = [4, 5, 7, 8, 9, 10]
-    # Each row leaves out three titles: of titles 0, 1, 2 the one in its history, and 3 and 6.
+    # Each row excludes three titles: the one of 0, 1, 2 that is in its history, and 3 and 6.
     np.testing.assert_allclose(shares[free], 1 / 8, atol=5 * np.sqrt(1 / 8 / len(MANY)))
     np.testing.assert_allclose(shares[:3], 2 / 3 / 8, atol=5 * np.sqrt(1 / 12 / len(MANY)))
     assert shares[3] == shares[6] == 0
@@ -109,7 +109,7 @@ def test_self_hard_is_the_best_wrong_title_of_the_models_own_beam(tmp_path: Path
 def test_self_hard_searches_on_where_its_beam_is_all_right(tmp_path: Path) -> None:
     sample = rows(*((f"u{target}", list(range(target)) + list(range(target + 1, 9)), target, 1) for target in range(9)))
     drawn = SelfHard(beams=1).sample(prepared(tmp_path, sample), np.arange(9), 1)[:, 0]
-    # Titles 9 and 10 are all that is left; a beam of one seldom has them.
+    # Only titles 9 and 10 are allowed, which a single beam rarely finds.
     assert set(drawn.tolist()) <= {9, 10}
 
 
@@ -132,7 +132,7 @@ def test_self_hard_is_kept_by_the_models_weights(tmp_path: Path) -> None:
 def test_semantic_titles_are_the_nearest(to: str, history: Sequence[int], target: int, tmp_path: Path) -> None:
     sample = rows(*((f"u{number}", history, target, number) for number in range(400)))
     drawn = Semantic(nearest=3, to=to).sample(prepared(tmp_path, sample), np.arange(400), 1)[:, 0]  # type: ignore[arg-type]
-    # Title 1's neighbours on the half circle; itself is forbidden, and all three come up.
+    # The neighbors of title 1 on the half circle. Title 1 itself is excluded, and all three are sampled.
     assert set(drawn.tolist()) == {0, 2, 3}
 
 
@@ -149,7 +149,7 @@ def test_mixture_takes_each_rows_title_from_one_strategy(tmp_path: Path) -> None
     preparation = prepared(tmp_path, MANY)
     drawn = Mixture(SelfHard(), only["semantic"], only["popularity"], shares).sample(preparation, every, 1)[:, 0]
     nearest = only["semantic"].sample(preparation, every, 1)[:, 0]
-    # A uniform draw is the nearest title by chance, too: of eight.
+    # A uniform draw from eight titles is the nearest title with probability 1/8.
     assert (drawn == nearest).mean() == pytest.approx(0.25 + 0.75 / 8, abs=0.05)
 
 
@@ -160,7 +160,7 @@ def test_mixture_takes_each_rows_title_from_one_strategy(tmp_path: Path) -> None
         (lambda: Semantic(nearest=0), r"objective\.rejected\.nearest=0"),
         (lambda: Semantic(to="users"), r"choose one of history, chosen"),
         (lambda: SelfHard(beams=0), r"objective\.rejected\.beams=0"),
-        (lambda: Mixture(SelfHard(), Semantic(), Popularity(), {"self_hard": 1.0}), r"give one share"),
+        (lambda: Mixture(SelfHard(), Semantic(), Popularity(), {"self_hard": 1.0}), r"expected one share"),
         (
             lambda: Mixture(
                 SelfHard(), Semantic(), Popularity(), {"self_hard": 0.5, "semantic": 0.5, "popularity": 0.5}
