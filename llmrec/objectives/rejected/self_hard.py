@@ -35,7 +35,8 @@ class SelfHard(Rejected):
         data, backbone = preparation.data, preparation.backbone
         left_out, prompts = forbidden(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, left_out)
-        settings = ("self-hard", self.beams, count, backbone.plain, code_hash(("objectives",), ()))
+        code = code_hash(("objectives",), (type(self).__module__,))
+        settings = ("self-hard", self.beams, count, backbone.plain, code)
 
         def search() -> np.ndarray:
             logger.info("self-hard: what the model recommends wrongly for %s rows", f"{len(rows):,}")
