@@ -6,7 +6,7 @@ from typing import Any
 from llmrec.errors import InputError
 
 PREPARED_FORMAT = 2
-"""Raised when readers or the files of a prepared set change, so that no older cached set is taken for a new one."""
+"""Raised when the files of a prepared set change their format. The code of the readers has a hash of its own."""
 
 _SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
 _SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "ratings", "titles")

@@ -19,8 +19,8 @@ from llmrec.datasets.prepared import Prepared, read_rows, rows_table
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
-CODE = ("datasets/lists.py", "datasets/stored_lists.py")
-"""What makes lists: older code's are not taken for its own."""
+CODE = ("llmrec.datasets.stored_lists",)
+"""The module that makes lists; those of older code are not reused."""
 
 
 def load_lists(
@@ -31,7 +31,7 @@ def load_lists(
     events: reads those of the prepared set, which lists by ratings are made of; they take the splits' cuts in time.
     Those without have one list for each row of a split. Raises InputError when a split would have no lists.
     """
-    key = hashlib.sha256(json.dumps([code_hash(CODE, ()), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([code_hash((), CODE), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
     folder = folder / f"lists-{key[:16]}"
     if not folder.is_dir():
         lists, report = _make(prepared, events() if rule.by_ratings else None, rule)
