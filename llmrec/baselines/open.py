@@ -1,10 +1,10 @@
-"""A fitted baseline, opened from the folder of its cell."""
+"""Builds baselines from their settings and opens fitted ones from the folders of their runs."""
 
 from pathlib import Path
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
@@ -23,10 +23,18 @@ def build_baseline(config: DictConfig) -> Baseline:
     return baseline
 
 
-def open_baseline(cell: Path, dataset: Dataset) -> Baseline:
-    """The baseline that a cell's training left. Raises InputError when it is not of this catalogue."""
-    config = OmegaConf.load(cell / "config.yaml")
-    baseline = build_baseline(config.baseline)
+def open_baseline(cell: Path, config: DictConfig, dataset: Dataset) -> Baseline:
+    """Opens the baseline that a run's training left.
+
+    Args:
+        cell: The run's folder, of which only the weights are read.
+        config: The resolved group `baseline` of the command at hand; what it names is instantiated.
+        dataset: The data that it was fitted to.
+
+    Raises:
+        InputError: When the weights are missing or of another catalogue.
+    """
+    baseline = build_baseline(config)
     if not (cell / WEIGHTS).is_dir():
         raise InputError(f"{cell / WEIGHTS} is missing: fit the baseline again (the same command, without its folder)")
     baseline.load(cell / WEIGHTS, dataset)

@@ -71,8 +71,8 @@ class Preparation:
     open_base: opens the backbone as it was before any tuning, on the same device, a second model in memory;
     embed_titles: float32 [distinct titles, size] of length 1, by "reference", the dataset's reference model, or by a
     sentence encoder, named as in dataset.reference.encoder; what an objective passes stands in its key `embeddings`, by
-    which the run's fingerprint knows of it; oracle: the folder of the baseline's cell that the run names as its oracle,
-    None if it names none.
+    which the run's fingerprint knows of it; open_oracle: opens the fitted baseline that the run names
+    as its oracle, None if it names none.
     """
 
     backbone: Backbone
@@ -83,7 +83,7 @@ class Preparation:
     stage: Path | None
     seed: int
     embed_titles: Callable[[str], np.ndarray]
-    oracle: Path | None = None
+    open_oracle: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)

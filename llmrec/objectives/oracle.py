@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.baselines.open import open_baseline
 from llmrec.baselines.sasrec import SASRec
 from llmrec.errors import InputError
 from llmrec.objectives.base import Preparation
@@ -43,8 +42,8 @@ class SASRecOracle:
 
     def opened(self, preparation: Preparation) -> SASRec:
         """The fitted SASRec. Raises InputError when the run names none."""
-        if preparation.oracle is not None:
-            found = open_baseline(preparation.oracle, preparation.data.dataset)
+        if preparation.open_oracle is not None:
+            found = preparation.open_oracle()
             if isinstance(found, SASRec):
                 return found
         raise InputError(
