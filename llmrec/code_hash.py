@@ -2,7 +2,6 @@
 
 import ast
 import hashlib
-import site
 import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Iterator
@@ -15,12 +14,9 @@ from pathlib import Path
 from llmrec.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
-INSTALLED = tuple(
-    Path(folder).resolve()
-    for folder in {*sysconfig.get_paths().values(), *site.getsitepackages(), site.getusersitepackages()}
-    if Path(folder).name in ("site-packages", "dist-packages") or folder == sysconfig.get_path("stdlib")
-)
-"""The folders of the standard library and of installed packages, whose code no key covers."""
+STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
+INSTALLED = {"site-packages", "dist-packages"}
+"""Names of the folders that packages are installed in, also those of another environment on PYTHONPATH."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +97,7 @@ def _counts(module: Module) -> bool:
 def _is_installed(module: Module) -> bool:
     if module.file is None or module.file.is_relative_to(PACKAGE):
         return False
-    return any(module.file.is_relative_to(folder) for folder in INSTALLED)
+    return module.file.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(module.file.parts)
 
 
 def _found(name: str) -> Module | None:
@@ -177,7 +173,10 @@ def _read(file: Path) -> _Code:
     content = file.read_bytes()
     if file.suffix != ".py":
         return _Code(hashlib.sha256(content).hexdigest(), ())
-    syntax = ast.parse(content)
+    try:
+        syntax = ast.parse(content)
+    except (SyntaxError, ValueError) as error:
+        raise InputError(f"{file} cannot be parsed as Python: {error}. Correct it, or remove its import") from error
     imports = tuple(node for node in ast.walk(syntax) if isinstance(node, ast.Import | ast.ImportFrom))
     return _Code(hashlib.sha256(ast.dump(_WithoutTexts().visit(syntax)).encode()).hexdigest(), imports)
 

@@ -271,6 +271,13 @@ def test_a_users_module_is_never_imported_for_its_hash(tmp_path: Path, monkeypat
     assert "mine" not in sys.modules
 
 
+def test_a_helper_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = users_package(tmp_path, monkeypatch, "from mine import helper")
+    (package / "helper.py").write_text("def\n")
+    with pytest.raises(InputError, match=r"mine/helper\.py cannot be parsed as Python: .*line 1"):
+        code_hash([], ["mine.objective"])
+
+
 def test_what_is_installed_or_absent_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     statement = "import json, numpy, torch.nn, nobody.knows\nfrom torch import Tensor\nfrom ..above import x"
     package = users_package(tmp_path, monkeypatch, statement)
