@@ -16,6 +16,7 @@ Tells how far a trained cell leans on the task text and the title's own beginnin
 run=FOLDER is a cell's folder; users rows (default 200) of the split (valid, the default, or test) are drawn by seed
 (default 0). Settings of the groups decoding and paths can be overridden. The model before tuning is opened too, for
 comparison. Figures and a plot go to FOLDER/diagnosis/<fingerprint> and are only read where they are there already.
+A run folder may be somebody else's: code of their own that its config names is refused unless trust=true is given.
 """
 DEFAULTS = {"users": "200", "seed": "0", "split": "valid"}
 SPLITS = ("valid", "test")
@@ -28,14 +29,14 @@ def main() -> None:
 
 def _diagnose(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
-    from llmrec.training.overrides import override, refuse_other_task, split_arguments
+    from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
 
-    own, overrides = split_arguments(arguments, ["run", *DEFAULTS])
+    own, overrides = split_arguments(arguments, ["run", *DEFAULTS, "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained cell> is missing (try --help)")
     sample = _sample(DEFAULTS | own)
     cell = Cell(Path(own["run"]))
-    config = override(cell.config(), overrides)
+    config = override(cell.config(trusts(own)), overrides)
     refuse_other_task(config, cell.folder)
 
     from llmrec.diagnosis.diagnose_cell import diagnose

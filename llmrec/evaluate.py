@@ -15,6 +15,7 @@ Decodes a trained cell another way and measures it; nothing is trained.
 
 run=FOLDER is a cell's folder. What is not given stays as the cell was run. The record goes to FOLDER/eval/<fingerprint>
 and is only read where it is there already.
+A run folder may be somebody else's: code of their own that its config names is refused unless trust=true is given.
 """
 
 
@@ -25,14 +26,14 @@ def main() -> None:
 
 def _evaluate(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
-    from llmrec.training.overrides import override, split_arguments
+    from llmrec.training.overrides import override, split_arguments, trusts
     from llmrec.training.run_cell import evaluate_again
 
-    own, overrides = split_arguments(arguments, ["run"])
+    own, overrides = split_arguments(arguments, ["run", "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained cell> is missing (try --help)")
     cell = Cell(Path(own["run"]))
-    evaluate_again(cell, override(cell.config(), overrides))
+    evaluate_again(cell, override(cell.config(trusts(own)), overrides))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 
 def installed_folder(package: str) -> Path | None:
     """Returns the folder of an installed top-level package, None where it is not installed."""
-    spec = importlib.util.find_spec(package)
+    # Of a module within a package, find_spec would import the package.
+    spec = None if "." in package else importlib.util.find_spec(package)
     folders = list(spec.submodule_search_locations or []) if spec else []
     return Path(folders[0]) if folders else None

@@ -17,8 +17,9 @@ Recommends titles of the catalogue to users given by their histories.
 run=FOLDER is a cell's folder; history is a JSON list of titles, oldest first; file holds one such list a line. k is the
 number of titles (default 10). Titles unknown to the catalogue are used as text, or left out by a baseline, with a
 warning. Settings of the groups decoding and paths can be overridden, as in decoding.exclude_history=true.
+A run folder may be somebody else's: code of their own that its config names is refused unless trust=true is given.
 """
-OWN = ("run", "history", "file", "out", "k")
+OWN = ("run", "history", "file", "out", "k", "trust")
 logger = logging.getLogger(__name__)
 
 
@@ -29,7 +30,7 @@ def main() -> None:
 
 def _recommend(arguments: list[str]) -> None:
     from llmrec.training.cells import Cell
-    from llmrec.training.overrides import override, refuse_other_task, split_arguments
+    from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
 
     logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
     own, overrides = split_arguments(arguments, OWN)
@@ -38,7 +39,7 @@ def _recommend(arguments: list[str]) -> None:
     k = _count(own.get("k", "10"))
     histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
     cell = Cell(Path(own["run"]))
-    config = override(cell.config(), overrides)
+    config = override(cell.config(trusts(own)), overrides)
     refuse_other_task(config, cell.folder)
     # A list is no longer than the beam that made it.
     config.decoding.beams = max(k, config.decoding.beams)

@@ -1,5 +1,6 @@
 """What is trained of a backbone: all of it, or a LoRA adapter. PEFT, which takes seconds to import, comes with one."""
 
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -162,6 +163,10 @@ def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "Pe
     """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
     from peft import PeftModel, get_peft_model_state_dict
 
+    config = folder / "adapter_config.json"
+    # PEFT would import the module that it names as megatron_core.
+    if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("megatron_config"):
+        raise InputError(f"{config}: adapters of Megatron cannot be opened (megatron_config). Train the run again")
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:

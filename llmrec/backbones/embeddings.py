@@ -1,5 +1,6 @@
 """Titles as vectors: how alike two titles are in the eyes of a language model, or of a sentence encoder."""
 
+import json
 import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,11 +60,23 @@ def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndar
     except ImportError as error:
         raise InputError("it needs sentence-transformers: pip install 'llmrec[sentence]'") from error
     try:
-        model = SentenceTransformer(str(folder), device=device).float()
+        _refuse_own_modules(folder)
+        model = SentenceTransformer(str(folder), device=device, trust_remote_code=False).float()
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} cannot be opened: {first_line(error)}") from error
     logger.info("embedding %s titles", f"{len(titles):,}")
     return centred(np.asarray(model.encode(titles, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32))
+
+
+def _refuse_own_modules(folder: Path) -> None:
+    """Refuses a model with modules of its own, whose code older versions of sentence-transformers run."""
+    file = folder / "modules.json"
+    for module in json.loads(file.read_text(encoding="utf-8")) if file.is_file() else ():
+        if not str(module["type"]).startswith("sentence_transformers."):
+            raise InputError(
+                f"{file}: {module['type']} is code that comes with the model, which is not run. "
+                "Give an encoder of the modules of sentence-transformers alone"
+            )
 
 
 def centred(vectors: np.ndarray) -> np.ndarray:

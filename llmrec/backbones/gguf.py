@@ -67,8 +67,10 @@ def _dequantise(file: Path, folder: Path) -> None:
     try:
         # The reader has a progress bar that nothing turns off.
         with contextlib.redirect_stderr(io.StringIO()):
-            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
-            model: Any = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name, dtype=torch.float32)
+            tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
+            model: Any = AutoModelForCausalLM.from_pretrained(
+                file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
+            )
     except ImportError as error:
         raise InputError(f"{file}: reading a GGUF file needs pip install 'llmrec[gguf]' ({error})") from error
     # A damaged file can make its reader fail in any way.

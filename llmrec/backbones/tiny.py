@@ -1,10 +1,8 @@
 """`tiny`: a Llama of about a million parameters with its own vocabulary, built from the dataset alone."""
 
 import hashlib
-import inspect
 import json
 import logging
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -30,13 +28,10 @@ from llmrec.datasets.steps import LengthGroupedSteps
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
-LIST_CODE = (
-    "datasets/identifiers.py",
-    "datasets/list_prompts.py",
-    "datasets/lists.py",
-    "datasets/stored_lists.py",
-)
-"""What makes the texts of task rerank."""
+CODE = ("llmrec.backbones.tiny",)
+"""The module that pretrains; with what it imports."""
+LIST_CODE = ("llmrec.datasets.stored_lists",)
+"""The module that makes the lists which texts of task rerank show."""
 LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
 """Keys of the backbone group that concern the fine-tuning alone."""
 
@@ -47,14 +42,13 @@ def tiny_folder(
     """The folder of the pretrained model and tokenizer, from the cache if they were made before.
 
     config: the backbone group; device: where it is pretrained if it was not. The key covers data, settings, the
-    prompt's words and this file, not the run's seed: all seeds of a sweep fine-tune the same base.
+    prompt's words and the code, not the run's seed: all seeds of a sweep fine-tune the same base.
     """
     shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
     lists = dataset.report["lists"] if dataset.lists else None
-    code = code_hash(LIST_CODE, ()) if dataset.lists else None
+    code = code_hash((), [*CODE, *(LIST_CODE if dataset.lists else ())])
     settings = [OmegaConf.to_container(shaping), _frame(wording, dataset), dataset.content_hash, lists, code]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    digest.update(inspect.getsource(sys.modules[__name__]).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import hydra
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
@@ -27,18 +27,18 @@ def build_baseline(config: DictConfig) -> Baseline:
     return baseline
 
 
-def open_baseline(run_folder: Path, dataset: Dataset) -> Baseline:
+def open_baseline(run_folder: Path, config: DictConfig, dataset: Dataset) -> Baseline:
     """Opens the fitted baseline of a run.
 
     Args:
-        run_folder: The folder of the run.
+        run_folder: The folder of the run, of which only the weights are read.
+        config: The resolved config group `baseline` of the command at hand. What it names is instantiated.
         dataset: The dataset that the baseline was fitted to.
 
     Raises:
         InputError: If its files are missing or damaged, or belong to another catalogue.
     """
-    config = OmegaConf.load(run_folder / "config.yaml")
-    baseline = build_baseline(config.baseline)
+    baseline = build_baseline(config)
     if not (run_folder / WEIGHTS).is_dir():
         raise InputError(
             f"{run_folder / WEIGHTS} is missing. Fit the baseline again: delete the folder {run_folder} and repeat its "

@@ -13,6 +13,7 @@ from llmrec.atomic import atomic_file
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, tokenise_titles, tokenizer_hash
 from llmrec.catalogue.trie import Trie, build_trie
+from llmrec.code_hash import code_hash
 
 
 def catalogue_hash(items: Items) -> str:
@@ -27,7 +28,10 @@ def load_catalogue(
     tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, cache_dir: Path
 ) -> tuple[TitleTokens, Trie, np.ndarray]:
     """Title tokens, trie (on the CPU) and paths (see build_trie) of a catalogue, cached."""
-    key = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {prompt_end}".encode()).hexdigest()
+    code = code_hash(["catalogue"], [])
+    key = hashlib.sha256(
+        f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {code} {prompt_end}".encode()
+    ).hexdigest()
     path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
     if not path.exists():
         titles = tokenise_titles(tokenizer, items.distinct_titles, prompt_end)

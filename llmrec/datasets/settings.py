@@ -6,7 +6,7 @@ from typing import Any
 from llmrec.errors import InputError
 
 PREPARED_FORMAT = 2
-"""Increased when readers or files of prepared datasets change, so that older cached datasets are not reused."""
+"""Increased when the files of prepared datasets change. The code of the readers is part of the key by its hash."""
 
 _SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
 _SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "ratings", "titles")

@@ -10,10 +10,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llmrec.code_hash import code_hash
 from llmrec.datasets.settings import PREPARED_FORMAT, check_settings, check_simulator, shaping_settings
 from llmrec.errors import InputError
 
-SIMULATOR_FILES = ("simulator.py", "simulated_titles.py")
+PREPARING = ("datasets/load.py", "datasets/prepared.py")
+MADE_BY = {
+    "msl": ("llmrec.datasets.msl",),
+    "generic": ("llmrec.datasets.generic", "llmrec.datasets.sequences"),
+    "movielens": ("llmrec.datasets.movielens", "llmrec.datasets.sequences"),
+    "simulated": ("llmrec.datasets.simulator", "llmrec.datasets.sequences"),
+}
+"""The modules that make a prepared set, by kind of source; with what they import: k-core, windows, split."""
 MOVIELENS_FILES = {
     "100k": ("u.data", "u.item"),
     "1m": ("ratings.dat", "movies.dat"),
@@ -31,7 +39,8 @@ class Source:
         kind: "msl", "movielens", "generic", "prepared" or "simulated".
         path: The folder of the data; None for the simulator.
         name: Name used in paths and tables, e.g. "games", or "games-sim" if simulated.
-        content_hash: SHA-256 (hex) over the data and the settings that shape the prepared dataset.
+        content_hash: SHA-256 (hex) over the data, the settings that shape the prepared dataset and the code that makes
+            it; of a prepared dataset, what its manifest holds.
         simulated: Whether the data is simulated.
     """
 
@@ -64,8 +73,7 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
             "or train on simulated data with dataset.source=simulated (a set that has simulator.titles)"
         )
     check_simulator(dataset)
-    files = [Path(__file__).with_name(file) for file in SIMULATOR_FILES]
-    return Source("simulated", None, f"{name}-sim", _hash(files, shaping_settings(dataset, "simulated")), True)
+    return Source("simulated", None, f"{name}-sim", _hash("simulated", [], dataset), True)
 
 
 def interaction_files(folder: Path) -> list[Path]:
@@ -103,14 +111,14 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
         return _prepared(name, folder)
     if (folder / "id2name4Rec.json").is_file():
         files = [file for pattern in MSL_FILES for file in folder.glob(pattern)]
-        return Source("msl", folder, name, _hash(files, shaping_settings(dataset, "msl")), False)
+        return Source("msl", folder, name, _hash("msl", files, dataset), False)
     generic = interaction_files(folder)
     if generic:
-        return Source("generic", folder, name, _hash(generic, shaping_settings(dataset, "generic")), False)
+        return Source("generic", folder, name, _hash("generic", generic, dataset), False)
     layout = movielens_layout(folder)
     if layout:
         dump = [folder / file for file in MOVIELENS_FILES[layout]]
-        return Source("movielens", folder, name, _hash(dump, shaping_settings(dataset, "movielens")), False)
+        return Source("movielens", folder, name, _hash("movielens", dump, dataset), False)
     raise InputError(
         f"dataset {name}: {folder.absolute()} is in no known layout. Expected one of: id2name4Rec.json with train.csv "
         "or train_<n>.csv, optionally valid.csv, and test.csv; interactions.csv|parquet with items.csv|parquet; "
@@ -130,8 +138,9 @@ def _prepared(name: str, folder: Path) -> Source:
     return Source("prepared", folder, f"{name}-sim" if simulated else name, content_hash, simulated)
 
 
-def _hash(files: Iterable[Path], settings: Mapping[str, Any]) -> str:
-    digest = hashlib.sha256(json.dumps([PREPARED_FORMAT, settings], sort_keys=True).encode())
+def _hash(kind: str, files: Iterable[Path], dataset: Mapping[str, Any]) -> str:
+    made_by = [PREPARED_FORMAT, shaping_settings(dataset, kind), code_hash(PREPARING, MADE_BY[kind])]
+    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
     for file in sorted(files):
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         digest.update(f"{file.name} {content}\n".encode())

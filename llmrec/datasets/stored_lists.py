@@ -19,8 +19,8 @@ from llmrec.datasets.prepared import Prepared, read_rows, rows_table
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 
-CODE = ("datasets/lists.py", "datasets/stored_lists.py")
-"""The files that make lists. Their code is part of the key, so that lists made by older code are not reused."""
+CODE = ("llmrec.datasets.stored_lists",)
+"""The module that makes lists. Its code is part of the key, so that lists made by older code are not reused."""
 
 
 def load_lists(
@@ -43,7 +43,7 @@ def load_lists(
     Raises:
         InputError: If a split would have no lists, or stored lists cannot be read.
     """
-    key = hashlib.sha256(json.dumps([code_hash(CODE, ()), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
+    key = hashlib.sha256(json.dumps([code_hash((), CODE), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
     folder = folder / f"lists-{key[:16]}"
     if not folder.is_dir():
         lists, report = _make(prepared, events() if rule.by_ratings else None, rule)

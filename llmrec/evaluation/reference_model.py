@@ -91,15 +91,21 @@ def reference_backbone(name: str, scale: str) -> dict[str, Any]:
         scale: The name of the run's scale.
     """
     folder = Path(conf_dir())
-    preset = folder / "backbone" / f"{name}.yaml"
+    preset = _shipped(folder / "backbone", name)
     if name != TINY:
-        overrides = OmegaConf.load(preset) if preset.is_file() else {"path": name}
+        overrides = OmegaConf.load(preset) if preset else {"path": name}
         return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / "hf.yaml"), overrides))
-    file = folder / "scale" / f"{scale}.yaml"
+    file = _shipped(folder / "scale", scale)
     # A user-defined scale does not change the size of the reference model, which would then differ from that of other
     # records.
-    sized = OmegaConf.select(OmegaConf.load(file), "backbone", default={}) if file.is_file() else {}
-    return plain(OmegaConf.merge(OmegaConf.load(preset), sized))
+    sized = OmegaConf.select(OmegaConf.load(file), "backbone", default={}) if file else {}
+    return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / f"{TINY}.yaml"), sized))
+
+
+def _shipped(group: Path, name: str) -> Path | None:
+    """The file of an option that ships with llmrec, if there is one."""
+    # Looked up, not composed: a name from a run's folder may be the path of any YAML file, with settings of its own.
+    return next((file for file in group.glob("*.yaml") if file.stem == name), None)
 
 
 def embeds_by_reference(objective: Any) -> bool:

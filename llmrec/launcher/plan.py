@@ -50,10 +50,15 @@ class Job:
         """Whether the same overrides have left a trained cell, by other code or data or measured in another way."""
         typed = sorted(cell_overrides(self.overrides))
         for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
-            words = [str(word) for word in OmegaConf.load(file)]
-            if Cell(file.parents[1]).trained and sorted(cell_overrides(words)) == typed:
+            if Cell(file.parents[1]).trained and sorted(cell_overrides(read_overrides(file))) == typed:
                 return True
         return False
+
+
+def read_overrides(file: Path) -> list[str]:
+    """Returns what was typed for a run, from the file in which Hydra kept it; interpolations are not resolved."""
+    words = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    return [str(word) for word in words] if isinstance(words, list) else []
 
 
 def plan_job(overrides: Sequence[str]) -> Job:

@@ -95,7 +95,7 @@ class Preparation:
         embed_titles: Returns float32 [distinct titles, size] embeddings of unit length, made by the dataset's reference
             model ("reference") or by a sentence encoder, named as in dataset.reference.encoder. An objective must take
             this name from a setting called `embeddings`, because the key of the run is computed from that setting.
-        oracle: The folder of the baseline that the run uses as its oracle, None if it has none.
+        open_oracle: Opens the fitted baseline that the run uses as its oracle. None if the run has no oracle.
     """
 
     backbone: Backbone
@@ -106,7 +106,7 @@ class Preparation:
     stage: Path | None
     seed: int
     embed_titles: Callable[[str], np.ndarray]
-    oracle: Path | None = None
+    open_oracle: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 
-from llmrec.baselines.open import open_baseline
 from llmrec.baselines.sasrec import SASRec
 from llmrec.errors import InputError
 from llmrec.objectives.base import Preparation
@@ -60,8 +59,8 @@ class SASRecOracle:
         Raises:
             InputError: If the run names no oracle or one that is not a SASRec.
         """
-        if preparation.oracle is not None:
-            baseline = open_baseline(preparation.oracle, preparation.data.dataset)
+        if preparation.open_oracle is not None:
+            baseline = preparation.open_oracle()
             if isinstance(baseline, SASRec):
                 return baseline
         raise InputError(

@@ -139,7 +139,9 @@ class Preference(Objective):
         data, backbone = preparation.data, preparation.backbone
         titles = np.column_stack([data.sample_titles, self.titles])
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
-        settings = (type(self.token_loss).__name__, backbone.plain, code_hash(("objectives",), ()))
+        # A loss of the user's own has its code elsewhere.
+        code = code_hash(("objectives",), (type(self).__module__, type(self.token_loss).__module__))
+        settings = (type(self.token_loss).__name__, backbone.plain, code)
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")

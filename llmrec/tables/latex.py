@@ -8,7 +8,7 @@ from llmrec.tables.texts import cell_texts, heading, published_text
 SPECIAL = {
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$",
-    "*": r"$^{*}$", "<": r"$<$", ">": r"$>$",
+    "*": r"$^{*}$", "<": r"$<$", ">": r"$>$", "|": r"\textbar{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}",
 }  # fmt: skip
 HEAD = "% needs \\usepackage{booktabs}; made by python -m llmrec.report"
 
@@ -19,8 +19,8 @@ def latex(table: dict[str, Any]) -> str:
 
 
 def escaped(text: str) -> str:
-    """Text as LaTeX prints it."""
-    return "".join(SPECIAL.get(letter, letter) for letter in text)
+    """Returns text as one line that LaTeX prints as it is."""
+    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split()))
 
 
 def _measured(table: dict[str, Any]) -> str:

@@ -16,7 +16,7 @@ from yaml import YAMLError
 
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
-from llmrec.launcher.plan import cell_overrides
+from llmrec.launcher.plan import cell_overrides, read_overrides
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
 from llmrec.tables.runs import read_users
 from llmrec.training.cells import CONFIG, METRICS, TRAINING
@@ -104,7 +104,7 @@ def _training(file: Path) -> bytes:
 
 
 def _overrides(file: Path) -> bytes:
-    return _yaml(OmegaConf.create(cell_overrides([str(word) for word in OmegaConf.load(file)])))
+    return _yaml(OmegaConf.create(cell_overrides(read_overrides(file))))
 
 
 def _yaml(config: DictConfig | ListConfig) -> bytes:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -33,7 +34,7 @@ def plan_jobs(asked: Mapping[Overrides, str]) -> dict[Overrides, Job | InputErro
     kept = _kept(file, state)
     files = {dataset: _files(Path(paths.data) / dataset) for dataset in set(asked.values())}
     keys = {overrides: _digest([*overrides, *files[dataset]]) for overrides, dataset in asked.items()}
-    missing = [overrides for overrides in asked if keys[overrides] not in kept]
+    missing = [overrides for overrides in asked if not _fits(kept.get(keys[overrides]), overrides)]
     if missing:
         with ProcessPoolExecutor() as pool:
             for overrides, plan in zip(missing, pool.map(_plan, missing, chunksize=4), strict=True):
@@ -82,6 +83,23 @@ def _kept(file: Path, state: str) -> dict[str, Any]:
         return dict(found["plans"]) if found["state"] == state else {}
     except (OSError, ValueError, KeyError):
         return {}
+
+
+def _fits(plan: dict[str, Any] | None, asked: Overrides) -> bool:
+    """Whether a kept plan runs only what was asked for and the stages that ship with llmrec.
+
+    The cache may be somebody else's, and a plan holds commands.
+    """
+    if plan is None:
+        return False
+    if "error" in plan:
+        return True
+    shipped = [file.read_text(encoding="utf-8") for file in Path(conf_dir(), "stage").glob("*.yaml")]
+    text = "\n".join([*asked, *shipped])
+    words = [word for stage in plan["stages"] for word in stage["overrides"]]
+    unknown = [word for word in words if word not in text and not re.fullmatch(r"task=\w+|stage=none", word)]
+    nested = any(stage["stages"] for stage in plan["stages"])
+    return tuple(plan["overrides"]) == asked and not nested and not unknown
 
 
 def _state() -> str:

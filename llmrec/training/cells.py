@@ -20,6 +20,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError
 from llmrec.plain import plain
+from llmrec.stored_config import read_stored
 from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
 from llmrec.training.stages import stage_configs
 
@@ -52,14 +53,20 @@ class Cell:
         """The file in which a launcher says that the cell's last job failed, until another one is started."""
         return self.folder / "failed.txt"
 
-    def config(self) -> DictConfig:
-        """The resolved config that made the cell. Raises InputError when the folder is no cell."""
+    def config(self, trust: bool = False) -> DictConfig:
+        """Reads the resolved config that made the cell.
+
+        Args:
+            trust: Accepts code that the config names; see `read_stored`.
+
+        Raises:
+            InputError: When the folder is no cell, or its config is refused.
+        """
         if not self.config_file.is_file():
             raise InputError(
                 f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<fingerprint>"
             )
-        config = OmegaConf.load(self.config_file)
-        assert isinstance(config, DictConfig)
+        config = read_stored(self.config_file, trust)
         # Where things lie now, not where they lay when the cell was trained.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
         config.paths = plain(now.paths)

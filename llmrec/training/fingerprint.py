@@ -21,7 +21,10 @@ TRAINING_CODE = (
     "evaluation/graded.py",
     "evaluation/streaming.py",
     "objectives/base.py",
+    "training/checkpoints.py",
+    "training/memory.py",
     "training/module.py",
+    "training/sharded.py",
     "training/train.py",
     "training/validation.py",
 )
@@ -76,13 +79,13 @@ def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping
     groups = {group: config[group] for group in (BASELINE_GROUPS if baseline else TRAINING_GROUPS)}
     groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in NOT_DATA}
     if baseline:
-        return _short(groups, source.content_hash, code_hash(BASELINE_CODE, _targets(config["baseline"])))
+        return _short(groups, source.content_hash, code_hash(BASELINE_CODE, _targets(groups)))
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     places, embedder = list(TRAINING_CODE), None
     if embeds_by_reference(config["objective"]):
         places.extend(REFERENCE_CODE)
         embedder = reference_model(config, source.simulated).embedder().settings(config["scale"])
-    code = code_hash(places, _targets(config["objective"]))
+    code = code_hash(places, _targets(groups))
     return _short(groups, source.content_hash, dict(stages), embedder, code)
 
 
@@ -90,7 +93,7 @@ def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
     """16 hex digits over the config and code that decode and measure a trained cell; simulated: of the data."""
     groups = {group: config[group] for group in EVALUATION_GROUPS}
     reference = reference_model(config, simulated).settings(config["scale"])
-    return _short(groups, reference, code_hash(EVALUATION_CODE, ()))
+    return _short(groups, reference, code_hash(EVALUATION_CODE, _targets(groups)))
 
 
 def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:
@@ -98,13 +101,14 @@ def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str
     return _short(sample, config["decoding"], code_hash(DIAGNOSIS_CODE, ()))
 
 
-def _targets(objective: Any) -> Iterator[str]:
-    """The modules of the classes that an objective's config names, at any depth."""
-    if isinstance(objective, dict):
-        if isinstance(objective.get("_target_"), str):
-            yield objective["_target_"].rpartition(".")[0]
-        for value in objective.values():
-            yield from _targets(value)
+def _targets(settings: Any) -> Iterator[str]:
+    """The modules of the classes that settings name as `_target_`, at any depth."""
+    if isinstance(settings, dict):
+        if isinstance(settings.get("_target_"), str):
+            yield settings["_target_"].rpartition(".")[0]
+        settings = list(settings.values())
+    for value in settings if isinstance(settings, list) else ():
+        yield from _targets(value)
 
 
 def _short(*parts: Any) -> str:

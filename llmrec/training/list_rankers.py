@@ -108,7 +108,7 @@ def open_list_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: s
     Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
     """
     if is_baseline(config):
-        return BaselineListRanker(config.baseline.name, open_fitted(dataset, cell), dataset)
+        return BaselineListRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset)
     backbone = trained_backbone(config, dataset, Path(config.paths.cache), cell.folder)
     for name, now in identity(backbone, dataset).items():
         check_identity(cell, name, now)

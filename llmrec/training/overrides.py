@@ -1,7 +1,7 @@
 """Command-line overrides of a trained cell's config: only of what does not change its weights."""
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,14 @@ def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[
             raise InputError(f"{key!r} is not of the form key=value (try --help)")
     mine = {key: value for key, _, value in pairs if key in own}
     return mine, [f"{key}={value}" for key, _, value in pairs if key not in own]
+
+
+def trusts(own: Mapping[str, str]) -> bool:
+    """Whether a command's own arguments hold trust=true. Raises InputError for another value than true or false."""
+    given = own.get("trust", "false").lower()
+    if given not in ("true", "false"):
+        raise InputError(f"trust={own['trust']}: give true, to run code that the run's folder names, or false")
+    return given == "true"
 
 
 def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:

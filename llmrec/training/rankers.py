@@ -104,15 +104,15 @@ def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -
     Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
     """
     if is_baseline(config):
-        return BaselineRanker(config.baseline.name, open_fitted(dataset, cell), dataset, config.decoding)
+        return BaselineRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset, config.decoding)
     backbone, data = open_trained(config, dataset, cell)
     return ModelRanker(backbone, data, config.decoding)
 
 
-def open_fitted(dataset: Dataset, cell: Cell) -> Baseline:
+def open_fitted(config: DictConfig, dataset: Dataset, cell: Cell) -> Baseline:
     """The baseline of a fitted cell. Raises InputError when the catalogue is not the one that it was fitted to."""
     check_identity(cell, "catalogue", catalogue_hash(dataset.items))
-    return open_baseline(cell.folder, dataset)
+    return open_baseline(cell.folder, config.baseline, dataset)
 
 
 def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Backbone, NextItemData]:

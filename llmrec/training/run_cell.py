@@ -18,7 +18,7 @@ from llmrec.training.loggers import named
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.ranks import carry_out, leading, ranks_of
-from llmrec.training.stages import run_stage, stage_configs, stage_overrides
+from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
 from llmrec.training.work import Work
 
@@ -79,9 +79,9 @@ def print_record(cell: Cell, folder: Path) -> None:
     print_final_table(record["splits"], seconds, folder)
 
 
-def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Path]:
-    """The folders of the stages that a run names, after those that are missing have been run."""
-    overrides, found = stage_overrides(config), {}
+def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Stage]:
+    """The stages that a run names, after those that are missing have been run."""
+    overrides, found = stage_overrides(config), dict[str, Stage]()
     # What the run itself cannot use should not be said after its stages have been trained.
     if is_baseline(config):
         build_baseline(plain.baseline)
@@ -97,7 +97,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
                 )
             run_stage(overrides[name], config)
         _check_stage(cell, dataset)
-        found[name] = cell.folder
+        found[name] = Stage(cell.folder, plain_config(stage)["baseline"])
     return found
 
 

@@ -1,5 +1,10 @@
 """Stages: cells that must be there before a run; found by their fingerprints, or run first as jobs of their own."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
 from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
@@ -11,6 +16,20 @@ START, ORACLE = "start", "oracle"
 """The cell whose weights training starts from; the fitted baseline that the objective asks about its pairs."""
 PLANNED = "LLMREC_PLANNED_CELL"
 """The variable by which a launcher tells a job the cell that it planned; empty for a stage, which nobody planned."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A finished stage of a run.
+
+    Args:
+        folder: Of the stage's run.
+        baseline: The settings of its baseline as the run's own command composes them. Those in the folder are not read:
+            it may be somebody else's.
+    """
+
+    folder: Path
+    baseline: Mapping[str, Any]
 
 
 def stage_overrides(config: DictConfig) -> dict[str, list[str]]:

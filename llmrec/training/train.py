@@ -5,6 +5,7 @@ import shutil
 import signal
 import time
 from collections.abc import Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import hydra
 import numpy as np
 import torch
 from hydra.errors import InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
 from pytorch_lightning.loggers import Logger
@@ -23,6 +24,8 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
 from llmrec.backbones.ranks import is_first, wait_for_all
+from llmrec.baselines.base import Baseline
+from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.data_module import NextItemData
@@ -39,7 +42,7 @@ from llmrec.training.curves import CurvesLogger
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.sharded import ShardedStrategy
-from llmrec.training.stages import ORACLE, START
+from llmrec.training.stages import ORACLE, START, Stage
 from llmrec.training.validation import validate
 
 logger = logging.getLogger(__name__)
@@ -50,13 +53,13 @@ def train(
     config: DictConfig,
     dataset: Dataset,
     cell: Path,
-    stages: Mapping[str, Path],
+    stages: Mapping[str, Stage],
     features: ReferenceFeatures,
     loggers: list[Logger],
 ) -> dict[str, Any]:
     """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
 
-    stages: the cells that it builds upon (see stages.py); features: of the titles. Returns what training.json should
+    stages: those that it builds upon, START and ORACLE; features: of the titles. Returns what training.json should
     say of it. Raises InputError for whatever cannot be trained.
     """
     started = time.perf_counter()
@@ -121,11 +124,12 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
 
 
 def _module(
-    config: DictConfig, dataset: Dataset, stages: Mapping[str, Path], features: ReferenceFeatures
+    config: DictConfig, dataset: Dataset, stages: Mapping[str, Stage], features: ReferenceFeatures
 ) -> Recommender:
     objective = build_objective(config, stages)
     cache_dir, validation = Path(config.paths.cache), config.validation
-    backbone = build_backbone(config, dataset, cache_dir, stages.get(START))
+    start = stages[START].folder if START in stages else None
+    backbone = build_backbone(config, dataset, cache_dir, start)
     data: NextItemData | RerankData
     if dataset.lists:
         lists = dataset.lists["valid"]
@@ -156,13 +160,17 @@ def _module(
             trie=data.trie.to(device),
             data=data,
             cache_dir=cache_dir,
-            stage=stages.get(START),
+            stage=start,
             seed=config.seed,
             embed_titles=embed,
-            oracle=stages.get(ORACLE),
+            open_oracle=partial(_open_oracle, stages[ORACLE], dataset) if ORACLE in stages else None,
         )
 
     return Recommender(backbone, objective, data, config, preparation)
+
+
+def _open_oracle(stage: Stage, dataset: Dataset) -> Baseline:
+    return open_baseline(stage.folder, OmegaConf.create(dict(stage.baseline)), dataset)
 
 
 def _check(objective: Objective, config: DictConfig) -> None:

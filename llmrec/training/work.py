@@ -24,6 +24,7 @@ from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import Named, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
+from llmrec.training.stages import Stage
 from llmrec.training.train import train
 
 
@@ -31,14 +32,14 @@ from llmrec.training.train import train
 class Work:
     """A cell to train, unless it is, and an evaluation to leave in `record`.
 
-    config: the resolved run config; stages: the folders of the cells that it builds upon; named: how its W&B run is
+    config: the resolved run config; stages: the finished stages that it builds upon; named: how its W&B run is
     called, None = no logger.
     """
 
     config: DictConfig
     cell: Cell
     record: Path
-    stages: Mapping[str, Path]
+    stages: Mapping[str, Stage]
     named: Named | None
 
     def to_json(self) -> str:
@@ -48,7 +49,7 @@ class Work:
                 "config": plain(self.config),
                 "cell": str(self.cell.folder),
                 "record": str(self.record),
-                "stages": {name: str(folder) for name, folder in self.stages.items()},
+                "stages": {name: [str(stage.folder), stage.baseline] for name, stage in self.stages.items()},
                 "named": None if self.named is None else vars(self.named),
             }
         )
@@ -61,7 +62,7 @@ class Work:
             config=OmegaConf.create(said["config"]),
             cell=Cell(Path(said["cell"])),
             record=Path(said["record"]),
-            stages={name: Path(folder) for name, folder in said["stages"].items()},
+            stages={name: Stage(Path(folder), baseline) for name, (folder, baseline) in said["stages"].items()},
             named=said["named"] and Named(**said["named"]),
         )
 
@@ -99,7 +100,7 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
     made |= {
         "seconds": {"reference features": looked, **made["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
-        "stages": {name: str(folder) for name, folder in work.stages.items()},
+        "stages": {name: str(stage.folder) for name, stage in work.stages.items()},
         "scale": config.scale,
         "seed": config.seed,
         "provenance": provenance(),

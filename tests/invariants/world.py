@@ -3,7 +3,7 @@
 import functools
 import pickle
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.embeddings import title_embeddings
 from llmrec.backbones.tiny import train_tokenizer
-from llmrec.baselines.base import Fitting
-from llmrec.baselines.open import build_baseline
+from llmrec.baselines.base import Baseline, Fitting
+from llmrec.baselines.open import build_baseline, open_baseline
 from llmrec.catalogue.items import Items
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
@@ -215,7 +215,7 @@ def preparation_of(
     return Preparation(
         backbone, random_backbone, data.trie, data, cache, None, 1,
         embed_titles=lambda *_: title_embeddings(random_backbone(), data),
-        oracle=fitted_oracle(data.dataset),
+        open_oracle=fitted_oracle(data.dataset),
     )  # fmt: skip
 
 
@@ -223,8 +223,8 @@ FITTED: dict[bytes, tempfile.TemporaryDirectory[str]] = {}
 """The oracles of this process by the rows that they know; a fit takes a second."""
 
 
-def fitted_oracle(dataset: Dataset) -> Path:
-    """A cell with a SASRec that has learnt the small dataset by heart."""
+def fitted_oracle(dataset: Dataset) -> Callable[[], Baseline]:
+    """Opens a SASRec that has learnt the small dataset by heart."""
     known = pickle.dumps(dataset.train)
     if known not in FITTED:
         FITTED[known] = tempfile.TemporaryDirectory()
@@ -233,8 +233,7 @@ def fitted_oracle(dataset: Dataset) -> Path:
         baseline.fit(dataset, Fitting(0, "cpu", cell / "fit.ckpt", lambda values, step: None, progress=False))
         (cell / "weights").mkdir()
         baseline.save(cell / "weights")
-        OmegaConf.save(CONFIG, cell / "config.yaml")
-    return Path(FITTED[known].name)
+    return lambda: open_baseline(Path(FITTED[known].name), CONFIG.baseline, dataset)
 
 
 def micro_batches(world: World, *parts: Sequence[int]) -> list[Batch]:

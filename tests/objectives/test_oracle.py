@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from llmrec.baselines.open import open_baseline
 from llmrec.baselines.sasrec import SASRec
-from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.objectives.base import Preparation
 from llmrec.objectives.oracle import SASRecOracle
 from llmrec.objectives.rosepo import RosePO
 from tests.datasets.layouts import rows
@@ -21,12 +20,10 @@ REJECTED = np.array([8, 0, 1, 2, 9, 10, 5, 7])
 def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     eps = SASRecOracle(temperature=2.0, cap=0.999).smoothing(preparation, REJECTED)
-    score = scores(preparation.oracle, preparation.data.dataset)
+    score = scores(preparation)
     row, chosen = np.arange(len(ROWS)), preparation.data.sample_titles
     expected = 1 / (1 + np.exp(-(score[row, REJECTED] - score[row, chosen]) / 2))
-    np.testing.assert_allclose(
-        eps, np.where(known(preparation.oracle, preparation.data.dataset), expected, 0), rtol=1e-5
-    )
+    np.testing.assert_allclose(eps, np.where(known(preparation), expected, 0), rtol=1e-5)
     # SASRec has overfitted these rows, so the targets have higher scores.
     assert (eps < 0.5).all()
 
@@ -47,9 +44,8 @@ def test_eps_is_capped_and_said_so(tmp_path: Path) -> None:
 def test_titles_that_it_does_not_know_take_the_default(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     fewer = replace(small_dataset(), train=rows(("a", [0], 1, 1), ("b", [2, 3], 6, 2)))
-    cell = fitted_oracle(fewer)
     oracle = SASRecOracle(unseen=0.07)
-    eps = oracle.smoothing(replace(preparation, oracle=cell), np.full(len(ROWS), 3))
+    eps = oracle.smoothing(replace(preparation, open_oracle=fitted_oracle(fewer)), np.full(len(ROWS), 3))
     # Titles 0 to 3 and 6 are known: of the targets, those of rows 0, 1 and 4.
     assert (eps == np.float32(0.07)).tolist() == [False, False, True, True, False, True, True, True]
     assert oracle.report()["smoothing"]["unknown_share"] == pytest.approx(5 / 8)
@@ -66,7 +62,7 @@ def test_rosepo_smooths_each_pair_by_its_own_eps(tmp_path: Path) -> None:
 
 def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Use stage=sft_and_oracle"):
-        SASRecOracle().smoothing(replace(preparation_of(tmp_path), oracle=None), REJECTED)
+        SASRecOracle().smoothing(replace(preparation_of(tmp_path), open_oracle=None), REJECTED)
 
 
 @pytest.mark.parametrize(
@@ -82,15 +78,20 @@ def test_settings_that_cannot_be_used(settings: dict[str, float], says: str) -> 
         SASRecOracle(**settings)
 
 
-def scores(cell: Path | None, dataset: Dataset) -> np.ndarray:
+def scores(preparation: Preparation) -> np.ndarray:
     """Returns the scores of the oracle's SASRec, float [rows, titles]."""
-    sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
-    assert isinstance(sasrec, SASRec)
-    return np.concatenate(list(sasrec.title_scores(ROWS, "valid"))).astype(np.float64)
+    return np.concatenate(list(sasrec_of(preparation).title_scores(ROWS, "valid"))).astype(np.float64)
 
 
-def known(cell: Path | None, dataset: Dataset) -> np.ndarray:
+def known(preparation: Preparation) -> np.ndarray:
     """Returns whether both the rejected title and the target are known, bool [rows]."""
-    sasrec = open_baseline(cell, dataset)  # type: ignore[arg-type]
+    seen = sasrec_of(preparation).seen_titles
+    return seen[REJECTED] & seen[preparation.data.dataset.items.title_of[ROWS.target]]
+
+
+def sasrec_of(preparation: Preparation) -> SASRec:
+    """Returns the run's oracle, opened."""
+    assert preparation.open_oracle is not None
+    sasrec = preparation.open_oracle()
     assert isinstance(sasrec, SASRec)
-    return sasrec.seen_titles[REJECTED] & sasrec.seen_titles[dataset.items.title_of[ROWS.target]]
+    return sasrec

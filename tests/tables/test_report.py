@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,8 @@ import pytest
 from llmrec.errors import InputError
 from llmrec.tables.latex import latex
 from llmrec.tables.markdown import markdown
-from llmrec.tables.plans import FILE
+from llmrec.tables.page import render
+from llmrec.tables.plans import FILE, _fits
 from llmrec.tables.plots import bias_plot, write_plots
 from llmrec.tables.report_data import report_data
 from llmrec.tables.runs import Run
@@ -86,6 +88,37 @@ def test_latex_escapes_and_closes_what_it_opens(report: dict[str, Any]) -> None:
     assert r"SFT & 0.1875 $\pm$ 0.0884 & " in text
     for name in ("table", "tabular"):
         assert text.count(rf"\begin{{{name}}}") == text.count(rf"\end{{{name}}}") == 2
+
+
+def test_text_of_records_never_becomes_markup(report: dict[str, Any]) -> None:
+    evil = "<script>x</script> | `a` [b](c) *d* _e_ # & \\\n\n# f"
+    (table,) = report["tables"]
+    report |= {"revision": evil, "hardware": {"machine": evil}, "scale": evil}
+    table["rows"][0]["name"] = table["reference"] = evil
+    table["rows"][2]["why"] = {"games-sim": evil}
+    table["datasets"] = [evil]
+    for row in table["rows"]:
+        row["cells"], row["left_out"] = {evil: row["cells"]["games-sim"]}, {evil: []}
+    table["notes"] = [evil]
+    shown = r"&lt;script&gt;x&lt;/script&gt; \| \`a\` \[b\](c) \*d* \_e_ \# &amp; \\ \# f"
+    text = markdown(report)
+    assert "<script>" not in text
+    assert text.count(shown) == text.count("script&gt; \\|") == 8
+    # A row of the table has its columns and no more.
+    row = next(line for line in text.splitlines() if line.startswith(f"| {shown}"))
+    assert len(re.findall(r"(?<!\\)\|", row)) == 2 + len(table["metrics"])
+    assert "# f" not in text.splitlines()
+    assert next(csv.DictReader(io.StringIO(tidy_csv(table))))["row"] == evil
+    assert "<script>" not in render(report)
+
+
+def test_latex_keeps_text_of_records_in_its_place(report: dict[str, Any]) -> None:
+    (table,) = report["tables"]
+    table["rows"][0]["name"] = "[2em] `a` | <b>\n\n\\input{c}"
+    text = latex(table)
+    assert (
+        "\n{[}2em{]} \\textasciigrave{}a\\textasciigrave{} \\textbar{} $<$b$>$ \\textbackslash{}input\\{c\\} & " in text
+    )
 
 
 def test_plots_are_drawn_of_what_is_compared(report: dict[str, Any], tmp_path: Path) -> None:
@@ -263,3 +296,31 @@ def test_plans_are_kept_until_what_they_follow_from_changes(tmp_path: Path, monk
     monkeypatch.setenv("LLMREC_RUNS", str(tmp_path / "elsewhere"))
     moved = jobs_of(table)
     assert {str(job.cell.folder).startswith(str(tmp_path / "elsewhere")) for job in moved.values()} == {True}
+
+
+def test_a_plan_that_runs_something_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables", TABLE)
+    first, file = jobs_of(table), tmp_path / "cache" / FILE
+    kept = json.loads(file.read_text())
+    for plan in kept["plans"].values():
+        plan["overrides"].append("objective._target_=torch.hub.load")
+    file.write_text(json.dumps(kept))
+    assert jobs_of(table) == first
+
+
+@pytest.mark.parametrize(
+    ("words", "fits"),
+    [
+        (["task=next_item", "seed=1", "stage=none", "objective=sft"], True),
+        (["task=next_item", "seed=1", "stage=none", "baseline=sasrec", "baseline.patience=0"], True),
+        (["objective=sft", "objective._target_=torch.hub.load"], False),
+        (["--config-dir", "elsewhere"], False),
+        (["task={_target_: torch.hub.load}"], False),
+        (["hydra.searchpath=[elsewhere]"], False),
+    ],
+)
+def test_a_kept_plan_has_stages_of_words_that_were_asked_for_or_ship(words: list[str], fits: bool) -> None:
+    asked = ("objective=rosepo", "seed=1", 'stage.oracle=["baseline=sasrec","baseline.patience=0"]')
+    plan = {"overrides": list(asked), "stages": [{"overrides": words, "stages": []}]}
+    assert _fits(plan, asked) == fits

@@ -39,7 +39,8 @@ class SelfHard(Rejected):
         data, backbone = preparation.data, preparation.backbone
         excluded, prompts = excluded_titles(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, excluded)
-        settings = ("self-hard", self.beams, count, backbone.plain, code_hash(("objectives",), ()))
+        code = code_hash(("objectives",), (type(self).__module__,))
+        settings = ("self-hard", self.beams, count, backbone.plain, code)
 
         def search() -> np.ndarray:
             logger.info("self-hard: searching for wrong recommendations of %s rows", f"{len(rows):,}")

@@ -1,0 +1,123 @@
+"""Reads the config of a run folder. The folder may be somebody else's, so nothing in it may run code by itself."""
+
+import importlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from llmrec.errors import InputError
+
+SHIPPED = "llmrec."
+"""What the names of the modules that ship with llmrec begin with."""
+HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
+"""Keys by which Hydra instantiates in another way; no config that ships with llmrec has one."""
+
+
+def read_stored(file: Path, trust: bool) -> DictConfig:
+    """Reads the resolved config of a run.
+
+    Of what it names, only the baseline is ever instantiated: an objective stays text in commands that train nothing.
+
+    Args:
+        file: The run's config.yaml.
+        trust: Whether the command line has `trust=true`, which accepts code that the config names.
+
+    Raises:
+        InputError: For a file that is no config or holds an interpolation. Without `trust` also for a `_target_` of the
+            baseline that is no baseline of llmrec, and for settings by which transformers runs code that lies beside a
+            model's weights or comes from a hub.
+    """
+    try:
+        config = OmegaConf.load(file)
+    except (OSError, ValueError, yaml.YAMLError, OmegaConfBaseException) as error:
+        raise InputError(f"{file} cannot be read as YAML ({error}): restore it, or run again") from error
+    if not isinstance(config, DictConfig):
+        raise InputError(f"{file} is not the config of a run: expected keys and values. Restore it, or run again")
+    settings = OmegaConf.to_container(config, resolve=False)
+    _refuse_interpolations(settings, file)
+    if not trust:
+        assert isinstance(settings, dict)
+        _refuse_foreign_baseline(settings.get("baseline"), file)
+        _refuse_remote_code(settings.get("backbone"), file)
+    return config
+
+
+def shipped_class(target: str, base: type) -> type | None:
+    """Returns the class of llmrec that a `_target_` names.
+
+    Only a module of llmrec is imported, before the name is looked up in it.
+
+    Args:
+        target: A dotted name.
+        base: The class that it must subclass.
+
+    Returns:
+        The class; None for another kind of object, one that comes from another package, or a name that does not exist.
+    """
+    module, _, name = target.rpartition(".")
+    if not module.startswith(SHIPPED):
+        return None
+    try:
+        found = getattr(importlib.import_module(module), name, None)
+    except (ImportError, ValueError):
+        return None
+    is_shipped = isinstance(found, type) and found.__module__.startswith(SHIPPED) and issubclass(found, base)
+    return found if is_shipped else None
+
+
+def _refuse_interpolations(settings: Any, file: Path) -> None:
+    for place, value in _values(settings):
+        if isinstance(value, str) and "${" in value:
+            raise InputError(
+                f"{file}, {place}: {value} is an interpolation, which is not resolved: the config of a run "
+                "holds values only. Write the value there, or run again"
+            )
+
+
+def _refuse_foreign_baseline(baseline: Any, file: Path) -> None:
+    if isinstance(baseline, dict) and baseline.get("name") == "none":
+        return
+    # Older runs of language models have no group baseline.
+    if baseline is None:
+        return
+    from llmrec.baselines.base import Baseline
+
+    for place, value in _values(baseline, "baseline"):
+        key = place.rpartition(".")[2]
+        if key in HYDRA_KEYS:
+            raise _untrusted(file, place, value, "no config that ships with llmrec has this key")
+        if key == "_target_" and not (isinstance(value, str) and shipped_class(value, Baseline)):
+            raise _untrusted(file, place, value, "it is no baseline that ships with llmrec")
+
+
+def _refuse_remote_code(backbone: Any, file: Path) -> None:
+    settings = backbone if isinstance(backbone, dict) else {}
+    code, attention = settings.get("trust_remote_code"), settings.get("attention")
+    if code:
+        raise _untrusted(file, "backbone.trust_remote_code", code, "the code beside the model's weights would be run")
+    if isinstance(attention, str) and "/" in attention:
+        raise _untrusted(file, "backbone.attention", attention, "the code of a kernel from a hub would be run")
+
+
+def _untrusted(file: Path, place: str, value: Any, why: str) -> InputError:
+    return InputError(
+        f"{file}, {place}: {value} is refused: {why}, and a run folder may be somebody else's. If you trust this "
+        "folder, add trust=true to the command"
+    )
+
+
+def _values(settings: Any, place: str = "") -> Iterator[tuple[str, Any]]:
+    """The dotted key and the value of everything in settings, containers included, at any depth."""
+    pairs: list[tuple[Any, Any]] = []
+    if isinstance(settings, dict):
+        pairs = list(settings.items())
+    elif isinstance(settings, list):
+        pairs = list(enumerate(settings))
+    for key, value in pairs:
+        inner = f"{place}.{key}" if place else str(key)
+        yield inner, value
+        yield from _values(value, inner)

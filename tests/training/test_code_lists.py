@@ -1,0 +1,110 @@
+"""The lists of code in fingerprint.py hold every module that a result depends on."""
+
+from pathlib import Path
+
+import pytest
+
+from llmrec import code_hash as hashing
+from llmrec.code_hash import PACKAGE, imported_files
+from llmrec.training import fingerprint
+from llmrec.training.cells import plain_config, run_source
+from llmrec.training.fingerprint import (
+    BASELINE_CODE,
+    DIAGNOSIS_CODE,
+    EVALUATION_CODE,
+    REFERENCE_CODE,
+    TRAINING_CODE,
+    training_fingerprint,
+)
+from tests.training.small import composed
+
+NO_RESULT = {
+    "training/cells.py": "names and locks folders",
+    "training/cluster.py": "starts ranks, which compute the same as one process",
+    "training/curves.py": "writes what was logged",
+    "training/fingerprint.py": "makes keys",
+    "training/loggers.py": "writes what was logged",
+    "training/open_dataset.py": "opens what llmrec/datasets makes and prints about it",
+    "training/overrides.py": "reads the command line",
+    "training/provenance.py": "describes the machine",
+    "training/quiet.py": "silences libraries",
+    "training/rank.py": "starts a rank",
+    "training/ranks.py": "starts ranks, which compute the same as one process",
+    "training/run_cell.py": "decides what is missing and has it done",
+    "training/serve.py": "prints recommendations, of which nothing is kept",
+    "training/stages.py": "finds stages, whose own keys are part of the run's",
+    "training/work.py": "calls training and evaluation",
+}
+"""Modules of llmrec/training that change no figure, with the reason."""
+NOT_TRAINING = {
+    "baselines": "opens the oracle, whose own key is part of the run's; the objective imports what it asks of it",
+}
+NOT_FITTING = {
+    "catalogue": "only the hash of the titles, for the record",
+    "training/checkpoints.py": "only the name of a folder",
+}
+NOT_EVALUATION = {
+    "baselines/open.py": "opens what training left",
+    "objectives": "only types of batches",
+    "training/checkpoints.py": "training",
+    "training/memory.py": "training",
+    "training/module.py": "training",
+    "training/sharded.py": "training",
+    "training/train.py": "only hashes of the catalogue and the tokenizer",
+    "training/validation.py": "training",
+}
+NOT_DIAGNOSIS = {
+    "baselines": "baselines are not diagnosed",
+    "diagnosis/plot.py": "draws",
+    "diagnosis/table.py": "prints",
+    "evaluation": "of other commands",
+    **NOT_EVALUATION,
+}
+
+
+@pytest.mark.parametrize(
+    ("module", "listed", "reasons"),
+    [
+        ("llmrec.training.train", (*TRAINING_CODE, *REFERENCE_CODE), NOT_TRAINING),
+        ("llmrec.training.fit_baseline", BASELINE_CODE, NOT_FITTING),
+        ("llmrec.training.evaluate_cell", EVALUATION_CODE, NOT_EVALUATION),
+        ("llmrec.diagnosis.diagnose_cell", DIAGNOSIS_CODE, NOT_DIAGNOSIS),
+    ],
+)
+def test_every_module_that_is_imported_is_listed_or_has_a_reason(
+    module: str, listed: tuple[str, ...], reasons: dict[str, str]
+) -> None:
+    covered = files_of((*listed, *NO_RESULT, *reasons))
+    missing = {str(file.relative_to(PACKAGE)) for file in imported_files(module) - covered if has_code(file)}
+    assert not missing, f"add to a list in fingerprint.py, or here with the reason why it changes no result: {missing}"
+
+
+def test_every_module_of_training_is_listed_or_has_a_reason() -> None:
+    covered = files_of((*TRAINING_CODE, *BASELINE_CODE, *EVALUATION_CODE, *DIAGNOSIS_CODE, *NO_RESULT))
+    assert not {file.name for file in (PACKAGE / "training").glob("*.py") if has_code(file)} - {f.name for f in covered}
+
+
+@pytest.mark.parametrize("places", [TRAINING_CODE, BASELINE_CODE, EVALUATION_CODE, DIAGNOSIS_CODE, NO_RESULT])
+def test_every_listed_place_exists(places: tuple[str, ...]) -> None:
+    assert [place for place in places if not (PACKAGE / place).exists()] == []
+
+
+def test_the_clipping_of_gradients_makes_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with composed(tmp_path) as config:
+        settings, source = plain_config(config), run_source(config)
+    before = training_fingerprint(settings, source, {})
+    read = hashing._read
+    clipped = lambda file: hashing._Code("changed", ()) if file.name == "sharded.py" else read(file)  # noqa: E731
+    monkeypatch.setattr(hashing, "_read", clipped)
+    assert training_fingerprint(settings, source, {}) != before
+    assert "training/sharded.py" in fingerprint.TRAINING_CODE
+
+
+def files_of(places: tuple[str, ...]) -> set[Path]:
+    """The files of a list of places."""
+    return {file for place in places for file in hashing._files(PACKAGE / place)}
+
+
+def has_code(file: Path) -> bool:
+    """Whether a file holds more than a docstring."""
+    return file.name != "__init__.py" or len(file.read_text(encoding="utf-8").splitlines()) > 1
