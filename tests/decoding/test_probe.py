@@ -112,7 +112,7 @@ def test_a_cached_search_that_scores_otherwise_is_not_taken(
     probe_decoding(model)
     assert model.plain
     (warning,) = warnings_of(caplog)
-    assert "LlamaForCausalLM scores titles with a cache otherwise than without" in warning
+    assert "LlamaForCausalLM scores titles differently with a cache than without" in warning
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -126,7 +126,7 @@ def test_a_model_that_cannot_be_searched_at_all_is_refused_by_name(
         raise KeyError("no such\nkernel")
 
     monkeypatch.setattr(model.causal_lm, "forward", fails)
-    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\): take another model"):
+    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\)\. Choose another model"):
         probe_decoding(model)
 
 

@@ -25,7 +25,7 @@ def as_prompts(prompts: list[np.ndarray]) -> Prompts:
 @pytest.mark.parametrize("memory", [1, 1 << 30])
 def test_rows_come_back_in_their_order(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether memory lets one row or all of them into a batch."""
-    monkeypatch.setattr(rank, "CPU_MEMORY", memory)
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", memory)
     backbone, prompts, sizes = random_backbone(seed=2), random_prompts() * 2, []
     titles, scores = rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
     assert sizes == ([1] * 8 if memory == 1 else [8])
@@ -40,7 +40,7 @@ def test_batches_of_the_plain_path_are_sized_by_its_sequences(monkeypatch: pytes
     backbone.plain = True
     tokens = len(prompts[0]) + SETTINGS.appended_tokens(TRIE) // 5
     # Five beams, each with eight bytes of its 64 widest activations and float32 logits of 32 tokens at every position.
-    monkeypatch.setattr(rank, "CPU_MEMORY", 3 * 5 * tokens * (8 * 64 + 4 * 32))
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", 3 * 5 * tokens * (8 * 64 + 4 * 32))
     rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
     assert sizes == [3, 3, 2]
 

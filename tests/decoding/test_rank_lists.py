@@ -58,7 +58,7 @@ def test_each_slot_depends_on_those_before_it() -> None:
 @pytest.mark.parametrize("memory", [1, 1 << 30])
 def test_batches_change_nothing(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whether memory lets one list or all of them into a batch; and rows come back in their order."""
-    monkeypatch.setattr(rank, "CPU_MEMORY", memory)
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", memory)
     model, identifiers, sizes = random_backbone(seed=3), list(range(5, 11)), []
     prompts = random_prompts() * 2
     ranked = rank_lists.rank_lists(model, Permutations.of(identifiers, EOS), Prompts.joined(prompts), sizes.append)
