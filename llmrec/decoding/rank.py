@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.memory import SHARE, attention_widths, free_bytes
+from llmrec.backbones.memory import FREE_MEMORY_FRACTION, attention_widths, free_bytes
 from llmrec.backbones.probe import layer_count
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
@@ -152,4 +152,4 @@ def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -
 
 
 def _memory_bytes(device: torch.device) -> int:
-    return int(SHARE * free_bytes(device)) if device.type == "cuda" else CPU_MEMORY_BYTES
+    return int(FREE_MEMORY_FRACTION * free_bytes(device)) if device.type == "cuda" else CPU_MEMORY_BYTES

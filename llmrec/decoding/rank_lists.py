@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.ranks import divided
-from llmrec.backbones.scoring import COLUMNS, batches_by_length
+from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.identifiers import Identifiers
 from llmrec.datasets.list_prompts import ranking_room
@@ -80,7 +80,7 @@ def _free_texts(backbone: Backbone, prompts: Prompts, max_tokens: int, progress:
     """Returns the text generated greedily after each prompt, and whether it ended with EOS within `max_tokens`."""
     backbone.eval()
     texts = [("", False)] * len(prompts)
-    for rows in batches_by_length(prompts.lengths + max_tokens, COLUMNS[backbone.device.type]):
+    for rows in batches_by_length(prompts.lengths + max_tokens, BATCH_TOKENS[backbone.device.type]):
         generated = greedy(backbone, [prompts.of(row) for row in rows], max_tokens)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)

@@ -9,7 +9,7 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerB
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.ranks import divided
-from llmrec.backbones.scoring import COLUMNS, batches_by_length
+from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.prompts import Prompts
@@ -58,7 +58,7 @@ def generate_titles(
     backbone.eval()
     longest = int(np.diff(titles.offsets).max())
     texts: list[str | None] = [None] * len(prompts)
-    for rows in batches_by_length(prompts.lengths + longest, COLUMNS[backbone.device.type]):
+    for rows in batches_by_length(prompts.lengths + longest, BATCH_TOKENS[backbone.device.type]):
         generated = greedy(backbone, [prompts.of(row) for row in rows], longest)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)

@@ -108,5 +108,5 @@ def test_a_backbone_without_a_path() -> None:
 
 
 def test_a_cell_without_weights(tmp_path: Path, base: Path) -> None:
-    with pytest.raises(InputError, match="is missing: train the cell again"):
+    with pytest.raises(InputError, match=r"is missing\. Train the run again"):
         trained_backbone(run_config(base, NONE), None, Path(), tmp_path)

@@ -71,6 +71,6 @@ def test_models_without_positions_have_no_limit(architecture: Callable[[], PreTr
 def test_rows_that_are_too_long_are_refused_with_both_numbers() -> None:
     check_positions(gpt2(), 128)
     with pytest.raises(
-        InputError, match=r"backbone\.max_length=129: GPT2LMHeadModel has 128 positions.*backbone\.max_length=128$"
+        InputError, match=r"backbone\.max_length=129: GPT2LMHeadModel has only 128 positions.*backbone\.max_length=128$"
     ):
         check_positions(gpt2(), 129)

@@ -62,10 +62,10 @@ def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
             "sdpa",
             r"GPTJForCausalLM does not support .*scaled_dot_product_attention yet\. Set backbone\.attention=eager$",
         ),
-        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager where"),
+        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager if"),
         (
             "nonsense",
-            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager where",
+            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager if",
         ),
     ],
 )
@@ -156,7 +156,7 @@ def test_weights_that_were_cut_short_are_named(tmp_path: Path) -> None:
     path = saved(large_enough(), tmp_path)
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-500])
-    with pytest.raises(InputError, match=r"model\.safetensors is damaged .*fetch or save it again"):
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged .*Download or save it again"):
         open_pretrained(path, CONFIG, torch.float32)
 
 

@@ -108,7 +108,7 @@ def test_the_warning_says_why_a_model_cannot_take_branches(
     monkeypatch.setattr("llmrec.backbones.probe._difference", fails)
     probe(model, longest=64, window=None)
     assert model.plain
-    assert f"cannot take branches of a prompt ({said}); it runs one sequence a branch" in caplog.text
+    assert f"cannot take branches of a prompt ({said}); it runs one sequence per branch" in caplog.text
 
 
 def test_a_model_that_cannot_run_tokens_alone_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -126,7 +126,9 @@ def test_a_model_that_cannot_be_searched_at_all_is_refused_by_name(
         raise KeyError("no such\nkernel")
 
     monkeypatch.setattr(model.causal_lm, "forward", fails)
-    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\)\. Choose another model"):
+    with pytest.raises(
+        InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\)\. Choose another model"
+    ):
         probe_decoding(model)
 
 

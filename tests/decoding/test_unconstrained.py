@@ -96,7 +96,7 @@ def test_the_models_own_generation_settings_are_set_aside() -> None:
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     own, sizes = speaking(), []
     whole = generate_titles(own, PROMPTS, TWELVE)
-    monkeypatch.setitem(module.COLUMNS, "cpu", 60)
+    monkeypatch.setitem(module.BATCH_TOKENS, "cpu", 60)
     assert generate_titles(own, PROMPTS, TWELVE, sizes.append) == whole
     assert sum(sizes) == len(PROMPTS)
     assert len(sizes) > 4
