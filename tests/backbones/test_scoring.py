@@ -1,4 +1,4 @@
-"""Log-probabilities of given responses are those of plain forward passes, one sequence at a time."""
+"""Log-probabilities of responses equal those of plain forward passes, one sequence at a time."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def backbone(model: Callable[[], PreTrainedModel] = llama, plain: bool = False) 
 
 
 def one_by_one(made: Backbone) -> list[np.ndarray]:
-    """Each sequence by itself, through the model's own forward pass."""
+    """Computes each sequence alone with the model's own forward pass."""
     found = []
     for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
         tokens = torch.from_numpy(np.concatenate([prompt, response]))

@@ -125,7 +125,7 @@ def test_moving_to_a_device_keeps_every_tensor() -> None:
 
 @pytest.fixture(scope="module")
 def many() -> tuple[TitleTokens, Trie, np.ndarray]:
-    """20,000 random titles of up to 7 tokens from a vocabulary of 12, with shared prefixes, nested titles and repeats."""
+    """20,000 random titles of up to 7 of 12 tokens, with shared prefixes, nested titles and duplicates."""
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(0.25, 20_000), 7)
     titles = token_titles([[*generator.integers(2, 14, length), EOS] for length in lengths])
