@@ -146,7 +146,7 @@ def _module_error(model: PreTrainedModel, error: str) -> str:
     if "not found in the base model" not in error:
         return f"LoRA cannot adapt these modules of {name} ({error.strip().splitlines()[0]}). Choose other modules"
     kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
-    return f"{name} has no such modules. Choose from {', '.join(sorted(kinds))}"
+    return f"{name} has no such modules. It has {', '.join(sorted(kinds))}"
 
 
 def _modules(modules: Any) -> list[str] | str:
