@@ -1,3 +1,3 @@
-"""llmrec: tunes language models as recommenders with swappable objectives, and tells which recommends better."""
+"""llmrec: tunes language models as recommenders with interchangeable objectives and compares their recommendations."""
 
 __version__ = "0.1.0"

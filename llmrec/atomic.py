@@ -1,4 +1,4 @@
-"""Files and folders that are either the old ones or the new ones, never half of one."""
+"""Atomic writes: readers see the old file or folder or the complete new one, never a partial write."""
 
 import fcntl
 import os
@@ -13,15 +13,19 @@ from llmrec.errors import InputError
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path` that takes its place when the block ends without an error.
+    """Yields a temporary file in the same folder that replaces `path` when the block ends without an error.
 
-    Raises InputError, naming the path, when the folder cannot be written or the disk is full.
+    Args:
+        path: The file to write; missing parent folders are created.
+
+    Raises:
+        InputError: If the folder is not writable or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         os.close(handle)
-        # mkstemp gives 0600; what replaces a shared record must stay readable like any other file.
+        # mkstemp creates files with mode 0600, but a file that others share must stay readable for them.
         os.chmod(name, 0o666 & ~_umask())
     except OSError as error:
         raise unwritable(path, error) from error
@@ -38,9 +42,16 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Yields a temporary folder beside `path` that becomes `path` when the block ends without an error.
+    """Yields a temporary folder that is renamed to `path` when the block ends without an error.
 
-    A folder that another process put there meanwhile is kept: equal names mean equal content here.
+    If another process has created `path` in the meantime, its folder is kept: the name of a folder that is written this
+    way determines its content, so both are equal.
+
+    Args:
+        path: The folder to create; missing parent folders are created.
+
+    Raises:
+        InputError: If the parent folder is not writable or the disk is full.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -66,9 +77,12 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock `path` while the block runs, once other processes have let go of it; a dead one lets go.
+    """Holds an exclusive lock on the file `path` while the block runs, and waits for it if another process holds it.
 
-    Raises InputError when the file cannot be written.
+    The operating system releases the lock of a process that dies.
+
+    Raises:
+        InputError: If the folder is not writable.
     """
     check_writable(path.parent)
     with open(path, "w") as file:
@@ -77,7 +91,11 @@ def locked(path: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder if need be. Raises InputError when nothing can be written there."""
+    """Checks that a folder can be written to, and creates it if it does not exist.
+
+    Raises:
+        InputError: If the folder cannot be created or is not writable.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
@@ -86,10 +104,10 @@ def check_writable(folder: Path) -> None:
 
 
 def unwritable(path: Path, error: OSError) -> InputError:
-    """The InputError for a path that could not be written."""
+    """Returns the InputError to raise for a path that could not be written."""
     return InputError(
-        f"cannot write {path}: {error.strerror or error}. Free some space or permit writing there, or choose another "
-        "folder with LLMREC_RUNS, LLMREC_CACHE, paths.runs=... or paths.cache=...; what stood there before is intact"
+        f"cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or choose another "
+        "folder with LLMREC_RUNS, LLMREC_CACHE, paths.runs=... or paths.cache=... Existing files are unchanged"
     )
 
 

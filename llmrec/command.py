@@ -1,4 +1,4 @@
-"""What the commands beside llmrec.run share: their help, and how they end."""
+"""Shared entry point of all commands except llmrec.run: help text, error messages and exit status."""
 
 import os
 import sys
@@ -8,15 +8,19 @@ from llmrec.errors import InputError
 
 
 def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool = False) -> None:
-    """Calls `run` with what was typed; prints the help instead where that is asked for.
+    """Runs a command with the arguments of the command line, or prints its help.
 
-    alone: whether nothing typed is a call too, and not a question. An InputError is printed without a traceback; the
-    exit status is then 2, after Ctrl-C 130.
+    An InputError is printed without a traceback and ends the process with exit status 2; Ctrl-C with status 130.
+
+    Args:
+        help_text: Printed for -h and --help, and for a call without arguments unless `alone` is set.
+        run: Called with the command-line arguments.
+        alone: Whether a call without arguments runs the command instead of printing the help.
     """
     arguments = sys.argv[1:]
-    asks = {"-h", "--help"} & set(arguments) or not (arguments or alone)
+    wants_help = {"-h", "--help"} & set(arguments) or not (arguments or alone)
     try:
-        if asks:
+        if wants_help:
             print(help_text)
         else:
             run(arguments)
@@ -25,7 +29,8 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
         print(f"llmrec: {error}", file=sys.stderr)
         sys.exit(2)
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has gone; Python would complain once more when it closes.
+        # The reader of the output, such as `head`, has exited. Without this, Python would print a second error when
+        # it flushes stdout at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)

@@ -1,19 +1,25 @@
-"""Where the configuration tree and the tables' definitions lie; standard library only: entry points start fast."""
+"""Paths of the YAML files that ship with llmrec.
+
+Imports only the standard library, so that entry points start fast.
+"""
 
 from pathlib import Path
 
 
 def conf_dir() -> str:
-    """Absolute path of conf/: inside the package when installed from a wheel, beside it in an editable install."""
+    """Returns the absolute path of the configuration tree, conf/.
+
+    It lies inside the package when llmrec is installed from a wheel, and beside it in an editable install.
+    """
     return _shipped("conf")
 
 
 def tables_dir() -> str:
-    """Absolute path of the folder of the table YAMLs, experiments/, which lies as conf/ does."""
+    """Returns the absolute path of experiments/, the folder of the table YAMLs; located as conf/ is."""
     return _shipped("experiments")
 
 
 def _shipped(name: str) -> str:
     package = Path(__file__).resolve().parent
-    shipped = package / name
-    return str(shipped if shipped.is_dir() else package.parent / name)
+    in_package = package / name
+    return str(in_package if in_package.is_dir() else package.parent / name)

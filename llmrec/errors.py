@@ -1,16 +1,16 @@
-"""The errors that are meant for the user's eyes."""
+"""Exceptions whose messages are shown to the user."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used: says what was wrong, where (file, row, key) and what to do.
+    """Invalid input from the user. The message states what is wrong, where (file, row, key) and what to do.
 
-    Entry points print its message without a traceback and exit with status 2.
+    Entry points print the message without a traceback and exit with status 2.
     """
 
 
 class BusyError(InputError):
-    """Another process is at work on the cell; entry points exit with status BUSY, so that a launcher tries again."""
+    """Another process is working on the same run. Entry points exit with status BUSY, and a launcher tries again."""
 
 
 BUSY = 75
-"""EX_TEMPFAIL of sysexits.h."""
+"""Exit status of a BusyError: EX_TEMPFAIL of sysexits.h."""

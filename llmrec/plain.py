@@ -1,4 +1,4 @@
-"""Configs as plain containers, which JSON, hashes and other processes take. OmegaConf only."""
+"""Conversion of configs to plain containers, for JSON, hashing and pickling. Imports only OmegaConf."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 
 def plain(config: DictConfig | ListConfig) -> dict[str, Any]:
-    """The resolved config, one of keys, as dicts and lists."""
-    found = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
+    """Returns a config, whose root must be a mapping, as nested dicts and lists with interpolations resolved."""
+    container = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(container, dict)
+    return {str(key): value for key, value in container.items()}

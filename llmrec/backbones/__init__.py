@@ -1,1 +1,1 @@
-"""Causal language models with tokenizer and adapter behind one forward primitive; the small one built from scratch."""
+"""Causal language models with tokenizer and adapter: loading, checks, the forward primitive and the `tiny` model."""

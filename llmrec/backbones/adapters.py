@@ -1,4 +1,7 @@
-"""What is trained of a backbone: all of it, or a LoRA adapter. PEFT, which takes seconds to import, comes with one."""
+"""LoRA adapters of a backbone.
+
+PEFT takes seconds to import, so it is imported only for a model that has an adapter.
+"""
 
 import json
 import sys
@@ -20,21 +23,21 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 ALL_LINEAR = "all-linear"
-"""PEFT's word for every linear layer but the head."""
+"""PEFT's name for all linear layers except the head."""
 PERTURBATION = 1.0
 """Standard deviation of what a perturbed adapter adds to a layer's outputs, for inputs of unit variance and random
-weights: about that of the outputs themselves, which is far above rounding errors."""
+weights. It is about that of the outputs themselves, far above rounding errors."""
 
 
 def is_adapted(model: nn.Module) -> "TypeGuard[PeftModel]":
-    """Whether the model has an adapter."""
-    # What nobody has imported, no model can be.
+    """Returns whether the model has an adapter."""
+    # As long as PEFT is not imported, no model can have one.
     peft = sys.modules.get("peft")
     return peft is not None and isinstance(model, peft.PeftModel)
 
 
 def adapter_layers(model: nn.Module) -> list[Any]:
-    """The layers of an adapter that is there and not switched off."""
+    """Returns the LoRA layers of a model, except disabled ones."""
     if "peft" not in sys.modules:
         return []
     from peft.tuners.lora import LoraLayer
@@ -44,53 +47,61 @@ def adapter_layers(model: nn.Module) -> list[Any]:
 
 @contextmanager
 def perturbed_adapter(model: nn.Module) -> Iterator[None]:
-    """Moves an adapter away from its start, where B is zero and it changes nothing; then restores it exactly."""
+    """Adds noise to the adapter's B matrices while the block runs, then restores them exactly.
+
+    A fresh adapter has B = 0 and would not change the model's outputs.
+    """
     generator = torch.Generator().manual_seed(0)
-    before = []
+    originals = []
     with torch.no_grad():
         for layer in adapter_layers(model):
-            for name, up in layer.lora_B.items():
-                before.append((up.weight, up.weight.clone()))
-                noise = torch.randn(up.weight.shape, generator=generator) / (layer.scaling[name] * layer.r[name] ** 0.5)
-                up.weight.add_((PERTURBATION * noise).to(up.weight))
+            for name, lora_b in layer.lora_B.items():
+                weight = lora_b.weight
+                originals.append((weight, weight.clone()))
+                noise = torch.randn(weight.shape, generator=generator) / (layer.scaling[name] * layer.r[name] ** 0.5)
+                weight.add_((PERTURBATION * noise).to(weight))
     try:
         yield
     finally:
         with torch.no_grad():
-            for weight, values in before:
+            for weight, values in originals:
                 weight.copy_(values)
 
 
 def outputs_at(layer: nn.Module, hidden: Tensor, index: Tensor) -> Tensor:
-    """layer(hidden)[:, index] without the other outputs: [N, M] of a linear layer with its LoRA adapters, if any.
+    """Computes `layer(hidden)[:, index]` without computing the other outputs where possible.
 
     Args:
-        hidden: the inputs [N, in features].
-        index: the outputs asked for, int64 [M].
+        layer: A linear layer, with or without LoRA adapters.
+        hidden: The inputs, `[N, in features]`.
+        index: The outputs to compute, int64 `[M]`.
+
+    Returns:
+        `[N, M]`.
     """
     if not _is_tuned(layer):
         return _linear_at(layer, hidden, index)
     from peft.tuners.lora import Linear
 
     if not isinstance(layer, Linear) or layer.lora_variant:
-        # Quantized weights have no rows to take, and variants of LoRA, such as DoRA, need all outputs.
+        # Rows of quantized weights cannot be selected, and variants of LoRA, such as DoRA, need all outputs.
         outputs: Tensor = layer(hidden)
         return outputs[:, index]
     if layer.disable_adapters and layer.merged:
-        # As PEFT's own forward does.
+        # PEFT's own forward does the same.
         layer.unmerge()
     result = base = _linear_at(layer.base_layer, hidden, index)
     if not (layer.disable_adapters or layer.merged):
         for name in layer.active_adapters:
             if name in layer.lora_A:
-                down: Any = layer.lora_A[name]
-                reduced = down(layer.lora_dropout[name](hidden.to(down.weight.dtype)))
+                lora_a: Any = layer.lora_A[name]
+                reduced = lora_a(layer.lora_dropout[name](hidden.to(lora_a.weight.dtype)))
                 result = result + _linear_at(layer.lora_B[name], reduced, index) * layer.scaling[name]
     return result.to(base.dtype)
 
 
 def _is_tuned(layer: nn.Module) -> bool:
-    """Whether PEFT wraps the layer."""
+    """Returns whether the layer is wrapped by PEFT."""
     if "peft" not in sys.modules:
         return False
     from peft.tuners.tuners_utils import BaseTunerLayer
@@ -104,9 +115,17 @@ def _linear_at(linear: Any, hidden: Tensor, index: Tensor) -> Tensor:
 
 
 def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
-    """The model with a fresh adapter as `config` (the adapter group) says; name "none" trains all weights.
+    """Adds a fresh LoRA adapter to a model.
 
-    Raises InputError when config.modules names nothing, or nothing that the model has and LoRA can adapt.
+    Args:
+        model: The base model.
+        config: The config group `adapter`.
+
+    Returns:
+        The model with the adapter, or the model itself for the name "none", with which all weights are trained.
+
+    Raises:
+        InputError: If `adapter.modules` names nothing, no module of the model, or modules that LoRA cannot adapt.
     """
     if config.name == "none":
         return model
@@ -119,33 +138,33 @@ def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | Peft
     try:
         return get_peft_model(model, lora)
     except ValueError as error:
-        raise InputError(f"adapter.modules={config.modules}: {_refusal(model, str(error))}") from error
+        raise InputError(f"adapter.modules={config.modules}: {_module_error(model, str(error))}") from error
 
 
-def _refusal(model: PreTrainedModel, error: str) -> str:
-    """What is wrong with adapter.modules and what to do, by what PEFT says of it."""
+def _module_error(model: PreTrainedModel, error: str) -> str:
+    """Explains PEFT's error about adapter.modules and what to do about it."""
     name = type(model).__name__
     if "not found in the base model" not in error:
-        return f"LoRA cannot adapt these modules of {name} ({error.strip().splitlines()[0]}). Name others"
+        return f"LoRA cannot adapt these modules of {name} ({error.strip().splitlines()[0]}). Choose other modules"
     kinds = {name.rsplit(".", 1)[-1] for name, module in model.named_modules() if not list(module.children())}
     return f"{name} has no such modules. It has {', '.join(sorted(kinds))}"
 
 
-def _modules(named: Any) -> list[str] | str:
-    """What adapter.modules names, as PEFT takes it."""
-    if named == ALL_LINEAR:
+def _modules(modules: Any) -> list[str] | str:
+    """Validates adapter.modules and returns it in the form that PEFT expects."""
+    if modules == ALL_LINEAR:
         return ALL_LINEAR
-    listed = isinstance(named, Sequence) and not isinstance(named, str)
-    if not listed or not named or not all(isinstance(name, str) for name in named):
+    is_list = isinstance(modules, Sequence) and not isinstance(modules, str)
+    if not is_list or not modules or not all(isinstance(name, str) for name in modules):
         raise InputError(
-            f"adapter.modules={named}: expected a list of module names, such as [q_proj,v_proj], or {ALL_LINEAR}, "
-            "which is every linear layer but the head. To train all weights, take adapter=none"
+            f"adapter.modules={modules}: expected a list of module names, such as [q_proj,v_proj], or {ALL_LINEAR} for "
+            "all linear layers except the head. To train all weights, use adapter=none"
         )
-    return list(named)
+    return list(modules)
 
 
 def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:
-    """Returns a model in 8 bits with its norms and other small weights in float32, for training and decoding alike."""
+    """Prepares a model in 8 bits for training and decoding: norms and other small weights are cast to float32."""
     from peft import prepare_model_for_kbit_training
 
     prepared: PreTrainedModel = prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
@@ -153,14 +172,23 @@ def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:
 
 
 def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
-    """Casts the adapter's weights once, for decoding: what autocast would do at every token, with equal results."""
+    """Casts the adapter's weights for decoding; autocast would cast them at every token, with equal results."""
     for name, weight in model.named_parameters():
         if "lora_" in name:
             weight.data = weight.data.to(dtype)
 
 
 def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "PeftModel":
-    """The model with the adapter that was saved in `folder`. Raises InputError when they do not fit together."""
+    """Adds a saved adapter to a model.
+
+    Args:
+        model: The base model.
+        folder: The folder of the saved adapter.
+        trainable: Whether the adapter's weights require gradients.
+
+    Raises:
+        InputError: If the adapter was trained on another model.
+    """
     from peft import PeftModel, get_peft_model_state_dict
 
     config = folder / "adapter_config.json"
@@ -170,17 +198,17 @@ def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "Pe
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
-        raise _misfit(model, folder, str(error).strip().splitlines()[0]) from error
-    # Where the numbers of layers differ, PEFT leaves the others as they are and only warns.
+        raise _wrong_model(model, folder, str(error).strip().splitlines()[0]) from error
+    # If the numbers of layers differ, PEFT only warns and leaves the remaining layers as they are.
     stored = {name for name in load_file(folder / "adapter_model.safetensors") if "lora_" in name}
     differing = stored ^ get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     if differing:
-        raise _misfit(model, folder, f"{min(differing)} is only in one of them")
+        raise _wrong_model(model, folder, f"{min(differing)} is only in one of them")
     return adapted
 
 
-def _misfit(model: PreTrainedModel, folder: Path, why: str) -> InputError:
+def _wrong_model(model: PreTrainedModel, folder: Path, reason: str) -> InputError:
     return InputError(
-        f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model ({why}). Point "
+        f"the adapter in {folder} does not fit {type(model).__name__}: it was trained on another model ({reason}). Set "
         "backbone.path to that model"
     )

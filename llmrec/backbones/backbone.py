@@ -1,4 +1,8 @@
-"""The forward primitive: a prompt and its branches go in, hidden states at the positions asked for come out."""
+"""The backbone and its forward primitive: hidden states or logits at chosen positions of prompts with branches.
+
+A branch is a response to a prompt. The fast path runs a prompt once for all its branches; the plain path runs the
+model's own forward over one sequence per branch, for models that the fast path does not reproduce.
+"""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -19,9 +23,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Encoded:
-    """States at N positions, which project to logits only for the tokens that someone asks for.
+    """Model states at N positions, which are projected to logits only for the requested tokens.
 
-    hidden: [N, hidden size], or None on the plain path, where own_logits [N, vocabulary] come from the model itself.
+    Attributes:
+        head: The output projection.
+        hidden: Last hidden states, `[N, hidden size]`; None on the plain path.
+        own_logits: The model's own logits, `[N, vocabulary]`; None except on the plain path.
     """
 
     head: "Head"
@@ -30,14 +37,14 @@ class Encoded:
 
     @property
     def states(self) -> Tensor:
-        """What there is of the N positions: hidden states, or logits on the plain path."""
+        """Hidden states of the N positions, or their logits on the plain path."""
         states = self.hidden if self.hidden is not None else self.own_logits
         assert states is not None
         return states
 
     @property
     def device(self) -> torch.device:
-        """Where the states lie."""
+        """Device of the states."""
         return self.states.device
 
     def __len__(self) -> int:
@@ -48,7 +55,7 @@ class Encoded:
         return Encoded(self.head, hidden, None if self.own_logits is None else self.own_logits[index])
 
     def logits(self, tokens: Tensor | None = None) -> Tensor:
-        """float32 logits of all tokens [N, vocabulary], or of `tokens` (int64 [M]) only: [N, M]."""
+        """Returns the logits of all tokens, float32 `[N, vocabulary]`, or of `tokens` (int64 `[M]`) only, `[N, M]`."""
         if self.own_logits is not None:
             return (self.own_logits if tokens is None else self.own_logits[:, tokens]).float()
         assert self.hidden is not None
@@ -56,32 +63,41 @@ class Encoded:
 
 
 class Head:
-    """A causal LM's output projection, of all tokens or a few, scaled and soft-capped as the model's config says."""
+    """A causal LM's output projection with the scaling and soft-capping of its config, for all tokens or a few."""
 
     def __init__(self, model: PreTrainedModel, autocast: AbstractContextManager[Any]) -> None:
-        """autocast: the context in which the product is computed."""
+        """Reads the head's weights and settings.
+
+        Args:
+            model: The causal LM.
+            autocast: The context in which the product is computed.
+        """
         self.linear, self.autocast = model.get_output_embeddings(), autocast
         config = model.config.get_text_config()
-        # Cohere multiplies, Granite divides, Gemma caps; the probe refuses what none of these explains.
+        # Cohere multiplies logits, Granite divides them and Gemma caps them. A model that does anything else fails the
+        # probe and takes the plain path.
         self.scale = (getattr(config, "logit_scale", None) or 1.0) / (getattr(config, "logits_scaling", None) or 1.0)
-        self.cap = getattr(config, "final_logit_softcapping", None)
+        self.softcap = getattr(config, "final_logit_softcapping", None)
 
     def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
         with self.autocast:
             logits = self.linear(hidden) if tokens is None else outputs_at(self.linear, hidden, tokens)
         logits = logits.float() * self.scale
-        return logits if self.cap is None else self.cap * torch.tanh(logits / self.cap)
+        return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
 class Backbone(nn.Module):
-    """A causal LM (with its adapter, if any) and its tokenizer.
+    """A causal LM, with its adapter if it has one, and its tokenizer.
 
-    plain: take the model's own forward over one sequence a branch instead of the shared prompt; set by the probe for
-    models whose attention or head the fast path does not reproduce.
-    autocast_dtype: the type in which matrix products are computed, None for that of the weights. It belongs to the
-    backbone, so that training, validation, evaluation and recommending all compute alike.
-    base_weights: the hash of the base model's weight files; None where all weights are a run's own. base_revision: the
-    hub's name for their version; None for a model that is not from a hub.
+    Attributes:
+        model: The causal LM, or PEFT's wrapper of it.
+        tokenizer: The model's tokenizer.
+        plain: Whether to run the model's own forward over one sequence per branch instead of sharing the prompt. Set by
+            the probe for models whose attention or head the fast path does not reproduce.
+        autocast_dtype: Data type of matrix products; None for that of the weights. It is part of the backbone so that
+            training, validation, evaluation and recommendation all use the same.
+        base_weights: Hash of the base model's weight files; None if all weights come from a run's folder.
+        base_revision: The hub's commit hash of the base model; None if it does not come from a hub.
     """
 
     def __init__(self, model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase) -> None:
@@ -95,19 +111,19 @@ class Backbone(nn.Module):
 
     @property
     def causal_lm(self) -> PreTrainedModel:
-        """The causal LM itself, inside its adapter."""
+        """The causal LM without PEFT's wrapper."""
         model = self.model.get_base_model() if is_adapted(self.model) else self.model
         assert isinstance(model, PreTrainedModel)
         return model
 
     @property
     def adapted(self) -> bool:
-        """Whether an adapter is what is trained."""
+        """Whether the model has an adapter, which is then what is trained."""
         return is_adapted(self.model)
 
     @contextmanager
     def without_adapter(self) -> Iterator[None]:
-        """Switches the adapter off, if there is one: the backbone before any tuning."""
+        """Disables the adapter, if there is one, while the block runs: the backbone is then the base model."""
         if is_adapted(self.model):
             with self.model.disable_adapter():
                 yield
@@ -115,36 +131,44 @@ class Backbone(nn.Module):
             yield
 
     def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
-        """The weights by name, those of an adapter only where it is not switched off."""
+        """Yields names and values of all weights, except those of a disabled adapter."""
         off = self.adapted and not adapter_layers(self)
         return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
 
     @property
     def head(self) -> Head:
-        """The output projection."""
+        """The model's output projection."""
         return Head(self.causal_lm, self.autocast())
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The context in which all products with the weights are computed."""
+        """Returns the context in which all products with the weights are computed."""
         if self.autocast_dtype is None:
             return nullcontext()
         return torch.autocast(self.device.type, self.autocast_dtype)
 
     @property
     def device(self) -> torch.device:
-        """Where the weights lie."""
+        """Device of the weights."""
         return next(self.model.parameters()).device
 
-    def encode(self, packed: Packed, at: Tensor) -> Encoded:
-        """States at `at` (int64 [N], flat row * columns + column) of rows of prompts with their branches."""
-        if self.plain:
-            return self._encode_plainly(packed, at)
-        return Encoded(self.head, self.hidden(packed, at))
+    def encode(self, packed: Packed, index: Tensor) -> Encoded:
+        """Computes the model's states at chosen positions.
 
-    def hidden(self, packed: Packed, at: Tensor) -> Tensor:
-        """The last hidden states [N, hidden size] at `at`, which `encode` wraps where the head can be trusted."""
+        Args:
+            packed: Prompts with their branches.
+            index: Flat indices of the positions, `row * columns + column`, int64 `[N]`.
+        """
         if self.plain:
-            tokens, attended, sequence, position = _plain_sequences(packed, at)
+            return self._encode_plain(packed, index)
+        return Encoded(self.head, self.hidden(packed, index))
+
+    def hidden(self, packed: Packed, index: Tensor) -> Tensor:
+        """Computes the last hidden states at chosen positions, `[N, hidden size]`; arguments as for `encode`.
+
+        Unlike `encode`, it returns hidden states on the plain path too.
+        """
+        if self.plain:
+            tokens, attended, sequence, position = _plain_sequences(packed, index)
             with self.autocast():
                 decoded = self.causal_lm.get_decoder()(input_ids=tokens, attention_mask=attended, use_cache=False)
             return decoded.last_hidden_state[sequence, position]
@@ -158,11 +182,11 @@ class Backbone(nn.Module):
                 use_cache=packed.shared > 0,
             ).last_hidden_state
         columns = packed.tokens.shape[1]
-        row, column = at // columns, at % columns - packed.shared
+        row, column = index // columns, index % columns - packed.shared
         return hidden[row, column]
 
     def _shared_states(self, packed: Packed) -> DynamicCache | None:
-        """Keys and values of the columns that all rows share, computed once; gradients flow through them."""
+        """Returns keys and values of the columns that all rows share, computed once; gradients flow through them."""
         if not packed.shared:
             return None
         cache = DynamicCache()
@@ -173,10 +197,17 @@ class Backbone(nn.Module):
         return cache
 
     def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
-        """Hidden states [rows, new, hidden size] of tokens appended to the cache (decoding only).
+        """Appends tokens to the cache and computes their hidden states (decoding only).
 
-        visible: bool [rows or 1, new, cached + new], what each new token sees; None: everything up to itself, which is
-        only right for an empty cache.
+        Args:
+            cache: The cache, which is extended in place.
+            tokens: int64 `[rows, new]`.
+            positions: Position ids of the tokens, int64 `[rows or 1, new]`.
+            visible: Columns that each new token attends to, bool `[rows or 1, new, cached + new]`. None is causal
+                attention, which is correct only for an empty cache.
+
+        Returns:
+            `[rows, new, hidden size]`.
         """
         mask = None if visible is None else self.attention_mask(visible)
         with self.autocast():
@@ -187,23 +218,27 @@ class Backbone(nn.Module):
             ).last_hidden_state
 
     def attention_mask(self, visible: Tensor) -> Tensor:
-        """The 4D mask in the form that the model's attention kernel takes."""
+        """Converts `visible` (bool `[rows, queries, keys]`) to the 4D mask that the attention kernel expects."""
         mask = visible[:, None]
         if self.causal_lm.config._attn_implementation == "sdpa":
             return mask
         lowest = torch.finfo(self.causal_lm.dtype).min
         return torch.zeros(mask.shape, dtype=self.causal_lm.dtype, device=mask.device).masked_fill(~mask, lowest)
 
-    def _encode_plainly(self, packed: Packed, at: Tensor) -> Encoded:
-        tokens, attended, sequence, position = _plain_sequences(packed, at)
+    def _encode_plain(self, packed: Packed, index: Tensor) -> Encoded:
+        tokens, attended, sequence, position = _plain_sequences(packed, index)
         with self.autocast():
             logits = self.model(input_ids=tokens, attention_mask=attended, use_cache=False).logits
         return Encoded(self.head, None, logits[sequence, position])
 
 
-def _plain_sequences(packed: Packed, at: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """One sequence a branch: tokens and mask int64 [sequences, length]; sequence and position of `at`, int64 [N]."""
-    tokens, lengths, index = unpack(packed)
-    real = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
-    sequence, position = index.flatten(0, 1)[at].unbind(-1)
-    return tokens, real.long(), sequence, position
+def _plain_sequences(packed: Packed, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Lays out one sequence per branch.
+
+    Returns tokens and attention mask, int64 `[sequences, length]`, and the sequence and position of each index,
+    int64 `[N]`.
+    """
+    tokens, lengths, location = unpack(packed)
+    attended = torch.arange(tokens.shape[1], device=tokens.device) < lengths[:, None]
+    sequence, position = location.flatten(0, 1)[index].unbind(-1)
+    return tokens, attended.long(), sequence, position

@@ -1,4 +1,4 @@
-"""Where a run computes, and in which precision: one answer for training, validation, evaluation and recommending."""
+"""Device and precision of a run, which training, validation, evaluation and recommendation share."""
 
 from typing import Any
 
@@ -12,32 +12,32 @@ PRECISIONS = ("auto", "bf16-mixed", "32-true")
 
 
 def run_device(trainer: DictConfig) -> torch.device:
-    """Returns the device of a run: this process's CUDA device where there is one, else the CPU.
+    """Returns the device of a run: this process's CUDA device if there is one, else the CPU.
 
     Args:
-        trainer: The config group; `accelerator` is auto, gpu (or cuda) or cpu. Apple's MPS is never chosen: nothing
-            here has been checked on it.
+        trainer: The config group; `accelerator` is auto, gpu (or cuda) or cpu. Apple's MPS is never chosen, because
+            llmrec has not been tested on it.
 
     Raises:
-        InputError: For another accelerator, or for gpu on a machine without one.
+        InputError: If `accelerator` has another value, or is gpu on a machine without a GPU.
     """
     accelerator = trainer.accelerator
     if accelerator not in ACCELERATORS:
         raise InputError(f"trainer.accelerator={accelerator}: choose one of {', '.join(ACCELERATORS)}")
     if accelerator in ("gpu", "cuda") and not torch.cuda.is_available():
-        raise InputError(f"trainer.accelerator={accelerator}, but torch finds no GPU: take trainer.accelerator=cpu")
+        raise InputError(f"trainer.accelerator={accelerator}, but torch finds no GPU. Use trainer.accelerator=cpu")
     return torch.device("cpu" if accelerator == "cpu" or not torch.cuda.is_available() else "cuda")
 
 
 def autocast_dtype(trainer: DictConfig, device: torch.device) -> torch.dtype | None:
-    """Returns the type in which matrix products are computed, None for that of the weights.
+    """Returns the data type of matrix products, or None for that of the weights.
 
     Args:
         trainer: The config group; `precision` is auto (bf16-mixed on a GPU, 32-true on a CPU), bf16-mixed or 32-true.
-        device: Where the run computes.
+        device: The run's device.
 
     Raises:
-        InputError: For another precision.
+        InputError: If `precision` has another value.
     """
     precision = trainer.precision
     if precision not in PRECISIONS:
@@ -47,21 +47,21 @@ def autocast_dtype(trainer: DictConfig, device: torch.device) -> torch.dtype | N
 
 
 def weights_dtype(config: DictConfig, device: torch.device) -> torch.dtype:
-    """Returns the type in which a backbone's weights are held.
+    """Returns the data type of a backbone's weights.
 
-    backbone.dtype=auto is bfloat16 for frozen weights on a GPU and float32 otherwise: weights that are trained need
-    float32, since most AdamW updates are smaller than bfloat16 can resolve.
+    backbone.dtype=auto is bfloat16 for frozen weights on a GPU and float32 otherwise. Trained weights need float32,
+    because most AdamW updates are smaller than the resolution of bfloat16.
 
     Args:
         config: The run config (groups backbone and adapter).
-        device: Where the run computes.
+        device: The run's device.
 
     Raises:
-        InputError: For a type that cannot be used.
+        InputError: If `backbone.dtype` has another value than auto, float32, bfloat16 and float16.
     """
-    name, trained_whole = config.backbone.dtype, config.adapter.name == "none"
+    name, trains_all_weights = config.backbone.dtype, config.adapter.name == "none"
     if name == "auto":
-        return torch.bfloat16 if device.type == "cuda" and not trained_whole else torch.float32
+        return torch.bfloat16 if device.type == "cuda" and not trains_all_weights else torch.float32
     if name not in ("float32", "bfloat16", "float16"):
         raise InputError(f"backbone.dtype={name}: choose auto, float32, bfloat16 or float16")
     dtype: torch.dtype = getattr(torch, name)
@@ -69,10 +69,13 @@ def weights_dtype(config: DictConfig, device: torch.device) -> torch.dtype:
 
 
 def check_device(config: DictConfig) -> None:
-    """Raises InputError for settings of device, precision or type of the weights that cannot be used.
+    """Checks the settings of device, precision and data type of the weights.
 
     Args:
-        config: The resolved run config; a baseline has no weights of a language model.
+        config: The resolved run config. The weights' settings are ignored for a baseline, which has no language model.
+
+    Raises:
+        InputError: If a setting is invalid or needs a GPU that this run does not use.
     """
     device = run_device(config.trainer)
     autocast_dtype(config.trainer, device)
@@ -80,26 +83,30 @@ def check_device(config: DictConfig) -> None:
         return
     weights_dtype(config, device)
     if config.adapter.eight_bit and device.type == "cpu":
-        raise InputError(f"adapter={config.adapter.name} holds weights in 8 bits, which needs a GPU: take adapter=lora")
+        raise InputError(f"adapter={config.adapter.name} holds weights in 8 bits, which needs a GPU. Use adapter=lora")
 
 
 def check_trained_dtype(config: DictConfig) -> None:
-    """Raises InputError for a run that would train weights in less than float32."""
+    """Checks that a run does not train weights in a precision below float32.
+
+    Raises:
+        InputError: If `backbone.dtype` is below float32 and all weights are trained.
+    """
     name = config.backbone.dtype
     if config.baseline.name == "none" and config.adapter.name == "none" and name not in ("auto", "float32"):
         raise InputError(
-            f"backbone.dtype={name} with adapter=none would train {name} weights, most of whose updates are rounded "
-            "away: take backbone.dtype=auto (float32 weights, computed in bfloat16 on a GPU), or adapter=lora"
+            f"backbone.dtype={name} with adapter=none would train {name} weights, and rounding would discard most "
+            "updates. Use backbone.dtype=auto (float32 weights, bfloat16 matrix products on a GPU) or adapter=lora"
         )
 
 
 def set_float32_precision() -> None:
-    """Has float32 matrix products computed in float32, not in TF32; bf16-mixed is what trades precision for speed."""
+    """Disables TF32 for float32 matrix products; precision is traded for speed with bf16-mixed instead."""
     torch.set_float32_matmul_precision("highest")
 
 
 def precision_record(config: DictConfig) -> dict[str, Any]:
-    """Returns what a record tells of a run's precision: types of the weights and of matrix products, whether TF32."""
+    """Returns the precision entries of a run's record: types of weights and of matrix products, whether TF32 is on."""
     device = run_device(config.trainer)
     weights = weights_dtype(config, device)
     return {

@@ -1,4 +1,4 @@
-"""Titles as vectors: how alike two titles are in the eyes of a language model, or of a sentence encoder."""
+"""Embeddings of titles by a language model or a sentence encoder, for cosine similarities between titles."""
 
 import json
 import logging
@@ -13,7 +13,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import first_line
 from llmrec.backbones.ranks import divided
-from llmrec.backbones.scoring import COLUMNS, batches_by_length
+from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,42 +23,44 @@ logger = logging.getLogger(__name__)
 
 
 def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
-    """Embeds each distinct title as the mean of its tokens' last hidden states after the prompt without history.
+    """Embeds each distinct title as the mean of its tokens' last hidden states after the history-free prompt.
 
-    Source: our reading.
+    The embeddings are centered, because most of a language model's hidden state is common to all titles and does not
+    distinguish them. Source: our reading.
 
     Args:
         backbone: The model.
-        data: The dataset for its tokenizer.
+        data: The dataset for the backbone's tokenizer.
 
     Returns:
-        float32 [titles, hidden size], less their mean and of length 1, so that a product is a cosine: what all titles
-        have in common, which is most of a language model's states, tells none from another.
+        float32 `[titles, hidden size]`, centered and of unit length, so that dot products are cosine similarities.
     """
     prompt = data.prompt_tokenizer.histories([[]]).of(0)
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     logger.info("embedding %s titles", f"{len(titles):,}")
-    return centred(divided(len(titles), lambda mine: _embed(backbone, prompt, [titles[title] for title in mine])))
+    return centred(divided(len(titles), lambda rows: _embed(backbone, prompt, [titles[title] for title in rows])))
 
 
 def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndarray:
-    """Embeds titles with a sentence-transformers model, computed in float32.
+    """Embeds titles with a sentence-transformers model in float32.
 
     Args:
-        folder: Of the saved model.
-        titles: The texts.
-        device: Where it computes.
+        folder: The folder of the saved model.
+        titles: The titles.
+        device: The device to compute on.
 
     Returns:
-        float32 [titles, size], as `title_embeddings`.
+        float32 `[titles, size]`, centered and of unit length as in `title_embeddings`.
 
     Raises:
-        InputError: Without the package sentence-transformers, and for a model that cannot be opened.
+        InputError: If sentence-transformers is not installed or the model cannot be opened.
     """
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
-        raise InputError("it needs sentence-transformers: pip install 'llmrec[sentence]'") from error
+        raise InputError(
+            "the package sentence-transformers is not installed. Run: pip install 'llmrec[sentence]'"
+        ) from error
     try:
         _refuse_own_modules(folder)
         model = SentenceTransformer(str(folder), device=device, trust_remote_code=False).float()
@@ -80,9 +82,13 @@ def _refuse_own_modules(folder: Path) -> None:
 
 
 def centred(vectors: np.ndarray) -> np.ndarray:
-    """The vectors less their mean, of length 1 (0 stays 0): float32 [n, size]."""
-    moved = vectors - vectors.mean(axis=0, dtype=np.float64)
-    return (moved / np.maximum(np.linalg.norm(moved, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    """Subtracts the mean from vectors (float `[n, size]`) and scales them to unit length; zero vectors stay zero.
+
+    Returns:
+        float32 `[n, size]`.
+    """
+    shifted = vectors - vectors.mean(axis=0, dtype=np.float64)
+    return (shifted / np.maximum(np.linalg.norm(shifted, axis=1, keepdims=True), 1e-12)).astype(np.float32)
 
 
 def _embed(backbone: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> np.ndarray:
@@ -94,7 +100,7 @@ def _embed(backbone: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> 
         torch.inference_mode(),
         tqdm(total=len(titles), desc="embeddings", unit="title", leave=False, disable=None) as bar,
     ):
-        for rows in batches_by_length(lengths, COLUMNS[backbone.device.type]):
+        for rows in batches_by_length(lengths, BATCH_TOKENS[backbone.device.type]):
             embedded[rows] = _means(backbone, prompt, [titles[row] for row in rows])
             bar.update(len(rows))
     backbone.train(training)
@@ -102,9 +108,10 @@ def _embed(backbone: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> 
 
 
 def _means(backbone: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> np.ndarray:
+    """Returns the mean of each title's hidden states, float32 `[titles, hidden size]`."""
     packed, _ = pack([prompt] * len(titles), [[title] for title in titles], len(prompt) - 1)
-    at = torch.nonzero(packed.branch.flatten() == 1)[:, 0]
+    index = torch.nonzero(packed.branch.flatten() == 1)[:, 0]
     row = torch.from_numpy(np.repeat(np.arange(len(titles)), [len(title) for title in titles]))
-    hidden = backbone.hidden(packed.to(backbone.device), at.to(backbone.device)).float().cpu()
+    hidden = backbone.hidden(packed.to(backbone.device), index.to(backbone.device)).float().cpu()
     summed = torch.zeros((len(titles), hidden.shape[1])).index_add(0, row, hidden)
     return (summed / torch.bincount(row)[:, None]).numpy()

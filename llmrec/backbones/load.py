@@ -1,4 +1,4 @@
-"""A run's backbone: opened, adapted and probed; or taken up again from the weights of a cell."""
+"""Opens a run's backbone for training or with trained weights, adds the adapter and runs the load-time checks."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,33 +30,43 @@ WEIGHTS = "weights"
 
 
 def build_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, start: Path | None = None) -> Backbone:
-    """Opens the backbone that training begins with, on the run's device.
+    """Opens the backbone that training starts from, on the run's device.
 
     Args:
         config: The resolved run config (groups backbone, adapter and trainer).
-        dataset: The data, from which `tiny` is made.
-        cache_dir: The cache of llmrec.
-        start: A cell whose trained weights are taken up; None for the base model with a fresh adapter.
+        dataset: The dataset, on which `tiny` is pretrained.
+        cache_dir: llmrec's cache folder.
+        start: The folder of a run whose trained weights to continue from; None for the base model with a fresh adapter.
 
     Raises:
-        InputError: For whatever cannot be opened.
+        InputError: If the model or the weights cannot be opened or do not fit the config.
     """
     return _open(config, dataset, cache_dir, None if start is None else start / WEIGHTS, trainable=True)
 
 
 def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, cell: Path) -> Backbone:
-    """Opens the backbone with the weights that a cell's training left, on the run's device."""
+    """Opens the backbone with the trained weights of a run, on the run's device.
+
+    Args:
+        config: The resolved run config (groups backbone, adapter and trainer).
+        dataset: The dataset, on which `tiny` is pretrained.
+        cache_dir: llmrec's cache folder.
+        cell: The run's folder.
+
+    Raises:
+        InputError: If the model or the weights cannot be opened or do not fit the config.
+    """
     return _open(config, dataset, cache_dir, cell / WEIGHTS, trainable=False)
 
 
 def save_trained(backbone: Backbone, folder: Path) -> None:
-    """Saves what was trained, as safetensors: the adapter, or the whole model; and the tokenizer."""
+    """Saves the trained weights (the adapter, or the whole model) as safetensors, and the tokenizer."""
     save_whole(backbone.model, backbone.tokenizer, folder)
 
 
 def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool) -> Backbone:
     if weights is not None and not weights.is_dir():
-        raise InputError(f"{weights} is missing: train the cell again (the same command, after deleting its folder)")
+        raise InputError(f"{weights} is missing. Train the run again: delete its folder and repeat the command")
     device = run_device(config.trainer)
     set_float32_precision()
     if weights is not None and config.adapter.name == "none":
@@ -74,11 +84,11 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
     probe_decoding(backbone)
-    # Ranks must take the same path.
+    # All ranks must use the same path.
     backbone.plain = not on_all_ranks(not backbone.plain)
     if backbone.autocast_dtype is not None and backbone.adapted and not trainable:
         cast_adapter(backbone.model, backbone.autocast_dtype)
-    # Pretrained models open without dropout, and Lightning trains a model in the mode in which it finds it.
+    # Pretrained models open in evaluation mode, and Lightning keeps the mode in which it finds a model.
     return backbone.train(trainable)
 
 
@@ -86,7 +96,7 @@ def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTr
     eight_bit = config.adapter.eight_bit
     model, tokenizer = open_pretrained(path, config.backbone, weights_dtype(config, device), eight_bit)
     if eight_bit:
-        return model, tokenizer  # where bitsandbytes has put it
+        return model, tokenizer  # bitsandbytes has already placed it on a device.
     torch.nn.Module.to(model, device)
     refuse_non_finite(model, path)
     return model, tokenizer
@@ -103,36 +113,41 @@ def _adapted(
 
 
 def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
-    """Returns the folder or hub name of the base model, made first where it is `tiny` or a GGUF file.
+    """Returns the folder or hub name of the base model; pretrains `tiny` or converts a GGUF file if necessary.
+
+    Args:
+        config: The resolved run config (groups backbone and trainer).
+        dataset: The dataset, on which `tiny` is pretrained.
+        cache_dir: llmrec's cache folder.
 
     Raises:
-        InputError: When the config names none, or it is not there.
+        InputError: If the config names no model, or its package or GGUF file does not exist.
     """
     backbone = config.backbone
     if backbone.name == "tiny":
         return str(_tiny_path(config, dataset, cache_dir))
     path = package_folder(backbone.package) if backbone.package else backbone.path
     if not path:
-        raise InputError("backbone=hf needs backbone.path=<the folder of a saved model, or a hub name>")
+        raise InputError("backbone=hf needs a model. Set backbone.path=<folder of a saved model, or hub name>")
     return str(dequantised(Path(path) / backbone.gguf_file, cache_dir) if backbone.gguf_file else path)
 
 
 def weights_hash(path: str, cache_dir: Path) -> str:
-    """Returns a hash of the weight files of a model; each is read once as long as it does not change.
+    """Returns a hash of a model's weight files. Unchanged files are read only once.
 
     Args:
-        path: A folder, or the hub name of a model that has been opened.
-        cache_dir: The cache of llmrec.
+        path: A folder, or the hub name of a model that was opened before.
+        cache_dir: llmrec's cache folder.
     """
     folder = Path(path) if Path(path).is_dir() else Path(str(cached_file(path, "config.json"))).parent
     return files_hash(folder, ("*.safetensors", "*.bin"), cache_dir)
 
 
 def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
-    # transformers saves nothing on other ranks than the first, so that one makes it.
+    # transformers saves only on rank 0, so rank 0 pretrains the model and the others wait.
     if not is_first():
         wait_for_all()
-    # Several runs that begin together need one pretraining, not one each.
+    # The lock makes several runs that start together share one pretraining.
     with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
         folder = tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir, run_device(config.trainer))
     if is_first():

@@ -1,4 +1,4 @@
-"""The files of a saved model: where they are, and what tells them from others without opening the model."""
+"""Locates the files of a saved model and hashes them without opening the model."""
 
 import hashlib
 from collections.abc import Iterable
@@ -10,34 +10,37 @@ from llmrec.backbones.pretrained import first_line
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 
-FETCHED = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
-"""What is fetched of a hub's model: weights, tokenizer and settings; no code."""
+DOWNLOADED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
+"""Files that are downloaded from a hub: weights, tokenizer and settings, but no code."""
 
 
 def model_folder(name: str) -> Path:
-    """Returns the folder of a saved model, fetched from the hub where `name` is not a folder.
+    """Returns the folder of a saved model, which is downloaded from the hub if `name` is no local folder.
+
+    Args:
+        name: A local folder or a hub name.
 
     Raises:
-        InputError: If there is neither a folder nor a model of that name on the hub.
+        InputError: If `name` is neither a folder nor the name of a model that can be downloaded.
     """
     if Path(name).is_dir():
         return Path(name)
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FETCHED)))
+        return Path(snapshot_download(name, allow_patterns=list(DOWNLOADED_FILES)))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{name} is no folder, and no model of that name can be fetched from the hub ({first_line(error)}). Give "
-            "the folder of a saved model"
+            f"{name} is no folder, and no model of that name can be downloaded from the hub ({first_line(error)}). "
+            "Give the folder of a saved model"
         ) from error
 
 
 def files_hash(folder: Path, patterns: Iterable[str], cache_dir: Path) -> str:
-    """Returns a hash of the names and contents of files; each is read once as long as it does not change.
+    """Returns a hash of the names and contents of files. Unchanged files are read only once.
 
     Args:
         folder: The folder of a model.
-        patterns: Of the files, as `Path.glob` takes them.
-        cache_dir: The cache of llmrec.
+        patterns: Glob patterns of the files, relative to the folder.
+        cache_dir: llmrec's cache folder.
     """
     digest = hashlib.sha256()
     for file in sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}):

@@ -1,4 +1,4 @@
-"""Prompts and their branches laid out in rows: one row a prompt, its branches one after another behind it."""
+"""Packs prompts and their branches into rows: one row per prompt, followed by its branches one after another."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -10,33 +10,40 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Packed:
-    """Rows ready for the forward primitive.
+    """Packed rows, the input of the forward primitive.
 
-    tokens, positions: int64 [rows, columns]; every branch takes up the positions that follow the prompt. Where a row
-    has one branch at most, positions run on through the padding: transformers takes positions that start anew for
-    another sequence in the same row, and would build a mask for it;
-    branch: int16 [rows, columns], 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end; shared: how
-    many columns all prompts have in common, short of the last of the shortest: they are run once for all rows.
+    Attributes:
+        tokens: int64 `[rows, columns]`.
+        positions: Position ids, int64 `[rows, columns]`. The positions of every branch continue those of the prompt. If
+            no row has more than one branch, they also continue through the padding, because transformers interprets
+            positions that restart as another sequence in the same row and would build a mask for it.
+        branch: int16 `[rows, columns]`: 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end.
+        single: Whether no row has more than one branch. Every row is then an ordinary causal sequence that needs no
+            mask.
+        shared: Number of leading columns that all prompts have in common, which are run once for all rows. At least
+            the last token of the shortest prompt must not be among them.
     """
 
     tokens: Tensor
     positions: Tensor
     branch: Tensor
     single: bool
-    """No row has more than one branch: every row is an ordinary causal sequence and needs no mask."""
     shared: int = 0
 
     def to(self, device: torch.device | str) -> "Packed":
-        """The same rows on another device."""
+        """Returns a copy on another device."""
         tensors = (field.name for field in fields(self)[:3])
         moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
         return replace(self, **moved)
 
     def visible(self) -> Tensor | None:
-        """What each query behind the shared columns sees: the prompt and its own branch, up to itself.
+        """Returns the attention mask of the columns after the shared ones.
 
-        bool [rows, columns - shared, columns]; one row for all where no row has several branches; None where that is
-        what a causal model does anyway.
+        Each token sees the prompt and its own branch, up to itself.
+
+        Returns:
+            bool `[rows, columns - shared, columns]`, or `[1, columns - shared, columns]` if no row has several
+            branches. None if the mask equals the model's own causal mask.
         """
         columns = torch.arange(self.branch.shape[1], device=self.branch.device)
         causal = columns[None, :] <= columns[self.shared :, None]
@@ -49,13 +56,18 @@ class Packed:
 def pack(
     prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]], shared: int = 0
 ) -> tuple[Packed, list[np.ndarray]]:
-    """Lays out prompts (int [length] each, not empty) and, for each, any number of branches (may be empty).
+    """Packs prompts and their branches into rows.
 
-    shared: Packed.shared.
+    Args:
+        prompts: Non-empty prompts, int `[length]` each.
+        branches: Any number of branches per prompt, int `[length]` each, possibly empty.
+        shared: See `Packed.shared`.
 
-    Returns the rows and, per row, int64 [branches, 2]: the flat index (row * columns + column) of the hidden state that
-    predicts a branch's first token, which is the prompt's last, and of the one that predicts its second; the others
-    follow it.
+    Returns:
+        packed: The rows.
+        starts: Per row, int64 `[branches, 2]` with flat indices (`row * columns + column`): that of the hidden state
+            that predicts the branch's first token, which is the prompt's last, and that of the one that predicts its
+            second token. Those for the branch's further tokens follow the latter.
     """
     lengths = [len(prompt) + sum(map(len, row)) for prompt, row in zip(prompts, branches, strict=True)]
     columns = max(lengths)
@@ -67,29 +79,37 @@ def pack(
         column = len(prompt)
         tokens[r, :column], positions[r, :column], branch[r, :column] = prompt, np.arange(column), 0
         starts = []
-        for b, fed in enumerate(row, start=1):
-            end = column + len(fed)
-            tokens[r, column:end], branch[r, column:end] = fed, b
-            positions[r, column:end] = len(prompt) + np.arange(len(fed))
+        for b, branch_tokens in enumerate(row, start=1):
+            end = column + len(branch_tokens)
+            tokens[r, column:end], branch[r, column:end] = branch_tokens, b
+            positions[r, column:end] = len(prompt) + np.arange(len(branch_tokens))
             starts.append((r * columns + len(prompt) - 1, r * columns + column))
             column = end
         if single:
             positions[r, column:] = np.arange(column, columns)
         predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
-    laid_out = [torch.from_numpy(part) for part in (tokens, positions, branch)]
-    return Packed(laid_out[0], laid_out[1], laid_out[2], single, shared), predictors
+    tensors = [torch.from_numpy(array) for array in (tokens, positions, branch)]
+    return Packed(tensors[0], tensors[1], tensors[2], single, shared), predictors
 
 
 def predictor_columns(starts: np.ndarray, within: np.ndarray) -> np.ndarray:
-    """Flat indices of the hidden states that predict tokens `within` (0 = first) of the branch with these starts."""
+    """Returns flat indices of the hidden states that predict given tokens of branches.
+
+    Args:
+        starts: The branches' starts as returned by `pack`, int64 `[..., 2]`.
+        within: Index of each token within its branch, 0 for the first; int, broadcast against `[...]`.
+    """
     return np.where(within == 0, starts[..., 0], starts[..., 1] + within - 1)
 
 
 def unpack(packed: Packed) -> tuple[Tensor, Tensor, Tensor]:
-    """The same content as plain sequences, one a branch (or one a row without branches): the primitive's slow twin.
+    """Unpacks rows into plain sequences, one per branch (one per row without branches), for the plain path.
 
-    Returns tokens int64 [sequences, length], right-padded; lengths int64 [sequences]; and index int64 [rows, columns,
-    2]: for every column the (sequence, position) where it stands; a prompt column stands in its row's first sequence.
+    Returns:
+        tokens: int64 `[sequences, length]`, right-padded.
+        lengths: int64 `[sequences]`.
+        index: Sequence and position of every packed column, int64 `[rows, columns, 2]`. A prompt column is looked up in
+            its row's first sequence.
     """
     sequences: list[Tensor] = []
     index = torch.zeros((*packed.tokens.shape, 2), dtype=torch.long)

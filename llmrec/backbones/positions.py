@@ -1,4 +1,4 @@
-"""How long a sequence a model can take: a run's rows must not be longer."""
+"""The maximum sequence length of a model, which a run's rows must not exceed."""
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -7,26 +7,31 @@ from llmrec.errors import InputError
 
 
 def check_positions(model: PreTrainedModel, max_length: int) -> None:
-    """Raises InputError when a row of max_length tokens takes more positions than the model has."""
+    """Checks that a model has enough positions for rows of `max_length` tokens.
+
+    Raises:
+        InputError: If it has fewer.
+    """
     limit = position_limit(model)
     if limit is not None and limit < max_length:
         raise InputError(
-            f"backbone.max_length={max_length}: {type(model).__name__} has {limit} positions only. Set "
+            f"backbone.max_length={max_length}: {type(model).__name__} has only {limit} positions. Set "
             f"backbone.max_length={limit}"
         )
 
 
 def position_limit(model: PreTrainedModel) -> int | None:
-    """The number of positions that a model was made for; None where its config sets no limit.
+    """Returns the number of positions that a model was trained for, or None if its config sets no limit.
 
-    Learned positions end there. Rotary ones can be computed further on, but the model was not trained on them.
+    Learned position embeddings do not exist beyond it. Rotary ones can be computed, but the model was not trained with
+    them.
     """
     config = model.config.get_text_config()
-    # Configs with other names for it, such as n_positions, map this one to their own; MPT does not.
+    # Configs with other names for the limit, such as n_positions, provide this name as an alias; MPT does not.
     limit = getattr(config, "max_position_embeddings", None) or getattr(config, "max_seq_len", None)
     if limit is None or limit < 0:
         return None
-    # RoBERTa and models like it give no token the first rows of their table, up to the padding's.
+    # RoBERTa and similar models use no rows of their position table up to and including the padding index.
     unused = (
         module.padding_idx + 1
         for name, module in model.named_modules()

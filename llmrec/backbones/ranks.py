@@ -1,4 +1,4 @@
-"""Work that the ranks of a distributed run share: who is first, what they agree on, passes that they divide."""
+"""Collective operations of distributed runs. In a single process they do nothing or return their input."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -6,23 +6,26 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import distributed
 
-Found = TypeVar("Found", bound=np.ndarray | list[Any] | tuple[Any, ...])
+Values = TypeVar("Values", bound=np.ndarray | list[Any] | tuple[Any, ...])
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes: rank 0, or the only one."""
-    return not _several() or distributed.get_rank() == 0
+    """Returns whether this process is rank 0, which writes files, or the only process."""
+    return not _is_distributed() or distributed.get_rank() == 0
 
 
 def wait_for_all() -> None:
-    """Comes back when every rank has come here."""
-    if _several():
+    """Blocks until all ranks have called it (a barrier)."""
+    if _is_distributed():
         distributed.barrier()
 
 
 def on_all_ranks(holds: bool) -> bool:
-    """Whether something holds on every rank: they must take the same way, or one would wait for the others forever."""
-    if not _several():
+    """Returns whether `holds` is true on all ranks.
+
+    Ranks that branch on a condition must agree on it; otherwise one would wait forever in a collective call.
+    """
+    if not _is_distributed():
         return holds
     answers: list[bool | None] = [None] * distributed.get_world_size()
     distributed.all_gather_object(answers, holds)
@@ -30,21 +33,26 @@ def on_all_ranks(holds: bool) -> bool:
 
 
 def least_on_all_ranks(value: int) -> int:
-    """The smallest of the ranks' values, where all must do with the same."""
-    if not _several():
+    """Returns the minimum of the ranks' values."""
+    if not _is_distributed():
         return value
     values: list[int] = [value] * distributed.get_world_size()
     distributed.all_gather_object(values, value)
     return min(values)
 
 
-def divided(rows: int, compute: Callable[[np.ndarray], Found]) -> Found:
-    """What `compute` gives for rows 0 .. rows - 1, this rank computing only its share.
+def divided(rows: int, compute: Callable[[np.ndarray], Values]) -> Values:
+    """Computes a value for each of the rows 0 to `rows - 1`, divided among the ranks, and gathers all values.
 
-    compute: row numbers int64 [n] -> n values in their order: an array [n, ...] of one shape and type but for n, a
-    list, or a tuple of such. The result is in order of rows.
+    Args:
+        rows: Number of rows.
+        compute: Maps row indices, int64 `[n]`, to n values in the same order: an array `[n, ...]` whose other
+            dimensions and data type are the same for every call, a list, or a tuple of these.
+
+    Returns:
+        The values of all rows in order, in the form that `compute` returns, on every rank.
     """
-    if not _several():
+    if not _is_distributed():
         return compute(np.arange(rows))
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
     parts: list[Any] = [None] * ranks
@@ -53,16 +61,16 @@ def divided(rows: int, compute: Callable[[np.ndarray], Found]) -> Found:
 
 
 def _in_order(parts: list[Any], rows: int) -> Any:
-    """One whole from the shares of the ranks."""
+    """Merges the ranks' shares in order of rows."""
     if isinstance(parts[0], tuple):
         return tuple(_in_order(list(part), rows) for part in zip(*parts, strict=True))
-    whole: Any = [None] * rows
+    merged: Any = [None] * rows
     if isinstance(parts[0], np.ndarray):
-        whole = np.zeros((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
-    for other, part in enumerate(parts):
-        whole[other :: len(parts)] = part
-    return whole
+        merged = np.zeros((rows, *parts[0].shape[1:]), dtype=parts[0].dtype)
+    for rank, part in enumerate(parts):
+        merged[rank :: len(parts)] = part
+    return merged
 
 
-def _several() -> bool:
+def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1

@@ -1,7 +1,7 @@
-"""Relevance to the auxiliary text: how likely a title is after the prompt without any history, computed once.
+"""Relevance of titles to the auxiliary text: their log-probabilities after the history-free prompt.
 
-The history-free prompt is one for the whole dataset, so relevance belongs to a title, not to a row. Kept by the content
-of everything that it depends on: prompt, titles as tokens, tokenizer, weights.
+The history-free prompt is the same for the whole dataset, so relevance is a property of the title, not of a row. It is
+cached under a content hash of everything that it depends on: prompt, title tokens, tokenizer and weights.
 """
 
 import logging
@@ -26,27 +26,44 @@ logger = logging.getLogger(__name__)
 def title_relevance(
     backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray], cache_dir: Path | None
 ) -> list[np.ndarray]:
-    """log P(y_t | history-free prompt, y_<t) of each title's tokens under the backbone: float32 [length] each.
+    """Computes log P(y_t | history-free prompt, y_<t) of each title's tokens.
 
-    prompt: int [length]; titles: int [length] each, distinct, with EOS; cache_dir: None computes it anew. Raises
-    InputError for a cached file that is damaged or is not of what its name says. Source: arXiv 2510.10978 by a
-    secondary source (the probability of the target with the history masked); full vocabulary: our reading.
+    Source: arXiv 2510.10978 by a secondary source (the probability of the target with the history masked). That it is
+    taken over the full vocabulary is our reading.
+
+    Args:
+        backbone: The model.
+        prompt: The history-free prompt, int `[length]`.
+        titles: Tokens of the distinct titles with EOS, int `[length]` each.
+        cache_dir: llmrec's cache folder; None computes without a cache.
+
+    Returns:
+        float32 `[length]` for each title.
+
+    Raises:
+        InputError: If the cached file is damaged or belongs to other inputs.
     """
     if cache_dir is None:
         return _compute(backbone, prompt, titles)
     lengths = np.array([len(title) for title in titles])
-    found = kept(
+    relevance = kept(
         cache_dir / "relevance",
         content_hash(backbone, (prompt, *titles)),
         (int(lengths.sum()),),
         lambda: np.concatenate(_compute(backbone, prompt, titles)),
         "relevance",
     )
-    return np.split(found, np.cumsum(lengths)[:-1])
+    return np.split(relevance, np.cumsum(lengths)[:-1])
 
 
 def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Path | None) -> list[np.ndarray]:
-    """`title_relevance` of every distinct title of a dataset, in their order; data: for the backbone's tokenizer."""
+    """Computes `title_relevance` for all distinct titles of a dataset, in order.
+
+    Args:
+        backbone: The model.
+        data: The dataset for the backbone's tokenizer.
+        cache_dir: llmrec's cache folder; None computes without a cache.
+    """
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     return title_relevance(backbone, data.prompt_tokenizer.histories([[]]).of(0), titles, cache_dir)
 
@@ -56,7 +73,7 @@ def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray
     with tqdm(total=len(titles), desc="relevance", unit="title", leave=False, disable=None) as bar:
         return divided(
             len(titles),
-            lambda mine: log_probabilities(
-                backbone, [prompt] * len(mine), [titles[title] for title in mine], len(prompt) - 1, bar.update
+            lambda rows: log_probabilities(
+                backbone, [prompt] * len(rows), [titles[title] for title in rows], len(prompt) - 1, bar.update
             ),
         )

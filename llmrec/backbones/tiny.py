@@ -1,4 +1,4 @@
-"""`tiny`: a Llama of about a million parameters with its own vocabulary, built from the dataset alone."""
+"""`tiny`: a Llama of about a million parameters with its own vocabulary, pretrained on the dataset alone."""
 
 import hashlib
 import json
@@ -29,25 +29,32 @@ from llmrec.datasets.steps import LengthGroupedSteps
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
 CODE = ("llmrec.backbones.tiny",)
-"""The module that pretrains; with what it imports."""
-LIST_CODE = ("llmrec.datasets.stored_lists",)
-"""The module that makes the lists which texts of task rerank show."""
-LATER = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
-"""Keys of the backbone group that concern the fine-tuning alone."""
+"""The module that pretrains the model. What it imports counts as well."""
+RERANK_CODE = ("llmrec.datasets.stored_lists",)
+"""The module that makes the lists in the texts of task rerank."""
+FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
+"""Keys of the config group `backbone` that do not affect the pretraining."""
 
 
 def tiny_folder(
     config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path, device: torch.device
 ) -> Path:
-    """The folder of the pretrained model and tokenizer, from the cache if they were made before.
+    """Returns the cached folder of the pretrained model and tokenizer, after pretraining them if necessary.
 
-    config: the backbone group; device: where it is pretrained if it was not. The key covers data, settings, the
-    prompt's words and the code, not the run's seed: all seeds of a sweep fine-tune the same base.
+    The cache key covers the dataset, the settings, the prompt's wording and the code, but not the run's seed: all
+    seeds of a sweep fine-tune the same base model.
+
+    Args:
+        config: The config group `backbone`.
+        wording: The wording of the prompt.
+        dataset: The dataset.
+        cache_dir: llmrec's cache folder.
+        device: The device for the pretraining.
     """
-    shaping = OmegaConf.masked_copy(config, [str(key) for key in config if key not in LATER])
+    pretraining = OmegaConf.masked_copy(config, [str(key) for key in config if key not in FINE_TUNING_KEYS])
     lists = dataset.report["lists"] if dataset.lists else None
-    code = code_hash((), [*CODE, *(LIST_CODE if dataset.lists else ())])
-    settings = [OmegaConf.to_container(shaping), _frame(wording, dataset), dataset.content_hash, lists, code]
+    code = code_hash((), [*CODE, *(RERANK_CODE if dataset.lists else ())])
+    settings = [OmegaConf.to_container(pretraining), _frame(wording, dataset), dataset.content_hash, lists, code]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
@@ -59,7 +66,13 @@ def tiny_folder(
 
 
 def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> PreTrainedTokenizerFast:
-    """A byte-level BPE made from the titles and the prompt's own text; any text can be tokenised."""
+    """Trains a byte-level BPE tokenizer on the titles and the prompt's fixed text; it can tokenize any text.
+
+    Args:
+        vocabulary: Size of the vocabulary.
+        wording: The wording of the prompt.
+        dataset: The dataset.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -68,13 +81,13 @@ def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> P
         show_progress=False,
     )  # fmt: skip
     titles = [quote(title) for title in dataset.items.distinct_titles]
-    # Every row repeats the prompt's text, so its words are worth a token each, however few the titles are.
+    # Every row repeats the prompt's text, so each of its words should be one token, however few titles there are.
     tokenizer.train_from_iterator(titles + [_frame(wording, dataset)] * len(titles), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
 
 
 def _frame(wording: DictConfig, dataset: Dataset) -> str:
-    """What every text that the model will read says besides titles and ratings."""
+    """Returns the fixed text of every prompt, without titles and ratings."""
     return render_lists_frame(wording, dataset.lists["train"]) if dataset.lists else render(wording, [])
 
 
@@ -92,7 +105,7 @@ def _pretrain(
         model = LlamaForCausalLM(_llama(config, tokenizer))
     backbone = Backbone(model, tokenizer).to(device).train()
     rows = _rows(config, wording, dataset, tokenizer, cache_dir)
-    ranking = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
+    ranking_tokens = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
     size = settings.batch_size
     epochs = [
         LengthGroupedSteps(rows.lengths, size, lambda _: size, settings.seed, epoch, rank=0, ranks=1)
@@ -102,27 +115,27 @@ def _pretrain(
     total = sum(map(len, epochs))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.1)
     parameters = sum(weight.numel() for weight in model.parameters())
-    logger.info("tiny: %s parameters, pretraining on %s rows (kept for all runs)", f"{parameters:,}", f"{len(rows):,}")
+    logger.info("tiny: %s parameters, pretraining on %s rows (cached)", f"{parameters:,}", f"{len(rows):,}")
     with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1, disable=None) as bar:
-        for loss in _losses(backbone, rows, ranking, epochs, optimizer, schedule):
+        for loss in _train_steps(backbone, rows, ranking_tokens, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
     return model.cpu().eval()
 
 
-def _losses(
+def _train_steps(
     backbone: Backbone,
     rows: Prompts,
-    ranking: int,
+    ranking_tokens: int,
     epochs: list[LengthGroupedSteps],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> Iterator[float]:
-    """Takes one optimizer step after the other and yields its loss; ranking: how many tokens end each row as one."""
+    """Runs the optimizer steps and yields the loss of each; `ranking_tokens`: length of the ranking that ends a row."""
     shared = len(rows.shared_prefix())
     for epoch in epochs:
         for (step,) in epoch:
-            loss = _loss(backbone, [rows.of(row) for row in step], shared, ranking)
+            loss = _loss(backbone, [rows.of(row) for row in step], shared, ranking_tokens)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
             optimizer.step()
@@ -131,28 +144,28 @@ def _losses(
             yield loss.item()
 
 
-def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking: int) -> torch.Tensor:
-    """The mean over the texts' tokens, plus the mean over those of the rankings where there are any."""
+def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking_tokens: int) -> torch.Tensor:
+    """Returns the mean loss over the texts' tokens, plus the mean over the tokens of the rankings if there are any."""
     packed, _ = pack(texts, [[] for _ in texts], shared)
+    # The model does not have to generate the instruction, so the shared tokens have no loss.
     predicts = torch.zeros_like(packed.tokens, dtype=torch.bool)
-    # Nobody needs a model that can say the instruction.
     predicts[:, shared:-1] = packed.branch[:, shared + 1 :] == 0
     row, column = torch.nonzero(predicts).unbind(1)
-    at = row * packed.tokens.shape[1] + column
-    encoded = backbone.encode(packed.to(backbone.device), at.to(backbone.device))
-    said = packed.tokens[row, column + 1].to(backbone.device)
-    losses = functional.cross_entropy(encoded.logits(), said, reduction="none")
-    if not ranking:
+    index = row * packed.tokens.shape[1] + column
+    encoded = backbone.encode(packed.to(backbone.device), index.to(backbone.device))
+    targets = packed.tokens[row, column + 1].to(backbone.device)
+    losses = functional.cross_entropy(encoded.logits(), targets, reduction="none")
+    if not ranking_tokens:
         return losses.mean()
-    # In one mean the few tokens from which comparing candidates is learnt would hardly count.
-    ends = column + 1 >= torch.tensor([len(text) - ranking for text in texts])[row]
-    return losses.mean() + losses[ends.to(losses.device)].mean()
+    # In a single mean, the few tokens that teach the comparison of candidates would hardly count.
+    in_ranking = column + 1 >= torch.tensor([len(text) - ranking_tokens for text in texts])[row]
+    return losses.mean() + losses[in_ranking.to(losses.device)].mean()
 
 
 def _rows(
     config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
 ) -> Prompts:
-    """The training rows, each prompt with its target, or the training lists, each with its ranking."""
+    """Returns the training rows, each prompt with its target, or the training lists, each with its ranking."""
     size, seed = config.pretraining.rows, config.pretraining.seed
     if dataset.lists:
         lists = dataset.lists["train"]

@@ -1,1 +1,1 @@
-"""Items, their titles, titles as tokens, and the trie of all titles."""
+"""The catalogue: items, their titles, the titles' tokens and the trie of all titles."""

@@ -1,4 +1,4 @@
-"""Title tokens and trie, built once per catalogue and tokenizer."""
+"""Title tokens and trie of a catalogue, built once per catalogue and tokenizer and cached on disk."""
 
 import hashlib
 from dataclasses import fields
@@ -17,7 +17,7 @@ from llmrec.code_hash import code_hash
 
 
 def catalogue_hash(items: Items) -> str:
-    """A content hash of the distinct titles, in order."""
+    """Returns a content hash of the distinct titles, in order."""
     digest = hashlib.sha256()
     for title in items.distinct_titles:
         digest.update(title.encode("utf-8", "surrogatepass") + b"\0")
@@ -27,7 +27,17 @@ def catalogue_hash(items: Items) -> str:
 def load_catalogue(
     tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, cache_dir: Path
 ) -> tuple[TitleTokens, Trie, np.ndarray]:
-    """Title tokens, trie (on the CPU) and paths (see build_trie) of a catalogue, cached."""
+    """Loads the title tokens and the trie of a catalogue from the cache, or builds and caches them.
+
+    Args:
+        tokenizer: The backbone's tokenizer.
+        items: The catalogue.
+        prompt_end: The text that every prompt ends with; see `tokenise_titles`.
+        cache_dir: llmrec's cache folder.
+
+    Returns:
+        The title tokens, the trie on the CPU, and the node before each title token; see `build_trie`.
+    """
     code = code_hash(["catalogue"], [])
     key = hashlib.sha256(
         f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {code} {prompt_end}".encode()

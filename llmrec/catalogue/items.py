@@ -1,4 +1,4 @@
-"""The items of a dataset and the titles they share."""
+"""The items of a dataset and their titles."""
 
 from dataclasses import dataclass, field
 
@@ -7,9 +7,14 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Items:
-    """A catalogue: item i has `ids[i]` and `titles[i]`; items are addressed by their index everywhere.
+    """A catalogue of items, which are referred to by their index into these lists.
 
-    Titles are verbatim and may repeat. `categories[i]`, where the set has them, lists the item's categories.
+    Attributes:
+        ids: The dataset's identifier of each item.
+        titles: Each item's title, verbatim. Several items may have the same title.
+        categories: Each item's categories, or None if the dataset has none.
+        distinct_titles: The titles without repetition, in order of first occurrence.
+        title_of: Index of each item's title in `distinct_titles`, int32 `[items]`.
     """
 
     ids: list[str]
@@ -17,7 +22,6 @@ class Items:
     categories: list[list[str]] | None = None
     distinct_titles: list[str] = field(init=False)
     title_of: np.ndarray = field(init=False)
-    """int32 [items]: index of the item's title in `distinct_titles` (first occurrence first)."""
 
     def __post_init__(self) -> None:
         index: dict[str, int] = {}

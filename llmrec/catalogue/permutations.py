@@ -1,4 +1,4 @@
-"""What may follow in a ranking written as identifiers: those not yet written, then EOS."""
+"""Valid next tokens of a ranking that is written as candidate identifiers: the unused identifiers, then EOS."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,36 +9,43 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Permutations:
-    """The trie of all orders of m identifiers, never laid out: a node is the set of those left, as bits of an int.
+    """An implicit trie of all permutations of m identifiers.
 
-    edge_token: int64 [m + 1], the token of each edge: edge i writes identifier i, the last one is EOS.
+    The trie is not stored: a node is the set of identifiers that are not used yet, as the bits of an int64.
+
+    Attributes:
+        edge_token: The token of each edge, int64 `[m + 1]`: edge i appends identifier i, the last edge appends EOS.
     """
 
     edge_token: Tensor
 
     @staticmethod
     def of(identifiers: Sequence[int], eos: int) -> "Permutations":
-        """All orders of some tokens, then EOS."""
+        """Builds the trie of all permutations of the given identifier tokens, each followed by EOS."""
         return Permutations(torch.tensor([*identifiers, eos]))
 
     def to(self, device: torch.device | str) -> "Permutations":
-        """The same on another device."""
+        """Returns a copy on another device."""
         return replace(self, edge_token=self.edge_token.to(device))
 
     @property
     def widest(self) -> int:
-        """The largest fan-out."""
+        """The largest number of valid tokens at any node: m."""
         return len(self.edge_token) - 1
 
     def fan_out_at(self, nodes: Tensor) -> Tensor:
-        """int64 [n]: number of valid tokens at each node."""
+        """Returns the number of valid tokens at each of `nodes` (int64 `[n]`) as int64 `[n]`."""
         return self._valid(nodes).sum(1)
 
     def children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
-        """The edges of each node, flat: (owner, edge), int64, as `Trie.children`."""
+        """Lists the edges of all `nodes` (int64 `[n]`).
+
+        Returns:
+            owner, edge: As `Trie.children` returns them, int64 `[edges]` each.
+        """
         owner, edge = torch.nonzero(self._valid(nodes)).unbind(1)
         return owner, edge
 
     def _valid(self, nodes: Tensor) -> Tensor:
-        left = (nodes[:, None] >> torch.arange(self.widest, device=nodes.device)) & 1
-        return torch.cat([left == 1, (nodes == 0)[:, None]], dim=1)
+        unused = (nodes[:, None] >> torch.arange(self.widest, device=nodes.device)) & 1
+        return torch.cat([unused == 1, (nodes == 0)[:, None]], dim=1)

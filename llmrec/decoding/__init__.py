@@ -1,1 +1,1 @@
-"""Beam search over the trie of titles."""
+"""Constrained and unconstrained decoding of titles and rankings."""

@@ -1,4 +1,4 @@
-"""Trie-constrained beam search: the best titles for a batch of prompts."""
+"""Trie-constrained beam search for the best titles of a batch of prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,21 +10,27 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
-from llmrec.decoding.edge_scores import NEVER, all_excluded, edge_scores
+from llmrec.decoding.edge_scores import NEGATIVE_INFINITY, all_excluded, edge_scores
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 
 
 @dataclass(frozen=True)
 class BeamSearch:
-    """How titles are scored and searched.
+    """Settings of the beam search.
 
-    scores: "vocab", log-softmax over the vocabulary, then the constraint (what a Hugging Face prefix constraint does);
-    "trie", the constraint first (matches MSL's training). A title's score is sum / length^length_penalty, length in
-    tokens with EOS. Live beams are compared by their sums.
+    A title's score is the sum of its tokens' log-probabilities divided by `length ** length_penalty`, with the length
+    in tokens including EOS. Live beams are compared by their sums.
 
-    "vocab" follows Hugging Face's beam search (early_stopping=False). With "trie" a beam is finished where its title is
-    unique, for the rest adds zero; its final score is then known, so every finished title competes for a place in the
-    list, and the search goes on while a live beam could still enter it.
+    "vocab" scores follow Hugging Face's beam search with early_stopping=False. With "trie" scores a beam is finished
+    as soon as its prefix determines the title, since the remaining tokens add zero. Its final score is then known, so
+    every finished title competes for a position in the list, and the search continues while a live beam could still
+    enter the list.
+
+    Attributes:
+        beams: Number of beams, which is also the number of titles that are returned.
+        scores: "vocab" takes the log-softmax over the vocabulary and then applies the constraint, as a Hugging Face
+            prefix constraint does; "trie" applies the constraint first, as the MSL loss does in training.
+        length_penalty: Exponent of the title's length; 0 ranks titles by their sums.
     """
 
     beams: int = 10
@@ -32,11 +38,11 @@ class BeamSearch:
     length_penalty: float = 0.0
 
     def appended_tokens(self, trie: Trie) -> int:
-        """Returns how many tokens all beams of a prompt append to it, to size caches.
+        """Returns the number of tokens that all beams of a prompt together may append to it, to size caches.
 
-        On a GPU that is enough for nineteen titles of twenty, and caches grow where it is not: room for the longest
-        title would be ten times what most need. With trie scores a title is read up to where it is unique. On a CPU
-        memory that is not used costs nothing, and there is room for the longest.
+        On a GPU this is enough for 95% of the titles, and caches grow when it is not: capacity for the longest title
+        would be ten times what most titles need. With "trie" scores a title is decoded only until it is unique. On a
+        CPU, where memory that is never written costs nothing, it is enough for the longest title.
         """
         if trie.leaf_length.device.type == "cpu":
             return self.beams * trie.longest
@@ -46,25 +52,25 @@ class BeamSearch:
 
 @dataclass
 class _State:
-    """Live beams and finished titles of every row; all [rows, beams] unless said otherwise."""
+    """Live beams and finished titles of every row; tensors are `[rows, beams]` unless noted otherwise."""
 
     node: Tensor
     score: Tensor
     branch: Tensor
-    """Which branch of the session a beam continues."""
-    place: Tensor
-    """Where the session keeps the state of a beam's newest token."""
+    """The session's branch that each beam continues."""
+    state_index: Tensor
+    """Index of the session's state of each beam's newest token."""
     leaf: Tensor
-    """Finished titles as leaves, -1 where none."""
+    """Leaves of the finished titles, -1 = none."""
     final: Tensor
-    """Their scores, -inf where none."""
+    """Scores of the finished titles, -inf = none."""
     done: Tensor
-    """bool [rows]: nothing live can still enter the finished."""
+    """bool `[rows]`: whether no live beam can still enter the finished titles."""
 
     @property
     def alive(self) -> Tensor:
-        """bool [rows, beams]: what the search goes on with."""
-        return (self.score > NEVER) & ~self.done[:, None]
+        """Beams that the search continues, bool `[rows, beams]`."""
+        return (self.score > NEGATIVE_INFINITY) & ~self.done[:, None]
 
 
 @torch.inference_mode()
@@ -76,10 +82,19 @@ def search(
     settings: BeamSearch,
     excluded: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The best titles of each prompt: leaves int64 [rows, beams], best first, -1 = no more, and their scores.
+    """Searches the best titles of each prompt.
 
-    prompts: int [length] each; shared: what they all begin with; trie: on the backbone's device; excluded: int64
-    [rows, n] leaves that a row must not get (its history), -1 = padding.
+    Args:
+        backbone: The model.
+        trie: The titles, on the backbone's device.
+        prompts: One prompt per row, int `[length]` each.
+        shared: The tokens that all prompts begin with.
+        settings: The search's settings.
+        excluded: Leaves that a row must not return (its history), int64 `[rows, n]`, -1 = padding.
+
+    Returns:
+        leaves: int64 `[rows, beams]`, best first, -1 = no further title.
+        scores: float32 `[rows, beams]`, -inf where there is no title.
     """
     forced = trie.forced(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
     prompts = [np.concatenate([prompt, forced]) for prompt in prompts]
@@ -96,21 +111,24 @@ def search(
         if bool(state.done.all()):
             return state.leaf, state.final
         if bool(branched.any()):
-            _feed(state, session, trie, branched)
+            _extend_branches(state, session, trie, branched)
 
 
-def _start(place: Tensor, settings: BeamSearch) -> _State:
-    root = torch.zeros_like(place)
-    leaf = torch.full((len(place), settings.beams), -1, device=place.device)
-    final = torch.full((len(place), settings.beams), NEVER, device=place.device)
-    done = torch.zeros(len(place), dtype=torch.bool, device=place.device)
-    return _State(root, root.float(), root, place, leaf, final, done)
+def _start(state_index: Tensor, settings: BeamSearch) -> _State:
+    root, rows, device = torch.zeros_like(state_index), len(state_index), state_index.device
+    leaf = torch.full((rows, settings.beams), -1, device=device)
+    final = torch.full((rows, settings.beams), NEGATIVE_INFINITY, device=device)
+    done = torch.zeros(rows, dtype=torch.bool, device=device)
+    return _State(root, root.float(), root, state_index, leaf, final, done)
 
 
 def _step(
     state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None, generated: int
 ) -> Tensor:
-    """Moves the state one token on; returns which beams took a choice, so that the model has not seen their token."""
+    """Advances all beams by one token.
+
+    Returns the beams whose new token was not the only valid one, so that the session does not hold it yet.
+    """
     beams = settings.beams
     score, child, parent = _candidates(state, session, trie, settings, excluded)
     if settings.scores == "vocab":
@@ -119,46 +137,47 @@ def _step(
     low, high = trie.leaf_low[child].long(), trie.leaf_high[child].long()
     last = high - low == 1 if settings.scores == "trie" else trie.fan_out[child] == 0
     _finish(state, score, low, last, trie, settings, generated)
-    live = torch.where(last, NEVER, score)
+    live = torch.where(last, NEGATIVE_INFINITY, score)
     live, order = live.topk(min(beams, live.shape[1]), dim=1)
     parent = parent.gather(1, order)
     chosen = trie.fan_out[state.node.gather(1, parent)] > 1
     state.score, state.node = live, child.gather(1, order)
-    state.branch, state.place = state.branch.gather(1, parent), state.place.gather(1, parent) + 1
+    state.branch, state.state_index = state.branch.gather(1, parent), state.state_index.gather(1, parent) + 1
     best = live[:, 0] / _deciding_length(trie, settings, generated) ** settings.length_penalty
-    state.done |= (live[:, 0] == NEVER) | ~(best > state.final.amin(1))
+    state.done |= (live[:, 0] == NEGATIVE_INFINITY) | ~(best > state.final.amin(1))
     return chosen & state.alive
 
 
-def _feed(state: _State, session: Session, trie: Trie, branched: Tensor) -> None:
-    """Runs the newest token of the beams that branched through the model, and at once all that is forced after it."""
+def _extend_branches(state: _State, session: Session, trie: Trie, branched: Tensor) -> None:
+    """Appends the newest token of the beams that branched to the session, together with all forced tokens after it."""
     node = state.node[branched]
-    # A node other than the root is reached by the edge before it.
     forced, count = trie.forced(node)
-    fed = torch.cat([trie.edge_token[node - 1].long()[:, None], forced], dim=1)
-    tokens = torch.zeros((*branched.shape, fed.shape[1]), dtype=torch.long, device=node.device)
-    tokens[branched] = fed
+    # Edge e leads to node e + 1, so the token before a node is that of the edge with the preceding index.
+    new_tokens = torch.cat([trie.edge_token[node - 1].long()[:, None], forced], dim=1)
+    tokens = torch.zeros((*branched.shape, new_tokens.shape[1]), dtype=torch.long, device=node.device)
+    tokens[branched] = new_tokens
     lengths = torch.zeros_like(state.node)
     lengths[branched] = count + 1
-    state.place = torch.where(branched, session.extend(state.branch, tokens, lengths), state.place)
+    state.state_index = torch.where(branched, session.extend(state.branch, tokens, lengths), state.state_index)
     state.branch = torch.arange(branched.shape[1], device=node.device).expand_as(state.branch)
 
 
 def _candidates(
     state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """All continuations of all live beams: scores, nodes and parents, [rows, most continuations of a row]."""
+    """Returns scores, nodes and parent beams of all continuations of live beams, `[rows, most in a row]` each."""
     rows, beams = state.node.shape
-    at = torch.nonzero(state.alive.flatten())[:, 0]
-    owner, edge = trie.children(state.node.flatten()[at])
-    dead = None if excluded is None else all_excluded(trie, edge + 1, excluded[at[owner] // beams])
-    step_score = edge_scores(session.states(state.place.flatten()[at]), owner, edge, trie, settings.scores, dead)
-    source = at[owner]
+    live = torch.nonzero(state.alive.flatten())[:, 0]
+    owner, edge = trie.children(state.node.flatten()[live])
+    source = live[owner]
+    excluded_edges = None if excluded is None else all_excluded(trie, edge + 1, excluded[source // beams])
+    states = session.states(state.state_index.flatten()[live])
+    step_score = edge_scores(states, owner, edge, trie, settings.scores, excluded_edges)
     row = source // beams
     per_row = torch.bincount(row, minlength=rows)
     column = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]
     width = max(int(per_row.max()), 1)
-    score = torch.full((rows, width), NEVER, device=row.device)
+    score = torch.full((rows, width), NEGATIVE_INFINITY, device=row.device)
     child, parent = torch.zeros((2, rows, width), dtype=torch.long, device=row.device)
     score[row, column] = state.score.flatten()[source] + step_score
     child[row, column], parent[row, column] = edge + 1, source % beams
@@ -168,22 +187,23 @@ def _candidates(
 def _finish(
     state: _State, score: Tensor, leaf: Tensor, last: Tensor, trie: Trie, settings: BeamSearch, generated: int
 ) -> None:
-    """Keeps the best finished titles: with vocab scores only of those that are among the first `beams` candidates."""
+    """Merges newly finished titles into the best ones; "vocab" considers only the first `beams` candidates."""
     length: Tensor | int
     if settings.scores == "trie":
         length = trie.leaf_length[leaf].float()
     else:
         length = generated
         last = last & (torch.arange(score.shape[1], device=score.device) < settings.beams)
-    final = torch.where(last & ~state.done[:, None], score / length**settings.length_penalty, NEVER)
+    final = torch.where(last & ~state.done[:, None], score / length**settings.length_penalty, NEGATIVE_INFINITY)
     merged = torch.cat([state.final, final], dim=1)
-    leaves = torch.cat([state.leaf, leaf.masked_fill(final == NEVER, -1)], dim=1)
+    leaves = torch.cat([state.leaf, leaf.masked_fill(final == NEGATIVE_INFINITY, -1)], dim=1)
     state.final, order = merged.topk(settings.beams, dim=1)
     state.leaf = leaves.gather(1, order)
 
 
 def _deciding_length(trie: Trie, settings: BeamSearch, generated: int) -> int:
-    """The length by which a live beam's sum is divided to decide whether it can still enter the finished titles."""
-    # A sum is at most 0 and can only fall, so a positive penalty favours the longest title and a negative one the
-    # shortest. Hugging Face's rule, which vocab scores follow, takes the length so far.
+    """Returns the length that bounds a live beam's final score, to decide whether it can still enter the list."""
+    # A sum is at most 0 and can only decrease, so the bound takes the longest title for a positive penalty and the
+    # current length, the shortest possible, for a negative one. "vocab" follows Hugging Face's rule, which always takes
+    # the current length.
     return trie.longest if settings.scores == "trie" and settings.length_penalty > 0 else generated

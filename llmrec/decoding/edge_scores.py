@@ -1,4 +1,4 @@
-"""How likely each edge of the trie is, given the state of the node that it leaves."""
+"""Log-probabilities of the trie's edges, given the model's states at the nodes that they leave."""
 
 from typing import Literal
 
@@ -8,30 +8,48 @@ from torch import Tensor
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import Trie, segment_logsumexp
 
-NEVER = float("-inf")
+NEGATIVE_INFINITY = float("-inf")
 
 
 def edge_scores(
-    encoded: Encoded, owner: Tensor, edge: Tensor, trie: Trie, scores: Literal["trie", "vocab"], dead: Tensor | None
+    encoded: Encoded, owner: Tensor, edge: Tensor, trie: Trie, scores: Literal["trie", "vocab"], excluded: Tensor | None
 ) -> Tensor:
-    """Log-probability of each edge, float32 [edges]; -inf, and no part of the softmax over valid tokens, where dead.
+    """Computes the log-probability of each edge.
 
-    encoded: the states of some nodes; owner, edge: int64 [edges], what Trie.children gives; dead: bool [edges].
+    Args:
+        encoded: The model's states at the nodes.
+        owner: Index into `encoded` of the node that each edge leaves, int64 `[edges]`, as `Trie.children` returns it.
+        edge: The edges, int64 `[edges]`.
+        trie: The trie.
+        scores: "vocab" normalizes over the whole vocabulary, "trie" over the valid tokens of the node.
+        excluded: Edges that must not be taken, bool `[edges]`; None excludes none.
+
+    Returns:
+        float32 `[edges]`. Excluded edges get -inf, and "trie" leaves them out of the normalization.
     """
     token = trie.edge_token[edge].long()
     if scores == "vocab":
         logits = encoded.logits()
         score = logits[owner, token] - logits.logsumexp(-1)[owner]
-        return score if dead is None else score.masked_fill(dead, NEVER)
-    asked, column = torch.unique(token, return_inverse=True)
-    score = encoded.logits(asked)[owner, column]
-    if dead is not None:
-        score = score.masked_fill(dead, NEVER)
+        return score if excluded is None else score.masked_fill(excluded, NEGATIVE_INFINITY)
+    distinct_tokens, column = torch.unique(token, return_inverse=True)
+    score = encoded.logits(distinct_tokens)[owner, column]
+    if excluded is not None:
+        score = score.masked_fill(excluded, NEGATIVE_INFINITY)
     return score - segment_logsumexp(score, owner, len(encoded))[owner]
 
 
 def all_excluded(trie: Trie, node: Tensor, leaves: Tensor) -> Tensor:
-    """bool [nodes]: whether `leaves` (int64 [nodes, n], once each, -1 = padding) has every title below a node."""
+    """Checks for each node whether all titles below it are excluded.
+
+    Args:
+        trie: The trie.
+        node: int64 `[nodes]`.
+        leaves: The leaves excluded for each node, int64 `[nodes, n]`, without repetition, -1 = padding.
+
+    Returns:
+        bool `[nodes]`.
+    """
     low, high = trie.leaf_low[node].long(), trie.leaf_high[node].long()
     inside = (leaves >= low[:, None]) & (leaves < high[:, None])
     return inside.sum(1) == high - low

@@ -1,4 +1,4 @@
-"""Ranks the titles of the catalogue for many prompts, in batches sized to memory."""
+"""Ranks the catalogue's titles for many prompts, in batches sized to the available memory."""
 
 import logging
 from collections.abc import Callable
@@ -7,7 +7,7 @@ import numpy as np
 import torch
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.memory import SHARE, attention_widths, free_bytes
+from llmrec.backbones.memory import FREE_MEMORY_FRACTION, attention_widths, free_bytes
 from llmrec.backbones.probe import layer_count
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
@@ -17,10 +17,10 @@ from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
 
 logger = logging.getLogger(__name__)
-CPU_MEMORY = 1 << 30
-"""Bytes that a batch's cache, masks and logits may take where no GPU says how much is free."""
+CPU_MEMORY_BYTES = 1 << 30
+"""Memory for the key-value cache, masks and logits of a batch on a CPU, where free memory is not queried."""
 MOST_ROWS = {"cpu": 16, "cuda": 512}
-"""Larger batches gain nothing: on a CPU they leave the processor's caches, on a GPU it is full."""
+"""Largest batch, in rows. Larger ones are not faster: on a CPU they exceed its caches, and a GPU is fully used."""
 
 
 def rank_titles(
@@ -31,10 +31,20 @@ def rank_titles(
     excluded: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The best titles of each prompt, best first: distinct titles int32 [prompts, beams], -1 = no more; scores float32.
+    """Ranks the full catalogue for each prompt with constrained beam search.
 
-    excluded: int64 [prompts, n] leaves that a prompt must not get, -1 = padding; progress is told the rows of each
-    finished batch. Where several titles have equal tokens, the first stands for all.
+    Args:
+        backbone: The model.
+        trie: The titles.
+        prompts: The prompts.
+        settings: The beam search.
+        excluded: Leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
+        progress: Called with the number of rows of each finished batch.
+
+    Returns:
+        titles: Indices of distinct titles, best first, int32 `[prompts, beams]`, -1 = no further title. Of several
+            titles with equal tokens, the first represents all.
+        scores: float32 `[prompts, beams]`, -inf where there is no title.
     """
     backbone.eval()
     titles = np.full((len(prompts), settings.beams), -1, dtype=np.int32)
@@ -47,27 +57,35 @@ def rank_titles(
         shared = SharedPrefix(backbone, prompts.shared_prefix())
 
     def run(rows: np.ndarray) -> None:
-        out = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
-        leaves, found = search(backbone, trie, [prompts.of(row) for row in rows], shared, settings, out)
-        titles[rows], scores[rows] = leaf_title[leaves].cpu().numpy(), found.cpu().numpy()
+        row_excluded = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
+        batch = [prompts.of(row) for row in rows]
+        leaves, leaf_scores = search(backbone, trie, batch, shared, settings, row_excluded)
+        titles[rows], scores[rows] = leaf_title[leaves].cpu().numpy(), leaf_scores.cpu().numpy()
         progress(len(rows))
 
-    # Weights that autocast has to cast are cast once in here.
+    # Within one autocast context, weights that need a cast are cast only once.
     with backbone.autocast():
         run_in_batches(prompts.lengths, backbone, settings.beams, settings.appended_tokens(trie), run)
     return titles, scores
 
 
 def history_leaves(rows: Rows, items: Items, trie: Trie) -> np.ndarray:
-    """int64 [rows, longest history]: the leaves of each history's titles, as `leaf_table`."""
+    """Returns the leaves of the titles in each row's history, int64 `[rows, most]`, laid out as by `leaf_table`."""
     leaf = trie.title_leaf.cpu().numpy()[items.title_of[rows.history]]
     return leaf_table(rows.history_row, leaf, len(rows))
 
 
 def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
-    """int64 [rows, most]: the leaves of each row, once each, -1 = padding; row, leaf: int [n], pairs.
+    """Lays out pairs of row and leaf as one padded table.
 
-    Once each, for the search counts how many of the titles below a node are excluded.
+    Args:
+        row: The pairs' rows, int `[n]`.
+        leaf: The pairs' leaves, int `[n]`.
+        rows: Number of rows.
+
+    Returns:
+        The distinct leaves of each row, int64 `[rows, most]`, -1 = padding. They must be distinct because the search
+        counts how many of the titles below a node are excluded.
     """
     pairs = np.unique(np.stack([row, leaf.astype(np.int64)]), axis=1)
     counts = np.bincount(pairs[0], minlength=rows)
@@ -79,34 +97,36 @@ def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
 def run_in_batches(
     lengths: np.ndarray, backbone: Backbone, beams: int, appended: int, run: Callable[[np.ndarray], None]
 ) -> None:
-    """Runs rows of similar length together, longest first, as many as fit into memory.
+    """Decodes rows of similar length together, longest first, as many at a time as are estimated to fit into memory.
 
-    Where memory runs out all the same, that batch and the following ones have half as many rows.
+    If a batch runs out of memory nevertheless, it is repeated with half as many rows, and so are the following ones.
 
     Args:
-        lengths: Tokens of each row's prompt, int [rows].
+        lengths: Number of tokens of each row's prompt, int `[rows]`.
         backbone: The model.
-        beams: Beams of each row.
-        appended: Tokens that are appended to a prompt, over all its beams, while it is decoded.
-        run: Decodes the rows with these numbers (int64 [n]); called once more with fewer after an error.
+        beams: Number of beams per row.
+        appended: Number of tokens that are appended to a prompt during decoding, over all its beams.
+        run: Decodes the rows with the given indices, int64 `[n]`. Called again with fewer rows after an out-of-memory
+            error.
     """
     order = np.argsort(-lengths, kind="stable")
-    start, most, largest = 0, MOST_ROWS[backbone.device.type], 0
+    start, limit, largest = 0, MOST_ROWS[backbone.device.type], 0
     while start < len(order):
-        size = min(most, _rows_that_fit(int(lengths[order[start]]), backbone, beams, appended))
+        size = min(limit, _rows_that_fit(int(lengths[order[start]]), backbone, beams, appended))
         rows = order[start : start + size]
         if _fits(rows, run):
             start, largest = start + len(rows), max(largest, len(rows))
         else:
-            most = len(rows) // 2
+            limit = len(rows) // 2
             torch.cuda.empty_cache()
-            logger.warning("out of memory: decoding goes on with at most %s rows at a time", most)
-    # On a CPU it is always MOST_ROWS.
+            logger.warning("out of memory: decoding continues with at most %s rows at a time", limit)
+    # On a CPU the batch size is nearly always MOST_ROWS, so it is not logged.
     if backbone.device.type == "cuda":
         logger.info("decoded %s rows, at most %s at a time", f"{len(order):,}", largest)
 
 
 def _fits(rows: np.ndarray, run: Callable[[np.ndarray], None]) -> bool:
+    """Runs the rows and returns whether they fitted into memory; a single row that does not raises the error."""
     try:
         run(rows)
     except torch.OutOfMemoryError:
@@ -121,15 +141,15 @@ def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -
     size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
     width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
     if backbone.plain:
-        # One sequence a beam, each with logits at every position.
-        row = beams * (length + appended // beams) * (8 * width + size * config.vocab_size)
-        return max(1, int(_memory(backbone.device) // row))
+        # The plain path runs one sequence per beam and computes logits at every position.
+        row_bytes = beams * (length + appended // beams) * (8 * width + size * config.vocab_size)
+        return max(1, int(_memory_bytes(backbone.device) // row_bytes))
     columns = length + appended
-    cache = 2 * layer_count(backbone) * attention_widths(config)[1] * columns * size
-    # The widest activations; a mask, as bool and as numbers; float32 logits and their log-softmax for every beam.
-    step = 8 * max(length, appended) * width + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
-    return max(1, int(_memory(backbone.device) // (cache + step)))
+    cache_bytes = 2 * layer_count(backbone) * attention_widths(config)[1] * columns * size
+    # The widest activations; the mask as bool and as float; float32 logits and their log-softmax for every beam.
+    step_bytes = 8 * max(length, appended) * width + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
+    return max(1, int(_memory_bytes(backbone.device) // (cache_bytes + step_bytes)))
 
 
-def _memory(device: torch.device) -> int:
-    return int(SHARE * free_bytes(device)) if device.type == "cuda" else CPU_MEMORY
+def _memory_bytes(device: torch.device) -> int:
+    return int(FREE_MEMORY_FRACTION * free_bytes(device)) if device.type == "cuda" else CPU_MEMORY_BYTES

@@ -1,4 +1,4 @@
-"""Ranks the candidates of lists: by a ranking that is held to a permutation of the identifiers, or by free text."""
+"""Ranks candidate lists by generating their identifiers, constrained to a permutation or unconstrained."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.ranks import divided
-from llmrec.backbones.scoring import COLUMNS, batches_by_length
+from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.identifiers import Identifiers
 from llmrec.datasets.list_prompts import ranking_room
@@ -18,16 +18,23 @@ from llmrec.decoding.rank import run_in_batches
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 from llmrec.decoding.unconstrained import greedy, text_after
 
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
+"""Called with the number of lists of each finished batch."""
 
 
 def rank_lists(
-    backbone: Backbone, trie: Permutations, prompts: Prompts, progress: Told = lambda done: None
+    backbone: Backbone, trie: Permutations, prompts: Prompts, progress: Progress = lambda done: None
 ) -> np.ndarray:
-    """The places of each list's candidates, best first: int64 [lists, m], always a permutation.
+    """Ranks the candidates of each list greedily: each position takes the most likely of the unused identifiers.
 
-    Greedy: each slot takes the most likely of the identifiers that are left. progress is told the lists of each
-    finished batch.
+    Args:
+        backbone: The model.
+        trie: The permutations of the identifiers.
+        prompts: One prompt per list.
+        progress: Called with the number of lists of each finished batch.
+
+    Returns:
+        Indices of each list's candidates, best first, int64 `[lists, m]`; always a permutation.
     """
     backbone.eval()
     ranked = np.zeros((len(prompts), trie.widest), dtype=np.int64)
@@ -46,69 +53,85 @@ def rank_lists(
 
 
 def free_rankings(
-    backbone: Backbone, identifiers: Identifiers, prompts: Prompts, seed: int, progress: Told = lambda done: None
+    backbone: Backbone, identifiers: Identifiers, prompts: Prompts, seed: int, progress: Progress = lambda done: None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Rankings of greedy generation without any constraint, as `parse` reads them, and which were no permutation.
+    """Ranks the candidates of each list by unconstrained greedy generation, parsed by `parse`.
 
-    Returns int64 [lists, m] and bool [lists]. What is not named within `ranking_room` tokens is missing. progress as in
-    `rank_lists`.
+    Args:
+        backbone: The model.
+        identifiers: The identifiers of the candidates.
+        prompts: One prompt per list.
+        seed: Of the random order of identifiers that a text does not contain.
+        progress: Called with the number of lists of each finished batch.
+
+    Returns:
+        order: Indices of each list's candidates, best first, int64 `[lists, m]`. Identifiers that are not generated
+            within `ranking_room` tokens count as missing.
+        failed: Whether the text was no permutation of the identifiers or did not end with EOS, bool `[lists]`.
     """
-    longest = ranking_room(len(identifiers))
-    texts = divided(len(prompts), lambda mine: _free_texts(backbone, prompts.take(mine), longest, progress))
+    max_tokens = ranking_room(len(identifiers))
+    texts = divided(len(prompts), lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, progress))
     parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
-    failed = [departs or not ended for (_, departs), (_, ended) in zip(parsed, texts, strict=True)]
+    failed = [invalid or not ended for (_, invalid), (_, ended) in zip(parsed, texts, strict=True)]
     return np.array([order for order, _ in parsed]).reshape(-1, len(identifiers)), np.array(failed, dtype=bool)
 
 
-def _free_texts(backbone: Backbone, prompts: Prompts, longest: int, progress: Told) -> list[tuple[str, bool]]:
-    """What greedy generation says after each prompt, and whether it came to an end within `longest` tokens."""
+def _free_texts(backbone: Backbone, prompts: Prompts, max_tokens: int, progress: Progress) -> list[tuple[str, bool]]:
+    """Returns the text generated greedily after each prompt, and whether it ended with EOS within `max_tokens`."""
     backbone.eval()
     texts = [("", False)] * len(prompts)
-    for rows in batches_by_length(prompts.lengths + longest, COLUMNS[backbone.device.type]):
-        generated = greedy(backbone, [prompts.of(row) for row in rows], longest)
+    for rows in batches_by_length(prompts.lengths + max_tokens, BATCH_TOKENS[backbone.device.type]):
+        generated = greedy(backbone, [prompts.of(row) for row in rows], max_tokens)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)
-            said = tokens[: ends[0]] if len(ends) else tokens
-            texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], said), bool(len(ends))
+            answer = tokens[: ends[0]] if len(ends) else tokens
+            texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], answer), bool(len(ends))
         progress(len(rows))
     return texts
 
 
 def parse(text: str, identifiers: Sequence[str], generator: np.random.Generator) -> tuple[np.ndarray, bool]:
-    """The ranking that a text gives, int64 [m]: identifiers in the order of their first occurrence.
+    """Parses a ranking from generated text: the identifiers in order of their first occurrence.
 
-    Missing ones are appended in a random order. Also returns whether that departs from the text: one is missing, comes
-    twice, or the text holds other words. The rule is ours.
+    Identifiers that do not occur are appended in random order. Source: our reading.
+
+    Args:
+        text: The generated text.
+        identifiers: The m identifiers as texts, with the blank that separates them, if any.
+        generator: Draws the order of the missing identifiers.
+
+    Returns:
+        order: Indices of the identifiers, int64 `[m]`.
+        invalid: Whether the text is no permutation: an identifier is missing or occurs twice, or there are other words.
     """
-    place = {mark.strip(): number for number, mark in enumerate(identifiers)}
-    # Identifiers without a blank are written one behind the other.
+    index = {identifier.strip(): number for number, identifier in enumerate(identifiers)}
+    # Identifiers that include no blank are written without separators, so every character is a word.
     words = re.findall(r"\w+" if identifiers[0] != identifiers[0].strip() else r"\S", text)
-    named = [place[word] for word in words if word in place]
-    first = list(dict.fromkeys(named))
-    missing = [number for number in range(len(identifiers)) if number not in first]
-    order = np.array([*first, *generator.permutation(missing)], dtype=np.int64)
-    return order, len(words) != len(identifiers) or len(first) != len(identifiers)
+    ranked = list(dict.fromkeys(index[word] for word in words if word in index))
+    missing = [number for number in range(len(identifiers)) if number not in ranked]
+    order = np.array([*ranked, *generator.permutation(missing)], dtype=np.int64)
+    return order, len(words) != len(identifiers) or len(ranked) != len(identifiers)
 
 
 def _greedy_order(
     backbone: Backbone, trie: Permutations, prompts: Sequence[np.ndarray], shared: SharedPrefix
 ) -> Tensor:
-    """int64 [rows, m] places."""
+    """Returns the indices of each row's identifiers, best first, int64 `[rows, m]`."""
     session: Session
     if backbone.plain:
         session = PlainSession(backbone, prompts)
     else:
         session = CachedSession(backbone, shared, prompts, columns=trie.widest)
-    place = session.start(1)
+    state_index = session.start(1)
     identifiers = trie.edge_token[:-1]
-    left = torch.ones((len(prompts), trie.widest), dtype=torch.bool, device=backbone.device)
-    branch, one = torch.zeros_like(place), torch.ones_like(place)
+    unused = torch.ones((len(prompts), trie.widest), dtype=torch.bool, device=backbone.device)
+    branch, one = torch.zeros_like(state_index), torch.ones_like(state_index)
     chosen: list[Tensor] = []
-    for slot in range(trie.widest - 1):
-        if slot:
-            place = session.extend(branch, identifiers[chosen[-1]][:, None, None], one)
-        logits = session.states(place[:, 0]).logits(identifiers)
-        chosen.append(logits.masked_fill(~left, -torch.inf).argmax(1))
-        left = left.scatter(1, chosen[-1][:, None], False)
-    # For the last slot one is left; no model need be asked.
-    return torch.stack([*chosen, left.int().argmax(1)], dim=1)
+    for position in range(trie.widest - 1):
+        if position:
+            state_index = session.extend(branch, identifiers[chosen[-1]][:, None, None], one)
+        logits = session.states(state_index[:, 0]).logits(identifiers)
+        chosen.append(logits.masked_fill(~unused, -torch.inf).argmax(1))
+        unused = unused.scatter(1, chosen[-1][:, None], False)
+    # The last position takes the only unused identifier, which needs no forward pass.
+    return torch.stack([*chosen, unused.int().argmax(1)], dim=1)

@@ -1,4 +1,4 @@
-"""What a beam search asks of a model: states after the prompts, then states of tokens that continue some branch."""
+"""Decoding sessions: incremental model states for a batch of prompts whose beams fork and grow."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,27 +14,48 @@ from llmrec.backbones.probe import layer_count
 
 
 class Session(Protocol):
-    """A batch of prompts in a model, each with one branch, empty at first, that is continued and forked."""
+    """A batch of prompts, each with branches (beams) that are forked and extended.
 
-    def states(self, place: Tensor) -> Encoded:
-        """States at places (int64 [N]) that `start` and `extend` named."""
+    Each prompt begins with a single empty branch. States are addressed by indices that `start` and `extend` return.
+    """
+
+    def states(self, index: Tensor) -> Encoded:
+        """Returns the states with the given indices, int64 `[N]`."""
         ...
 
-    def start(self, last: int) -> Tensor:
-        """Runs the prompts; int64 [rows, 1], the place of the first of each one's `last` last tokens, in a row."""
+    def start(self, last_tokens: int) -> Tensor:
+        """Runs the prompts through the model.
+
+        Args:
+            last_tokens: Number of tokens at the end of each prompt whose states are kept.
+
+        Returns:
+            Index of the first of these states, int64 `[rows, 1]`; the others have the following indices.
+        """
         ...
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """Replaces each row's branches by continuations: branch int64 [rows, beams], which of the old it continues.
+        """Replaces each row's branches by continuations of them.
 
-        tokens int64 [rows, beams, longest], lengths int64 [rows, beams]: what is appended, which may be nothing.
-        Returns int64 [rows, beams], the place of the first of each one's appended tokens; the others follow it.
+        Args:
+            branch: The old branch that each new branch continues, int64 `[rows, beams]`.
+            tokens: The tokens to append, int64 `[rows, beams, longest]`.
+            lengths: Number of tokens to append, possibly 0, int64 `[rows, beams]`.
+
+        Returns:
+            Index of the state of each branch's first appended token, int64 `[rows, beams]`; those of its other tokens
+            have the following indices.
         """
         ...
 
 
 class SharedPrefix:
-    """The tokens that all prompts begin with, run through the model once for all users."""
+    """The tokens that all prompts begin with, and their keys and values, computed once for all users.
+
+    Attributes:
+        tokens: int `[length]`, may be empty.
+        cache: Keys and values of the tokens; None if there are no tokens, or on the plain path.
+    """
 
     def __init__(self, backbone: Backbone, tokens: np.ndarray) -> None:
         self.tokens = tokens
@@ -46,25 +67,34 @@ class SharedPrefix:
 
 
 class CachedSession:
-    """Prompts are run once, not once a beam; branches lie one after another in their prompt's row of the cache."""
+    """A session with a key-value cache in which all beams of a prompt share one row.
+
+    A prompt is run once, not once per beam. The tokens of its beams follow it in the row, and masks determine which of
+    them each beam sees.
+    """
 
     def __init__(self, backbone: Backbone, shared: SharedPrefix, prompts: Sequence[np.ndarray], columns: int) -> None:
-        """columns: how many positions will be appended, about; the cache grows if it must."""
+        """Allocates the cache.
+
+        Args:
+            backbone: The model.
+            shared: The tokens that all prompts begin with.
+            prompts: One prompt per row, int `[length]` each.
+            columns: Expected number of tokens that are appended to a row; the cache grows if there are more.
+        """
         self.backbone, self.shared, self.prompts = backbone, shared, prompts
         device = backbone.device
         lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
         width = int(lengths.max())
         self.cache = AppendCache(layer_count(backbone), len(prompts), width + columns, shared.cache)
         self.visible = (torch.arange(width, device=device) < lengths[:, None])[:, None]
-        """bool [rows, branches, cached columns]: what each branch's next token sees."""
+        """Cached columns that each branch's next token sees, bool `[rows, branches, columns]`."""
         self.rows = torch.arange(len(prompts), device=device)[:, None]
 
-    def states(self, place: Tensor) -> Encoded:
-        """As Session.states."""
-        return Encoded(self.backbone.head, self.hidden[place])
+    def states(self, index: Tensor) -> Encoded:
+        return Encoded(self.backbone.head, self.hidden[index])
 
-    def start(self, last: int) -> Tensor:
-        """As Session.start."""
+    def start(self, last_tokens: int) -> Tensor:
         begin = len(self.shared.tokens)
         rest = [torch.from_numpy(prompt[begin:].astype(np.int64)) for prompt in self.prompts]
         tokens = torch.nn.utils.rnn.pad_sequence(rest, batch_first=True).to(self.backbone.device)
@@ -72,79 +102,77 @@ class CachedSession:
         causal = None if begin == 0 else (columns <= columns[begin:, None])[None]
         hidden = self.backbone.extend(self.cache, tokens, columns[None, begin:], causal)
         lengths = self.visible.sum(2)
-        kept = lengths - begin - last + torch.arange(last, device=tokens.device)
-        self.hidden = hidden[self.rows, kept].flatten(0, 1)
-        return self.rows * last
+        last_columns = lengths - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
+        self.hidden = hidden[self.rows, last_columns].flatten(0, 1)
+        return self.rows * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """As Session.extend."""
         beams, longest = tokens.shape[1:]
         inherited = self.visible[self.rows, branch]
-        # Rows without anything new sit out.
-        fed = torch.nonzero(lengths.sum(1))[:, 0]
-        tokens, seen, count = tokens[fed], inherited[fed], lengths[fed]
-        rows = self.rows[: len(fed)]
+        # Rows without new tokens are not run through the model.
+        active = torch.nonzero(lengths.sum(1))[:, 0]
+        tokens, visible, count = tokens[active], inherited[active], lengths[active]
+        rows = self.rows[: len(active)]
         end = count.cumsum(1)
-        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(fed), -1).contiguous()
-        # Columns behind a row's last branch are padding: they see the padding before them and some branch's prompt.
+        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(active), -1).contiguous()
+        # The columns after a row's last branch are padding, with `beams` as their owner. They attend to the padding
+        # before them and to what the last branch sees; their states are not used.
         owner = torch.searchsorted(end, column, right=True)
-        of = owner.clamp(max=beams - 1)
-        within = column - (end - count).gather(1, of)
-        own = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
-        self.cache.append_to(None if len(fed) == len(branch) else fed)
+        beam = owner.clamp(max=beams - 1)
+        within = column - (end - count).gather(1, beam)
+        same_branch = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
+        self.cache.append_to(None if len(active) == len(branch) else active)
         hidden = self.backbone.extend(
             self.cache,
-            tokens[rows, of, within.clamp(max=longest - 1)],
-            seen.sum(2).gather(1, of) + within,
-            torch.cat([seen[rows, of], own], dim=2),
+            tokens[rows, beam, within.clamp(max=longest - 1)],
+            visible.sum(2).gather(1, beam) + within,
+            torch.cat([visible[rows, beam], same_branch], dim=2),
         )
-        mine = inherited.new_zeros((*branch.shape, column.shape[1]))
-        mine[fed] = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
-        self.visible = torch.cat([inherited, mine], dim=2)
-        place = torch.zeros_like(branch)
-        place[fed] = len(self.hidden) + rows * column.shape[1] + end - count
+        appended = inherited.new_zeros((*branch.shape, column.shape[1]))
+        appended[active] = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
+        self.visible = torch.cat([inherited, appended], dim=2)
+        index = torch.zeros_like(branch)
+        index[active] = len(self.hidden) + rows * column.shape[1] + end - count
         self.hidden = torch.cat([self.hidden, hidden.flatten(0, 1)])
-        return place
+        return index
 
 
 class PlainSession:
-    """The same for a backbone on the plain path: every continued branch is run again from its prompt."""
+    """A session for a backbone on the plain path: no cache, every branch is run again from the start of its prompt."""
 
     def __init__(self, backbone: Backbone, prompts: Sequence[np.ndarray]) -> None:
         self.backbone, self.prompts = backbone, prompts
         self.branches = [[prompt[:0]] for prompt in prompts]
 
-    def states(self, place: Tensor) -> Encoded:
-        """As Session.states."""
-        return Encoded(self.backbone.head, None, self.logits[place])
+    def states(self, index: Tensor) -> Encoded:
+        return Encoded(self.backbone.head, None, self.logits[index])
 
-    def start(self, last: int) -> Tensor:
-        """As Session.start."""
+    def start(self, last_tokens: int) -> Tensor:
         packed, _ = pack(self.prompts, [[] for _ in self.prompts])
         ends = np.arange(len(self.prompts)) * packed.tokens.shape[1] + [len(prompt) for prompt in self.prompts]
-        self.logits = self._run(packed, (ends[:, None] - last + np.arange(last)).flatten())
-        return torch.arange(len(self.prompts), device=self.backbone.device)[:, None] * last
+        self.logits = self._run(packed, (ends[:, None] - last_tokens + np.arange(last_tokens)).flatten())
+        return torch.arange(len(self.prompts), device=self.backbone.device)[:, None] * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        """As Session.extend."""
-        new = [
-            [row[:n] for row, n in zip(*of, strict=True)]
-            for of in zip(tokens.cpu().numpy(), lengths.tolist(), strict=True)
+        appended = [
+            [beam[:length] for beam, length in zip(*row, strict=True)]
+            for row in zip(tokens.cpu().numpy(), lengths.tolist(), strict=True)
         ]
         self.branches = [
-            [np.concatenate([old[b], fed]) for b, fed in zip(chosen, row, strict=True)]
-            for old, chosen, row in zip(self.branches, branch.tolist(), new, strict=True)
+            [np.concatenate([old[parent], new]) for parent, new in zip(parents, row, strict=True)]
+            for old, parents, row in zip(self.branches, branch.tolist(), appended, strict=True)
         ]
         packed, starts = pack(self.prompts, self.branches)
-        at = [
-            predictor_columns(start, len(whole) - len(fed) + 1 + np.arange(len(fed)))
-            for of in zip(starts, self.branches, new, strict=True)
-            for start, whole, fed in zip(*of, strict=True)
+        positions = [
+            predictor_columns(start, len(tokens_so_far) - len(new) + 1 + np.arange(len(new)))
+            for row in zip(starts, self.branches, appended, strict=True)
+            for start, tokens_so_far, new in zip(*row, strict=True)
         ]
         end = len(self.logits) + lengths.flatten().cumsum(0).view_as(lengths)
-        self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(at))])
+        self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(positions))])
         return end - lengths
 
-    def _run(self, packed: Packed, at: np.ndarray) -> Tensor:
+    def _run(self, packed: Packed, positions: np.ndarray) -> Tensor:
+        """Returns the logits at flat positions of the rows."""
         device = self.backbone.device
-        return self.backbone.encode(packed.to(device), torch.from_numpy(at).to(device)).states
+        return self.backbone.encode(packed.to(device), torch.from_numpy(positions).to(device)).states

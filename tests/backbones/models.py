@@ -62,12 +62,12 @@ def llama(layers: int = 2, hidden: int = 32) -> PreTrainedModel:
 
 
 def tied_llama() -> PreTrainedModel:
-    """The head's weights are the embeddings'."""
+    """Tied embeddings: the head's weights are those of the embeddings."""
     return LlamaForCausalLM(LlamaConfig(**GROUPED, tie_word_embeddings=True))
 
 
 def gpt2() -> PreTrainedModel:
-    """Learned positions, a tied head, its own names for everything."""
+    """Learned positions, a tied head, and config and module names of its own."""
     return GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY, n_embd=32, n_layer=2, n_head=4, n_positions=128, initializer_range=0.3, **SPECIAL
@@ -76,12 +76,12 @@ def gpt2() -> PreTrainedModel:
 
 
 def qwen2() -> PreTrainedModel:
-    """Biases in the attention; a sliding window that its config names but does not use."""
+    """Attention biases; its config has a sliding window that is not used."""
     return Qwen2ForCausalLM(Qwen2Config(**GROUPED, sliding_window=4, use_sliding_window=False))
 
 
 def gemma2() -> PreTrainedModel:
-    """Soft-capped attention, which only the eager kernel knows, and soft-capped logits."""
+    """Soft-capped attention, which only the eager kernel implements, and soft-capped logits."""
     config = Gemma2Config(
         **GROUPED, head_dim=8, attn_logit_softcapping=1.0, final_logit_softcapping=1.5, attn_implementation="eager"
     )
@@ -89,7 +89,7 @@ def gemma2() -> PreTrainedModel:
 
 
 def opt() -> PreTrainedModel:
-    """Positions with an offset; embeddings of another width than the layers."""
+    """Learned positions with an offset; embeddings whose width differs from that of the layers."""
     config = OPTConfig(
         vocab_size=VOCABULARY, hidden_size=32, ffn_dim=48, num_hidden_layers=2, num_attention_heads=4,
         max_position_embeddings=128, word_embed_proj_dim=16, init_std=0.3, dropout=0.0, **SPECIAL,
@@ -108,14 +108,14 @@ def granite() -> PreTrainedModel:
 
 
 def bloom() -> PreTrainedModel:
-    """Distances instead of positions: a branch behind another one stands too far from its prompt."""
+    """Relative positions (ALiBi): in a shared row, a branch after another one is too far from its prompt."""
     return BloomForCausalLM(
         BloomConfig(vocab_size=VOCABULARY, hidden_size=32, n_layer=2, n_head=4, initializer_range=0.3, **SPECIAL)
     )
 
 
 def mamba() -> PreTrainedModel:
-    """No attention: a branch reads whatever stands before it."""
+    """No attention: a branch depends on all tokens before it, including other branches."""
     config = MambaConfig(
         vocab_size=VOCABULARY, hidden_size=32, state_size=4, num_hidden_layers=2, initializer_range=0.3, **SPECIAL
     )
@@ -123,7 +123,7 @@ def mamba() -> PreTrainedModel:
 
 
 def mamba2() -> PreTrainedModel:
-    """No attention, and no cache of keys and values at all."""
+    """No attention and no key-value cache."""
     config = Mamba2Config(
         vocab_size=VOCABULARY, hidden_size=32, state_size=4, num_hidden_layers=2, num_heads=4, head_dim=16, n_groups=1,
         chunk_size=8, initializer_range=0.3, **SPECIAL,
@@ -132,7 +132,7 @@ def mamba2() -> PreTrainedModel:
 
 
 def rwkv() -> PreTrainedModel:
-    """No attention; padding before a prompt, which it cannot leave out, changes what it says."""
+    """No attention; left padding, which it cannot ignore, changes its outputs."""
     config = RwkvConfig(
         vocab_size=VOCABULARY, hidden_size=32, attention_hidden_size=32, num_hidden_layers=2, context_length=128,
         rescale_every=0, **SPECIAL,
@@ -141,7 +141,7 @@ def rwkv() -> PreTrainedModel:
 
 
 def jamba() -> PreTrainedModel:
-    """Layers with a state and layers with attention by turns, and experts."""
+    """Alternating state-space and attention layers, and a mixture of experts."""
     config = JambaConfig(
         **GROUPED, num_experts=2, mamba_d_state=4, attn_layer_period=2, attn_layer_offset=1, use_mamba_kernels=False
     )
@@ -149,7 +149,7 @@ def jamba() -> PreTrainedModel:
 
 
 def falcon_h1() -> PreTrainedModel:
-    """A state and attention beside each other in every layer."""
+    """State-space model and attention in parallel in every layer."""
     config = FalconH1Config(
         **GROUPED, mamba_d_ssm=32, mamba_n_heads=4, mamba_d_head=8, mamba_d_state=4, mamba_n_groups=1,
         mamba_chunk_size=8,
@@ -158,7 +158,7 @@ def falcon_h1() -> PreTrainedModel:
 
 
 def bamba() -> PreTrainedModel:
-    """A layer of Mamba 2 and one with attention."""
+    """One Mamba 2 layer and one attention layer."""
     config = BambaConfig(
         **GROUPED, mamba_n_heads=4, mamba_d_head=16, mamba_d_state=4, mamba_n_groups=1, mamba_chunk_size=8,
         attn_layer_indices=[1],
@@ -167,7 +167,7 @@ def bamba() -> PreTrainedModel:
 
 
 def gpt_neo() -> PreTrainedModel:
-    """Its mask is a table as wide as it has positions, narrower than a row with many branches may be."""
+    """Its causal mask is a table with as many columns as positions, fewer than a row with many branches may have."""
     config = GPTNeoConfig(
         vocab_size=VOCABULARY, hidden_size=32, num_layers=2, num_heads=4, attention_types=[[["global"], 2]],
         max_position_embeddings=128, initializer_range=0.3, **SPECIAL,
@@ -176,7 +176,7 @@ def gpt_neo() -> PreTrainedModel:
 
 
 def xglm() -> PreTrainedModel:
-    """Takes branches, but no mask that is one for all rows, which the search through the cache gives it."""
+    """Supports branches, but not a mask that is shared by all rows, which the cached search passes."""
     config = XGLMConfig(
         vocab_size=VOCABULARY, d_model=32, ffn_dim=48, num_layers=2, attention_heads=4, max_position_embeddings=128,
         dropout=0.0, attention_dropout=0.0, init_std=0.3, **SPECIAL,
@@ -185,7 +185,7 @@ def xglm() -> PreTrainedModel:
 
 
 def bart() -> PreTrainedModel:
-    """The decoder alone; its positions count padding before a prompt."""
+    """The decoder alone; its positions count left padding."""
     config = BartConfig(
         vocab_size=VOCABULARY, d_model=32, decoder_layers=2, decoder_ffn_dim=48, decoder_attention_heads=4, dropout=0.0,
         max_position_embeddings=128, init_std=0.3, is_decoder=True, is_encoder_decoder=False, **SPECIAL,
@@ -194,7 +194,7 @@ def bart() -> PreTrainedModel:
 
 
 def short_window() -> PreTrainedModel:
-    """Sees only the latest four tokens."""
+    """A sliding window of four tokens."""
     return MistralForCausalLM(MistralConfig(**GROUPED, sliding_window=4))
 
 
@@ -204,11 +204,11 @@ PLAIN: list[Callable[[], PreTrainedModel]] = [bloom, *STATE_SPACE, gpt_neo, bart
 
 
 def backbone(architecture: Callable[[], PreTrainedModel] = llama, seed: int = 0) -> Backbone:
-    """A random model of that architecture, without dropout."""
+    """Builds a random model of an architecture, without dropout."""
     torch.manual_seed(seed)
     return Backbone(architecture().eval(), characters())
 
 
 def sequence(length: int, seed: int) -> np.ndarray:
-    """Random tokens, none of them special."""
+    """Generates random tokens, none of them special."""
     return np.random.default_rng(seed).integers(3, VOCABULARY, length).astype(np.int32)

@@ -1,4 +1,4 @@
-"""LoRA: opened, saved and opened again; and what does not fit is refused."""
+"""LoRA adapters: creation, saving, reopening, and errors for adapters that do not fit."""
 
 import re
 from collections.abc import Callable
@@ -34,13 +34,13 @@ def lora(**changes: object) -> DictConfig:
 
 
 def base(layers: int = 2, hidden: int = 32) -> PreTrainedModel:
-    """The same weights at every call."""
+    """Builds a Llama with the same weights at every call."""
     torch.manual_seed(0)
     return llama(layers, hidden)
 
 
 def trained(model: PreTrainedModel, config: DictConfig) -> PeftModel:
-    """An adapter that has moved from its start, where it changes nothing."""
+    """Adds an adapter with nonzero B, since a fresh adapter changes nothing."""
     adapted = adapt(model, config)
     assert isinstance(adapted, PeftModel)
     for name, weight in adapted.named_parameters():
@@ -50,14 +50,14 @@ def trained(model: PreTrainedModel, config: DictConfig) -> PeftModel:
 
 
 def states(model: PreTrainedModel | PeftModel) -> Encoded:
-    """At three tokens of one prompt, by the forward primitive."""
+    """Computes the states of three tokens of a prompt with the forward primitive."""
     packed, _ = pack([sequence(6, seed=0)], [[]])
     return Backbone(model, tokenizer=None).encode(packed, torch.tensor([1, 3, 5]))
 
 
 @torch.no_grad()
 def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
-    """Those of `states`."""
+    """Returns the logits of `states`."""
     return states(model).logits()
 
 
@@ -127,12 +127,12 @@ SOME = torch.tensor([3, 0, 30, 3])
 
 
 def head_of(model: PeftModel) -> nn.Module:
-    """Its output layer, adapted."""
+    """Returns the adapted output layer."""
     return model.get_base_model().get_output_embeddings()
 
 
 def assert_gathered(head: nn.Module, expected: torch.Tensor | None = None) -> None:
-    """outputs_at gives columns of the layer's own forward, and of `expected`."""
+    """Asserts that outputs_at equals columns of the layer's own forward, and of the weights `expected`."""
     hidden = torch.randn(6, 32, generator=torch.Generator().manual_seed(1))
     torch.manual_seed(2)
     gathered = outputs_at(head, hidden, SOME)
@@ -234,7 +234,7 @@ def test_a_reopened_adapter_is_trained_on_or_frozen(tmp_path: Path, trainable: b
 
 
 def adapted_modules(model: PeftModel) -> set[str]:
-    """The last part of the names of the modules that have an adapter."""
+    """Returns the last name component of all modules that have an adapter."""
     return {name.split(".lora_")[0].rsplit(".", 1)[-1] for name, _ in model.named_parameters() if ".lora_" in name}
 
 

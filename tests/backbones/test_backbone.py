@@ -1,4 +1,4 @@
-"""The forward primitive: branches on a prompt are what plain sequences are, in states, losses and gradients."""
+"""The forward primitive: branches of a prompt equal plain sequences in states, losses and gradients."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,22 +19,22 @@ BRANCHES = [[sequence(3, seed=20), sequence(1, seed=21), sequence(4, seed=22)], 
 
 
 def laid_out(branches: list[list[np.ndarray]], shared: int) -> tuple[Packed, Tensor]:
-    """The rows, and every column that predicts a token of a branch, or what would follow it."""
+    """Packs branches; also returns the columns that predict each branch's tokens and the token after it."""
     packed, starts = pack(PROMPTS, branches, shared)
     columns = [
-        predictor_columns(start, np.arange(len(fed) + 1))
+        predictor_columns(start, np.arange(len(branch) + 1))
         for row, row_starts in zip(branches, starts, strict=True)
-        for fed, start in zip(row, row_starts, strict=True)
+        for branch, start in zip(row, row_starts, strict=True)
     ]
     return packed, torch.from_numpy(np.concatenate(columns))
 
 
 def one_by_one(model: PreTrainedModel, branches: list[list[np.ndarray]]) -> Tensor:
-    """The same states' logits, from one unpadded forward of the model a branch."""
+    """Computes the same logits with one unpadded forward pass per branch."""
     rows = []
     for prompt, row in zip(PROMPTS, branches, strict=True):
-        for fed in row:
-            tokens = torch.from_numpy(np.concatenate([prompt, fed])).long()
+        for branch in row:
+            tokens = torch.from_numpy(np.concatenate([prompt, branch])).long()
             rows.append(model(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 :].float())
     return torch.cat(rows)
 
@@ -115,7 +115,7 @@ def test_padding_changes_nothing() -> None:
 
 
 def gradients(model: Backbone, loss: Tensor) -> dict[str, Tensor]:
-    """The gradient of every weight, which this leaves without one."""
+    """Computes the gradients of all weights, and resets them in the model."""
     loss.backward()
     found = {name: weight.grad.clone() for name, weight in model.named_parameters() if weight.grad is not None}
     model.zero_grad()
@@ -123,7 +123,7 @@ def gradients(model: Backbone, loss: Tensor) -> dict[str, Tensor]:
 
 
 def assert_same_gradients(one: dict[str, Tensor], other: dict[str, Tensor], tolerance: float) -> None:
-    """Equal for every weight, relative to the largest entry of all (a key's bias has none but rounding errors)."""
+    """Compares gradients relative to the largest entry of all, since that of a key's bias is only rounding error."""
     assert one.keys() == other.keys()
     largest = max(float(gradient.abs().max()) for gradient in one.values())
     for name, gradient in one.items():
@@ -140,7 +140,7 @@ def test_gradients_flow_through_the_shared_prefix(architecture: Callable[[], Pre
 
 
 def log_probabilities(model: Backbone, prompt: np.ndarray, titles: list[np.ndarray]) -> list[Tensor]:
-    """Summed log-probability of each title as a branch of one prompt; its last token is never fed."""
+    """Computes the log-probability of each title as a branch of one prompt; the last token is no input."""
     packed, starts = pack([prompt], [[title[:-1] for title in titles]])
     sums = []
     for title, start in zip(titles, starts[0], strict=True):
@@ -151,7 +151,7 @@ def log_probabilities(model: Backbone, prompt: np.ndarray, titles: list[np.ndarr
 
 
 def plain_log_probability(model: Backbone, prompt: np.ndarray, title: np.ndarray) -> Tensor:
-    """The same from one full sequence."""
+    """Computes the log-probability of a title from one full sequence."""
     tokens = torch.from_numpy(np.concatenate([prompt, title])).long()
     logits = model.causal_lm(input_ids=tokens[None], use_cache=False).logits[0, len(prompt) - 1 : -1]
     return logits.log_softmax(-1).gather(1, torch.from_numpy(title).long()[:, None]).sum()

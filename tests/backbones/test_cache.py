@@ -1,4 +1,4 @@
-"""A key-value cache that is appended to."""
+"""The key-value cache with spare capacity."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from llmrec.backbones.cache import AppendCache, AppendLayer
 
 
 def states(rows: int, columns: int, start: float) -> torch.Tensor:
-    """[rows, 2 heads, columns, 3], counting up from `start`."""
+    """Generates states `[rows, 2 heads, columns, 3]` that count up from `start`."""
     return start + torch.arange(rows * 2 * columns * 3).reshape(rows, 2, columns, 3).float()
 
 

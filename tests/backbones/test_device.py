@@ -1,4 +1,4 @@
-"""Device, precision and type of the weights, decided in one place."""
+"""Device, precision and data type of the weights."""
 
 from typing import Any
 
@@ -25,7 +25,7 @@ def config(dtype: str = "auto", adapter: str = "lora", **trainer: Any) -> DictCo
     [("auto", True, "cuda"), ("auto", False, "cpu"), ("cpu", True, "cpu"), ("gpu", True, "cuda")],
 )
 def test_the_device(accelerator: str, there: bool, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also on a Mac, whose MPS torch would take by itself: it is not asked for."""
+    """MPS is never chosen, even where it is available."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
     assert run_device(config(accelerator=accelerator).trainer).type == expected
@@ -72,7 +72,7 @@ def test_what_cannot_be_used_is_refused(made: DictConfig, says: str, monkeypatch
 
 
 def test_weights_of_lower_precision_are_not_trained() -> None:
-    """They may be frozen, and what an earlier version trained may be evaluated."""
+    """Frozen weights may have lower precision, and weights that an earlier version trained may be evaluated."""
     for made in (config("bfloat16"), config("float32", "none"), config("auto", "none")):
         check_trained_dtype(made)
     check_device(config("bfloat16", "none"))

@@ -1,4 +1,4 @@
-"""Titles as vectors: means of hidden states by hand, the same on the plain path, centred."""
+"""Title embeddings equal centered means of hidden states, on both paths."""
 
 from pathlib import Path
 
@@ -29,7 +29,7 @@ def test_vectors_are_centred_and_of_length_one() -> None:
     vectors = np.array([[3.0, 0.0], [-1.0, 4.0], [1.0, 2.0]])
     found = centred(vectors)
     np.testing.assert_allclose(found[0], np.array([2, -2]) / np.sqrt(8), rtol=1e-6)
-    # The third is the mean itself, which has no direction.
+    # The third vector is the mean itself, so it stays zero.
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), [1, 1, 0], atol=1e-6)
 
 

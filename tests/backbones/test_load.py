@@ -1,4 +1,4 @@
-"""A run's backbone: opened fresh, saved as a cell's weights, taken up again."""
+"""Opening a run's backbone, saving its trained weights and opening them again."""
 
 from pathlib import Path
 from typing import Any
@@ -21,13 +21,13 @@ NONE = {"name": "none", "eight_bit": False}
 
 @pytest.fixture(autouse=True)
 def _cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder of the test is the current one, in which `build` caches hashes of weights."""
+    """Changes to the test's folder, where `build` caches hashes of weights."""
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Path:
-    """A saved model and its tokenizer."""
+    """Saves a model with its tokenizer and returns the folder."""
     torch.manual_seed(0)
     model = llama()
     model.resize_token_embeddings(len(characters()))
@@ -46,12 +46,12 @@ def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> D
 
 
 def build(config: DictConfig, start: Path | None = None) -> Backbone:
-    """A backbone that has a path needs no dataset."""
+    """Opens a backbone without a dataset, which only `tiny` needs."""
     return build_backbone(config, None, Path(), start)
 
 
 def moved(backbone: Backbone) -> Backbone:
-    """Its trainable weights somewhere else than at their start."""
+    """Adds noise to the trainable weights."""
     torch.manual_seed(1)
     with torch.no_grad():
         for weight in backbone.parameters():
@@ -108,5 +108,5 @@ def test_a_backbone_without_a_path() -> None:
 
 
 def test_a_cell_without_weights(tmp_path: Path, base: Path) -> None:
-    with pytest.raises(InputError, match="is missing: train the cell again"):
+    with pytest.raises(InputError, match=r"is missing\. Train the run again"):
         trained_backbone(run_config(base, NONE), None, Path(), tmp_path)

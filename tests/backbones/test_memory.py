@@ -1,4 +1,4 @@
-"""How much memory there is and what a pass takes, by hand; whether to recompute activations."""
+"""Free memory and the estimates of what a pass needs, against hand-computed values."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -28,7 +28,8 @@ def backbone() -> Backbone:
 
 @pytest.mark.parametrize(
     ("jobs", "expected"),
-    # 10 are free, and torch holds 6 of which 4 are used; a quarter of 80 is 20, of which this job has 4.
+    # In GiB: 10 are free, and torch has reserved 6, of which 4 are allocated. A quarter of 80 is 20, of which this job
+    # has allocated 4.
     [("1", 12), ("4", 12), ("8", 6), ("40", 0)],
 )
 def test_free_memory_of_a_gpu(jobs: str, expected: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,7 +44,7 @@ def test_free_memory_of_a_gpu(jobs: str, expected: int, monkeypatch: pytest.Monk
 
 
 def test_activations_of_a_token(backbone: Backbone) -> None:
-    # A layer: 6 * 16 + 3 * 32 + 4 * 16 + 4 * 32 values of 4 bytes, 4 * 16 more of float32; the head: 12 * 64 / 8.
+    # A layer: 6 * 16 + 3 * 32 + 4 * 16 + 4 * 32 values of 4 bytes, 4 * 16 more in float32; the head: 12 * 64 / 8.
     layer, head = 4 * (96 + 96 + 64 + 128) + 256, 96
     assert activation_bytes(backbone, checkpointing=False) == 3 * layer + head
     assert activation_bytes(backbone, checkpointing=True) == layer + 3 * 4 * 16 + head
@@ -54,7 +55,7 @@ def test_activations_of_a_token(backbone: Backbone) -> None:
 def test_what_does_not_fit_is_recomputed(backbone: Backbone, monkeypatch: pytest.MonkeyPatch) -> None:
     backbone.requires_grad_(False)
     backbone.causal_lm.lm_head.weight.requires_grad_(True)
-    # 64 * 16 trained weights take 12 bytes each, divided between two devices.
+    # 64 * 16 trained weights take 12 bytes each, sharded over two devices.
     state = 64 * 16 * 12 / 2
     free = 100 * activation_bytes(backbone, checkpointing=False) + state
     monkeypatch.setattr(memory, "free_bytes", lambda device: free)
@@ -83,5 +84,5 @@ def test_the_plain_path_has_logits_at_every_position() -> None:
     model = models.backbone(llama)
     fast = activation_bytes(model, checkpointing=False)
     model.plain = True
-    # Logits, their copy and its gradient, four bytes each, at all instead of every eighth.
+    # Logits, their copy and its gradient take four bytes each, at every position instead of every eighth.
     assert activation_bytes(model, checkpointing=False) - fast == 12 * VOCABULARY * (1 - 1 / 8)

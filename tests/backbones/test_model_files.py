@@ -1,4 +1,4 @@
-"""The files of a saved model: found in a folder or in the hub's cache, and hashed by content."""
+"""Locating the files of a saved model in a folder or the hub's cache, and hashing their content."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Prompts and branches laid out in rows, by hand."""
+"""Packing of prompts and branches against hand-made rows."""
 
 import numpy as np
 import pytest

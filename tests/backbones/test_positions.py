@@ -1,4 +1,4 @@
-"""A model's number of positions against the rows of a run."""
+"""The maximum sequence length of models, and its check."""
 
 from collections.abc import Callable
 
@@ -22,23 +22,23 @@ from tests.backbones.models import SHAPE, SPECIAL, VOCABULARY, bloom, gpt2, llam
 
 
 def mpt() -> PreTrainedModel:
-    """Distances, whose table is as long as the config says, by a name of its own."""
+    """Relative positions (ALiBi) with a table whose length the config gives under a name of its own."""
     return MptForCausalLM(MptConfig(d_model=32, n_heads=4, n_layers=2, max_seq_len=128, vocab_size=VOCABULARY))
 
 
 def roberta() -> PreTrainedModel:
-    """Of its 128 learned positions the first, up to the padding's, are not used: padding is token 0."""
+    """Learned positions, of which those up to and including the padding index (0) are not used."""
     return RobertaForCausalLM(RobertaConfig(**SHAPE, **SPECIAL, is_decoder=True))
 
 
 def xlnet() -> PreTrainedModel:
-    """Distances without an end, for which its config has -1."""
+    """Relative positions without a limit, for which its config has -1."""
     return XLNetLMHeadModel(XLNetConfig(vocab_size=VOCABULARY, d_model=32, n_layer=1, n_head=2, d_inner=32))
 
 
 @torch.no_grad()
 def run(model: PreTrainedModel, length: int) -> None:
-    """A row of that many tokens, as training runs it on the plain path."""
+    """Runs a row of `length` tokens on the plain path."""
     backbone = Backbone(model.eval(), tokenizer=None)
     backbone.plain = True
     packed, _ = pack([sequence(length, seed=0)], [[]])
@@ -71,6 +71,6 @@ def test_models_without_positions_have_no_limit(architecture: Callable[[], PreTr
 def test_rows_that_are_too_long_are_refused_with_both_numbers() -> None:
     check_positions(gpt2(), 128)
     with pytest.raises(
-        InputError, match=r"backbone\.max_length=129: GPT2LMHeadModel has 128 positions.*backbone\.max_length=128$"
+        InputError, match=r"backbone\.max_length=129: GPT2LMHeadModel has only 128 positions.*backbone\.max_length=128$"
     ):
         check_positions(gpt2(), 129)

@@ -1,4 +1,4 @@
-"""Opening what was saved, and saying plainly what cannot be used."""
+"""Opening saved models, and errors for those that cannot be used."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from tests.catalogue.vocabularies import characters
 
 CONFIG: DictConfig = OmegaConf.create({"attention": "sdpa", "trust_remote_code": False})
 ROOM = {"vocab_size": 128}
-"""As many embeddings as the characters' tokenizer needs."""
+"""Settings with enough embeddings for the tokenizer of `characters`."""
 
 
 def saved(model: PreTrainedModel, folder: Path) -> str:
@@ -62,10 +62,10 @@ def test_the_config_decides_type_and_attention(tmp_path: Path) -> None:
             "sdpa",
             r"GPTJForCausalLM does not support .*scaled_dot_product_attention yet\. Set backbone\.attention=eager$",
         ),
-        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager where"),
+        ("flash_attention_2", r"Flash ?Attention.*[^.]\. Set backbone\.attention=sdpa, or eager if"),
         (
             "nonsense",
-            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager where",
+            r"`attn_implementation=\"nonsense\"` is not supported\. Set backbone\.attention=sdpa, or eager if",
         ),
     ],
 )
@@ -79,7 +79,7 @@ def test_an_attention_kernel_that_is_refused(attention: str, says: str, tmp_path
 
 
 def test_rwkv_keeps_its_weights_when_it_is_evaluated(tmp_path: Path) -> None:
-    # By itself it halves those of every second layer in place, and what is saved then is wrong.
+    # Without our setting, RWKV halves the weights of every second layer in place, and wrong weights would be saved.
     torch.manual_seed(0)
     shape = {"hidden_size": 16, "attention_hidden_size": 16, "num_hidden_layers": 4, "rescale_every": 2}
     path = saved(RwkvForCausalLM(RwkvConfig(**ROOM, **shape)), tmp_path)
@@ -156,7 +156,7 @@ def test_weights_that_were_cut_short_are_named(tmp_path: Path) -> None:
     path = saved(large_enough(), tmp_path)
     file = tmp_path / "model.safetensors"
     file.write_bytes(file.read_bytes()[:-500])
-    with pytest.raises(InputError, match=r"model\.safetensors is damaged .*fetch or save it again"):
+    with pytest.raises(InputError, match=r"model\.safetensors is damaged .*Download or save it again"):
         open_pretrained(path, CONFIG, torch.float32)
 
 

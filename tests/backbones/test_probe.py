@@ -1,4 +1,4 @@
-"""The check at load: who takes the fast path, who the plain one, and that it says so."""
+"""The load-time check: which models take the fast path, which the plain path, and the warnings."""
 
 import logging
 from collections.abc import Callable
@@ -88,7 +88,7 @@ def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch
 
 
 def test_a_mask_that_is_narrower_than_a_row_with_many_branches(caplog: pytest.LogCaptureFixture) -> None:
-    # Its plain sequences are right, and so are branches in a row of no more columns than it has positions.
+    # Plain sequences work, and so do branches in a row that has no more columns than the model has positions.
     model = backbone(gpt_neo)
     probe(model, longest=64, window=None)
     assert model.plain
@@ -108,7 +108,7 @@ def test_the_warning_says_why_a_model_cannot_take_branches(
     monkeypatch.setattr("llmrec.backbones.probe._difference", fails)
     probe(model, longest=64, window=None)
     assert model.plain
-    assert f"cannot take branches of a prompt ({said}); it runs one sequence a branch" in caplog.text
+    assert f"cannot take branches of a prompt ({said}); it runs one sequence per branch" in caplog.text
 
 
 def test_a_model_that_cannot_run_tokens_alone_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Relevance is kept by the content of what it depends on; a file that is not what its name says is refused."""
+"""Relevance is cached under a hash of everything it depends on, and a wrong or damaged file is refused."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ TITLES = [np.array([40, 41, 1]), np.array([40, 42, 43, 1])]
 
 @pytest.fixture
 def no_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever runs the model from now on fails."""
+    """Makes every later run of the model fail."""
 
     def run(*_: object) -> None:
         raise AssertionError("the model was run")
@@ -72,7 +72,7 @@ def test_an_adapter_that_is_switched_off_leaves_the_base(tmp_path: Path) -> None
     for base, other, own in zip(expected, found, with_it, strict=True):
         np.testing.assert_allclose(other, base, atol=1e-5)
         assert np.abs(own - base).max() > 1e-3
-    # Another adapter on the same base, as another seed makes it, finds the base's file.
+    # Another adapter on the same base model, as of another seed, uses the base model's cached file.
     again = random_backbone(lora=True)
     with torch.no_grad():
         for name, weight in again.named_parameters():

@@ -1,4 +1,4 @@
-"""Log-probabilities of given responses are those of plain forward passes, one sequence at a time."""
+"""Log-probabilities of responses equal those of plain forward passes, one sequence at a time."""
 
 from collections.abc import Callable
 
@@ -27,7 +27,7 @@ def backbone(model: Callable[[], PreTrainedModel] = llama, plain: bool = False) 
 
 
 def one_by_one(made: Backbone) -> list[np.ndarray]:
-    """Each sequence by itself, through the model's own forward pass."""
+    """Computes each sequence alone with the model's own forward pass."""
     found = []
     for prompt, response in zip(PROMPTS, RESPONSES, strict=True):
         tokens = torch.from_numpy(np.concatenate([prompt, response]))
@@ -52,14 +52,14 @@ def test_scores_are_those_of_plain_forward_passes(
 def test_batches_and_chunks_change_nothing(columns: int, logits: int, monkeypatch: pytest.MonkeyPatch) -> None:
     made = backbone()
     expected = log_probabilities(made, PROMPTS, RESPONSES, 5)
-    monkeypatch.setitem(scoring.COLUMNS, "cpu", columns)
-    monkeypatch.setattr(scoring, "LOGITS", logits)
+    monkeypatch.setitem(scoring.BATCH_TOKENS, "cpu", columns)
+    monkeypatch.setattr(scoring, "MAX_LOGITS", logits)
     for found, whole in zip(log_probabilities(made, PROMPTS, RESPONSES, 5), expected, strict=True):
         np.testing.assert_allclose(found, whole, atol=1e-5)
 
 
 def test_progress_is_told_every_response(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(scoring.COLUMNS, "cpu", 24)
+    monkeypatch.setitem(scoring.BATCH_TOKENS, "cpu", 24)
     told: list[int] = []
     log_probabilities(backbone(), PROMPTS, RESPONSES, 5, told.append)
     assert sum(told) == len(RESPONSES)

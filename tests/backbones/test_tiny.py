@@ -1,4 +1,4 @@
-"""The backbone that is built from the dataset alone."""
+"""The backbone that is pretrained on the dataset alone."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Titles given as tokens, and the plain dict that the trie must agree with."""
+"""Titles given as tokens, and a dict from prefix to next tokens as a reference for the trie."""
 
 from collections.abc import Sequence
 
@@ -8,14 +8,14 @@ from llmrec.catalogue.titles import TitleTokens
 
 
 def token_titles(titles: Sequence[Sequence[int]]) -> TitleTokens:
-    """Titles from their tokens, EOS included."""
+    """Builds titles from their tokens, EOS included."""
     rows = [np.array(title, dtype=np.int32) for title in titles]
     offsets = np.concatenate([[0], np.cumsum([len(row) for row in rows])]).astype(np.int64)
     return TitleTokens(np.concatenate(rows), offsets)
 
 
 def following(titles: TitleTokens) -> dict[tuple[int, ...], set[int]]:
-    """The tokens that may follow each prefix of a title."""
+    """Maps each prefix of a title to its valid next tokens."""
     known: dict[tuple[int, ...], set[int]] = {}
     for title in range(len(titles)):
         tokens = tuple(titles.of(title).tolist())

@@ -1,4 +1,4 @@
-"""Title tokens and trie, kept on disk."""
+"""The disk cache of title tokens and trie."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_another_catalogue_or_prompt_has_a_file_of_its_own(tmp_path: Path) -> No
 def test_the_catalogues_hash_covers_distinct_titles_and_nothing_else() -> None:
     repeated = Items(ids=["x", "y", "z", "w"], titles=["Go", "Gomoku", "Go", "Chess"])
     assert catalogue_hash(repeated) == catalogue_hash(ITEMS)
-    # Concatenated alike, cut elsewhere.
+    # The concatenated titles are equal, but their boundaries differ.
     assert catalogue_hash(Items(["a", "b"], ["Go", "Gomoku"])) != catalogue_hash(Items(["a", "b"], ["GoG", "omoku"]))
 
 

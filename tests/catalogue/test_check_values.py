@@ -14,7 +14,7 @@ from llmrec.datasets.prompts import PROMPT_END
 
 
 def measured(name: str) -> tuple[str, int, str]:
-    """Over the response tokens of train_10000, EOS included: mean fan-out, the root's, share of forced positions."""
+    """Returns mean fan-out, the root's fan-out and the share of forced tokens over train_10000's responses with EOS."""
     folder = Path(os.environ["LLMREC_DATA"]) / name
     tokenizer = AutoTokenizer.from_pretrained(Path(os.environ["LLMREC_TOKENIZERS"]) / "llama3")
     items = read_titles(folder / "id2name4Rec.json")

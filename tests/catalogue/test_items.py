@@ -1,4 +1,4 @@
-"""Items and the titles they share."""
+"""Items and their distinct titles."""
 
 from llmrec.catalogue.items import Items
 

@@ -1,4 +1,4 @@
-"""The trie of all orders of a few identifiers, against the one that is laid out."""
+"""The implicit trie of permutations against an explicit one."""
 
 import itertools
 
@@ -18,7 +18,7 @@ def nodes(*bits: int) -> torch.Tensor:
 
 
 def valid(node: int) -> list[int]:
-    """The tokens that may follow at a node."""
+    """Returns the valid next tokens at a node."""
     return ORDERS.edge_token[ORDERS.children(nodes(node))[1]].tolist()
 
 

@@ -1,4 +1,4 @@
-"""Titles as tokens, as they occur after the prompt."""
+"""Tokenization of titles as continuations of the prompt."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def moved(tokenizer: PreTrainedTokenizerFast, titles: list[str]) -> int:
 
 
 def joined(tokenizer: PreTrainedTokenizerFast, tokens: TitleTokens, title: int) -> list[int]:
-    """The prompt's end without the tokens that moved, then the title without its EOS."""
+    """Returns the prompt's end without the moved tokens, followed by the title without its EOS."""
     end = tokenizer(END, add_special_tokens=False)["input_ids"]
     return end[: len(end) - tokens.moved] + tokens.of(title)[:-1].tolist()
 
@@ -53,7 +53,7 @@ def test_a_merging_boundary_moves_the_end_of_the_prompt_to_the_titles() -> None:
 
 
 def test_prompt_and_title_joined_are_the_reading_of_the_joined_text() -> None:
-    # The title that begins with a quote merges its two quotes first, so that its newline stays alone.
+    # In the title that begins with a quote, the two quotes merge first, so that the newline stays a token of its own.
     tokenizer = characters(merges=[('"', '"'), (":", "\n"), (":\n", '"')])
     titles = ["Go", '"Wow" Crew', "", "Chess"]
     tokens = tokenise_titles(tokenizer, titles, END)
@@ -104,7 +104,7 @@ def test_the_hash_tells_tokenizers_apart() -> None:
 
 
 def test_the_hash_is_no_other_after_use() -> None:
-    # A tokenizer.json may hold truncation and padding, which the first call of the tokenizer switches off.
+    # A tokenizer.json may hold truncation and padding, which the first call of the tokenizer disables.
     tokenizer = characters()
     tokenizer.backend_tokenizer.enable_truncation(8)
     tokenizer.backend_tokenizer.enable_padding(length=8)

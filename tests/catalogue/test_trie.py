@@ -1,4 +1,4 @@
-"""The trie of all titles, by hand and against a plain dict of prefixes."""
+"""The trie of all titles against hand-computed values and a dict of prefixes."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ HAND = [[5, 3, EOS], [5, 3, 4, EOS], [5, 2, EOS], [7, EOS], [5, 3, EOS]]
 
 
 def children_of(trie: Trie, node: int) -> list[int]:
-    """The tokens that may follow a node."""
+    """Returns the valid next tokens at a node."""
     _, edges = trie.children(torch.tensor([node]))
     return trie.edge_token[edges].tolist()
 
@@ -27,7 +27,7 @@ def node_of(trie: Trie, prefix: Sequence[int]) -> int:
 
 
 def leaves_below(trie: Trie, prefix: Sequence[int]) -> set[int]:
-    """The titles that begin with a prefix, as the leaf range tells them."""
+    """Returns the titles below a prefix, by its range of leaves."""
     node = node_of(trie, prefix)
     return set(trie.leaf_title[trie.leaf_low[node] : trie.leaf_high[node]].tolist())
 
@@ -125,7 +125,7 @@ def test_moving_to_a_device_keeps_every_tensor() -> None:
 
 @pytest.fixture(scope="module")
 def many() -> tuple[TitleTokens, Trie, np.ndarray]:
-    """20,000 random titles of up to 7 of 12 tokens: shared prefixes, titles within titles, and repeats."""
+    """20,000 random titles of up to 7 of 12 tokens, with shared prefixes, nested titles and duplicates."""
     generator = np.random.default_rng(0)
     lengths = np.minimum(generator.geometric(0.25, 20_000), 7)
     titles = token_titles([[*generator.integers(2, 14, length), EOS] for length in lengths])

@@ -1,4 +1,4 @@
-"""Small tokenizers whose every token can be read off: characters, with the merges that a test asks for."""
+"""Small character-level tokenizers with given merges, whose tokenizations are easy to derive by hand."""
 
 import string
 from collections.abc import Sequence
@@ -13,9 +13,15 @@ BOS, EOS, UNKNOWN = "<s>", "</s>", "<unk>"
 def characters(
     merges: Sequence[tuple[str, str]] = (), begin: bool = False, end: bool = False, eos: str | None = EOS
 ) -> PreTrainedTokenizerFast:
-    """One token a character and one a merge, in order of rank; no pre-tokenizer, so that merges may cross any border.
+    """Builds a BPE tokenizer with one token per ASCII character and per merge; other characters are unknown.
 
-    begin, end: it adds BOS or EOS to every text by itself. Characters beyond ASCII are all the unknown token.
+    It has no pre-tokenizer, so that merges may cross any boundary.
+
+    Args:
+        merges: The merges in order of rank.
+        begin: Whether the tokenizer adds BOS to every text.
+        end: Whether the tokenizer adds EOS to every text.
+        eos: The EOS token; None for a tokenizer without one.
     """
     words = [BOS, EOS, UNKNOWN, *CHARACTERS, *("".join(pair) for pair in merges)]
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
@@ -28,5 +34,5 @@ def characters(
 
 
 def spell(tokenizer: PreTrainedTokenizerFast, tokens: Sequence[int]) -> list[str]:
-    """The tokens as text, one by one."""
+    """Returns the text of each token."""
     return tokenizer.convert_ids_to_tokens(list(map(int, tokens)))

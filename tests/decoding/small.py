@@ -1,4 +1,4 @@
-"""Random catalogues, models and prompts small enough to decode by brute force."""
+"""Random catalogues, models and prompts that are small enough to decode by brute force."""
 
 from collections.abc import Sequence
 
@@ -18,15 +18,15 @@ Title = tuple[int, ...]
 
 
 def token_titles(titles: Sequence[Title]) -> TitleTokens:
-    """Titles from their tokens, EOS included."""
+    """Builds titles from their tokens, EOS included."""
     offsets = np.concatenate([[0], np.cumsum([len(title) for title in titles])]).astype(np.int64)
     return TitleTokens(np.concatenate([np.array(title, dtype=np.int32) for title in titles]), offsets)
 
 
 def random_titles(count: int, seed: int, quote: int | None) -> TitleTokens:
-    """Distinct random titles over few tokens, so that prefixes are shared and some titles are prefixes of others.
+    """Generates distinct random titles from few tokens, so that they share prefixes and some are prefixes of others.
 
-    Every other one has a long tail of its own, which is forced.
+    About every second title ends with several forced tokens.
     """
     generator = np.random.default_rng(seed)
     start = () if quote is None else (quote,)
@@ -38,7 +38,7 @@ def random_titles(count: int, seed: int, quote: int | None) -> TitleTokens:
 
 
 def random_backbone(seed: int) -> Backbone:
-    """A random two-layer Llama over 32 tokens, its logits spread enough to make scores differ."""
+    """Builds a random two-layer Llama with 32 tokens whose logits vary enough for scores to differ."""
     torch.manual_seed(seed)
     config = LlamaConfig(
         vocab_size=32, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4,
@@ -48,7 +48,7 @@ def random_backbone(seed: int) -> Backbone:
 
 
 def random_prompts(shared: int = 4) -> list[np.ndarray]:
-    """Four prompts of different lengths whose first `shared` tokens are the same."""
+    """Generates four prompts of different lengths whose first `shared` tokens are equal."""
     generator = np.random.default_rng(7)
     start = generator.integers(3, 32, shared)
     return [np.concatenate([start, generator.integers(3, 32, n)]) for n in (3, 9, 6, 1)]
@@ -62,20 +62,20 @@ def found(
     shared: int = 0,
     excluded: Tensor | None = None,
 ) -> list[tuple[list[int], list[float]]]:
-    """Titles and scores that the search finds for each prompt, without the padding."""
+    """Returns titles and scores that the search finds for each prompt, without padding."""
     prefix = SharedPrefix(backbone, prompts[0][:shared])
     leaves, scores = search(backbone, trie, prompts, prefix, settings, excluded)
     assert ((leaves == -1) == (scores == float("-inf"))).all()
-    kept = leaves >= 0
-    assert (kept.sum(1)[:, None] > torch.arange(settings.beams))[kept].all(), "padding stands behind the titles"
+    is_title = leaves >= 0
+    assert (is_title.sum(1)[:, None] > torch.arange(settings.beams))[is_title].all(), "padding follows the titles"
     return [
         (trie.leaf_title[row[real]].tolist(), points[real].tolist())
-        for row, points, real in zip(leaves, scores, kept, strict=True)
+        for row, points, real in zip(leaves, scores, is_title, strict=True)
     ]
 
 
 def following(titles: TitleTokens, left_out: Sequence[int] = ()) -> dict[Title, set[int]]:
-    """The tokens that keep a prefix the prefix of some title, some titles left out."""
+    """Maps each prefix of a title to its valid next tokens, for a catalogue without the titles `left_out`."""
     known: dict[Title, set[int]] = {}
     for title in set(range(len(titles))) - set(left_out):
         tokens = tuple(titles.of(title).tolist())
@@ -88,9 +88,9 @@ def following(titles: TitleTokens, left_out: Sequence[int] = ()) -> dict[Title, 
 def log_probabilities(
     backbone: Backbone, prompt: np.ndarray, tokens: Title, valid: Sequence[set[int]], scores: str
 ) -> list[dict[int, float]]:
-    """Log-probabilities of the valid tokens at each place, the last of which is after `tokens`.
+    """Computes the log-probabilities of the valid tokens at the last positions of a sequence in one forward pass.
 
-    By one plain forward pass; valid: the valid tokens of as many places as are asked for.
+    The last position is that after `tokens`; `valid` holds the valid tokens of each position.
     """
     sequence = torch.tensor([[*prompt.tolist(), *tokens]])
     logits = backbone.model(input_ids=sequence).logits[0, -len(valid) :].double()
@@ -104,12 +104,12 @@ def log_probabilities(
 def title_scores(
     backbone: Backbone, prompt: np.ndarray, titles: TitleTokens, scores: str, left_out: Sequence[int] = ()
 ) -> dict[int, float]:
-    """Log-probability of every title that is not left out, token by token, best first."""
+    """Computes the log-probability of every title that is not left out, best first."""
     known = following(titles, left_out)
     total = {}
     for title in set(range(len(titles))) - set(left_out):
         tokens = tuple(titles.of(title).tolist())
         valid = [known[tokens[:depth]] for depth in range(len(tokens))]
-        places = log_probabilities(backbone, prompt, tokens[:-1], valid, scores)
-        total[title] = sum(place[token] for place, token in zip(places, tokens, strict=True))
+        positions = log_probabilities(backbone, prompt, tokens[:-1], valid, scores)
+        total[title] = sum(scored[token] for scored, token in zip(positions, tokens, strict=True))
     return dict(sorted(total.items(), key=lambda pair: -pair[1]))

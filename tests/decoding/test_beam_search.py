@@ -1,4 +1,4 @@
-"""The search against a slow reference that keeps beams in lists and runs every sequence whole; and its edge cases."""
+"""Beam search against a simple reference that runs every sequence from its start, and edge cases."""
 
 from typing import Literal
 
@@ -29,10 +29,10 @@ Scores = Literal["trie", "vocab"]
 def slow_search(
     backbone: Backbone, titles: TitleTokens, prompt: np.ndarray, settings: BeamSearch
 ) -> tuple[list[int], list[float]]:
-    """Hugging Face's rule in plain lists.
+    """Searches one prompt by Hugging Face's rule, with beams in plain lists.
 
-    With trie scores a beam leaves where its title is unique, run on to EOS; every title that leaves counts, and the
-    search goes on until no beam is left.
+    With trie scores, a beam is finished as soon as its title is unique and is completed up to EOS. Every finished title
+    counts, and the search continues until no live beam is left.
     """
     valid, penalty = following(titles), settings.length_penalty
     every = {tuple(titles.of(title).tolist()): title for title in range(len(titles))}
@@ -68,7 +68,7 @@ def slow_search(
 
 
 def rest(backbone: Backbone, prompt: np.ndarray, prefix: Title, title: Title, valid: dict[Title, set[int]]) -> float:
-    """Log-probability of what follows the prefix in a title, with trie scores."""
+    """Computes the log-probability of the tokens after the prefix of a title, with trie scores."""
     choices = [valid[title[:depth]] for depth in range(len(prefix), len(title))]
     if not choices:
         return 0.0
@@ -92,7 +92,7 @@ def test_equals_the_slow_reference(beams: int, length_penalty: float, scores: Sc
 
 @pytest.mark.parametrize("scores", ["trie", "vocab"])
 def test_the_way_of_computing_changes_nothing(scores: Scores) -> None:
-    """A shared prefix, the company in the batch, and the plain path."""
+    """Neither a shared prefix nor the other prompts of the batch nor the plain path changes the result."""
     titles = random_titles(80, seed=5, quote=None)
     trie, _ = build_trie(titles)
     backbone, prompts, settings = random_backbone(seed=5), random_prompts(shared=4), BeamSearch(6, scores)

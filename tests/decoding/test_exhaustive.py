@@ -1,4 +1,4 @@
-"""With as many beams as titles the search is an exhaustive ranking; its probabilities obey the lemma of MSL."""
+"""With as many beams as titles, the search ranks exhaustively, and its probabilities satisfy the lemma of MSL."""
 
 import math
 from functools import cache
@@ -29,7 +29,7 @@ PROMPTS = random_prompts()
 
 @cache
 def exhaustive(prompt: int, scores: str) -> dict[int, float]:
-    """Every title's log-probability, best first."""
+    """Returns every title's log-probability, best first."""
     return title_scores(BACKBONE, PROMPTS[prompt], TITLES, scores)
 
 
@@ -44,7 +44,7 @@ def test_equals_the_exhaustive_ranking(beams: int, scores: str) -> None:
 
 
 def by_final_score(scores: dict[int, float], titles: TitleTokens, penalty: float) -> dict[int, float]:
-    """Log-probabilities over length to the power of the penalty, best first."""
+    """Returns `log-probability / length ** penalty` of every title, best first."""
     final = {title: score / len(titles.of(title)) ** penalty for title, score in scores.items()}
     return dict(sorted(final.items(), key=lambda pair: -pair[1]))
 
@@ -86,7 +86,7 @@ def test_lemma() -> None:
 
 
 def excluded_leaves(history: list[list[int]]) -> torch.Tensor:
-    """Leaves of each prompt's history, -1 = padding."""
+    """Returns the leaves of each prompt's history, -1 = padding."""
     leaves = torch.full((len(history), max(map(len, history))), -1)
     for row, titles in enumerate(history):
         leaves[row, : len(titles)] = TRIE.title_leaf[titles]
@@ -95,7 +95,7 @@ def excluded_leaves(history: list[list[int]]) -> torch.Tensor:
 
 @pytest.mark.parametrize("scores", ["trie", "vocab"])
 def test_excluded_titles_never_come(scores: str) -> None:
-    """With trie scores the others' probabilities are those of a catalogue without the excluded titles."""
+    """With trie scores, the remaining titles have the probabilities of a catalogue without the excluded ones."""
     generator = np.random.default_rng(0)
     history = [generator.choice(40, size, replace=False).tolist() for size in (25, 1, 0, 10)]
     result = found(BACKBONE, TRIE, PROMPTS, BeamSearch(40, scores), excluded=excluded_leaves(history))

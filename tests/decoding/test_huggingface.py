@@ -1,4 +1,4 @@
-"""The search against Hugging Face's with a prefix constraint: vocab scores are equal, trie scores never worse."""
+"""Against Hugging Face's beam search with a prefix constraint: vocab scores are equal, trie scores never worse."""
 
 import numpy as np
 import pytest
@@ -14,10 +14,10 @@ from tests.decoding.small import EOS, QUOTE, following, found, random_backbone, 
 def huggingface(
     backbone: Backbone, titles: TitleTokens, prompt: np.ndarray, settings: BeamSearch
 ) -> tuple[list[tuple[int, ...]], list[float]]:
-    """Titles as token tuples and their scores, those that Hugging Face made up from -1e9 padding left out.
+    """Returns the titles as tuples of tokens, and their scores, without those that consist of -1e9 padding.
 
-    With trie scores a title that is unique keeps its beam up to its end, and the search ends when nothing better can
-    come.
+    With trie scores, a unique title occupies its beam up to its end, and the search ends when no better title can
+    follow.
     """
     known, width = following(titles), len(prompt)
     result = backbone.model.generate(
@@ -31,8 +31,8 @@ def huggingface(
     sequences = []
     for row in result.sequences[:, len(prompt) :].tolist():
         sequences.append(tuple(row[: row.index(EOS) + 1]) if EOS in row else tuple(row))
-    kept = [i for i, score in enumerate(result.sequences_scores.tolist()) if score > -1e8]
-    return [sequences[i] for i in kept], [float(result.sequences_scores[i]) for i in kept]
+    titles_only = [i for i, score in enumerate(result.sequences_scores.tolist()) if score > -1e8]
+    return [sequences[i] for i in titles_only], [float(result.sequences_scores[i]) for i in titles_only]
 
 
 @pytest.mark.parametrize("quote", [None, QUOTE])

@@ -1,4 +1,4 @@
-"""The check at load that decodes: who searches with a cache, who without, and that what passes it runs to the end."""
+"""The load-time check of decoding: which models use a cache, and that models that pass can decode."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ from tests.objectives.given import prepared_batch
 
 
 def loaded(architecture: Callable[[], PreTrainedModel]) -> Backbone:
-    """A random model, checked as it is when a run opens it."""
+    """Builds a random model and runs the same checks as when a run opens it."""
     model = backbone(architecture)
     probe(model, longest=64, window=getattr(model.causal_lm.config, "sliding_window", None))
     probe_decoding(model)
@@ -33,7 +33,7 @@ def loaded(architecture: Callable[[], PreTrainedModel]) -> Backbone:
 
 
 def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """What was warned of by us."""
+    """Returns the messages that llmrec logged."""
     return [record.getMessage() for record in caplog.records if record.name.startswith("llmrec")]
 
 
@@ -112,7 +112,7 @@ def test_a_cached_search_that_scores_otherwise_is_not_taken(
     probe_decoding(model)
     assert model.plain
     (warning,) = warnings_of(caplog)
-    assert "LlamaForCausalLM scores titles with a cache otherwise than without" in warning
+    assert "LlamaForCausalLM scores titles differently with a cache than without" in warning
 
 
 @pytest.mark.parametrize("plain", [False, True])
@@ -126,7 +126,9 @@ def test_a_model_that_cannot_be_searched_at_all_is_refused_by_name(
         raise KeyError("no such\nkernel")
 
     monkeypatch.setattr(model.causal_lm, "forward", fails)
-    with pytest.raises(InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\): take another model"):
+    with pytest.raises(
+        InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\)\. Choose another model"
+    ):
         probe_decoding(model)
 
 

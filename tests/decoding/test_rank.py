@@ -1,4 +1,4 @@
-"""Ranking for many prompts: batches, row order, histories left out."""
+"""Ranking for many prompts: batches, order of rows, excluded histories."""
 
 import numpy as np
 import pytest
@@ -17,15 +17,15 @@ SETTINGS = BeamSearch(5)
 
 
 def as_prompts(prompts: list[np.ndarray]) -> Prompts:
-    """Prompts laid out flat."""
+    """Converts a list of prompts to `Prompts`."""
     offsets = np.concatenate([[0], np.cumsum([len(prompt) for prompt in prompts])]).astype(np.int64)
     return Prompts(np.concatenate([np.zeros(0, dtype=np.int32), *prompts]).astype(np.int32), offsets)
 
 
 @pytest.mark.parametrize("memory", [1, 1 << 30])
 def test_rows_come_back_in_their_order(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether memory lets one row or all of them into a batch."""
-    monkeypatch.setattr(rank, "CPU_MEMORY", memory)
+    """With memory for one row per batch and for all rows."""
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", memory)
     backbone, prompts, sizes = random_backbone(seed=2), random_prompts() * 2, []
     titles, scores = rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
     assert sizes == ([1] * 8 if memory == 1 else [8])
@@ -40,7 +40,7 @@ def test_batches_of_the_plain_path_are_sized_by_its_sequences(monkeypatch: pytes
     backbone.plain = True
     tokens = len(prompts[0]) + SETTINGS.appended_tokens(TRIE) // 5
     # Five beams, each with eight bytes of its 64 widest activations and float32 logits of 32 tokens at every position.
-    monkeypatch.setattr(rank, "CPU_MEMORY", 3 * 5 * tokens * (8 * 64 + 4 * 32))
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", 3 * 5 * tokens * (8 * 64 + 4 * 32))
     rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
     assert sizes == [3, 3, 2]
 
@@ -51,7 +51,7 @@ def test_no_prompts() -> None:
 
 
 def test_excluded_titles_stay_with_their_rows() -> None:
-    """Batches are ordered by length; what a row must not get moves with it."""
+    """Batches are ordered by length, and the excluded titles must stay with their rows."""
     backbone, prompts = random_backbone(seed=2), as_prompts(random_prompts())
     best, _ = rank_titles(backbone, TRIE, prompts, SETTINGS)
     excluded = TRIE.title_leaf.numpy()[best].astype(np.int64)
@@ -70,7 +70,7 @@ def test_more_beams_than_titles_are_padded() -> None:
 
 
 def test_history_leaves() -> None:
-    """Each history's leaves once each: repeated items, items of one title, titles of equal tokens."""
+    """Leaves are distinct despite repeated items, items with the same title and titles with equal tokens."""
     items = Items(ids=list("abcd"), titles=["one", "two", "one", "three"])
     # The tokenizer makes "one" (title 0) and "three" (title 2) equal.
     trie, _ = build_trie(token_titles([(4, EOS), (3, EOS), (4, EOS)]))
@@ -96,7 +96,7 @@ def test_history_leaves_without_histories() -> None:
 
 
 def test_room_for_what_beams_append() -> None:
-    """Nineteen titles are unique after a token, two after five; on a CPU there is room for the longest, of six."""
+    """19 titles are unique after one token, two after five; on a CPU the capacity suffices for the longest, of six."""
     titles = [(number, 60, EOS) for number in range(3, 22)] + [(22, 61, 62, 63, 64, EOS)]
     trie, _ = build_trie(token_titles([*titles, (22, 61, 62, 63, 65, EOS)]))
     assert sorted(trie.unique_depth.tolist()) == [1] * 19 + [5, 5]

@@ -1,4 +1,4 @@
-"""Ranking candidate lists: against plain forward passes, and what counts as a ranking in free text."""
+"""Ranking candidate lists against plain forward passes, and parsing rankings from free text."""
 
 from collections.abc import Sequence
 
@@ -22,7 +22,7 @@ LETTERS = (" A", " B", " C", " D")
 
 @torch.no_grad()
 def by_hand(model: Backbone, identifiers: Sequence[int], prompt: np.ndarray) -> list[int]:
-    """The most likely of those left, one whole forward pass a slot."""
+    """Ranks greedily with one full forward pass per position."""
     order: list[int] = []
     for _ in identifiers:
         sequence = torch.tensor([[*prompt.tolist(), *(identifiers[place] for place in order)]])
@@ -45,7 +45,7 @@ def test_equals_plain_forward_passes(size: int, shared: int, plain: bool) -> Non
 
 
 def test_each_slot_depends_on_those_before_it() -> None:
-    """Or sorting the first slot's logits would do."""
+    """Sorting the first position's logits would give another order."""
     model, identifiers = random_backbone(seed=3), list(range(20, 11, -1))
     prompts = Prompts.joined(random_prompts())
     ranked = rank_lists.rank_lists(model, Permutations.of(identifiers, EOS), prompts)
@@ -57,8 +57,8 @@ def test_each_slot_depends_on_those_before_it() -> None:
 
 @pytest.mark.parametrize("memory", [1, 1 << 30])
 def test_batches_change_nothing(memory: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whether memory lets one list or all of them into a batch; and rows come back in their order."""
-    monkeypatch.setattr(rank, "CPU_MEMORY", memory)
+    """With memory for one list per batch and for all lists, rows are returned in their order."""
+    monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", memory)
     model, identifiers, sizes = random_backbone(seed=3), list(range(5, 11)), []
     prompts = random_prompts() * 2
     ranked = rank_lists.rank_lists(model, Permutations.of(identifiers, EOS), Prompts.joined(prompts), sizes.append)
@@ -129,7 +129,7 @@ def test_missing_ones_follow_in_an_order_of_the_seed() -> None:
 
 
 def speaking(texts: dict[int, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch) -> tuple[Backbone, Identifiers]:
-    """A model that says, after a prompt of some length, a text, which ends or does not."""
+    """Builds a model whose generated text, with or without EOS, is determined by the prompt's length."""
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
 
@@ -147,7 +147,7 @@ def speaking(texts: dict[int, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
 
 
 def test_free_rankings_are_read_up_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What stands behind EOS is not read, and a text without one fails, whatever it says."""
+    """Tokens after EOS are ignored, and a text without EOS fails whatever it contains."""
     texts = {3: ("BDAC", True), 9: ("CB", True), 6: ("BDAC" + " " * 6, False), 5: ("DCBA", True)}
     model, identifiers = speaking(texts, monkeypatch)
     assert identifiers.texts == ("A", "B", "C", "D")
@@ -174,7 +174,7 @@ def test_a_failed_lists_order_is_of_the_seed_and_the_list_alone(monkeypatch: pyt
 
 
 def test_free_rankings_of_a_model() -> None:
-    """A random one says something else; a ranking is a permutation all the same."""
+    """A random model generates other text, but the result is still a permutation."""
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
     prompts = Prompts.joined([np.array([5, 9, 7]), np.array([8, 6])])

@@ -1,4 +1,4 @@
-"""Sessions: the states that they give are those of plain sequences, however branches fork and grow."""
+"""Sessions return the states of plain sequences, however branches are forked and extended."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ PLAIN.plain = True
 
 
 def opened(kind: str) -> Session:
-    """A session of each kind: one without room in its cache, one with, a plain one."""
+    """Opens a session: with no spare capacity in its cache (`full`), with some (`roomy`), or on the plain path."""
     if kind == "plain":
         return PlainSession(PLAIN, PROMPTS)
     return CachedSession(BACKBONE, SharedPrefix(BACKBONE, PROMPTS[0][:4]), PROMPTS, columns=0 if kind == "full" else 99)
@@ -37,11 +37,11 @@ def test_states_are_those_of_plain_sequences(kind: str) -> None:
             [branches[row][branch[row, beam]] + tokens[row, beam, : lengths[row][beam]].tolist() for beam in range(2)]
             for row in range(4)
         ]
-        place = session.extend(torch.from_numpy(branch), torch.from_numpy(tokens), torch.tensor(lengths))
+        state_index = session.extend(torch.from_numpy(branch), torch.from_numpy(tokens), torch.tensor(lengths))
         for row in range(4):
             for beam in range(2):
                 new = lengths[row][beam]
                 sequence = torch.tensor([[*PROMPTS[row].tolist(), *branches[row][beam]]])
                 expected = BACKBONE.model(input_ids=sequence).logits[0, sequence.shape[1] - new :]
-                found = session.states(place[row, beam] + torch.arange(new)).logits()
+                found = session.states(state_index[row, beam] + torch.arange(new)).logits()
                 torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Greedy generation without the trie: Hugging Face's equals a plain loop, and what counts as a title."""
+"""Unconstrained greedy generation equals a plain loop, and which texts count as valid titles."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -22,38 +22,38 @@ from tests.decoding.small import token_titles
 from tests.invariants.world import CONFIG, ROWS, random_backbone, small_dataset
 
 TWELVE = token_titles([(3, 1), (*[5] * 11, 1)])
-"""Titles of which the longest has twelve tokens."""
+"""Two titles, the longer of which has twelve tokens."""
 PROMPTS = Prompts.joined([sequence(length, seed=length) for length in (3, 9, 6, 14, 5, 4, 11, 8, 12, 13, 17, 23)])
 
 
 def small_data(backbone: Backbone, cache: Path) -> NextItemData:
-    """With room for prompts of one token a character."""
+    """Sets up the dataset with a `max_length` that suffices for prompts with one token per character."""
     config = OmegaConf.merge(CONFIG, {"backbone": {"max_length": 1000}})
     return NextItemData(small_dataset(), backbone, config, cache)
 
 
 def ending(backbone: Backbone) -> Backbone:
-    """The same with an EOS that is often the likeliest token."""
+    """Modifies the backbone so that EOS is often the most likely token."""
     with torch.no_grad():
         backbone.causal_lm.get_output_embeddings().weight[backbone.tokenizer.eos_token_id] *= 3
     return backbone
 
 
 def fused(merges: Sequence[tuple[str, str]] = (), *more: decoders.Decoder) -> PreTrainedTokenizerFast:
-    """A tokenizer of characters and merges that stand side by side when they are decoded."""
+    """Builds a tokenizer of characters and merges that decodes tokens without blanks between them."""
     tokenizer = characters(merges)
     tokenizer.backend_tokenizer.decoder = decoders.Sequence([decoders.Fuse(), *more])
     return tokenizer
 
 
 def speaking(architecture: Callable[[], PreTrainedModel] = llama) -> Backbone:
-    """A random model whose texts often end."""
+    """Builds a random model that often generates EOS."""
     return ending(Backbone(backbone(architecture, seed=1).model, fused()))
 
 
 @torch.no_grad()
 def argmax_loop(backbone: Backbone, prompt: np.ndarray, longest: int) -> str | None:
-    """One prompt, one whole forward pass a token."""
+    """Generates greedily for one prompt with one full forward pass per token."""
     tokens: list[int] = []
     for _ in range(longest):
         sequence = torch.tensor([[*prompt.tolist(), *tokens]])
@@ -96,7 +96,7 @@ def test_the_models_own_generation_settings_are_set_aside() -> None:
 def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     own, sizes = speaking(), []
     whole = generate_titles(own, PROMPTS, TWELVE)
-    monkeypatch.setitem(module.COLUMNS, "cpu", 60)
+    monkeypatch.setitem(module.BATCH_TOKENS, "cpu", 60)
     assert generate_titles(own, PROMPTS, TWELVE, sizes.append) == whole
     assert sum(sizes) == len(PROMPTS)
     assert len(sizes) > 4
@@ -114,7 +114,7 @@ def test_a_model_that_learnt_a_title_says_it(tmp_path: Path) -> None:
 
 
 def memorise(backbone: Backbone, prompts: Prompts, title: np.ndarray) -> None:
-    """Trains the backbone until it answers all prompts with one title."""
+    """Trains the backbone until it answers every prompt with the same title."""
     optimizer = torch.optim.Adam(backbone.parameters(), lr=0.01)
     answer = torch.from_numpy(title).long()
     for _ in range(40):
@@ -129,7 +129,7 @@ def memorise(backbone: Backbone, prompts: Prompts, title: np.ndarray) -> None:
 def rate_of(
     texts: Sequence[Sequence[str]], tokenizer: PreTrainedTokenizerFast, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> float:
-    """Of a model that answers the prompts with these tokens, one text each, in the order of ROWS."""
+    """Returns the invalid title rate of a model that generates the given tokens, one text per row of ROWS."""
     model = LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), hidden_size=8, intermediate_size=8,
         num_hidden_layers=1, num_attention_heads=1))  # fmt: skip
     scripted = Backbone(model, tokenizer)

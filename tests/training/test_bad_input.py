@@ -125,7 +125,7 @@ def test_cell_of_another_tokenizer_is_refused(cell: Cell) -> None:
 
 def test_cell_without_its_weights_is_refused(cell: Cell) -> None:
     (cell.folder / "weights").rename(cell.folder / "elsewhere")
-    with pytest.raises(InputError, match="weights is missing: train the cell again"):
+    with pytest.raises(InputError, match=r"weights is missing\. Train the run again"):
         evaluate_again(cell, other_decoding(cell))
 
 
