@@ -19,7 +19,7 @@ from workload import BATCH, LLAMA3_VOCABULARY, dataset_and_config, llama3_tokeni
 
 from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone, Encoded
-from llmrec.datasets.rerank_data import RerankData
+from llmrec.examples.rerank import RerankData
 from llmrec.objectives.alro import ALRO
 from llmrec.objectives.base import ListBatch, Objective
 from llmrec.objectives.sft import SFT

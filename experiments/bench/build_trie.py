@@ -10,7 +10,7 @@ from itertools import islice, product
 
 from workload import dataset_and_config, llama3_tokenizer, peak_megabytes
 
-from llmrec.catalogue.titles import tokenise_titles
+from llmrec.catalogue.titles import tokenize_titles
 from llmrec.catalogue.trie import build_trie
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import PROMPT_END
@@ -43,7 +43,7 @@ def main(arm: str) -> None:
     tokenizer = llama3_tokenizer(dataset, config)
     titles = titles_of(arm, dataset)
     loaded, start = peak_megabytes(), time.perf_counter()
-    tokens = tokenise_titles(tokenizer, titles, PROMPT_END)
+    tokens = tokenize_titles(tokenizer, titles, PROMPT_END)
     tokenised = time.perf_counter()
     trie, _ = build_trie(tokens)
     built = time.perf_counter()

@@ -19,9 +19,9 @@ from workload import BATCH, SMALL_VOCABULARY, dataset_and_config, random_llama
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.tiny import train_tokenizer
-from llmrec.datasets.data_module import NextItemData
 from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
+from llmrec.examples.next_item import NextItemData
 
 USERS, BEAMS = 24, 10
 Found = list[tuple[list[int], list[float]]]

@@ -30,8 +30,8 @@ from workload import (
 
 from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.batches import build_batch
-from llmrec.datasets.data_module import NextItemData
+from llmrec.examples.batches import build_batch
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
 

@@ -13,7 +13,7 @@ from workload import dataset_and_config, preparation, random_llama
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.tiny import train_tokenizer
-from llmrec.datasets.data_module import NextItemData
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.rejected.semantic import Semantic
 from llmrec.objectives.sft import SFT

@@ -17,9 +17,9 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import build_backbone
 from llmrec.backbones.relevance import title_relevance
 from llmrec.conf_dir import conf_dir
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.load import load_dataset
 from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.sft import SFT
 
 ROWS, MICRO_BATCH, STEPS = 64, 32, 4

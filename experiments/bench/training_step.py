@@ -28,7 +28,7 @@ from workload import (
 
 from llmrec.backbones.adapters import adapt
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.data_module import NextItemData
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.msl import MSL
 
 TAU, WARMUP, STEPS = 1.5, 1, 3

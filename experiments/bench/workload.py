@@ -13,9 +13,9 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTraine
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.tiny import train_tokenizer
 from llmrec.conf_dir import conf_dir
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load_dataset
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Preparation
 
 BATCH = 8

@@ -25,8 +25,8 @@ from torch.nn import functional
 from workload import dataset_and_config, llama3_tokenizer, preparation
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.rerank_data import RerankData
+from llmrec.examples.next_item import NextItemData
+from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Objective
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import add
@@ -81,7 +81,7 @@ def ours(backbone: Backbone, data: Data, objective: Objective, micro: int | None
     optimizer = torch.optim.AdamW(trained(backbone), lr=1e-4)
 
     def step(rows: np.ndarray) -> float:
-        size = micro or data.micro_rows(rows)
+        size = micro or data.micro_batch_rows(rows)
         batches = [data.batch(rows[i : i + size]) for i in range(0, len(rows), size)]
         moved = [batch.to(DEVICE) for batch in batches]
         totals = add(objective.totals(batch) for batch in moved)

@@ -178,7 +178,7 @@ def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
             weight.data = weight.data.to(dtype)
 
 
-def reopen_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "PeftModel":
+def load_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "PeftModel":
     """Adds a saved adapter to a model.
 
     Args:

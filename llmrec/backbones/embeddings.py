@@ -12,12 +12,12 @@ from tqdm import tqdm
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import first_line
-from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
+from llmrec.collectives import map_across_ranks
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
-    from llmrec.datasets.data_module import NextItemData
+    from llmrec.examples.next_item import NextItemData
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,9 @@ def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
     prompt = data.prompt_tokenizer.histories([[]]).of(0)
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     logger.info("embedding %s titles", f"{len(titles):,}")
-    return centred(divided(len(titles), lambda rows: _embed(backbone, prompt, [titles[title] for title in rows])))
+    return centred(
+        map_across_ranks(len(titles), lambda rows: _embed(backbone, prompt, [titles[title] for title in rows]))
+    )
 
 
 def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndarray:

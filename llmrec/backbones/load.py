@@ -9,18 +9,18 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from llmrec.atomic import locked
-from llmrec.backbones.adapters import adapt, cast_adapter, prepared_for_8_bit, reopen_adapter
+from llmrec.backbones.adapters import adapt, cast_adapter, load_adapter, prepared_for_8_bit
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantised, package_folder
 from llmrec.backbones.model_files import files_hash
 from llmrec.backbones.positions import check_positions
-from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_whole
+from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
 from llmrec.backbones.probe import probe
-from llmrec.backbones.ranks import is_first, on_all_ranks, wait_for_all
 from llmrec.backbones.tiny import tiny_folder
+from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
-from llmrec.decoding.probe import probe_decoding
+from llmrec.decoding.probe import check_decoding
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, cell
 
 def save_trained(backbone: Backbone, folder: Path) -> None:
     """Saves the trained weights (the adapter, or the whole model) as safetensors, and the tokenizer."""
-    save_whole(backbone.model, backbone.tokenizer, folder)
+    save_model(backbone.model, backbone.tokenizer, folder)
 
 
 def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool) -> Backbone:
@@ -83,9 +83,9 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
-    probe_decoding(backbone)
+    check_decoding(backbone)
     # All ranks must use the same path.
-    backbone.plain = not on_all_ranks(not backbone.plain)
+    backbone.plain = not all_ranks_agree(not backbone.plain)
     if backbone.autocast_dtype is not None and backbone.adapted and not trainable:
         cast_adapter(backbone.model, backbone.autocast_dtype)
     # Pretrained models open in evaluation mode, and Lightning keeps the mode in which it finds a model.
@@ -109,7 +109,7 @@ def _adapted(
         base = prepared_for_8_bit(base)
     if weights is None:
         return adapt(base, config.adapter)
-    return reopen_adapter(base, weights, trainable)
+    return load_adapter(base, weights, trainable)
 
 
 def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
@@ -145,11 +145,11 @@ def weights_hash(path: str, cache_dir: Path) -> str:
 
 def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
     # transformers saves only on rank 0, so rank 0 pretrains the model and the others wait.
-    if not is_first():
-        wait_for_all()
+    if not is_rank_zero():
+        barrier()
     # The lock makes several runs that start together share one pretraining.
     with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
         folder = tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir, run_device(config.trainer))
-    if is_first():
-        wait_for_all()
+    if is_rank_zero():
+        barrier()
     return folder

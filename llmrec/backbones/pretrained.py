@@ -160,7 +160,7 @@ def vocabulary_size(model: PreTrainedModel) -> int:
     return len(weight)
 
 
-def save_whole(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save_model(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
     """Saves a model as safetensors, or only its adapter if it has one, and the tokenizer."""
     if is_adapted(model):
         # For adapted embeddings or an adapted head, PEFT would also save the untrained base weights.

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.kept import content_hash, kept
-from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import log_probabilities
+from llmrec.collectives import map_across_ranks
 
 if TYPE_CHECKING:
-    from llmrec.datasets.data_module import NextItemData
+    from llmrec.examples.next_item import NextItemData
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ def title_relevance(
     if cache_dir is None:
         return _compute(backbone, prompt, titles)
     lengths = np.array([len(title) for title in titles])
-    relevance = kept(
+    relevance = cached_array(
         cache_dir / "relevance",
         content_hash(backbone, (prompt, *titles)),
         (int(lengths.sum()),),
@@ -71,7 +71,7 @@ def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Pat
 def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> list[np.ndarray]:
     logger.info("relevance of %s titles to the prompt without history", f"{len(titles):,}")
     with tqdm(total=len(titles), desc="relevance", unit="title", leave=False, disable=None) as bar:
-        return divided(
+        return map_across_ranks(
             len(titles),
             lambda rows: log_probabilities(
                 backbone, [prompt] * len(rows), [titles[title] for title in rows], len(prompt) - 1, bar.update

@@ -17,7 +17,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
-from llmrec.backbones.pretrained import save_whole
+from llmrec.backbones.pretrained import save_model
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
 from llmrec.code_hash import code_hash
@@ -61,7 +61,7 @@ def tiny_folder(
         with atomic_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, wording, dataset)
             model = _pretrain(config, wording, dataset, tokenizer, cache_dir, device)
-            save_whole(model, tokenizer, temporary)
+            save_model(model, tokenizer, temporary)
     return folder
 
 

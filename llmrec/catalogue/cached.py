@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerBase
 
 from llmrec.atomic import atomic_file
 from llmrec.catalogue.items import Items
-from llmrec.catalogue.titles import TitleTokens, tokenise_titles, tokenizer_hash
+from llmrec.catalogue.titles import TitleTokens, tokenize_titles, tokenizer_hash
 from llmrec.catalogue.trie import Trie, build_trie
 from llmrec.code_hash import code_hash
 
@@ -32,7 +32,7 @@ def load_catalogue(
     Args:
         tokenizer: The backbone's tokenizer.
         items: The catalogue.
-        prompt_end: The text that every prompt ends with; see `tokenise_titles`.
+        prompt_end: The text that every prompt ends with; see `tokenize_titles`.
         cache_dir: llmrec's cache folder.
 
     Returns:
@@ -44,7 +44,7 @@ def load_catalogue(
     ).hexdigest()
     path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
     if not path.exists():
-        titles = tokenise_titles(tokenizer, items.distinct_titles, prompt_end)
+        titles = tokenize_titles(tokenizer, items.distinct_titles, prompt_end)
         trie, nodes = build_trie(titles)
         arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
         arrays |= {"tokens": titles.tokens, "offsets": titles.offsets, "moved": np.array([titles.moved]), "path": nodes}

@@ -29,7 +29,7 @@ class Permutations:
         return replace(self, edge_token=self.edge_token.to(device))
 
     @property
-    def widest(self) -> int:
+    def max_fan_out(self) -> int:
         """The largest number of valid tokens at any node: m."""
         return len(self.edge_token) - 1
 
@@ -47,5 +47,5 @@ class Permutations:
         return owner, edge
 
     def _valid(self, nodes: Tensor) -> Tensor:
-        unused = (nodes[:, None] >> torch.arange(self.widest, device=nodes.device)) & 1
+        unused = (nodes[:, None] >> torch.arange(self.max_fan_out, device=nodes.device)) & 1
         return torch.cat([unused == 1, (nodes == 0)[:, None]], dim=1)

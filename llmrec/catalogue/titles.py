@@ -52,7 +52,7 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps([rules, special]).encode()).hexdigest()
 
 
-def tokenise_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str) -> TitleTokens:
+def tokenize_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str) -> TitleTokens:
     """Tokenizes quoted titles, each followed by EOS, as continuations of a prompt that ends with `prompt_end`.
 
     If the tokenizer merges characters across the boundary, the last tokens of the prompt are counted as the beginning

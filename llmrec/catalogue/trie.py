@@ -46,7 +46,7 @@ class Trie:
         return self.first_edge.diff()
 
     @cached_property
-    def widest(self) -> int:
+    def max_fan_out(self) -> int:
         """The largest number of valid tokens at any node."""
         return int(self.fan_out.max())
 

@@ -1,1 +1,1 @@
-"""Dataset readers, temporal split and leakage report, simulator, prompts and Lightning data modules."""
+"""Dataset readers, temporal split and leakage report, simulator, prompts and candidate lists."""

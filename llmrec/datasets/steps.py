@@ -23,7 +23,7 @@ class LengthGroupedSteps:
         self,
         lengths: np.ndarray,
         batch_size: int,
-        micro_rows: Callable[[np.ndarray], int],
+        micro_batch_rows: Callable[[np.ndarray], int],
         seed: int,
         epoch: int,
         rank: int,
@@ -40,7 +40,7 @@ class LengthGroupedSteps:
             rank: This process's rank.
             ranks: World size.
         """
-        self.lengths, self.batch_size, self.micro_rows = lengths, batch_size, micro_rows
+        self.lengths, self.batch_size, self.micro_batch_rows = lengths, batch_size, micro_batch_rows
         self.seed = [seed, epoch]
         self.rank, self.ranks = rank, ranks
 
@@ -58,5 +58,5 @@ class LengthGroupedSteps:
         for step in generator.permutation(len(steps)):
             rank_rows = steps[step][self.rank :: self.ranks]
             # Rank 0 has the most rows of all ranks.
-            largest, size = len(steps[step][:: self.ranks]), self.micro_rows(steps[step])
+            largest, size = len(steps[step][:: self.ranks]), self.micro_batch_rows(steps[step])
             yield [rank_rows[i : i + size] for i in range(0, largest, size)]

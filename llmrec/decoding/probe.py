@@ -19,7 +19,7 @@ SHARED_TOKENS = 3
 """Number of tokens that both prompts begin with."""
 
 
-def probe_decoding(backbone: Backbone) -> None:
+def check_decoding(backbone: Backbone) -> None:
     """Checks that the model can search a catalogue of a few random titles.
 
     The search runs without a cache and, unless the backbone is on the plain path already, with one. If the cached

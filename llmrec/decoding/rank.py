@@ -70,12 +70,12 @@ def rank_titles(
 
 
 def history_leaves(rows: Rows, items: Items, trie: Trie) -> np.ndarray:
-    """Returns the leaves of the titles in each row's history, int64 `[rows, most]`, laid out as by `leaf_table`."""
+    """Returns the leaves of the titles in each row's history, int64 `[rows, most]`, laid out as by `pad_leaves`."""
     leaf = trie.title_leaf.cpu().numpy()[items.title_of[rows.history]]
-    return leaf_table(rows.history_row, leaf, len(rows))
+    return pad_leaves(rows.history_row, leaf, len(rows))
 
 
-def leaf_table(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
+def pad_leaves(row: np.ndarray, leaf: np.ndarray, rows: int) -> np.ndarray:
     """Lays out pairs of row and leaf as one padded table.
 
     Args:

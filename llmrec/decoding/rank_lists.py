@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
+from llmrec.collectives import map_across_ranks
 from llmrec.datasets.identifiers import Identifiers
 from llmrec.datasets.list_prompts import ranking_room
 from llmrec.datasets.prompts import Prompts
@@ -37,7 +37,7 @@ def rank_lists(
         Indices of each list's candidates, best first, int64 `[lists, m]`; always a permutation.
     """
     backbone.eval()
-    ranked = np.zeros((len(prompts), trie.widest), dtype=np.int64)
+    ranked = np.zeros((len(prompts), trie.max_fan_out), dtype=np.int64)
     if len(prompts) == 0:
         return ranked
     trie = trie.to(backbone.device)
@@ -48,7 +48,7 @@ def rank_lists(
             ranked[rows] = _greedy_order(backbone, trie, [prompts.of(row) for row in rows], shared).cpu().numpy()
             progress(len(rows))
 
-        run_in_batches(prompts.lengths, backbone, beams=1, appended=trie.widest, run=run)
+        run_in_batches(prompts.lengths, backbone, beams=1, appended=trie.max_fan_out, run=run)
     return ranked
 
 
@@ -70,7 +70,7 @@ def free_rankings(
         failed: Whether the text was no permutation of the identifiers or did not end with EOS, bool `[lists]`.
     """
     max_tokens = ranking_room(len(identifiers))
-    texts = divided(len(prompts), lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, progress))
+    texts = map_across_ranks(len(prompts), lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, progress))
     parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
     failed = [invalid or not ended for (_, invalid), (_, ended) in zip(parsed, texts, strict=True)]
     return np.array([order for order, _ in parsed]).reshape(-1, len(identifiers)), np.array(failed, dtype=bool)
@@ -121,13 +121,13 @@ def _greedy_order(
     if backbone.plain:
         session = PlainSession(backbone, prompts)
     else:
-        session = CachedSession(backbone, shared, prompts, columns=trie.widest)
+        session = CachedSession(backbone, shared, prompts, columns=trie.max_fan_out)
     state_index = session.start(1)
     identifiers = trie.edge_token[:-1]
-    unused = torch.ones((len(prompts), trie.widest), dtype=torch.bool, device=backbone.device)
+    unused = torch.ones((len(prompts), trie.max_fan_out), dtype=torch.bool, device=backbone.device)
     branch, one = torch.zeros_like(state_index), torch.ones_like(state_index)
     chosen: list[Tensor] = []
-    for position in range(trie.widest - 1):
+    for position in range(trie.max_fan_out - 1):
         if position:
             state_index = session.extend(branch, identifiers[chosen[-1]][:, None, None], one)
         logits = session.states(state_index[:, 0]).logits(identifiers)

@@ -8,11 +8,11 @@ import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.ranks import divided
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.titles import TitleTokens
-from llmrec.datasets.data_module import NextItemData
+from llmrec.collectives import map_across_ranks
 from llmrec.datasets.prompts import Prompts
+from llmrec.examples.next_item import NextItemData
 
 
 def unconstrained(
@@ -33,7 +33,9 @@ def unconstrained(
         invalid_title_rate: Fraction of users whose generated text is not exactly a quoted title followed by EOS.
         users: Number of prompts.
     """
-    generated = divided(len(prompts), lambda rows: generate_titles(backbone, prompts.take(rows), data.titles, progress))
+    generated = map_across_ranks(
+        len(prompts), lambda rows: generate_titles(backbone, prompts.take(rows), data.titles, progress)
+    )
     catalogue = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
     valid = {text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
     invalid = sum(text not in valid for text in generated)

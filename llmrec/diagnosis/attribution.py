@@ -15,10 +15,10 @@ import torch
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.scoring import log_probabilities
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.prompts import Prompts
 from llmrec.evaluation.fairness import exposure_counts, top20
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.groups import equal_frequency
 
 TASK_TEXT, GENERATED_PREFIX, HISTORY = SEGMENTS = ("task text", "generated prefix", "history")

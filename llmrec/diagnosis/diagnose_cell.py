@@ -15,7 +15,6 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import build_backbone
 from llmrec.backbones.relevance import catalogue_relevance
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
@@ -31,6 +30,7 @@ from llmrec.diagnosis.attribution import (
 from llmrec.diagnosis.plot import write_plot
 from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 from llmrec.plain import plain
 from llmrec.training.cells import Cell
 from llmrec.training.fingerprint import diagnosis_fingerprint

@@ -16,21 +16,21 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones.array_cache import MODEL_CODE, cached_array
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import set_float32_precision
 from llmrec.backbones.embeddings import sentence_embeddings, title_embeddings
-from llmrec.backbones.kept import MODEL_CODE, kept
 from llmrec.backbones.load import base_path, build_backbone
 from llmrec.backbones.model_files import files_hash, model_folder
 from llmrec.backbones.relevance import catalogue_relevance
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.code_hash import code_hash
 from llmrec.conf_dir import conf_dir
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import render
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model
+from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
 
@@ -119,7 +119,7 @@ class _Files:
         """Returns the result of `make` for the texts with the hash `texts`, from the disk cache if it is there."""
         content = [feature, texts, files_hash(self.folder, ("**/*",), self.cache_dir), code_hash(MODEL_CODE, ())]
         key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
-        return kept(self.cache_dir / "reference_features", key, shape, make, f"reference {feature}")
+        return cached_array(self.cache_dir / "reference_features", key, shape, make, f"reference {feature}")
 
 
 class _LanguageModel:

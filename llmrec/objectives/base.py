@@ -5,16 +5,14 @@ the model's hidden states at these positions to a loss.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import Packed
@@ -249,7 +247,7 @@ class TokenLoss(Objective):
         return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)
 
 
-def one_of(name: str, value: Choice, *choices: str) -> Choice:
+def check_choice(name: str, value: Choice, *choices: str) -> Choice:
     """Returns the value of an objective's setting if it is one of the choices.
 
     Raises:
@@ -258,32 +256,3 @@ def one_of(name: str, value: Choice, *choices: str) -> Choice:
     if value not in choices:
         raise ValueError(f"objective.{name}={value}: choose one of {', '.join(choices)}")
     return value
-
-
-def over_ranks(sums: Sums) -> Sums:
-    """Sums values over all ranks (all-reduce). Every rank must pass the same names and shapes."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return sums
-    # One message for all values is faster than one each. float64 represents counts exactly.
-    flat = torch.cat([value.double().reshape(-1) for value in sums.values()])
-    if not _contributes.get():
-        flat.zero_()
-    distributed.all_reduce(flat)
-    parts = flat.split([value.numel() for value in sums.values()])
-    return {name: part.view_as(value).to(value.dtype) for (name, value), part in zip(sums.items(), parts, strict=True)}
-
-
-@contextmanager
-def filler() -> Iterator[None]:
-    """Marks a padding batch: within the context, this rank adds zeros to all sums over ranks.
-
-    A rank without rows left in a step runs a padding batch, because collectives need all ranks.
-    """
-    token = _contributes.set(False)
-    try:
-        yield
-    finally:
-        _contributes.reset(token)
-
-
-_contributes = ContextVar("_contributes", default=True)

@@ -19,8 +19,9 @@ from torch import Tensor
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.trie import Trie
+from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of, over_ranks
+from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, check_choice
 from llmrec.objectives.groups import Grouping, assign_groups, describe_groups, supervised_tokens
 
 logger = logging.getLogger(__name__)
@@ -78,11 +79,11 @@ class GDRT(Objective):
                 "objective.ema from 0 to below 1"
             )
         self.token_loss, self.temperature, self.group_count, self.ema = token_loss, temperature, group_count, ema
-        self.groups = one_of("groups", groups, "relevance", "random", "position")
-        self.reference = one_of("reference", reference, "base", "sft", "current")
-        self.prior = one_of("prior", prior, "share", "uniform")
-        self.weights = one_of("weights", weights, "worst_case", "inverse_relevance")
-        self.same_step = one_of("statistics", statistics, "previous_step", "same_step") == "same_step"
+        self.groups = check_choice("groups", groups, "relevance", "random", "position")
+        self.reference = check_choice("reference", reference, "base", "sft", "current")
+        self.prior = check_choice("prior", prior, "share", "uniform")
+        self.weights = check_choice("weights", weights, "worst_case", "inverse_relevance")
+        self.same_step = check_choice("statistics", statistics, "previous_step", "same_step") == "same_step"
         self.needs_whole_step = self.same_step or token_loss.needs_whole_step
         self.register_buffer("group_loss", torch.zeros(group_count, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(group_count, dtype=torch.bool))
@@ -121,7 +122,7 @@ class GDRT(Objective):
             "group_tokens": self._count(group),
         }
         if self.same_step:
-            self._update(over_ranks({name: value.clone() for name, value in sums.items()}))
+            self._update(all_reduce_sums({name: value.clone() for name, value in sums.items()}))
         tokens = totals["group_tokens"]
         self.step_weights = self.group_weights(tokens)
         # Dividing by the group's share of the step makes the weights 1 on average over the tokens.

@@ -7,8 +7,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
-from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 
 Grouping = Literal["relevance", "random", "position"]
 

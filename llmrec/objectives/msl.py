@@ -13,7 +13,8 @@ from torch import Tensor
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie, segment_logsumexp
-from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, one_of, over_ranks
+from llmrec.collectives import all_reduce_sums
+from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, check_choice
 
 
 class MSL(TokenLoss):
@@ -50,8 +51,8 @@ class MSL(TokenLoss):
         super().__init__()
         self.adaptive = temperature is None
         self.eta, self.bounds, self.ema = eta, bounds, ema
-        self.reduction = one_of("reduction", reduction, "branching", "response")
-        statistics = one_of("statistics", statistics, "previous_step", "same_step")
+        self.reduction = check_choice("reduction", reduction, "branching", "response")
+        statistics = check_choice("statistics", statistics, "previous_step", "same_step")
         self.needs_whole_step = self.adaptive and statistics == "same_step"
         self.register_buffer("tau", torch.tensor(start if temperature is None else temperature, dtype=torch.float64))
 
@@ -74,7 +75,7 @@ class MSL(TokenLoss):
         positive = logits[valid == batch.token[owner]]
         statistics = self._statistics(logits.detach(), positive.detach(), owner, batch) if self.adaptive else {}
         if self.needs_whole_step:
-            self._update(over_ranks(statistics))
+            self._update(all_reduce_sums(statistics))
         tau = self.tau.to(logits.dtype)
         return tau * segment_logsumexp(logits / tau, owner, len(batch.node)) - positive, statistics
 
@@ -105,7 +106,7 @@ class MSL(TokenLoss):
             "valid": valid.sum(),
             "valid_squares": valid.square().sum(),
             "valid_count": torch.full((), len(valid), dtype=torch.float64, device=valid.device),
-            "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.widest + 1).double(),
+            "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.max_fan_out + 1).double(),
         }
 
     def _update(self, sums: Mapping[str, Tensor]) -> None:

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional
 from tqdm import tqdm
 
+from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Encoded
-from llmrec.backbones.kept import content_hash, kept
-from llmrec.backbones.ranks import divided
 from llmrec.code_hash import code_hash
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, one_of
+from llmrec.collectives import map_across_ranks
+from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, check_choice
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.sft import SFT
@@ -63,7 +63,7 @@ class Preference(Objective):
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
         self.branch_count = 1 + negatives
         self.learning_rate_factor, self.most_epochs = learning_rate_factor, most_epochs
-        by_vocabulary = one_of("scores", scores, "vocab", "trie") == "vocab"
+        by_vocabulary = check_choice("scores", scores, "vocab", "trie") == "vocab"
         self.token_loss: TokenLoss = SFT() if by_vocabulary else MSL(temperature=1.0)
         self.monitored: dict[str, float] = {}
 
@@ -145,16 +145,16 @@ class Preference(Objective):
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
-            return divided(len(titles), lambda rank_rows: self._score(preparation, rank_rows))
+            return map_across_ranks(len(titles), lambda rank_rows: self._score(preparation, rank_rows))
 
         key = content_hash(backbone, content, *settings)
-        return kept(preparation.cache_dir / "reference", key, titles.shape, score, "reference")
+        return cached_array(preparation.cache_dir / "reference", key, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
         data, backbone = preparation.data, preparation.backbone
         training = backbone.training
         backbone.eval()
-        size = data.micro_rows(rows)
+        size = data.micro_batch_rows(rows)
         order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
         scored = np.zeros((len(data.sample.rows), 1 + self.negatives), dtype=np.float32)
         with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.backbones.device import precision_record, run_device
-from llmrec.backbones.ranks import is_first, wait_for_all
+from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import write_record
@@ -51,9 +51,9 @@ def evaluate_cell(
         "splits": metrics,
         "seconds": seconds,
     }
-    if is_first():
+    if is_rank_zero():
         write_record(folder, record, tables)
-    wait_for_all()
+    barrier()
     return record
 
 

@@ -13,10 +13,12 @@ from llmrec.datasets.source import Source
 from llmrec.evaluation.reference_model import embeds_by_reference, reference_model
 
 TRAINING_CODE = (
+    "collectives.py",
     "catalogue",
     "datasets",
     "backbones",
     "decoding",
+    "examples",
     "evaluation/accuracy.py",
     "evaluation/graded.py",
     "evaluation/streaming.py",
@@ -38,10 +40,12 @@ BASELINE_CODE = (
     "training/fit_baseline.py",
 )
 EVALUATION_CODE = (
+    "collectives.py",
     "catalogue",
     "datasets",
     "backbones",
     "decoding",
+    "examples",
     "evaluation",
     "training/evaluate_cell.py",
     "training/list_rankers.py",
@@ -50,10 +54,12 @@ EVALUATION_CODE = (
     "training/rankers.py",
 )
 DIAGNOSIS_CODE = (
+    "collectives.py",
     "catalogue",
     "datasets",
     "backbones",
     "decoding",
+    "examples",
     "diagnosis/attribution.py",
     "diagnosis/diagnose_cell.py",
     "evaluation/fairness.py",

@@ -10,16 +10,16 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import trained_backbone
-from llmrec.backbones.ranks import divided
 from llmrec.baselines.base import Baseline
+from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.rerank_data import RerankData
 from llmrec.decoding.rank_lists import free_rankings, rank_lists
 from llmrec.evaluation.graded import borda
 from llmrec.evaluation.list_record import accuracies, order_by_scores
+from llmrec.examples.rerank import RerankData
 from llmrec.training.cells import Cell, is_baseline
-from llmrec.training.rankers import Told, check_identity, open_fitted
+from llmrec.training.rankers import Progress, check_identity, open_fitted
 from llmrec.training.train import identity
 
 
@@ -29,11 +29,11 @@ class ListRanker(Protocol):
     name: str
     """What tables call it."""
 
-    def rank(self, lists: Lists, split: str, progress: Told) -> np.ndarray:
+    def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
         """int64 [lists, m]: places of the candidates in the order in which `lists` show them, best first."""
         ...
 
-    def unconstrained(self, lists: Lists, seed: int, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
         """What it says where nothing holds it to a permutation; {} for one that knows nothing else."""
         ...
 
@@ -47,7 +47,7 @@ class ModelListRanker:
         self.backbone, self.data, self.bootstrap = backbone, data, int(decoding.bootstrap)
         self.seed, self.calls = int(decoding.seed), Counter[str]()
 
-    def rank(self, lists: Lists, split: str, progress: Told) -> np.ndarray:
+    def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
         """As ListRanker.rank: as shown, or the Borda sum of the rankings of so many independent orders."""
         if self.bootstrap == 1:
             return self._rank(lists, progress)
@@ -57,14 +57,14 @@ class ModelListRanker:
         orders = generator.random((self.bootstrap, *lists.candidates.shape)).argsort(axis=2)
         return borda(np.stack([rank_shown(lists, order, lambda of: self._rank(of, progress)) for order in orders]))
 
-    def unconstrained(self, lists: Lists, seed: int, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
         """As ListRanker.unconstrained, by greedy generation: parse_failure_rate, lists, and NDCG of what was parsed."""
         prompts = self.data.prompts(lists).prompts
         order, failed = free_rankings(self.backbone, self.data.identifiers, prompts, seed, progress)
         return {"parse_failure_rate": float(failed.mean()), "lists": len(lists), **accuracies(order, lists)}
 
-    def _rank(self, lists: Lists, progress: Told) -> np.ndarray:
-        return divided(
+    def _rank(self, lists: Lists, progress: Progress) -> np.ndarray:
+        return map_across_ranks(
             len(lists),
             lambda mine: rank_lists(
                 self.backbone, self.data.trie, self.data.prompts(lists.take(mine)).prompts, progress
@@ -78,7 +78,7 @@ class BaselineListRanker:
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset) -> None:
         self.name, self.baseline, self.dataset = name, baseline, dataset
 
-    def rank(self, lists: Lists, split: str, progress: Told) -> np.ndarray:
+    def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
         """As ListRanker.rank."""
         titles, done = self.dataset.items.title_of[lists.candidates], 0
         scores = np.zeros(titles.shape, dtype=np.float32)
@@ -89,7 +89,7 @@ class BaselineListRanker:
             progress(len(batch))
         return order_by_scores(scores, lists, self.dataset)
 
-    def unconstrained(self, lists: Lists, seed: int, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
         """Nothing: it writes no rankings."""
         return {}
 

@@ -12,7 +12,7 @@ from typing import Any
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
-from llmrec.backbones.ranks import is_first
+from llmrec.collectives import is_rank_zero
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.training.cells import cell_name, is_baseline, run_source
@@ -45,7 +45,7 @@ def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterato
     resumed.
     """
     loggers: list[Logger] = [CurvesLogger(cell / "curves.csv")]
-    if named is not None and is_first():
+    if named is not None and is_rank_zero():
         if config.logger.tensorboard:
             loggers.append(_tensorboard(cell))
         if config.logger.wandb:

@@ -14,7 +14,7 @@ from llmrec.evaluation.list_record import list_record
 from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.list_rankers import ListRanker, open_list_ranker, rank_shown
 from llmrec.training.measure_catalogue import evaluation_bar
-from llmrec.training.rankers import Told
+from llmrec.training.rankers import Progress
 
 
 def lists_measure(
@@ -48,7 +48,7 @@ def _rankings(config: DictConfig, lists: Lists) -> int:
 
 
 def _in_other_orders(
-    config: DictConfig, ranker: ListRanker, lists: Lists, split: str, progress: Told
+    config: DictConfig, ranker: ListRanker, lists: Lists, split: str, progress: Progress
 ) -> list[np.ndarray]:
     """Rankings of the lists with their candidates shown in random orders, as places in the stored one."""
     generator = np.random.default_rng([config.evaluation.sample_seed, len(lists)])

@@ -6,8 +6,8 @@ import numpy as np
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.memory import SENSIBLE_TOKENS, fitting_tokens, needs_checkpointing
-from llmrec.backbones.ranks import least_on_all_ranks, on_all_ranks
-from llmrec.datasets.training_data import TrainingData
+from llmrec.collectives import all_ranks_agree, min_across_ranks
+from llmrec.examples.training_data import TrainingData
 
 logger = logging.getLogger(__name__)
 
@@ -20,20 +20,20 @@ def fit_into_memory(backbone: Backbone, data: TrainingData) -> None:
 
     Args:
         backbone: The model, on the device that trains it.
-        data: Set up for training; `checkpointing` and `micro_tokens` are set.
+        data: Set up for training; `checkpointing` and `micro_batch_tokens` are set.
     """
     asked, rows = data.config.backbone.gradient_checkpointing, np.arange(len(data.sample_prompts))
     trainer = data.config.trainer
     shards = trainer.devices if trainer.strategy == "fsdp" else 1
     if asked == "auto":
-        tokens = data.micro_rows(rows) * data.row_tokens(rows)
+        tokens = data.micro_batch_rows(rows) * data.max_row_tokens(rows)
         if trainer.micro_batch_size == "auto" and not data.objective.needs_whole_step:
             tokens = SENSIBLE_TOKENS[backbone.device.type]
-        tokens = max(tokens, data.row_tokens(rows))
-        asked = not on_all_ranks(not needs_checkpointing(backbone, tokens, shards))
+        tokens = max(tokens, data.max_row_tokens(rows))
+        asked = not all_ranks_agree(not needs_checkpointing(backbone, tokens, shards))
         if asked:
             logger.info("gradient checkpointing is on: %s tokens would not fit into memory without it", f"{tokens:,}")
     data.checkpointing = bool(asked)
     if data.checkpointing:
         backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
-    data.micro_tokens = least_on_all_ranks(fitting_tokens(backbone, data.checkpointing, shards))
+    data.micro_batch_tokens = min_across_ranks(fitting_tokens(backbone, data.checkpointing, shards))

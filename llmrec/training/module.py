@@ -3,7 +3,7 @@
 import logging
 import resource
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,17 +13,17 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
-from torch import distributed
 from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.rerank_data import RerankData
-from llmrec.datasets.training_data import Step
+from llmrec.collectives import all_reduce_gradients, all_reduce_sums, padding_batch
 from llmrec.errors import InputError
 from llmrec.evaluation.streaming import RowMeans
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, filler, over_ranks
+from llmrec.examples.next_item import NextItemData
+from llmrec.examples.rerank import RerankData
+from llmrec.examples.training_data import Step
+from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums
 from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
 from llmrec.training.validation import names_of, validate
 
@@ -97,7 +97,7 @@ class Recommender(LightningModule):
         loss, tokens = float(statistics.pop("loss")), int(statistics.pop("fed"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
-        sum_over_ranks(trained)
+        all_reduce_gradients(trained)
         norm = clip(trained, self.config.trainer.clip)
         # Of the last step before a checkpoint no later loss would tell.
         self._refuse_nan("norm of the gradient", norm)
@@ -116,15 +116,15 @@ class Recommender(LightningModule):
             # Out here, for an error that is being handled keeps the tensors of the pass alive.
             self._optimizer().zero_grad()
             torch.cuda.empty_cache()
-            step = self.data.halved(step).to(self.device)
+            step = self.data.with_halved_micro_batches(step).to(self.device)
             limit = self.data.micro_batch_limit
             logger.warning("out of memory: micro-batches have at most %s rows from here on", limit)
-        return over_ranks(add(parts))
+        return all_reduce_sums(add(parts))
 
     def _parts(self, step: Step) -> list[Sums] | None:
-        batches = step.weighted()
+        batches = step.weighted_batches()
         try:
-            totals = over_ranks(add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
+            totals = all_reduce_sums(add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
             with self._own_gradients():
                 parts = [self._backward(batch, counts, totals) for batch, counts in batches]
         except torch.OutOfMemoryError as error:
@@ -150,7 +150,7 @@ class Recommender(LightningModule):
 
     def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
         """Adds the gradients of a micro-batch's part of the loss; what it adds to the statistics (counts: 0 or 1)."""
-        with nullcontext() if counts else filler():
+        with nullcontext() if counts else padding_batch():
             packed = in_one_pass(self.backbone, batch.packed)
             part: Part = self.objective(self.backbone.encode(packed, batch.at), batch, totals)
         self.manual_backward(part.loss * counts)
@@ -236,14 +236,6 @@ def add(parts: Iterable[Sums]) -> Sums:
 def scaled(sums: Sums, counts: float) -> Sums:
     """The sums of a micro-batch, or zeros where it counts nothing (counts: 1 or 0)."""
     return sums if counts else {name: torch.zeros_like(value) for name, value in sums.items()}
-
-
-def sum_over_ranks(weights: Sequence[torch.nn.Parameter]) -> None:
-    """Gradients of the whole step: the parts of the loss are shares of it, so they add up; those of shards did."""
-    if distributed.is_available() and distributed.is_initialized():
-        gradients = [weight.grad for weight in weights if not (weight.grad is None or isinstance(weight, DTensor))]
-        for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
-            work.wait()
 
 
 def _memory_gib(device: torch.device) -> float:

@@ -9,22 +9,22 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import trained_backbone
-from llmrec.backbones.ranks import divided
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
-from llmrec.datasets.data_module import NextItemData
+from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.decoding.unconstrained import unconstrained
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.train import identity
 
 CHANGED = {"catalogue": "another catalogue", "tokenizer": "another tokenizer", "base_weights": "other base weights"}
 """What errors call a part of a cell's identity that is not the same any more."""
-Told = Callable[[int], None]
+Progress = Callable[[int], None]
 """Is told how many rows are finished."""
 
 
@@ -34,7 +34,7 @@ class Ranker(Protocol):
     name: str
     """What tables call it."""
 
-    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Distinct titles int32 [rows, beams], best first, -1 = no more, and their scores float32."""
         ...
 
@@ -42,7 +42,7 @@ class Ranker(Protocol):
         """int32 [rows]: the title that counts as a hit."""
         ...
 
-    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
         """What it says where nothing holds it to the catalogue; {} for one that knows nothing else."""
         ...
 
@@ -55,13 +55,13 @@ class ModelRanker:
     def __init__(self, backbone: Backbone, data: NextItemData, decoding: DictConfig) -> None:
         self.backbone, self.data, self.decoding = backbone, data, decoding
 
-    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """As Ranker.rank, by the constrained beam search."""
         decoding, data = self.decoding, self.data
         settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
         excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
         prompts = data.split(rows).prompts
-        return divided(
+        return map_across_ranks(
             len(rows),
             lambda mine: rank_titles(
                 self.backbone, data.trie, prompts.take(mine), settings, None if excluded is None else excluded[mine],
@@ -73,7 +73,7 @@ class ModelRanker:
         """As Ranker.target_titles; a tokenizer may make several titles one."""
         return self.data.target_titles(rows)
 
-    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
         """As Ranker.unconstrained, by greedy generation."""
         return dict(unconstrained(self.backbone, self.data, self.data.split(rows).prompts, progress))
 
@@ -84,7 +84,7 @@ class BaselineRanker:
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoding: DictConfig) -> None:
         self.name, self.baseline, self.dataset, self.decoding = name, baseline, dataset, decoding
 
-    def rank(self, rows: Rows, split: str, progress: Told) -> tuple[np.ndarray, np.ndarray]:
+    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """As Ranker.rank."""
         return self.baseline.rank(rows, split, self.decoding.beams, self.decoding.exclude_history, progress)
 
@@ -93,7 +93,7 @@ class BaselineRanker:
         titles: np.ndarray = self.dataset.items.title_of[rows.target]
         return titles
 
-    def unconstrained(self, rows: Rows, progress: Told) -> dict[str, Any]:
+    def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
         """Nothing: it knows no texts but titles."""
         return {}
 

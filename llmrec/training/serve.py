@@ -10,10 +10,10 @@ from tqdm import tqdm
 
 from llmrec.backbones.device import run_device
 from llmrec.catalogue.items import Items
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import leaf_table, rank_titles
+from llmrec.decoding.rank import pad_leaves, rank_titles
+from llmrec.examples.next_item import NextItemData
 from llmrec.training.cells import Cell
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.quiet import quiet
@@ -85,8 +85,8 @@ def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset, conseque
 
 
 def _leaves(histories: Sequence[Sequence[str]], data: NextItemData) -> np.ndarray:
-    """int64 [histories, most]: the leaves of the known titles of each history, as `leaf_table`."""
+    """int64 [histories, most]: the leaves of the known titles of each history, as `pad_leaves`."""
     index = {title: number for number, title in enumerate(data.dataset.items.distinct_titles)}
     known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]
     row, title = np.array(known, dtype=np.int64).reshape(-1, 2).T
-    return leaf_table(row, data.trie.title_leaf.numpy()[title], len(histories))
+    return pad_leaves(row, data.trie.title_leaf.numpy()[title], len(histories))

@@ -21,7 +21,7 @@ from torch.nn.utils import clip_grad_norm_, clip_grads_with_norm_, get_total_nor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import Packed
-from llmrec.backbones.ranks import is_first
+from llmrec.collectives import is_rank_zero
 
 
 class ShardedStrategy(DDPStrategy):
@@ -147,7 +147,7 @@ def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     whole = {}
     for name, tensor in tensors.items():
         full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if is_first():
+        if is_rank_zero():
             whole[name] = full.cpu()
     return whole
 

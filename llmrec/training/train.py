@@ -23,17 +23,17 @@ from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
-from llmrec.backbones.ranks import is_first, wait_for_all
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
-from llmrec.datasets.data_module import NextItemData
+from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset, draw
-from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
+from llmrec.examples.next_item import NextItemData
+from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Objective, Preparation
 from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
@@ -68,9 +68,9 @@ def train(
     prepared = time.perf_counter()
     epochs = epochs_of(module.objective, config)
     fitted = _fitted(module, cell, loggers) if epochs else _untrained(module)
-    if is_first():
+    if is_rank_zero():
         _save(module, cell)
-    wait_for_all()
+    barrier()
     return {
         **fitted,
         "trained_parameters": _trained_parameters(module),

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.data_module import NextItemData
-from llmrec.datasets.rerank_data import RerankData
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.edge_scores import edge_scores
 from llmrec.decoding.rank import rank_titles, run_in_batches
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.accuracy import hit, ndcg, title_ranks
 from llmrec.evaluation.graded import graded_ndcg
+from llmrec.examples.next_item import NextItemData
+from llmrec.examples.rerank import RerankData
 
 
 def names_of(data: NextItemData | RerankData) -> Sequence[str]:

@@ -13,7 +13,7 @@ from pytorch_lightning.loggers import Logger
 
 from llmrec.atomic import atomic_file
 from llmrec.backbones.device import run_device
-from llmrec.backbones.ranks import is_first, wait_for_all
+from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.reference_features import ReferenceFeatures, reference_features
 from llmrec.plain import plain
@@ -72,7 +72,7 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
     dataset = dataset or open_dataset(work.config)
     with open_loggers(work.config, work.cell.folder, work.named) as loggers:
         trained = work.cell.trained
-        if not trained and is_first():
+        if not trained and is_rank_zero():
             _write_beginning(work, dataset)
         started = time.perf_counter()
         device = str(run_device(work.config.trainer))
@@ -106,11 +106,11 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         "provenance": provenance(),
         "wall_seconds": time.perf_counter() - started,
     }
-    if is_first():
+    if is_rank_zero():
         _write(cell.folder / TRAINING, made)
         # With training.json in place nothing will resume: weights/ holds what was chosen.
         shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
-    wait_for_all()
+    barrier()
 
 
 def _write(file: Path, content: dict[str, Any]) -> None:

@@ -13,10 +13,10 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from llmrec.backbones.adapters import adapt, outputs_at, perturbed_adapter, reopen_adapter
+from llmrec.backbones.adapters import adapt, load_adapter, outputs_at, perturbed_adapter
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import pack
-from llmrec.backbones.pretrained import save_whole
+from llmrec.backbones.pretrained import save_model
 from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
 from llmrec.objectives.msl import MSL
@@ -210,17 +210,17 @@ def test_a_perturbed_adapter_changes_the_logits_and_is_restored_exactly() -> Non
 def test_a_saved_adapter_of_the_head_holds_no_copy_of_it(tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = trained(tied_llama(), lora(modules=["lm_head"]))
-    save_whole(model, characters(), tmp_path)
+    save_model(model, characters(), tmp_path)
     stored = load_file(tmp_path / "adapter_model.safetensors")
     assert {tuple(weight.shape) for weight in stored.values()} == {(8, 32), (VOCABULARY, 8)}
     torch.manual_seed(0)
-    assert torch.equal(logits(reopen_adapter(tied_llama(), tmp_path, trainable=False).eval()), logits(model))
+    assert torch.equal(logits(load_adapter(tied_llama(), tmp_path, trainable=False).eval()), logits(model))
 
 
 def test_a_saved_adapter_opens_to_the_same_logits(tmp_path: Path) -> None:
     model = trained(base(), lora())
     model.save_pretrained(tmp_path)
-    reopened = reopen_adapter(base(), tmp_path, trainable=False).eval()
+    reopened = load_adapter(base(), tmp_path, trainable=False).eval()
     assert torch.equal(logits(reopened), logits(model))
     assert not (tmp_path / "model.safetensors").exists()
 
@@ -228,7 +228,7 @@ def test_a_saved_adapter_opens_to_the_same_logits(tmp_path: Path) -> None:
 @pytest.mark.parametrize("trainable", [True, False])
 def test_a_reopened_adapter_is_trained_on_or_frozen(tmp_path: Path, trainable: bool) -> None:
     trained(base(), lora()).save_pretrained(tmp_path)
-    reopened = reopen_adapter(base(), tmp_path, trainable)
+    reopened = load_adapter(base(), tmp_path, trainable)
     trainable_names = [name for name, weight in reopened.named_parameters() if weight.requires_grad]
     assert len(trainable_names) == (8 if trainable else 0)
 
@@ -275,9 +275,9 @@ def test_embeddings_are_adapted_on_both_paths(
     packed, _ = pack([sequence(6, seed=0)], [[]])
     with torch.no_grad():
         torch.testing.assert_close(backbone.encode(packed, torch.tensor([1, 3, 5])).logits(), after)
-    save_whole(model, characters(), tmp_path)
+    save_model(model, characters(), tmp_path)
     torch.manual_seed(0)
-    assert torch.equal(logits(reopen_adapter(architecture(), tmp_path, trainable=False).eval()), after)
+    assert torch.equal(logits(load_adapter(architecture(), tmp_path, trainable=False).eval()), after)
 
 
 @pytest.mark.parametrize("modules", ["q_proj", "all_linear", "", [], None, [1], 3])
@@ -302,17 +302,17 @@ def test_modules_that_the_model_lacks_are_refused_with_those_it_has() -> None:
 def test_an_adapter_of_a_wider_model_is_refused(tmp_path: Path) -> None:
     trained(base(hidden=64), lora()).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="trained on another model"):
-        reopen_adapter(base(), tmp_path, trainable=False)
+        load_adapter(base(), tmp_path, trainable=False)
 
 
 def test_an_adapter_of_another_architecture_is_refused(tmp_path: Path) -> None:
     trained(gpt2(), lora(modules=["c_attn"])).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="trained on another model"):
-        reopen_adapter(base(), tmp_path, trainable=False)
+        load_adapter(base(), tmp_path, trainable=False)
 
 
 @pytest.mark.parametrize(("of", "on"), [(2, 3), (3, 2)])
 def test_an_adapter_of_a_deeper_or_shallower_model_is_refused(tmp_path: Path, of: int, on: int) -> None:
     trained(base(layers=of), lora()).save_pretrained(tmp_path)
     with pytest.raises(InputError, match="trained on another model"):
-        reopen_adapter(base(layers=on), tmp_path, trainable=False)
+        load_adapter(base(layers=on), tmp_path, trainable=False)

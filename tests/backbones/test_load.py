@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained, trained_backbone
 from llmrec.backbones.packing import pack
-from llmrec.backbones.pretrained import save_whole
+from llmrec.backbones.pretrained import save_model
 from llmrec.errors import InputError
 from tests.backbones.models import llama, sequence, short_window
 from tests.backbones.test_adapters import PAPER
@@ -31,7 +31,7 @@ def base(tmp_path: Path) -> Path:
     torch.manual_seed(0)
     model = llama()
     model.resize_token_embeddings(len(characters()))
-    save_whole(model, characters(), tmp_path / "base")
+    save_model(model, characters(), tmp_path / "base")
     return tmp_path / "base"
 
 
@@ -91,7 +91,7 @@ def test_what_is_to_be_trained_is_in_training_mode(base: Path, adapter: dict[str
 def test_the_models_own_window_decides_with_the_longest_row(tmp_path: Path) -> None:
     model = short_window()
     model.resize_token_embeddings(len(characters()))
-    save_whole(model, characters(), tmp_path)
+    save_model(model, characters(), tmp_path)
     assert build(run_config(tmp_path, NONE)).plain
 
 

@@ -18,7 +18,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from llmrec.backbones.pretrained import open_pretrained, save_whole, vocabulary_size
+from llmrec.backbones.pretrained import open_pretrained, save_model, vocabulary_size
 from llmrec.errors import InputError
 from tests.backbones.models import GROUPED, VOCABULARY, llama
 from tests.catalogue.vocabularies import characters
@@ -29,7 +29,7 @@ ROOM = {"vocab_size": 128}
 
 
 def saved(model: PreTrainedModel, folder: Path) -> str:
-    save_whole(model, characters(), folder)
+    save_model(model, characters(), folder)
     return str(folder)
 
 

@@ -10,7 +10,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec.backbones import tiny
 from llmrec.backbones.tiny import tiny_folder, train_tokenizer
-from llmrec.catalogue.titles import quote, tokenise_titles
+from llmrec.catalogue.titles import quote, tokenize_titles
 from llmrec.datasets.prompts import PROMPT_END, render
 from tests.invariants.world import CONFIG, TITLES, small_dataset
 
@@ -40,7 +40,7 @@ def test_the_prompts_words_are_a_token_each() -> None:
 
 
 def test_no_token_of_the_prompt_moves_to_the_titles() -> None:
-    titles = tokenise_titles(train_tokenizer(400, WORDING, small_dataset()), TITLES, PROMPT_END)
+    titles = tokenize_titles(train_tokenizer(400, WORDING, small_dataset()), TITLES, PROMPT_END)
     assert titles.moved == 0
 
 

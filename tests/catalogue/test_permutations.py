@@ -31,7 +31,7 @@ def test_the_children_of_a_node_are_the_identifiers_left() -> None:
 
 def test_fan_outs() -> None:
     assert ORDERS.fan_out_at(nodes(0b111, 0b101, 0b100, 0b000)).tolist() == [3, 2, 1, 1]
-    assert ORDERS.widest == 3
+    assert ORDERS.max_fan_out == 3
 
 
 def test_the_end_follows_the_empty_set_alone() -> None:
@@ -48,7 +48,7 @@ def test_no_nodes_have_no_children() -> None:
 def test_it_moves_to_another_device() -> None:
     moved = ORDERS.to("meta")
     assert moved.edge_token.device.type == "meta"
-    assert moved.widest == 3
+    assert moved.max_fan_out == 3
 
 
 def test_every_path_is_that_of_the_trie_laid_out() -> None:
@@ -62,4 +62,4 @@ def test_every_path_is_that_of_the_trie_laid_out() -> None:
             assert set(valid(node)) == set(trie.edge_token[trie.children(there)[1]].tolist())
             assert token in valid(node)
             node -= 0 if token == EOS else 1 << TOKENS.index(token)
-    assert trie.widest == ORDERS.widest
+    assert trie.max_fan_out == ORDERS.max_fan_out

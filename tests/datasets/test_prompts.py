@@ -9,7 +9,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from llmrec.catalogue.items import Items
-from llmrec.catalogue.titles import TitleTokens, quote, tokenise_titles
+from llmrec.catalogue.titles import TitleTokens, quote, tokenize_titles
 from llmrec.datasets import prompts as module
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.errors import InputError
@@ -127,7 +127,7 @@ def test_a_limit_that_the_bare_instruction_exceeds_is_refused(tmp_path: Path) ->
 
 def test_the_longest_title_is_what_the_limit_leaves_room_for() -> None:
     items = Items(ids=["a", "b"], titles=["Go", "Gomoku"])
-    titles = tokenise_titles(characters(), items.distinct_titles, PROMPT_END)
+    titles = tokenize_titles(characters(), items.distinct_titles, PROMPT_END)
     # Six letters, two quotes and EOS.
     assert prompt_limit(100, titles, items) == 91
     with pytest.raises(InputError, match=r"'Gomoku' takes 9 tokens.*backbone\.max_length is 9"):
@@ -145,7 +145,7 @@ def test_prompt_and_title_joined_are_the_tokenizers_own_reading(tmp_path: Path, 
     merges = [('"', '"'), ("\n", '"'), ("\n", "\n"), (":", " ")]
     tokenizer = characters(merges=merges, begin=begin, end=end)
     titles = ["Go", '"Wow" Crew']
-    tokens: TitleTokens = tokenise_titles(tokenizer, titles, PROMPT_END)
+    tokens: TitleTokens = tokenize_titles(tokenizer, titles, PROMPT_END)
     prompts = tokenised(tokenizer, tmp_path, moved=tokens.moved).histories([["Chess"]])
     assert tokens.moved == 1
     for number, title in enumerate(titles):

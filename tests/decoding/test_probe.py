@@ -14,7 +14,7 @@ from llmrec.backbones.probe import probe
 from llmrec.catalogue.trie import build_trie
 from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.probe import probe_decoding
+from llmrec.decoding.probe import check_decoding
 from llmrec.decoding.rank import rank_titles
 from llmrec.decoding.unconstrained import greedy
 from llmrec.errors import InputError
@@ -28,7 +28,7 @@ def loaded(architecture: Callable[[], PreTrainedModel]) -> Backbone:
     """Builds a random model and runs the same checks as when a run opens it."""
     model = backbone(architecture)
     probe(model, longest=64, window=getattr(model.causal_lm.config, "sliding_window", None))
-    probe_decoding(model)
+    check_decoding(model)
     return model
 
 
@@ -93,7 +93,7 @@ def test_a_model_that_takes_branches_but_cannot_be_searched_with_a_cache(caplog:
     model = backbone(xglm)
     probe(model, longest=64, window=None)
     assert not model.plain
-    probe_decoding(model)
+    check_decoding(model)
     assert model.plain
     (warning,) = warnings_of(caplog)
     assert warning.startswith("XGLMForCausalLM cannot decode titles with a cache (")
@@ -109,7 +109,7 @@ def test_a_cached_search_that_scores_otherwise_is_not_taken(
 
     monkeypatch.setattr(Backbone, "extend", displaced)
     model = backbone(llama)
-    probe_decoding(model)
+    check_decoding(model)
     assert model.plain
     (warning,) = warnings_of(caplog)
     assert "LlamaForCausalLM scores titles differently with a cache than without" in warning
@@ -129,7 +129,7 @@ def test_a_model_that_cannot_be_searched_at_all_is_refused_by_name(
     with pytest.raises(
         InputError, match=r"LlamaForCausalLM cannot decode titles \('no such.*\)\. Choose another model"
     ):
-        probe_decoding(model)
+        check_decoding(model)
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -139,7 +139,7 @@ def test_the_check_leaves_the_model_as_it_was(training: bool) -> None:
     torch.manual_seed(0)
     drawn = torch.rand(3)
     torch.manual_seed(0)
-    probe_decoding(model)
+    check_decoding(model)
     assert torch.equal(torch.rand(3), drawn)
     assert model.training is training
     assert all(torch.equal(weight, weights[name]) for name, weight in model.state_dict().items())
@@ -150,7 +150,7 @@ def test_products_in_bfloat16_are_no_reason_for_the_plain_path(caplog: pytest.Lo
     model = backbone(llama)
     model.autocast_dtype = torch.bfloat16
     probe(model, longest=64, window=None)
-    probe_decoding(model)
+    check_decoding(model)
     assert not model.plain
     assert model.autocast_dtype == torch.bfloat16
     assert not warnings_of(caplog)

@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.prompts import PromptTokenizer, render
 from llmrec.diagnosis import attribution as module
 from llmrec.diagnosis.attribution import (
@@ -29,6 +28,7 @@ from llmrec.diagnosis.attribution import (
     most_relevant_share,
 )
 from llmrec.diagnosis.plot import POSITION_LABELS, attribution_plot
+from llmrec.examples.next_item import NextItemData
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset, small_tokenizer
 

@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import distributed, multiprocessing
 
-from llmrec.objectives.base import filler, over_ranks
-from llmrec.training.module import scaled, sum_over_ranks
+from llmrec.collectives import all_reduce_gradients, all_reduce_sums, padding_batch
+from llmrec.training.module import scaled
 from tests.invariants.world import COMPOSED, Step, World, build_world, composed, micro_batches
 
 RANKS = 2
@@ -49,14 +49,14 @@ def _step(world: World, rows: list[int], rank: int) -> Step:
     mine = rows[rank::RANKS]
     counts = float(bool(mine))
     (batch,) = micro_batches(world, mine or [0])
-    totals = over_ranks(scaled(world.objective.totals(batch), counts))
-    with nullcontext() if mine else filler():
+    totals = all_reduce_sums(scaled(world.objective.totals(batch), counts))
+    with nullcontext() if mine else padding_batch():
         part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
     (part.loss * counts).backward()
-    closed = over_ranks(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
+    closed = all_reduce_sums(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
     loss = float(closed.pop("loss"))
     world.objective.close_step(closed)
-    sum_over_ranks(list(world.backbone.parameters()))
+    all_reduce_gradients(list(world.backbone.parameters()))
     gradients = {name: weight.grad.clone() for name, weight in world.backbone.named_parameters()}
     world.backbone.zero_grad()
     return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})

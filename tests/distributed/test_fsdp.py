@@ -13,9 +13,9 @@ from transformers import OlmoConfig, OlmoForCausalLM
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
-from llmrec.datasets.training_data import Step
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 from llmrec.training.open_dataset import quiet_dataset

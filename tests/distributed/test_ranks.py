@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 from torch import distributed, multiprocessing
 
 from llmrec.backbones.load import build_backbone
-from llmrec.backbones.ranks import divided, on_all_ranks
+from llmrec.collectives import all_ranks_agree, map_across_ranks
 from llmrec.objectives.rejected.self_hard import SelfHard
 from tests.backbones.test_load import NONE
 from tests.backbones.test_tiny import settings
@@ -32,8 +32,8 @@ def squares(rows: np.ndarray) -> np.ndarray:
 
 
 def test_one_rank_does_it_all() -> None:
-    assert divided(3, squares).tolist() == [[0, 0], [1, 1], [2, 4]]
-    assert (on_all_ranks(True), on_all_ranks(False)) == (True, False)
+    assert map_across_ranks(3, squares).tolist() == [[0, 0], [1, 1], [2, 4]]
+    assert (all_ranks_agree(True), all_ranks_agree(False)) == (True, False)
 
 
 def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
@@ -57,8 +57,8 @@ def _rank(rank: int, port: int, folder: Path) -> None:
     torch.set_num_threads(1)
     distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
     found = {
-        "divided": [divided(rows, squares) for rows in (5, 1)],
-        "agreed": [on_all_ranks(True), on_all_ranks(rank == 0)],
+        "divided": [map_across_ranks(rows, squares) for rows in (5, 1)],
+        "agreed": [all_ranks_agree(True), all_ranks_agree(rank == 0)],
     }
     sampler = _Counting()
     found["self_hard"] = sampler.sample(preparation_of(folder / f"cache-{rank}"), np.arange(len(ROWS)), 2)

@@ -12,11 +12,11 @@ from llmrec.backbones.device import set_float32_precision
 from llmrec.backbones.load import build_backbone
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.catalogue.items import Items
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features
+from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.training.open_dataset import quiet_dataset
 from tests.training.small import NARROW, resolved

@@ -24,10 +24,10 @@ from llmrec.backbones.tiny import train_tokenizer
 from llmrec.baselines.base import Baseline, Fitting
 from llmrec.baselines.open import build_baseline, open_baseline
 from llmrec.catalogue.items import Items
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.rerank_data import RerankData
+from llmrec.examples.next_item import NextItemData
+from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Batch, Objective, Preparation
 from llmrec.objectives.sft import SFT
 from tests.datasets.layouts import CONF, rows

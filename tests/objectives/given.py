@@ -9,7 +9,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import build_trie
-from llmrec.datasets.batches import Responses, build_batch
+from llmrec.examples.batches import Responses, build_batch
 from llmrec.objectives.base import Batch, Objective, Preparation, Sums
 from tests.catalogue.prefixes import token_titles
 

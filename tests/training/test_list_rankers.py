@@ -14,7 +14,7 @@ from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.graded import borda
 from llmrec.objectives.base import Preparation
 from llmrec.training.list_rankers import BaselineListRanker, ModelListRanker, rank_shown
-from llmrec.training.rankers import Told
+from llmrec.training.rankers import Progress
 from tests.invariants.world import TITLES, preparation_of, small_dataset, small_lists
 
 LISTS = small_lists()
@@ -59,7 +59,7 @@ class Insensitive(ModelListRanker):
 
     shown: tuple[np.ndarray, ...] = ()
 
-    def _rank(self, lists: Lists, progress: Told) -> np.ndarray:
+    def _rank(self, lists: Lists, progress: Progress) -> np.ndarray:
         self.shown += (lists.candidates,)
         progress(len(lists))
         return by_likes(lists)
@@ -121,7 +121,7 @@ def test_a_vote_is_the_borda_sum_of_the_orders_rankings() -> None:
     seen: list[np.ndarray] = []
 
     class Watched(ModelListRanker):
-        def _rank(self, lists: Lists, progress: Told) -> np.ndarray:
+        def _rank(self, lists: Lists, progress: Progress) -> np.ndarray:
             seen.append(lists.candidates)
             return super()._rank(lists, progress)
 

@@ -46,7 +46,7 @@ def test_the_largest_micro_batch_decides(
     asked: list[int] = []
     monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens, shards: asked.append(tokens) and False)
     made = world(tmp_path, "auto", micro)
-    row = made.data.row_tokens(np.arange(len(ROWS)))
+    row = made.data.max_row_tokens(np.arange(len(ROWS)))
     fit_into_memory(made.backbone, made.data)
     assert asked == [{512: 512, "rows": 4 * row, "step": 8 * row}[tokens]]
 
@@ -54,9 +54,9 @@ def test_the_largest_micro_batch_decides(
 def test_micro_batches_hold_as_many_rows_as_tokens_fit(tmp_path: Path) -> None:
     made = world(tmp_path, False, "auto")
     rows = np.array([0, 3, 5])
-    longest = made.data.row_tokens(rows)
-    for made.data.micro_tokens, expected in ((2 * longest, 2), (2 * longest - 1, 1), (1, 1)):
-        assert made.data.micro_rows(rows) == expected
+    longest = made.data.max_row_tokens(rows)
+    for made.data.micro_batch_tokens, expected in ((2 * longest, 2), (2 * longest - 1, 1), (1, 1)):
+        assert made.data.micro_batch_rows(rows) == expected
 
 
 @pytest.mark.parametrize(("case", "branches"), [(("sft",), 1), (("dpo",), 2), (("sdpo", "objective.negatives=3"), 4)])
@@ -97,8 +97,8 @@ def test_where_memory_runs_out_micro_batches_are_halved(
 ) -> None:
     whole, one = losses(tmp_path / "whole", cache, "trainer.micro_batch_size=auto")
     refused = limited(monkeypatch, 5)
-    halved, other = losses(tmp_path / "halved", cache, "trainer.micro_batch_size=auto")
-    assert halved == pytest.approx(whole, rel=1e-5)
+    with_halved_micro_batches, other = losses(tmp_path / "halved", cache, "trainer.micro_batch_size=auto")
+    assert with_halved_micro_batches == pytest.approx(whole, rel=1e-5)
     # Once, for the limit holds for the steps to come.
     assert refused == [16, 8]
     # Of 16 rows, 8 do not fit, 4 do.

@@ -11,7 +11,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec import diagnose, evaluate, installed, recommend
-from llmrec.backbones.adapters import reopen_adapter
+from llmrec.backbones.adapters import load_adapter
 from llmrec.backbones.embeddings import sentence_embeddings
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
@@ -224,7 +224,7 @@ def test_an_encoder_with_code_of_its_own_is_refused(tmp_path: Path) -> None:
 def test_an_adapter_that_names_a_module_is_refused(tmp_path: Path) -> None:
     (tmp_path / "adapter_config.json").write_text(json.dumps({"megatron_config": {"a": 1}, "megatron_core": "evil"}))
     with pytest.raises(InputError, match=r"adapter_config\.json: adapters of Megatron"):
-        reopen_adapter(random_backbone().causal_lm, tmp_path, False)
+        load_adapter(random_backbone().causal_lm, tmp_path, False)
 
 
 def test_what_was_typed_is_read_as_text(tmp_path: Path) -> None:

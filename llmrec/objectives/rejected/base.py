@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from llmrec.datasets.data_module import NextItemData
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Preparation
 
 CHUNK_ROWS = 256

@@ -6,11 +6,11 @@ from collections.abc import Callable
 import numpy as np
 from tqdm import tqdm
 
-from llmrec.backbones.kept import content_hash, kept
-from llmrec.backbones.ranks import divided
+from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.code_hash import code_hash
+from llmrec.collectives import map_across_ranks
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import leaf_table, rank_titles
+from llmrec.decoding.rank import pad_leaves, rank_titles
 from llmrec.objectives.base import Preparation
 from llmrec.objectives.rejected.base import Rejected, excluded_titles, require_candidates
 
@@ -44,12 +44,12 @@ class SelfHard(Rejected):
 
         def search() -> np.ndarray:
             logger.info("self-hard: searching for wrong recommendations of %s rows", f"{len(rows):,}")
-            return divided(
+            return map_across_ranks(
                 len(rows), lambda rank_rows: self._search(preparation, rows[rank_rows], excluded[rank_rows], count)
             )
 
         key = content_hash(backbone, content, *settings)
-        found = kept(preparation.cache_dir / "self_hard", key, (len(rows), count), search, "self-hard")
+        found = cached_array(preparation.cache_dir / "self_hard", key, (len(rows), count), search, "self-hard")
         reason = "the beam search found too few titles that are neither its target nor in its history"
         require_candidates(data, rows, np.asarray((found < 0).any(axis=1)), count, reason)
         return found
@@ -92,4 +92,4 @@ def _leaves(preparation: Preparation, excluded: np.ndarray) -> np.ndarray:
     """Returns the trie leaves of the excluded titles, int64 [rows, n]."""
     row, column = np.nonzero(excluded >= 0)
     leaf = preparation.data.trie.title_leaf.numpy()[excluded[row, column]]
-    return leaf_table(row, leaf, len(excluded))
+    return pad_leaves(row, leaf, len(excluded))

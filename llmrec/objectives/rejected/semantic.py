@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import torch
 
-from llmrec.objectives.base import Preparation, one_of
+from llmrec.objectives.base import Preparation, check_choice
 from llmrec.objectives.rejected.base import (
     Rejected,
     excluded_titles,
@@ -39,7 +39,7 @@ class Semantic(Rejected):
     ) -> None:
         if nearest < 1:
             raise ValueError(f"objective.rejected.nearest={nearest}: expected a whole number of at least 1")
-        self.nearest, self.to = nearest, one_of("rejected.to", to, "history", "chosen")
+        self.nearest, self.to = nearest, check_choice("rejected.to", to, "history", "chosen")
         self.embeddings = embeddings
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.popularity import title_popularity
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Preparation
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.rejected.mixture import Mixture

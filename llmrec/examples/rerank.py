@@ -12,7 +12,7 @@ from llmrec.datasets.identifiers import find_identifiers
 from llmrec.datasets.list_prompts import ListPrompts, ranking_room
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.prompts import Prompts
-from llmrec.datasets.training_data import TrainingData
+from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import ListBatch, Objective
 
 

@@ -10,10 +10,10 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
-from llmrec.datasets.batches import Responses, build_batch
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
-from llmrec.datasets.training_data import TrainingData
+from llmrec.examples.batches import Responses, build_batch
+from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import Batch, Objective
 
 

@@ -13,8 +13,8 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.list_prompts import ListPrompts
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.rerank_data import RerankData
 from llmrec.errors import InputError
+from llmrec.examples.rerank import RerankData
 from llmrec.objectives.alro import ALRO
 from llmrec.objectives.base import ListBatch, Objective
 from llmrec.objectives.msl import MSL

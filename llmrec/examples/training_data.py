@@ -31,15 +31,15 @@ class Step:
     """
 
     batches: list[Batch]
-    fillers: int
+    padding_batches: int
 
     def to(self, device: torch.device) -> "Step":
         """Returns the same step on another device."""
-        return Step([batch.to(device) for batch in self.batches], self.fillers)
+        return Step([batch.to(device) for batch in self.batches], self.padding_batches)
 
-    def weighted(self) -> list[tuple[Batch, float]]:
+    def weighted_batches(self) -> list[tuple[Batch, float]]:
         """Returns each micro-batch with its weight: 0 for padding batches, 1 for all others."""
-        real = len(self.batches) - self.fillers
+        real = len(self.batches) - self.padding_batches
         return [(batch, float(index < real)) for index, batch in enumerate(self.batches)]
 
 
@@ -68,7 +68,7 @@ class TrainingData(LightningDataModule):
         self.epoch = 0
         self.checkpointing = False
         self.micro_batch_limit: int | None = None
-        self.micro_tokens = 0
+        self.micro_batch_tokens = 0
 
     @property
     @abstractmethod
@@ -104,20 +104,20 @@ class TrainingData(LightningDataModule):
     def _common_tokens(self) -> int:
         return len(self.sample_prompts.shared_prefix())
 
-    def micro_rows(self, rows: np.ndarray) -> int:
+    def micro_batch_rows(self, rows: np.ndarray) -> int:
         """Returns the number of rows of a micro-batch for some training rows (int [rows])."""
         trainer = self.config.trainer
         if trainer.micro_batch_size != "auto":
             return int(trainer.micro_batch_size or trainer.batch_size)
         if self.objective.needs_whole_step:
             return int(trainer.batch_size)
-        return max(1, self.micro_tokens // self.row_tokens(rows))
+        return max(1, self.micro_batch_tokens // self.max_row_tokens(rows))
 
-    def row_tokens(self, rows: np.ndarray) -> int:
+    def max_row_tokens(self, rows: np.ndarray) -> int:
         """Returns the number of tokens of the longest of some training rows (int [rows]), without shared tokens."""
         return int(self.sample_prompts.lengths[rows].max()) - self.shared + self.added_tokens
 
-    def halved(self, step: Step) -> Step:
+    def with_halved_micro_batches(self, step: Step) -> Step:
         """Returns the step in micro-batches of half as many rows, and limits all following steps to this size.
 
         Args:
@@ -144,14 +144,16 @@ class TrainingData(LightningDataModule):
             # The parts of this epoch's steps were made before the memory ran out, so they may be too large.
             limit = self.micro_batch_limit
             parts = [rows[i : i + limit] for rows in parts for i in range(0, len(rows), limit)]
-        fillers = sum(len(rows) == 0 for rows in parts)
-        return Step([self.batch(rows if len(rows) else np.array([0])) for rows in parts], fillers)
+        padding_batches = sum(len(rows) == 0 for rows in parts)
+        return Step([self.batch(rows if len(rows) else np.array([0])) for rows in parts], padding_batches)
 
     def _steps(self, epoch: int) -> LengthGroupedSteps:
         trainer = self.config.trainer
         rank, ranks = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
         lengths = self.sample_prompts.lengths
-        return LengthGroupedSteps(lengths, trainer.batch_size, self.micro_rows, self.config.seed, epoch, rank, ranks)
+        return LengthGroupedSteps(
+            lengths, trainer.batch_size, self.micro_batch_rows, self.config.seed, epoch, rank, ranks
+        )
 
 
 def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:

@@ -1,26 +1,31 @@
 """Collective operations of distributed runs. In a single process they do nothing or return their input."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 import numpy as np
-from torch import distributed
+import torch
+from torch import Tensor, distributed
+from torch.distributed.tensor import DTensor
+from torch.nn import Parameter
 
 Values = TypeVar("Values", bound=np.ndarray | list[Any] | tuple[Any, ...])
 
 
-def is_first() -> bool:
+def is_rank_zero() -> bool:
     """Returns whether this process is rank 0, which writes files, or the only process."""
     return not _is_distributed() or distributed.get_rank() == 0
 
 
-def wait_for_all() -> None:
+def barrier() -> None:
     """Blocks until all ranks have called it (a barrier)."""
     if _is_distributed():
         distributed.barrier()
 
 
-def on_all_ranks(holds: bool) -> bool:
+def all_ranks_agree(holds: bool) -> bool:
     """Returns whether `holds` is true on all ranks.
 
     Ranks that branch on a condition must agree on it; otherwise one would wait forever in a collective call.
@@ -32,7 +37,7 @@ def on_all_ranks(holds: bool) -> bool:
     return all(answers)
 
 
-def least_on_all_ranks(value: int) -> int:
+def min_across_ranks(value: int) -> int:
     """Returns the minimum of the ranks' values."""
     if not _is_distributed():
         return value
@@ -41,7 +46,7 @@ def least_on_all_ranks(value: int) -> int:
     return min(values)
 
 
-def divided(rows: int, compute: Callable[[np.ndarray], Values]) -> Values:
+def map_across_ranks(rows: int, compute: Callable[[np.ndarray], Values]) -> Values:
     """Computes a value for each of the rows 0 to `rows - 1`, divided among the ranks, and gathers all values.
 
     Args:
@@ -60,6 +65,43 @@ def divided(rows: int, compute: Callable[[np.ndarray], Values]) -> Values:
     return _in_order(parts, rows)
 
 
+def all_reduce_sums(sums: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sums named values over all ranks. Every rank must pass the same names and shapes."""
+    if not _is_distributed():
+        return sums
+    # One message for all values is faster than one each. float64 represents counts exactly.
+    flat = torch.cat([value.double().reshape(-1) for value in sums.values()])
+    if not _contributes.get():
+        flat.zero_()
+    distributed.all_reduce(flat)
+    parts = flat.split([value.numel() for value in sums.values()])
+    return {name: part.view_as(value).to(value.dtype) for (name, value), part in zip(sums.items(), parts, strict=True)}
+
+
+@contextmanager
+def padding_batch() -> Iterator[None]:
+    """Marks a padding batch: within the context, this rank adds zeros to what `all_reduce_sums` sums.
+
+    A rank without rows left in a step runs a padding batch, because collectives need all ranks.
+    """
+    token = _contributes.set(False)
+    try:
+        yield
+    finally:
+        _contributes.reset(token)
+
+
+def all_reduce_gradients(weights: Sequence[Parameter]) -> None:
+    """Sums gradients over all ranks, in place: each rank's loss is its share of the step's.
+
+    Gradients of sharded weights are left alone, since FSDP has summed them in the backward pass.
+    """
+    if _is_distributed():
+        gradients = [weight.grad for weight in weights if not (weight.grad is None or isinstance(weight, DTensor))]
+        for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
+            work.wait()
+
+
 def _in_order(parts: list[Any], rows: int) -> Any:
     """Merges the ranks' shares in order of rows."""
     if isinstance(parts[0], tuple):
@@ -74,3 +116,6 @@ def _in_order(parts: list[Any], rows: int) -> Any:
 
 def _is_distributed() -> bool:
     return distributed.is_available() and distributed.is_initialized() and distributed.get_world_size() > 1
+
+
+_contributes = ContextVar("_contributes", default=True)

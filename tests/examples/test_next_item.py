@@ -10,10 +10,10 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.items import Items
-from llmrec.datasets.data_module import NextItemData
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import render
 from llmrec.errors import InputError
+from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Objective, TokenLoss
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT

@@ -13,16 +13,16 @@ from safetensors.numpy import save_file
 from llmrec.atomic import atomic_file, locked
 from llmrec.backbones.adapters import adapter_layers
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.ranks import is_first, on_all_ranks, wait_for_all
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.code_hash import code_hash
+from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.errors import InputError
 
-MODEL_CODE = ("backbones", "catalogue", "datasets", "decoding")
+MODEL_CODE = ("backbones", "catalogue", "collectives.py", "datasets", "decoding", "examples")
 """Parts of llmrec that determine a model's outputs for given weights and texts; their code is hashed too."""
 
 
-def kept(
+def cached_array(
     folder: Path, identity: str, shape: tuple[int | None, ...], make: Callable[[], np.ndarray], of: str
 ) -> np.ndarray:
     """Returns the array that `make` computes, or reads it from the cache if it was computed before.
@@ -41,17 +41,17 @@ def kept(
         InputError: If the cached file is damaged or belongs to another array.
     """
     path = folder / f"{identity[:32]}.safetensors"
-    if on_all_ranks(path.exists()):
+    if all_ranks_agree(path.exists()):
         return _read(path, identity, shape, of)
     # Only rank 0 takes the lock; the other ranks wait for it in the collective call that follows.
-    with locked(folder.parent / "locks" / path.stem) if is_first() else nullcontext():
-        if on_all_ranks(path.exists()):
+    with locked(folder.parent / "locks" / path.stem) if is_rank_zero() else nullcontext():
+        if all_ranks_agree(path.exists()):
             return _read(path, identity, shape, of)
         made = make()
-        if is_first():
+        if is_rank_zero():
             with atomic_file(path) as temporary:
                 save_file({"made": np.ascontiguousarray(made)}, temporary, {"identity": identity})
-    wait_for_all()
+    barrier()
     return made
 
 

@@ -1,0 +1,1 @@
+"""Training examples and micro-batches of the tasks, as Lightning data modules."""
