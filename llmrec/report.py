@@ -66,7 +66,7 @@ def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -
     Raises InputError for tables and records that cannot be used, and where nothing can be written.
     """
     from llmrec.atomic import atomic_file
-    from llmrec.tables.plots import write_plots
+    from llmrec.tables.plot_files import write_plots
     from llmrec.tables.read_table import shipped_table
     from llmrec.tables.report_data import report_data
 
