@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 
-# The light colors of page/page.css. The page replaces each by its CSS variable, so that a plot follows the theme.
+# The light colors in page/page.css: change both. The page replaces each by its variable,
+# so that plots follow the theme.
 INK = "#1b1f24"
 MUTED = "#586069"
 AXIS = "#8b939b"
