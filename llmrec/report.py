@@ -66,7 +66,7 @@ def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -
     Raises InputError for tables and records that cannot be used, and where nothing can be written.
     """
     from llmrec.atomic import atomic_file
-    from llmrec.tables.plots import write_plots
+    from llmrec.tables.plot_files import write_plots
     from llmrec.tables.read_table import shipped_table
     from llmrec.tables.report_data import report_data
 
@@ -83,9 +83,10 @@ def _texts(report: dict[str, Any]) -> dict[str, str]:
     from llmrec.tables.latex import latex
     from llmrec.tables.markdown import markdown
     from llmrec.tables.page import render
+    from llmrec.tables.page.plots import page_plots
     from llmrec.tables.tidy_csv import tidy_csv
 
-    texts = {"report.html": render(report), "report.md": markdown(report)}
+    texts = {"report.html": render(report, page_plots(report)), "report.md": markdown(report)}
     for table in report["tables"]:
         texts |= {f"{table['name']}.tex": latex(table), f"{table['name']}.csv": tidy_csv(table)}
     return texts

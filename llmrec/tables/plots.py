@@ -1,191 +1,224 @@
-"""The plots of a report as PNG and SVG: gains, what users gain, training curves, bias by fifths of the titles."""
+"""The plots of a table as panels that draw themselves: gains, differences by user, training curves, bias.
 
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+A panel is drawn twice: into a figure of all panels of a plot (plot_files.py), and by itself for the page (page/svg.py).
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import product
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
-from llmrec.atomic import atomic_file
+from llmrec.tables.plot_style import AXIS, BETTER, HISTORIES, MUTED, SURFACE, WORSE, row_styles
 from llmrec.tables.texts import heading
 
 Data = dict[str, Any]
-Shown = TypeVar("Shown")
-PANEL = (4.2, 3.0)
-"""Inches."""
-COLOURS = ("#1b2a6b", "#d95f02", "#1b9e77", "#a6246f", "#7a6a00", "#4a90c2")
-REFERENCE = "#999999"
+Runs = list[tuple[str, Data]]
+"""Row name and data of each run."""
+HEIGHT = 3.0
+"""Height of a panel in inches."""
+GAIN_ROW_HEIGHT = 0.4
+"""Height of a row in a plot of gains in inches: its name above its interval."""
 CURVES = ("train/loss", "valid/ndcg@10")
-BIASES = ("popularity", "relevance")
+GROUPINGS = ("popularity", "relevance")
+FEW_POINTS = 12
+"""Curves of at most so many points have them marked, so that a run with a single point is visible."""
 
 
-def write_plots(report: Data, folder: Path) -> list[Path]:
-    """Writes <table>_<what>.png and .svg for each table that has something to draw; returns the PNG files."""
-    tables = range(len(report["tables"]))
-    # A figure takes about half a second.
-    with ProcessPoolExecutor() as pool:
-        written = pool.map(partial(_write, report, folder), *zip(*product(tables, KINDS), strict=True))
-        return [file for file in written if file]
+class Mark(NamedTuple):
+    """Something drawn, the row of the table that it belongs to (None: to none), and its values in words."""
+
+    artist: Artist
+    row: str | None
+    text: str
 
 
-def _write(report: Data, folder: Path, number: int, what: str) -> Path | None:
-    table = report["tables"][number]
-    figure = KINDS[what](report, table)
-    if figure is None:
-        return None
-    figure.suptitle(table["title"], fontsize=10)
-    return _save(figure, folder / f"{table['name']}_{what}")
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes of a plot.
+
+    Attributes:
+        topic: the metric, curve or grouping that it shows.
+        dataset: the dataset that it shows.
+        draw: draws into axes and returns the marks; none where there are no data.
+        height: in inches, margins included.
+    """
+
+    topic: str
+    dataset: str
+    draw: Callable[[Axes], list[Mark]]
+    height: float = HEIGHT
 
 
-def gain_plot(report: Data, table: Data) -> Figure | None:
-    """Gain over the reference in percent by row with the 95 % interval of the difference; a panel a metric and set."""
-    tested = [metric for metric in table["metrics"] if metric["gains"] and _compared(table, metric)]
-    if not tested:
-        return None
-    figure, panels = _panels(tested, table["datasets"])
-    for axis, metric, dataset in panels:
-        _draw_gains(axis, table, metric, dataset)
-    return figure
+def gain_panels(_: Data, table: Data) -> list[Panel]:
+    """Gain over the reference in percent by row, with the 95 % interval of the difference; of tested metrics."""
+    tested = [metric for metric in table["metrics"] if metric["gains"] and _is_compared(table, metric)]
+    height = 0.9 + GAIN_ROW_HEIGHT * (len(table["rows"]) - 1)
+    return [
+        Panel(metric["name"], dataset, partial(_draw_gains, table, metric, dataset), height)
+        for metric, dataset in product(tested, table["datasets"])
+    ]
 
 
-def users_plot(report: Data, table: Data) -> Figure | None:
-    """How many users gain or lose how much, of those who do either; a panel a metric and set, a line a row."""
+def users_panels(report: Data, table: Data) -> list[Panel]:
+    """Histogram of the differences to the reference by user, of the users whose difference is not 0; a line a row."""
     gains = [entry for entry in report["gains"] if entry["table"] == table["name"]]
-    metrics = list(dict.fromkeys(entry["metric"] for entry in gains))
-    if not metrics:
-        return None
-    figure, panels = _panels(metrics, table["datasets"])
-    colours = _colours(table)
-    for axis, metric, dataset in panels:
-        axis.axvline(0, color="0.8", linewidth=1)
-        for entry in gains:
-            if (entry["metric"], entry["dataset"]) == (metric, dataset):
-                label = f"{entry['row']}: {entry['better']} better, {entry['worse']} worse of {entry['users']}"
-                axis.stairs(entry["counts"], entry["edges"], color=colours[entry["row"]], label=label)
-        # Room for the legend.
-        axis.set_ylim(0, 1.6 * axis.get_ylim()[1])
-        _name(axis, dataset, f"difference in {metric} by user", "users")
-    return figure
+    topics = dict.fromkeys(entry["metric"] for entry in gains)
+    panels = []
+    for topic, dataset in product(topics, table["datasets"]):
+        shown = [entry for entry in gains if (entry["metric"], entry["dataset"]) == (topic, dataset)]
+        panels.append(Panel(topic, dataset, partial(_draw_users, table, topic, dataset, shown)))
+    return panels
 
 
-def curves_plot(report: Data, table: Data) -> Figure | None:
-    """Training loss and validation NDCG@10 by step, a thin line a seed; a panel a curve and set; of compared rows."""
-    runs = _runs(report, table) if any(_compared(table, metric) for metric in table["metrics"]) else []
-    curves = [name for name in CURVES if any(name in run["curves"] for _, run in runs)]
-    if not curves:
-        return None
-    figure, panels = _panels(curves, table["datasets"])
-    colours = _colours(table)
-    for axis, name, dataset in panels:
-        named: set[str] = set()
-        for row, run in runs:
-            if run["dataset"] == dataset and name in run["curves"]:
-                steps, values = zip(*run["curves"][name], strict=True)
-                marker = "." if len(steps) <= 12 else ""
-                label = None if row in named else row
-                axis.plot(steps, values, color=colours[row], linewidth=1, marker=marker, label=label)
-                named.add(row)
-        _name(axis, dataset, "step", name)
-    return figure
+def curves_panels(report: Data, table: Data) -> list[Panel]:
+    """Training loss and validation NDCG@10 by step, a line a seed; of tables that compare rows."""
+    runs = _runs_of(report, table) if any(_is_compared(table, metric) for metric in table["metrics"]) else []
+    topics = [name for name in CURVES if any(name in run["curves"] for _, run in runs)]
+    panels = []
+    for topic, dataset in product(topics, table["datasets"]):
+        shown = [(row, run) for row, run in runs if run["dataset"] == dataset and topic in run["curves"]]
+        panels.append(Panel(topic, dataset, partial(_draw_curves, table, topic, dataset, shown)))
+    return panels
 
 
-def bias_plot(report: Data, table: Data) -> Figure | None:
-    """Shares of the lists (dots) and of the histories (bars) by fifths of the titles; for tables that measure bias."""
+def bias_panels(report: Data, table: Data) -> list[Panel]:
+    """Shares of the lists and of the histories by fifths of the titles; of tables with a fairness metric."""
     if not any(metric["place"].startswith("fairness.") for metric in table["metrics"]):
-        return None
-    runs = [(row, run) for row, run in _runs(report, table) if run["fairness"]]
-    groupings = [name for name in BIASES if any(name in run["fairness"] for _, run in runs)]
-    if not groupings:
-        return None
-    figure, panels = _panels(groupings, table["datasets"])
-    for axis, grouping, dataset in panels:
-        measured = [(row, run) for row, run in runs if run["dataset"] == dataset and grouping in run["fairness"]]
-        models = {run["reference"]["relevance"]["weights"] for _, run in measured if grouping == "relevance"}
-        # Bins by relevance hold other titles under another reference model.
-        if measured and len(models) <= 1:
-            _draw_bias(axis, table, [(row, run["fairness"][grouping]) for row, run in measured])
-        _name(axis, dataset, f"fifth of the titles by {grouping}, 1 = most", "share")
-    return figure
+        return []
+    runs = [(row, run) for row, run in _runs_of(report, table) if run["fairness"]]
+    topics = [name for name in GROUPINGS if any(name in run["fairness"] for _, run in runs)]
+    panels = []
+    for topic, dataset in product(topics, table["datasets"]):
+        shown = [(row, run) for row, run in runs if run["dataset"] == dataset and topic in run["fairness"]]
+        panels.append(Panel(topic, dataset, partial(_draw_bias, table, topic, dataset, shown)))
+    return panels
 
 
-KINDS: dict[str, Callable[[Data, Data], Figure | None]] = {
-    "gain": gain_plot,
-    "users": users_plot,
-    "curves": curves_plot,
-    "bias": bias_plot,
+PLOTS: dict[str, Callable[[Data, Data], list[Panel]]] = {
+    "gain": gain_panels,
+    "users": users_panels,
+    "curves": curves_panels,
+    "bias": bias_panels,
 }
 
 
-def _draw_gains(axis: Axes, table: Data, metric: Data, dataset: str) -> None:
+def _draw_gains(table: Data, metric: Data, dataset: str, axis: Axes) -> list[Mark]:
     rows = [row for row in reversed(table["rows"]) if row["name"] != table["reference"]]
-    axis.axvline(0, color="0.8", linewidth=1)
-    for height, row in enumerate(rows):
-        cell = row["cells"][dataset][metric["name"]]
-        if cell and cell["gain_interval"] is not None:
-            axis.plot(cell["gain_interval"], [height, height], color=COLOURS[0], linewidth=1.5)
-            face = COLOURS[0] if cell["significant"] else "white"
-            axis.plot(cell["gain"], height, "o", color=COLOURS[0], markerfacecolor=face)
-    axis.set_yticks(range(len(rows)), [row["name"] for row in rows])
-    axis.set_ylim(-0.7, len(rows) - 0.3)
-    _name(axis, dataset, f"gain in {heading(metric)} over {table['reference']}, %; filled: significant", "")
+    cells = [row["cells"][dataset][metric["name"]] for row in rows]
+    axis.axvline(0, color=AXIS, linewidth=0.8, zorder=0)
+    marks = []
+    for height, (row, cell) in enumerate(zip(rows, cells, strict=True)):
+        text = _gain_text(cell)
+        _label_gain(axis, height, row["name"], text)
+        if text:
+            artists = _draw_gain(axis, height, metric, cell)
+            marks += [Mark(artist, row["name"], f"{row['name']}: {text}{_interval_text(cell)}") for artist in artists]
+    axis.set_yticks([])
+    axis.spines["left"].set_visible(False)
+    axis.set_ylim(-0.4, len(rows) - 0.1)
+    _label(axis, dataset, f"gain in {heading(metric)} over {table['reference']}, %, * significant", "")
+    return marks
 
 
-def _draw_bias(axis: Axes, table: Data, found: Sequence[tuple[str, Data]]) -> None:
-    colours, histories = _colours(table), found[0][1]["gh"]
-    bins = np.arange(1, len(histories) + 1)
-    axis.bar(bins, histories, width=0.8, color="0.88", label="histories")
-    rows = list(dict.fromkeys(row for row, _ in found))
+def _draw_gain(axis: Axes, height: int, metric: Data, cell: Data) -> list[Artist]:
+    """Draws the interval and, hollow where it is not significant, the gain."""
+    color = MUTED
+    if cell["significant"] and metric["better"]:
+        color = BETTER if (cell["gain"] > 0) == (metric["better"] == "higher") else WORSE
+    face = color if cell["significant"] else SURFACE
+    interval = axis.plot(cell["gain_interval"], [height, height], color=color, linewidth=1.5)
+    return [*interval, *axis.plot(cell["gain"], height, "o", color=color, markerfacecolor=face)]
+
+
+def _label_gain(axis: Axes, height: int, name: str, text: str) -> None:
+    """Writes the row's name and its gain above its interval, where the longest name has room."""
+    across = axis.get_yaxis_transform()
+    axis.text(0, height + 0.3, name, transform=across, va="baseline", clip_on=True)
+    axis.text(1, height + 0.3, text or "not compared", transform=across, va="baseline", ha="right")
+
+
+def _gain_text(cell: Data | None) -> str:
+    """ "+12.3 %*"; empty where the row is not compared."""
+    if not cell or cell["gain_interval"] is None:
+        return ""
+    return f"{cell['gain']:+.1f} %" + ("*" if cell["significant"] else "")
+
+
+def _interval_text(cell: Data) -> str:
+    low, high = cell["gain_interval"]
+    return f", 95 % interval {low:+.1f} to {high:+.1f} %"
+
+
+def _draw_users(table: Data, topic: str, dataset: str, gains: Sequence[Data], axis: Axes) -> list[Mark]:
+    styles = row_styles(table)
+    axis.axvline(0, color=AXIS, linewidth=0.8)
+    marks = []
+    for entry in gains:
+        label = f"{entry['row']}: {entry['better']} better, {entry['worse']} worse"
+        color, dash = styles[entry["row"]]
+        outline = axis.stairs(entry["counts"], entry["edges"], color=color, linestyle=dash, label=label)
+        marks.append(Mark(outline, entry["row"], f"{label}, {entry['same']} same of {entry['users']} users"))
+    _label(axis, dataset, f"difference in {topic} by user", "users")
+    return marks
+
+
+def _draw_curves(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) -> list[Mark]:
+    styles = row_styles(table)
+    marks: list[Mark] = []
+    for row, run in runs:
+        steps, values = zip(*run["curves"][topic], strict=True)
+        color, dash = styles[row]
+        dots = "." if len(steps) <= FEW_POINTS else ""
+        label = None if any(mark.row == row for mark in marks) else row
+        (line,) = axis.plot(steps, values, color=color, linestyle=dash, linewidth=1, marker=dots, label=label)
+        marks.append(Mark(line, row, f"{row}, seed {run['seed']}"))
+    _label(axis, dataset, "step", topic)
+    return marks
+
+
+def _draw_bias(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) -> list[Mark]:
+    _label(axis, dataset, f"fifth of the titles by {topic}, 1 = most", "share, %")
+    # Fifths by relevance hold other titles under another reference model.
+    models = {run["reference"]["relevance"]["weights"] for _, run in runs if topic == "relevance"}
+    if not runs or len(models) > 1:
+        return []
+    histories = _percent(runs[0][1]["fairness"][topic]["gh"])
+    fifths = np.arange(1, len(histories) + 1)
+    bars = axis.bar(fifths, histories, width=0.8, color=HISTORIES, label="histories")
+    marks = [Mark(bar, None, f"histories: {share:.1f} %") for bar, share in zip(bars, histories, strict=True)]
+    styles = row_styles(table)
+    rows = list(dict.fromkeys(row for row, _ in runs))
     for place, row in enumerate(rows):
-        share = np.mean([bias["gp"] for name, bias in found if name == row], axis=0)
-        axis.plot(
-            bins + 0.6 * ((place + 0.5) / len(rows) - 0.5), share, "o", markersize=4, color=colours[row], label=row
-        )
+        shares = _percent(np.mean([run["fairness"][topic]["gp"] for name, run in runs if name == row], axis=0))
+        color, dash = styles[row]
+        at = fifths + 0.6 * ((place + 0.5) / len(rows) - 0.5)
+        face = color if dash == "solid" else SURFACE
+        (dots,) = axis.plot(at, shares, "o", markersize=4, color=color, markerfacecolor=face, label=row)
+        marks.append(Mark(dots, row, f"{row}: " + ", ".join(f"{share:.1f} %" for share in shares)))
+    return marks
 
 
-def _compared(table: Data, metric: Data) -> bool:
-    cells = [cells[metric["name"]] for row in table["rows"] for cells in row["cells"].values()]
+def _percent(shares: Iterable[float]) -> list[float]:
+    return [100 * share for share in shares]
+
+
+def _is_compared(table: Data, metric: Data) -> bool:
+    cells = [cells.get(metric["name"]) for row in table["rows"] for cells in row["cells"].values()]
     return any(cell and cell["low"] is not None for cell in cells)
 
 
-def _runs(report: Data, table: Data) -> list[tuple[str, Data]]:
-    """The name of the row and the data of each of its runs."""
+def _runs_of(report: Data, table: Data) -> Runs:
     ids = [(row["name"], name) for row in table["rows"] for names in row["runs"].values() for name in names]
     return [(row, report["runs"][name]) for row, name in ids]
 
 
-def _colours(table: Data) -> dict[str, str]:
-    """By row: the reference is grey."""
-    others = [row["name"] for row in table["rows"] if row["name"] != table["reference"]]
-    return {table["reference"]: REFERENCE} | {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(others)}
-
-
-def _panels(shown: Sequence[Shown], datasets: Sequence[str]) -> tuple[Figure, list[tuple[Axes, Shown, str]]]:
-    """A figure with a line for each that is shown and a column for each set, and what belongs to each of its axes."""
-    # Not by pyplot, which would keep the figure and choose a screen.
-    figure = Figure(figsize=(PANEL[0] * len(datasets), PANEL[1] * len(shown) + 0.4))
-    axes = figure.subplots(len(shown), len(datasets), squeeze=False)
-    return figure, [(axis, *what) for axis, what in zip(axes.flat, product(shown, datasets), strict=True)]
-
-
-def _name(axis: Axes, title: str, across: str, up: str) -> None:
-    axis.set_title(title, fontsize=9)
-    axis.set_xlabel(across, fontsize=8)
-    axis.set_ylabel(up, fontsize=8)
-    axis.tick_params(labelsize=8)
+def _label(axis: Axes, title: str, across: str, up: str) -> None:
+    axis.set_title(title)
+    axis.set_xlabel(across)
+    axis.set_ylabel(up)
     axis.locator_params(axis="x", nbins=6)
-    if axis.get_legend_handles_labels()[0]:
-        axis.legend(fontsize=7)
-
-
-def _save(figure: Figure, stem: Path) -> Path:
-    # Once for both files; a layout engine would work out the places of everything anew for each.
-    figure.tight_layout()
-    for kind in ("svg", "png"):
-        with atomic_file(stem.with_suffix(f".{kind}")) as temporary:
-            figure.savefig(temporary, format=kind, dpi=120)
-    return stem.with_suffix(".png")

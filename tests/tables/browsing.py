@@ -10,7 +10,6 @@ Open = Callable[..., "Page"]
 """Opens a report in the browser."""
 Said = dict[str, list[str]]
 """What a page has said and asked for, by event."""
-DRAWN = "[...document.querySelectorAll('.board')].every((board) => board.childElementCount)"
 
 
 def row_names(page: "Page") -> list[str]:

@@ -1,15 +1,17 @@
 """What the tests of the tables share: folders, a browser with one page, and a cache with the pretrained backbone."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from llmrec.tables.page import render
+from llmrec.tables.page.plots import page_plots
 from tests.cli.conftest import place, shared, trained  # noqa: F401
-from tests.tables.browsing import DRAWN, Open, Said
+from tests.tables.browsing import Open, Said
+from tests.tables.page_sample import sample_report
 from tests.tables.small_table import use_folders
 
 if TYPE_CHECKING:
@@ -62,20 +64,40 @@ def page(browser: "Browser", said: Said) -> Iterator["Page"]:
     context.close()
 
 
-@pytest.fixture
-def show(page: "Page", said: Said, tmp_path: Path) -> Open:
-    """Opens a report of a test's own in the browser and waits until it is drawn."""
+@pytest.fixture(scope="session")
+def sample_plots() -> dict[str, str]:
+    """The plots of the sample report, which take seconds."""
+    return page_plots(sample_report())
 
-    def opened(report: dict[str, Any], width: int = 1600, scheme: str = "light") -> "Page":
+
+@pytest.fixture(scope="module")
+def sample(
+    browser: "Browser", sample_plots: dict[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator["Page"]:
+    """The sample report, wide and light, for tests that only look and choose."""
+    file = tmp_path_factory.mktemp("page") / "sample.html"
+    file.write_text(render(sample_report(), sample_plots), encoding="utf-8")
+    shown = browser.new_page(viewport={"width": 1600, "height": 900}, color_scheme="light")
+    shown.goto(file.as_uri())
+    yield shown
+    shown.close()
+
+
+@pytest.fixture
+def show(page: "Page", said: Said, sample_plots: dict[str, str], tmp_path: Path) -> Open:
+    """Opens a report of a test's own in the browser, with the sample's plots or its own."""
+
+    def opened(
+        report: dict[str, Any], width: int = 1600, scheme: str = "light", plots: Mapping[str, str] = sample_plots
+    ) -> "Page":
         file = tmp_path / "report.html"
-        file.write_text(render(report), encoding="utf-8")
+        file.write_text(render(report, plots), encoding="utf-8")
         for heard in said.values():
             heard.clear()
         page.set_viewport_size({"width": width, "height": 900})
         page.emulate_media(color_scheme=scheme, media="screen")
         page.goto(file.as_uri())
         page.evaluate("localStorage.clear(); delete document.documentElement.dataset.theme")
-        page.wait_for_function(DRAWN)
         return page
 
     return opened

@@ -6,13 +6,20 @@ from typing import Any
 DATASETS = ["games-sim", "office-sim"]
 SEEDS = (1, 2, 3)
 ACCURACY = [
-    {"name": "NDCG@10", "better": "higher", "digits": 4, "unit": ""},
-    {"name": "HR@10", "better": "higher", "digits": 4, "unit": ""},
-    {"name": "training", "better": None, "digits": 1, "unit": "s"},
+    {"name": "NDCG@10", "better": "higher", "digits": 4, "unit": "", "gains": True, "place": "by_title.ndcg@10"},
+    {"name": "HR@10", "better": "higher", "digits": 4, "unit": "", "gains": True, "place": "by_title.hr@10"},
+    {"name": "training", "better": None, "digits": 1, "unit": "s", "gains": False, "place": "cost.seconds"},
 ]
 FAIRNESS = [
-    {"name": "MGU@5 popularity", "better": "lower", "digits": 4, "unit": ""},
-    {"name": "coverage", "better": "higher", "digits": 3, "unit": ""},
+    {
+        "name": "MGU@5 popularity",
+        "better": "lower",
+        "digits": 4,
+        "unit": "",
+        "gains": True,
+        "place": "fairness.popularity.mgu@5",
+    },
+    {"name": "coverage", "better": "higher", "digits": 3, "unit": "", "gains": True, "place": "fairness.coverage"},
 ]
 BASE = {"NDCG@10": 0.11, "HR@10": 0.22, "training": 88.0, "MGU@5 popularity": 0.071, "coverage": 0.8}
 
@@ -45,6 +52,23 @@ def sample_report() -> dict[str, Any]:
         "runs": runs,
         "gains": [gain for table in (accuracy, fairness) for gain in _gains(rng, table)],
     }
+
+
+def sample_table(name: str) -> dict[str, Any]:
+    """The sample report with this table alone, whose plots take less time."""
+    report = sample_report()
+    report["tables"] = [table for table in report["tables"] if table["name"] == name]
+    report["gains"] = [gain for gain in report["gains"] if gain["table"] == name]
+    return report
+
+
+def rename_row(report: dict[str, Any], old: str, new: str) -> None:
+    """Gives a row another name, wherever the report has it."""
+    for named, key in [(row, "name") for table in report["tables"] for row in table["rows"]] + [
+        (gain, "row") for gain in report["gains"]
+    ]:
+        if named[key] == old:
+            named[key] = new
 
 
 def empty_report() -> dict[str, Any]:

@@ -78,9 +78,11 @@ def test_dark_follows_the_system_until_the_reader_chooses(show: Open) -> None:
 
 
 @pytest.mark.browser
-def test_without_storage_the_choice_is_just_not_remembered(browser: "Browser", tmp_path: Path) -> None:
+def test_without_storage_the_choice_is_just_not_remembered(
+    browser: "Browser", sample_plots: dict[str, str], tmp_path: Path
+) -> None:
     file = tmp_path / "report.html"
-    file.write_text(render(sample_report()), encoding="utf-8")
+    file.write_text(render(sample_report(), sample_plots), encoding="utf-8")
     page = browser.new_page(color_scheme="light")
     errors: list[Any] = []
     page.on("pageerror", lambda error: errors.append(error))

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from matplotlib.figure import Figure
 
 from llmrec.errors import InputError
 from llmrec.tables.latex import latex
 from llmrec.tables.markdown import markdown
 from llmrec.tables.page import render
+from llmrec.tables.page.plots import page_plots
 from llmrec.tables.plans import FILE, _fits
-from llmrec.tables.plots import bias_plot, write_plots
+from llmrec.tables.plot_files import write_plots
+from llmrec.tables.plots import bias_panels
 from llmrec.tables.report_data import report_data
 from llmrec.tables.runs import Run
 from llmrec.tables.tidy_csv import tidy_csv
@@ -109,7 +112,7 @@ def test_text_of_records_never_becomes_markup(report: dict[str, Any]) -> None:
     assert len(re.findall(r"(?<!\\)\|", row)) == 2 + len(table["metrics"])
     assert "# f" not in text.splitlines()
     assert next(csv.DictReader(io.StringIO(tidy_csv(table))))["row"] == evil
-    assert "<script>" not in render(report)
+    assert "<script>x" not in render(report, page_plots(report))
 
 
 def test_latex_keeps_text_of_records_in_its_place(report: dict[str, Any]) -> None:
@@ -127,6 +130,9 @@ def test_plots_are_drawn_of_what_is_compared(report: dict[str, Any], tmp_path: P
     for file in written:
         assert file.read_bytes().startswith(b"\x89PNG")
         assert "</svg>" in file.with_suffix(".svg").read_text()
+    files = {file: file.read_bytes() for file in (tmp_path / "plots").iterdir()}
+    write_plots(report, tmp_path / "plots")
+    assert {file: file.read_bytes() for file in (tmp_path / "plots").iterdir()} == files
 
 
 def test_what_rounds_to_0_has_no_sign(report: dict[str, Any]) -> None:
@@ -260,10 +266,11 @@ def test_bins_of_different_reference_models_are_not_drawn_together(root: Path) -
     same, other = {"relevance": TINY, "embeddings": TINY}, {"relevance": OTHER, "embeddings": TINY}
     for reference, dots in ((same, 2), (other, 0)):
         report = referred(root, {("SFT", 1): same, ("MSL", 1): reference})
-        figure = bias_plot(report, report["tables"][0])
-        assert figure is not None
-        popularity, relevance = figure.axes
-        assert (len(popularity.lines), len(relevance.lines)) == (2, dots)
+        popularity, relevance = bias_panels(report, report["tables"][0])
+        drawn = [
+            [mark.row for mark in panel.draw(Figure().subplots()) if mark.row] for panel in (popularity, relevance)
+        ]
+        assert [len(rows) for rows in drawn] == [2, dots]
         shutil.rmtree(root / "runs")
 
 

@@ -3,33 +3,46 @@
 import html
 import json
 import re
+from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("dom.js", "table.js", "provenance.js", "axes.js", "figure.js", "gains.js", "runplots.js", "page.js")
+SCRIPTS = ("dom.js", "table.js", "provenance.js", "plots.js", "page.js")
 """In one module, in this order."""
+DRAWN = ("curves", "fairness", "reference")
+"""What a run has for the plots alone."""
 
 
-def render(report: dict[str, Any]) -> str:
-    """The page of a report, complete in one text; tables, plots and provenance are drawn by its script.
+def render(report: dict[str, Any], plots: Mapping[str, str]) -> str:
+    """Renders the page of a report as one text; its script makes tables and provenance.
 
-    report: plain data that JSON can hold, without NaN (ValueError); "tables", "runs", "gains" and when, where and at
-    which scale it was made.
+    Args:
+        report: plain data that JSON can hold; "tables", "runs", and when, where and at which scale it was made.
+        plots: by table name, its plots as HTML (plots.py).
+
+    Raises:
+        ValueError: a number of the report is NaN or infinite.
     """
     parts = {
         "title": html.escape(f"llmrec results, scale {report['scale']}"),
         "style": _read("page.css"),
         "script": "\n".join(_read(name) for name in SCRIPTS),
         "report": _embedded(report),
+        "plots": "\n".join(
+            f'<template id="plots-{html.escape(name)}">{drawn}</template>' for name, drawn in plots.items()
+        ),
     }
     # One pass over the template alone: what is put in may hold braces of its own.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
 
 
 def _embedded(report: dict[str, Any]) -> str:
+    """The report as JSON, without what only the plots are made of."""
+    runs = {name: {k: v for k, v in run.items() if k not in DRAWN} for name, run in report["runs"].items()}
+    shown = {key: value for key, value in report.items() if key != "gains"} | {"runs": runs}
     # Without "<" no text of the report can close the script element or open a comment in it; json escapes all that is
     # not ASCII.
-    return json.dumps(report, allow_nan=False).replace("<", "\\u003c")
+    return json.dumps(shown, allow_nan=False).replace("<", "\\u003c")
 
 
 def _read(name: str) -> str:

@@ -1,15 +1,8 @@
 // Elements, text and numbers.
 
-function el(tag, attributes = {}, ...children) {
-  return filled(document.createElement(tag), attributes, children);
-}
-
-function svg(tag, attributes = {}, ...children) {
-  return filled(document.createElementNS("http://www.w3.org/2000/svg", tag), attributes, children);
-}
-
 // Strings become text nodes, so nothing in a report is ever read as markup.
-function filled(node, attributes, children) {
+function el(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
     else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
@@ -20,12 +13,6 @@ function filled(node, attributes, children) {
 
 function hidden(text) {
   return el("span", { class: "hidden" }, text);
-}
-
-// A labelled choice; `choose` is called with the option's text.
-function choice(label, options, choose) {
-  const select = el("select", { onchange: () => choose(select.value) }, options.map((name) => el("option", {}, name)));
-  return el("label", { class: "choice" }, label, " ", select);
 }
 
 function definitions(pairs) {
@@ -68,10 +55,4 @@ function union(lists) {
 // What a metric measures in, beside its name.
 function metricLabel(metric) {
   return metric.unit ? `${metric.name}, ${metric.unit}` : metric.name;
-}
-
-// Whether a change of this sign is for the better; null where a metric has no better end.
-function isBetter(metric, change) {
-  if (!metric.better || !change) return null;
-  return change > 0 === (metric.better === "higher");
 }

@@ -36,7 +36,7 @@ function tableSection(report, table, openCell) {
     table.rows.length ? [resultTable(table, openCell), legend(table)] : el("p", { class: "muted" }, "No rows."),
     table.notes.length ? el("ul", { class: "notes" }, table.notes.map((note) => el("li", {}, note))) : null,
     publishedBlock(table.published),
-    [gainFigure(table), userFigure(table, report), biasFigure(table, report), curveFigure(table, report)]);
+    plotsOf(table));
 }
 
 function simulatedBanner() {

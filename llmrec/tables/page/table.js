@@ -108,8 +108,13 @@ function figureText(metric, cell) {
 function gainText(metric, cell) {
   const mark = cell.significant ? [el("span", { "aria-hidden": "true" }, "*"), hidden(" significant")] : null;
   if (cell.gain === null) return mark && el("span", { class: "gain" }, mark);
-  const tone = toneOf(metric, { at: cell.gain, significant: cell.significant });
-  return el("span", { class: `gain${tone}` }, percent(cell.gain), mark);
+  return el("span", { class: `gain${toneOf(metric, cell)}` }, percent(cell.gain), mark);
+}
+
+// The class of a significant gain; none where a metric has no better direction.
+function toneOf(metric, cell) {
+  if (!metric.better || !cell.significant || !cell.gain) return "";
+  return cell.gain > 0 === (metric.better === "higher") ? " better" : " worse";
 }
 
 function seedCount(seeds) {
