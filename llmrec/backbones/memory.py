@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
-from llmrec.launcher.slots import SHARING_JOBS
+from llmrec.processes.slots import SHARING_JOBS
 
 TOKENS = {"cpu": 4_096, "cuda": 32_768}
 """Tokens of a micro-batch at most: more of them do not make a step faster."""

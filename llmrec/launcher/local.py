@@ -8,10 +8,10 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import Outcome, Pool
-from llmrec.launcher.slots import shared_slots, slots_on_gpus
+from llmrec.processes.slots import shared_slots, slots_on_gpus
+from llmrec.training.plan import Job
 from llmrec.training.stages import config_directories
 
 

@@ -9,9 +9,9 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, plan_job
 from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary, validation_score
+from llmrec.training.plan import Job, plan_job
 
 LONGEST_GROUP = 128
 """Characters that W&B takes."""

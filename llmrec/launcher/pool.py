@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from llmrec.errors import BUSY, BusyError
-from llmrec.launcher.plan import Job, names_apart
-from llmrec.launcher.processes import start_one_of_many, stop
+from llmrec.processes.process import start_one_of_many, stop
+from llmrec.training.plan import Job, names_apart
 from llmrec.training.stages import PLANNED
 
 JOB_LOG = "job.log"

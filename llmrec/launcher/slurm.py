@@ -16,11 +16,11 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, InputError
-from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
-from llmrec.launcher.processes import start
+from llmrec.processes.process import start
 from llmrec.training.cells import METRICS
+from llmrec.training.plan import Job
 from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, names_apart
 from llmrec.launcher.pool import Outcome
 from llmrec.training.cells import METRICS
+from llmrec.training.plan import Job, names_apart
 
 RANKED = {"by_title": "NDCG@10, full catalogue", "by_list": "NDCG@10, lists"}
 """What a record ranks; figures of the two compare nothing."""

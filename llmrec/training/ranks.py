@@ -21,7 +21,7 @@ from torch import distributed
 from llmrec.backbones.device import run_device
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.launcher.processes import Process, start_one_of_many, stop
+from llmrec.processes.process import Process, start_one_of_many, stop
 from llmrec.training.cells import is_baseline
 from llmrec.training.cluster import slurm_environment, slurm_tasks
 from llmrec.training.quiet import quiet

@@ -5,7 +5,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, BusyError, InputError
-from llmrec.launcher.processes import start_one_of_many, stop
+from llmrec.processes.process import start_one_of_many, stop
 
 START, ORACLE = "start", "oracle"
 """The cell whose weights training starts from; the fitted baseline that the objective asks about its pairs."""

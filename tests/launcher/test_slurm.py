@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.launcher.slurm import SlurmPool, open_executor
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job
 from tests.launcher.fake_slurm import install, states, submissions
 
 FailedJobError = pytest.importorskip("submitit.core.utils").FailedJobError

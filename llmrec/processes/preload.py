@@ -4,7 +4,7 @@ import gc
 import signal
 
 import llmrec.training.run_cell  # noqa: F401
-from llmrec.launcher.processes import die_with_parent
+from llmrec.processes.process import die_with_parent
 
 # No fork looks through half a million objects of imports for garbage, 0.4 s each time.
 gc.freeze()

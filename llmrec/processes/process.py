@@ -15,7 +15,7 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Literal, Protocol
 
-from llmrec.launcher.slots import visible_gpus
+from llmrec.processes.slots import visible_gpus
 
 PR_SET_PDEATHSIG = 1
 GRACE = 20
@@ -112,7 +112,7 @@ def _serve(environment: Mapping[str, str]) -> None:
     """Starts the process that forks, unless it is there; some libraries read the environment when they are loaded."""
     own = dict(os.environ)
     os.environ.update({**environment, "OMP_WAIT_POLICY": "PASSIVE"})
-    SERVER.set_forkserver_preload(["llmrec.launcher.forking"])
+    SERVER.set_forkserver_preload(["llmrec.processes.preload"])
     forkserver.ensure_running()
     os.environ.clear()
     os.environ.update(own)
