@@ -17,7 +17,6 @@ MUTUAL = {
     ("backbones", "decoding"),
     ("baselines", "evaluation"),
     ("datasets", "objectives"),
-    ("processes", "training"),
 }
 """Folders that import each other. A pair that is gone is taken out; none is added."""
 

@@ -1,166 +1,87 @@
-"""Processes that a launcher starts and that never outlive it."""
+"""Processes that a launcher or a run starts, and that never outlive it."""
 
-import atexit
 import ctypes
-import multiprocessing
 import os
-import runpy
 import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
-from multiprocessing import forkserver
-from multiprocessing.process import BaseProcess
 from pathlib import Path
-from typing import Literal, Protocol
-
-from llmrec.processes.slots import visible_gpus
+from typing import Protocol
 
 PR_SET_PDEATHSIG = 1
-GRACE = 20
-"""Seconds that an interrupted process gets to end by itself."""
-SERVER = multiprocessing.get_context("forkserver")
+"""The option of Linux's prctl that names the signal a process gets when its parent dies."""
+STOP_GRACE_S = 20
+"""Seconds that an interrupted process gets to end by itself: a run writes its checkpoint meanwhile."""
 
 
 class Process(Protocol):
-    """A process at work, as subprocess.Popen is one."""
+    """A running process, with the methods of subprocess.Popen that are needed here."""
 
     pid: int
 
     def poll(self) -> int | None:
-        """Its exit status once it has ended."""
+        """Returns the exit status, negative for a signal, or None while the process runs."""
 
     def wait(self, timeout: float | None = None) -> int:
-        """The same; waits for it. Raises subprocess.TimeoutExpired."""
+        """Waits for the end and returns the exit status.
+
+        Raises:
+            subprocess.TimeoutExpired: It still runs after `timeout` seconds.
+        """
 
 
-class Forked:
-    """A process that was forked."""
-
-    def __init__(self, process: BaseProcess) -> None:
-        assert process.pid is not None
-        self.process, self.pid = process, process.pid
-
-    def poll(self) -> int | None:
-        """Its exit status once it has ended."""
-        return self.process.exitcode
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The same; waits for it. Raises subprocess.TimeoutExpired."""
-        self.process.join(timeout)
-        if self.process.exitcode is None:
-            assert timeout is not None
-            raise subprocess.TimeoutExpired(self.process.name, timeout)
-        return self.process.exitcode
-
-
-def start(
+def start_process(
     module: str,
     arguments: Sequence[str],
     environment: Mapping[str, str],
     log: Path | None = None,
-    ends_by: int = signal.SIGTERM,
+    death_signal: int = signal.SIGTERM,
+    descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts `python -m module arguments` in a session of its own, so that Ctrl-C reaches it through `stop` alone.
+    """Starts `python -m module arguments` in a session of its own, so that Ctrl-C reaches it only through `stop`.
 
-    environment: what it finds beside this process's own; log: the file that takes what it prints, None = this
-    process's; ends_by: the signal that it gets when this process dies (on Linux).
+    Args:
+        module: The module to run.
+        arguments: Its command line.
+        environment: Variables that are set in addition to this process's own.
+        log: The file that takes stdout and stderr; None: they go where this process's go.
+        death_signal: What the new process is sent when this one dies (Linux only).
+        descriptors: Open file descriptors that the new process inherits.
     """
     with nullcontext() if log is None else open(log, "wb") as output:
         return subprocess.Popen(
             [sys.executable, "-m", module, *arguments], env={**os.environ, **environment}, stdin=subprocess.DEVNULL,
-            stdout=output, stderr=output and subprocess.STDOUT, start_new_session=True,
-            preexec_fn=lambda: die_with_parent(ends_by),
+            stdout=output, stderr=output and subprocess.STDOUT, start_new_session=True, pass_fds=descriptors,
+            preexec_fn=lambda: signal_on_parent_death(death_signal),
         )  # fmt: skip
 
 
-def start_one_of_many(
-    module: str,
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
-    log: Path | None = None,
-    ends_by: int = signal.SIGTERM,
-) -> Process:
-    """The same, from a process that has made a run's imports for all that this one starts.
-
-    They take ten seconds of a core, more than all else that a small run does. Not where there are GPUs: CUDA does not
-    work in a fork of a process that has looked at one.
-    """
-    if visible_gpus():
-        return start(module, arguments, environment, log, ends_by)
-    _serve(environment)
-    command, environment = (module, *arguments), {**os.environ, **environment}
-    process = SERVER.Process(target=_become, args=(command, environment, log, ends_by))
-    process.start()
-    return Forked(process)
-
-
-def stop(processes: Sequence[Process]) -> None:
-    """Interrupts processes as Ctrl-C does, and kills what has not ended some seconds later; all are gone then."""
+def stop_processes(processes: Sequence[Process]) -> None:
+    """Interrupts processes as Ctrl-C does, kills those that run on after STOP_GRACE_S, and waits for all."""
     for process in processes:
-        _signal(process, signal.SIGINT)
+        _send_signal(process, signal.SIGINT)
     for process in processes:
         try:
-            process.wait(GRACE)
+            process.wait(STOP_GRACE_S)
         except subprocess.TimeoutExpired:
-            _signal(process, signal.SIGKILL)
+            _send_signal(process, signal.SIGKILL)
             process.wait()
 
 
-def _serve(environment: Mapping[str, str]) -> None:
-    """Starts the process that forks, unless it is there; some libraries read the environment when they are loaded."""
-    own = dict(os.environ)
-    os.environ.update({**environment, "OMP_WAIT_POLICY": "PASSIVE"})
-    SERVER.set_forkserver_preload(["llmrec.processes.preload"])
-    forkserver.ensure_running()
-    os.environ.clear()
-    os.environ.update(own)
+def signal_on_parent_death(number: int) -> None:
+    """Has the kernel send this process a signal when its parent dies (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
 
 
-def _become(command: Sequence[str], environment: Mapping[str, str], log: Path | None, ends_by: int) -> None:
-    import torch
-
-    os.setsid()
-    # The server, its parent, dies with the process that asked for it.
-    die_with_parent(ends_by)
-    parent = multiprocessing.parent_process()
-    if parent is None or not parent.is_alive():
-        return
-    _redirect(os.devnull, "rb", 0)
-    if log is not None:
-        _redirect(log, "wb", 1, 2)
-    os.environ.clear()
-    os.environ.update(environment)
-    if "OMP_NUM_THREADS" in environment:
-        # By itself torch reads it when it is imported.
-        torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
-    sys.argv = list(command)
-    try:
-        runpy.run_module(command[0], run_name="__main__", alter_sys=True)
-    finally:
-        # What multiprocessing starts ends without them.
-        atexit._run_exitfuncs()
-
-
-def _redirect(path: str | Path, mode: Literal["rb", "wb"], *descriptors: int) -> None:
-    with open(path, mode) as file:
-        for descriptor in descriptors:
-            os.dup2(file.fileno(), descriptor)
-
-
-def _signal(process: Process, number: int) -> None:
+def _send_signal(process: Process, number: int) -> None:
     if process.poll() is not None:
         return
     try:
         os.killpg(process.pid, number)
     except ProcessLookupError:
-        # It has no session of its own yet, or has just ended.
+        # It does not lead a process group yet, or has just ended.
         with suppress(ProcessLookupError):
             os.kill(process.pid, number)
-
-
-def die_with_parent(number: int) -> None:
-    """Has this process get a signal when the one that started it dies; on Linux alone."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, number)
