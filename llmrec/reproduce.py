@@ -61,7 +61,7 @@ def _reproduce(arguments: list[str]) -> None:
 
 
 def _slots(jobs: str | None) -> list[dict[str, str]]:
-    from llmrec.launcher.slots import shared_slots, slots_on_gpus, visible_gpus
+    from llmrec.processes.slots import shared_slots, slots_on_gpus, visible_gpus
 
     if jobs is not None and (not jobs.isdigit() or int(jobs) < 1):
         raise InputError(f"jobs={jobs}: give a whole number of at least 1")

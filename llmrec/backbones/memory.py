@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
-from llmrec.launcher.slots import SHARING_JOBS
+from llmrec.processes.slots import SHARING_JOBS
 
 MAX_TOKENS = {"cpu": 4_096, "cuda": 32_768}
 """Largest number of tokens in a micro-batch; more do not make a step faster."""

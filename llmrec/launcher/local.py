@@ -1,4 +1,4 @@
-"""Hydra's launcher of a sweep on this machine: one process a job, on shared cores or on GPUs of its own."""
+"""Hydra's launcher for a sweep on this machine: one process a job, on shared cores or on GPUs of its own."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -8,18 +8,17 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import Outcome, Pool
-from llmrec.launcher.slots import shared_slots, slots_on_gpus
+from llmrec.processes.slots import shared_slots, slots_on_gpus
+from llmrec.training.plan import Job
 from llmrec.training.stages import config_directories
 
 
 class LocalLauncher(Launcher):
     """Plans the jobs of a sweep and runs them in a pool of processes.
 
-    A process each, since ranks of a distributed training would otherwise replay the whole sweep, and a crash would
-    take the sweep with it.
+    Each job has a process of its own: a crash does not end the sweep, and ranks of a distributed run do not repeat it.
     """
 
     # Hydra takes plugins from this package only.
@@ -30,11 +29,11 @@ class LocalLauncher(Launcher):
         self.jobs, self.gpus, self.group = jobs, gpus, group
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """As Hydra asks for."""
+        """Takes the sweep's config (Hydra's interface)."""
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs the jobs to their end; a job that failed comes back as failed, after all others have run."""
+        """Runs all jobs and returns their results; failed ones are marked as failed."""
         return launch_planned(job_overrides, self._run)
 
     def _run(self, jobs: Sequence[Job]) -> list[Outcome]:

@@ -1,4 +1,4 @@
-"""What the launchers share: jobs are planned, run in one way or another, and Hydra is told how they ended."""
+"""Plans the jobs of a sweep, runs them in a launcher's way, and reports the results to Hydra."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -9,20 +9,25 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, plan_job
 from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary, validation_score
+from llmrec.training.plan import Job, plan_job
 
 LONGEST_GROUP = 128
-"""Characters that W&B takes."""
+"""W&B accepts so many characters."""
 
 
 def launch_planned(
     job_overrides: Sequence[Sequence[str]], run: Callable[[Sequence[Job]], Sequence[Outcome]]
 ) -> list[JobReturn]:
-    """Has the jobs of a sweep run to their end and prints its summary.
+    """Plans and runs the jobs of a sweep and prints its summary.
 
-    run: gives the outcomes of jobs in their order. A job that failed, or could not be planned, comes back as failed.
+    Args:
+        job_overrides: Of each job.
+        run: Returns the outcomes of jobs in the same order.
+
+    Returns:
+        Hydra's results in the same order; jobs that failed or could not be planned are marked as failed.
     """
     setup_globals()
     with plain_errors():
@@ -34,13 +39,13 @@ def launch_planned(
 
 
 def sweep_group(config: DictConfig, named: str | None) -> str:
-    """The group of a sweep's W&B runs: what it is named, or what was typed."""
+    """Returns the group of a sweep's W&B runs: its name, or the overrides as they were typed."""
     return (named or " ".join(config.hydra.overrides.task))[:LONGEST_GROUP]
 
 
 @contextmanager
 def plain_errors() -> Iterator[None]:
-    """Ends the process with the message of an InputError alone; Hydra would show where in the code it arose."""
+    """Ends the process with an InputError's message only; Hydra would print a traceback."""
     try:
         yield
     except InputError as error:
@@ -60,5 +65,5 @@ def _returned(end: Outcome | InputError, overrides: Sequence[str]) -> JobReturn:
         value = validation_score(end.job)
         return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=value)
     why = end.why if isinstance(end, Outcome) else str(end)
-    # Of this kind Hydra shows the message and no traceback, and exits with status 1.
+    # For this exception Hydra prints the message without a traceback and exits with status 1.
     return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=CompactHydraException(why))

@@ -1,4 +1,4 @@
-"""Runs the jobs of a sweep, some at a time: stages first, what is done is left alone, what fails is named."""
+"""Runs the jobs of a sweep, several at a time: stages come first, and finished jobs are not run again."""
 
 import time
 from collections.abc import Mapping, Sequence
@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from llmrec.errors import BUSY, BusyError
-from llmrec.launcher.plan import Job, names_apart
-from llmrec.launcher.processes import start_one_of_many, stop
+from llmrec.processes.fork_server import start_preloaded
+from llmrec.processes.process import stop_processes
+from llmrec.training.plan import Job, names_apart
 from llmrec.training.stages import PLANNED
 
 JOB_LOG = "job.log"
@@ -17,15 +18,21 @@ COMMAND = "llmrec.run"
 
 
 class Work(Protocol):
-    """What `Pool.begin` gives of a job at work."""
+    """A running job, as `Pool.begin` returns it."""
 
     def poll(self) -> int | None:
-        """Its exit status once it has ended."""
+        """Returns the exit status, or None while the job runs."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A job at work in a slot, since `started` by the monotonic clock; claim: keeps other sweeps off its cell."""
+    """A job that runs in a slot.
+
+    Attributes:
+        work: What `Pool.begin` returned.
+        started: Seconds of the monotonic clock.
+        claim: Keeps other sweeps off the job's folder until it is closed.
+    """
 
     job: Job
     work: Any
@@ -35,29 +42,35 @@ class Running:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended: done, there (it had been done before), failed, or left out since a stage of its failed.
+    """How a job ended.
 
-    why: for those that are not done, in words for people.
+    Attributes:
+        state: `there`: it was done before; `skipped`: a stage it depends on failed.
+        why: The reason, for jobs that are not done.
     """
 
     job: Job
-    state: Literal["done", "there", "failed", "left out"]
+    state: Literal["done", "there", "failed", "skipped"]
     why: str = ""
 
 
 class Pool:
-    """Runs jobs in slots; each slot runs one at a time, with variables of its own in the environment.
+    """Runs jobs as processes of this machine, one at a time in each slot.
 
-    A process of this machine each; one that runs them elsewhere says how with `begin`, `stop` and `whereabouts`.
+    A subclass that runs them elsewhere overrides `begin`, `stop` and `describe_failure`.
+
+    Args:
+        slots: Environment variables of each slot.
+        arguments: Come before the overrides of every job, such as --config-dir.
+        group: Of the sweep's W&B runs.
     """
 
     pause = 0.3
-    """Seconds between two looks at what runs."""
+    """Seconds between two checks of the running jobs."""
     started = "started"
-    """What is said of a job that has begun."""
+    """The word printed for a job that has begun."""
 
     def __init__(self, slots: Sequence[Mapping[str, str]], arguments: Sequence[str], group: str) -> None:
-        """arguments: before the overrides of every job, such as --config-dir; group: of the sweep's W&B runs."""
         self.slots, self.arguments = slots, arguments
         # The whole traceback goes to the job's log, and its last line says what happened.
         self.shared = {"WANDB_RUN_GROUP": group, "LLMREC_JOBS": str(len(slots)), "HYDRA_FULL_ERROR": "1"}
@@ -66,9 +79,9 @@ class Pool:
         self.waits_for: set[Path] = set()
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """Runs jobs and the stages that they need, and gives the outcome of each job in their order.
+        """Runs jobs and the stages that they depend on, and returns the jobs' outcomes in the same order.
 
-        An interruption stops what runs; the same jobs given again go on from there.
+        An interruption stops the running jobs; the same jobs resume when they are given again.
         """
         waiting = _with_stages(jobs)
         self.names = names_apart(waiting)
@@ -87,20 +100,20 @@ class Pool:
         return [self.outcomes[job.record] for job in jobs]
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Work:
-        """Starts a job's command, which leaves what it says in JOB_LOG of its cell."""
-        return start_one_of_many(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
+        """Starts a job's command; its output goes to JOB_LOG in the job's folder."""
+        return start_preloaded(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
 
     def stop(self, works: Sequence[Any]) -> None:
-        """Ends what `begin` gave."""
-        stop(works)
+        """Ends jobs that `begin` started."""
+        stop_processes(works)
 
-    def whereabouts(self, job: Job, work: Work, status: int) -> str:
-        """How a job failed, and where to read why."""
+    def describe_failure(self, job: Job, work: Work, status: int) -> str:
+        """Returns the exit status of a failed job and the file that shows why."""
         changed = "" if status else "it left no record; has code, configuration or data changed meanwhile? "
         return f"{changed}exit status {status}; its output: {job.cell.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
-        """Takes up what has ended; a job whose cell was taken by another process a moment before waits again."""
+        """Records the jobs that have ended. A job that found its folder locked by another process waits again."""
         for slot, running in list(self.running.items()):
             job, status = running.job, running.work.poll()
             if status is None:
@@ -111,11 +124,11 @@ class Pool:
             elif status == 0 and job.done:
                 self._end(Outcome(job, "done"), f"done in {time.monotonic() - running.started:.0f} s")
             else:
-                self._fail(job, self.whereabouts(job, running.work, status))
+                self._fail(job, self.describe_failure(job, running.work, status))
             running.claim.close()
 
     def _settle(self, waiting: list[Job]) -> None:
-        """Strikes out what is done already, perhaps meanwhile by another sweep, and what lost a stage."""
+        """Removes jobs that are done, perhaps by another sweep, and jobs that depend on a failed stage."""
         for job in list(waiting):
             lost = [stage for stage in job.stages if self._lost(stage)]
             if job.done:
@@ -124,10 +137,10 @@ class Pool:
             elif lost and not job.cell.trained:
                 waiting.remove(job)
                 why = f"its stage {self.names[lost[0].record]} failed"
-                self._end(Outcome(job, "left out", why), f"LEFT OUT: {why}")
+                self._end(Outcome(job, "skipped", why), f"SKIPPED: {why}")
 
     def _fill(self, waiting: list[Job]) -> None:
-        """Starts what can be started."""
+        """Starts a waiting job in each free slot."""
         for slot in set(range(len(self.slots))) - self.running.keys():
             for job in waiting:
                 claim = self._claim(job) if self._ready(job) else None
@@ -142,11 +155,11 @@ class Pool:
         return staged and job.cell.folder not in mine
 
     def _claim(self, job: Job) -> ExitStack | None:
-        """Keeps other sweeps off a cell until it is closed; None where another process is at work there, or was."""
+        """Returns a claim on the job's folder; None when another process works there, or has finished the job."""
         try:
             with ExitStack() as claim:
                 claim.enter_context(job.cell.claim())
-                # One that belongs to no sweep.
+                # A run that belongs to no sweep holds only this lock.
                 with job.cell.lock():
                     return None if job.done else claim.pop_all()
         except BusyError:
@@ -170,7 +183,7 @@ class Pool:
 
     def _lost(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)
-        return outcome is not None and outcome.state in ("failed", "left out")
+        return outcome is not None and outcome.state in ("failed", "skipped")
 
     def _end(self, outcome: Outcome, words: str) -> None:
         self.outcomes[outcome.job.record] = outcome
@@ -181,7 +194,7 @@ class Pool:
 
 
 def _with_stages(jobs: Sequence[Job]) -> list[Job]:
-    """Each record once, before those that build upon its cell."""
+    """Returns each job once, with the stages that are missing before the jobs that depend on them."""
     ordered: dict[Path, Job] = {}
     for job in jobs:
         if not job.cell.trained:
@@ -194,4 +207,4 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
 def _last_line(log: Path) -> str:
     said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
     lines = said.strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+    return lines[-1] if lines else "no output"

@@ -1,4 +1,4 @@
-"""Makes llmrec's launchers and its sweeper known to Hydra."""
+"""Registers llmrec's launchers and its sweeper with Hydra."""
 
 import sys
 from types import ModuleType
@@ -11,10 +11,10 @@ from llmrec.launcher.slurm import SlurmLauncher
 
 
 def register_plugins() -> None:
-    """Must run before Hydra composes a sweep."""
-    # Registers what is installed, which may bring the real package hydra_plugins.
+    """Registers the plugins; must run before Hydra composes a sweep."""
+    # Creating the instance registers installed plugins, which may import a real package hydra_plugins.
     plugins = Plugins.instance()
-    # Hydra looks plugins up by name, in that package only, and one that ships inside another cannot lie there.
+    # Hydra looks plugins up by name in that package only, and a module of llmrec cannot be part of it.
     sys.modules.setdefault("hydra_plugins", ModuleType("hydra_plugins"))
     for plugin in (LocalLauncher, SlurmLauncher, SearchSweeper):
         module = sys.modules.setdefault(plugin.__module__, ModuleType(plugin.__module__))

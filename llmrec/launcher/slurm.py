@@ -1,4 +1,4 @@
-"""Hydra's launcher of a sweep on a SLURM cluster: a job of submitit a cell, one task a device."""
+"""Hydra's launcher for a sweep on a SLURM cluster: one submitit job a run, one task a device."""
 
 import os
 import shutil
@@ -16,37 +16,37 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, InputError
-from llmrec.launcher.plan import Job
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
-from llmrec.launcher.processes import start
+from llmrec.processes.process import start_process
 from llmrec.training.cells import METRICS
+from llmrec.training.plan import Job
 from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
     import submitit
 
 
-PATIENCE = 60
-"""Seconds that a shared file system gets to show the record of a job that has ended."""
+RECORD_TIMEOUT_S = 60
+"""A shared file system gets so long to show the record of a job that has ended."""
 
 
 class SlurmLauncher(Launcher):
-    """Plans the jobs of a sweep, submits them, stages first, and stays until the last one has ended."""
+    """Plans the jobs of a sweep, submits them, stages first, and waits until all have ended."""
 
     # Hydra takes plugins from this package only.
     __module__ = "hydra_plugins.llmrec"
 
     def __init__(self, jobs: int, group: str | None, submitit_folder: str, **queue: Any) -> None:
-        """See conf/launcher/slurm.yaml; submitit_folder, queue: as hydra-submitit-launcher has them."""
+        """See conf/launcher/slurm.yaml; `submitit_folder` and `queue` are those of hydra-submitit-launcher."""
         self.jobs, self.group, self.folder, self.queue = jobs, group, submitit_folder, queue
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """As Hydra asks for."""
+        """Takes the sweep's config (Hydra's interface)."""
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Runs the jobs to their end; a job that failed comes back as failed, after all others have run."""
+        """Runs all jobs and returns their results; failed ones are marked as failed."""
         return launch_planned(job_overrides, self._run)
 
     def _run(self, jobs: Sequence[Job]) -> list[Outcome]:
@@ -60,9 +60,9 @@ class SlurmLauncher(Launcher):
 
 @dataclass(frozen=True)
 class Task:
-    """What each task of a SLURM job does: `python -m llmrec.run arguments`.
+    """A task of a SLURM job: `python -m llmrec.run arguments`.
 
-    Its output goes to job.log, of later tasks to rank-<n>.log.
+    The first task's output goes to job.log, that of the others to rank-<n>.log.
     """
 
     arguments: Sequence[str]
@@ -70,20 +70,24 @@ class Task:
     folder: Path
 
     def __call__(self) -> int:
-        """The command's exit status, 0 or BUSY. Raises RuntimeError for another."""
+        """Runs the command and returns its exit status, 0 or BUSY.
+
+        Raises:
+            RuntimeError: The command failed.
+        """
         number = int(os.environ["SLURM_PROCID"])
         log = self.folder / (f"rank-{number}.log" if number else JOB_LOG)
-        # SLURM tells every process of a job that its time is over. submitit answers, and may have it begin once more;
-        # were the command to end at that, the job would have failed.
+        # SLURM signals every process of a job when its time is over. submitit handles the signal and may requeue the
+        # job; a command that ended at the signal would fail it.
         with _ignored(signal.SIGUSR2, signal.SIGTERM):
-            process = start(COMMAND, self.arguments, self.environment, log, ends_by=signal.SIGKILL)
+            process = start_process(COMMAND, self.arguments, self.environment, log, signal.SIGKILL)
         status = process.wait()
         if status not in (0, BUSY):
             raise RuntimeError(f"exit status {status}; its output: {log}")
         return status
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """What a job that is put back into the queue does: the same, for an interrupted cell goes on by itself."""
+        """Returns the task of a requeued job: the same, since an interrupted run resumes by itself."""
         import submitit
 
         return submitit.helpers.DelayedSubmission(self)
@@ -91,10 +95,14 @@ class Task:
 
 @dataclass
 class Submitted:
-    """A job in SLURM's queue or at work.
+    """A job that waits in SLURM's queue or runs.
 
-    record: the file that it leaves; job: once it is in the queue; failure: once it has failed; ended: when that was,
-    by the monotonic clock.
+    Attributes:
+        task: What it runs.
+        record: The file that it leaves.
+        job: submitit's job, once it is in the queue.
+        failure: Its exception, once it has failed.
+        ended: Seconds of the monotonic clock, once it has ended.
     """
 
     task: Task
@@ -104,7 +112,7 @@ class Submitted:
     ended: float | None = None
 
     def poll(self) -> int | None:
-        """The exit status of the first task, which speaks for all, once it has ended; 1 for whatever failed."""
+        """Returns the exit status of the first task, 1 for any failure, or None while it runs."""
         assert self.job is not None
         first = self.job.task(0)
         if not first.done():
@@ -114,13 +122,20 @@ class Submitted:
             return 1
         self.ended = self.ended or time.monotonic()
         status = first.result()
-        # A shared file system may show it seconds later.
-        shown = status == BUSY or self.record.is_file() or time.monotonic() > self.ended + PATIENCE
+        # A shared file system may show the record seconds later.
+        shown = status == BUSY or self.record.is_file() or time.monotonic() > self.ended + RECORD_TIMEOUT_S
         return status if shown else None
 
 
 class SlurmPool(Pool):
-    """Runs jobs on a SLURM cluster, as many at a time as there are slots."""
+    """Runs jobs on a SLURM cluster, at most as many at a time as there are slots.
+
+    Args:
+        executor: Submits tasks.
+        slots: See Pool.
+        arguments: See Pool.
+        group: See Pool.
+    """
 
     pause = 1.0
     started = "submitted"
@@ -132,26 +147,25 @@ class SlurmPool(Pool):
         arguments: Sequence[str],
         group: str,
     ) -> None:
-        """executor: submits tasks; others: see Pool."""
         super().__init__(slots, arguments, group)
         self.executor = executor
         self.begun: list[Submitted] = []
         self.refused_after: int | None = None
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Submitted:
-        """Puts a job among those that are submitted next."""
+        """Adds a job to the next submission."""
         task = Task(arguments, environment, job.cell.folder.absolute())
         self.begun.append(Submitted(task, job.record / METRICS))
         return self.begun[-1]
 
     def stop(self, works: Sequence[Submitted]) -> None:
-        """Takes jobs out of the queue, or ends them."""
+        """Cancels jobs."""
         for submitted in works:
             if submitted.job is not None:
                 submitted.job.cancel(check=False)
 
-    def whereabouts(self, job: Job, work: Any, status: int) -> str:
-        """How a job failed, and where to read why: what its command printed, and what SLURM said."""
+    def describe_failure(self, job: Job, work: Any, status: int) -> str:
+        """Returns how a job failed and the files that show why: its command's output, and SLURM's."""
         from submitit.core.utils import FailedJobError
 
         ended = "" if isinstance(work.failure, FailedJobError) else f" ended as {work.job.state}"
@@ -159,7 +173,7 @@ class SlurmPool(Pool):
         return f"SLURM job {work.job.job_id}{ended}; {logs}"
 
     def _fill(self, waiting: list[Job]) -> None:
-        """Submits whatever can be started, as one array."""
+        """Submits the jobs that can start, as one array."""
         from submitit.core.utils import FailedJobError
 
         if self.running and self.refused_after == len(self.outcomes):
@@ -177,7 +191,7 @@ class SlurmPool(Pool):
             submitted.job = job
 
     def _take_back(self, new: Sequence[Submitted], waiting: list[Job], error: Exception) -> None:
-        """Has jobs that sbatch refused wait for those in the queue; perhaps no more are allowed at a time."""
+        """Returns jobs that sbatch refused to the waiting ones: the queue may allow only so many at a time."""
         for slot, running in list(self.running.items()):
             if running.work in new:
                 del self.running[slot]
@@ -191,9 +205,14 @@ class SlurmPool(Pool):
 
 
 def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
-    """What submits to SLURM; folder: takes what submitit writes; queue: as of hydra-submitit-launcher.
+    """Returns an executor that submits to SLURM.
 
-    Raises InputError where submitit or SLURM is missing.
+    Args:
+        folder: Takes submitit's files.
+        queue: The settings of hydra-submitit-launcher.
+
+    Raises:
+        InputError: submitit or SLURM is missing.
     """
     try:
         import submitit
@@ -202,7 +221,7 @@ def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
         raise InputError("launcher=slurm needs submitit: pip install 'llmrec[slurm]'") from error
     if shutil.which("sbatch") is None:
         raise InputError("launcher=slurm found no sbatch: start it where SLURM is, or take launcher=local")
-    # What only SLURM has bears its name.
+    # submitit prefixes the settings that only SLURM has.
     common = {field.name for field in fields(BaseQueueConf)}
     named = {name if name in common else f"slurm_{name}": value for name, value in queue.items()}
     executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=named.pop("slurm_max_num_timeout"))
@@ -212,7 +231,7 @@ def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
 
 @contextmanager
 def _ignored(*signals: signal.Signals) -> Iterator[None]:
-    """What is started within it ignores signals."""
+    """Makes processes that are started within the context ignore signals."""
     handlers = {number: signal.signal(number, signal.SIG_IGN) for number in signals}
     yield
     for number, handler in handlers.items():

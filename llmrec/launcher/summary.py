@@ -1,22 +1,24 @@
-"""What a sweep says at its end: each job, how it ended, and the figure that its objective is judged by."""
+"""The summary at the end of a sweep: each job's NDCG@10, and the jobs that are not done."""
 
 import json
 from collections.abc import Sequence
 from typing import Any
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, names_apart
 from llmrec.launcher.pool import Outcome
 from llmrec.training.cells import METRICS
+from llmrec.training.plan import Job, names_apart
 
 RANKED = {"by_title": "NDCG@10, full catalogue", "by_list": "NDCG@10, lists"}
-"""What a record ranks; figures of the two compare nothing."""
+"""Headings by the kind of ranking; figures of different kinds are not comparable."""
 
 
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
-    """One line a job with NDCG@10 of validation and test, tasks apart; then each that is missing, and why.
+    """Prints NDCG@10 on validation and test of each job, a table for each kind of ranking, then the jobs not done.
 
-    overrides: of each job, as they were typed.
+    Args:
+        ended: Outcomes, or the errors of jobs that could not be planned.
+        overrides: Of each job, as they were typed.
     """
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
     names = names_apart([end.job for end in ended if isinstance(end, Outcome)])
@@ -34,11 +36,11 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
         state, why = (end.state, end.why) if isinstance(end, Outcome) else ("not started", str(end))
         print(f"  {' '.join(typed)}\n    {state}: {why}")
     if missing:
-        print("The same command again runs these alone; what is done stays.")
+        print("The same command runs only these; finished jobs are kept.")
 
 
 def validation_score(job: Job) -> float | None:
-    """NDCG@10 of a finished job on validation, by title or by list; None where validation was not measured."""
+    """Returns NDCG@10 of a finished job on validation, or None where validation was not measured."""
     return _ndcg10(job, "valid")
 
 

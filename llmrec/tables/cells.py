@@ -6,12 +6,12 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.tables.definition import Preset, Row, Table
 from llmrec.tables.plans import Overrides, plan_jobs
 from llmrec.tables.read_table import shipped_table
 from llmrec.tables.records import Archive, read_archives
 from llmrec.tables.runs import Run
+from llmrec.training.plan import Job
 
 
 @dataclass(frozen=True)

@@ -16,10 +16,10 @@ from yaml import YAMLError
 
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
-from llmrec.launcher.plan import cell_overrides, read_overrides
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
 from llmrec.tables.runs import read_users
 from llmrec.training.cells import CONFIG, METRICS, TRAINING
+from llmrec.training.plan import cell_overrides, read_overrides
 
 # No part begins with a dot: records.py reads no such name.
 RUN_FOLDERS = "/".join(["[!.]*"] * 5)

@@ -16,8 +16,8 @@ from llmrec.atomic import atomic_file
 from llmrec.code_hash import PACKAGE
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job, plan_job
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job, plan_job
 
 Overrides = tuple[str, ...]
 FILE = "plans.json"

@@ -14,9 +14,9 @@ from omegaconf import OmegaConf
 from llmrec.atomic import atomic_folder
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.tables.runs import CURVES
 from llmrec.training.cells import CONFIG, METRICS, TRAINING, Cell
+from llmrec.training.plan import Job
 
 RECORDS = "results/records"
 """Below experiments/."""

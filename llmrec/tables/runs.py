@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.training.cells import METRICS
+from llmrec.training.plan import Job
 
 CURVES = "curves.csv"
 USERS = "users_test.parquet"

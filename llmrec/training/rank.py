@@ -6,17 +6,17 @@ from pathlib import Path
 
 from torch import distributed
 
-from llmrec.training.ranks import PATIENCE, take_part
+from llmrec.training.ranks import RANK_TIMEOUT, run_worker
 from llmrec.training.work import Work
 
 
 def main() -> None:
-    """Does the work that the job file describes, together with the other ranks."""
+    """Does this rank's part of the work that the job file describes."""
     rank, ranks, device = (int(os.environ[name]) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     work = Work.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
-    store = distributed.TCPStore(address, port, is_master=False, timeout=PATIENCE)
-    take_part(work, rank, ranks, device, store)
+    store = distributed.TCPStore(address, port, is_master=False, timeout=RANK_TIMEOUT)
+    run_worker(work, rank, ranks, device, store)
 
 
 if __name__ == "__main__":

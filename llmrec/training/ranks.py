@@ -1,6 +1,6 @@
-"""The ranks of a distributed run: processes that the holder of the cell's lock starts, or tasks that SLURM started.
+"""Distributed runs: the ranks are processes that the coordinator starts, or tasks that SLURM has started.
 
-They are told what to do and decide nothing: no rank plans, locks or looks whether a cell is done.
+Only the coordinator, which holds the lock of the run's folder, plans the work and checks what is done.
 """
 
 import logging
@@ -21,25 +21,32 @@ from torch import distributed
 from llmrec.backbones.device import run_device
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.launcher.processes import Process, start_one_of_many, stop
+from llmrec.processes.fork_server import start_preloaded
+from llmrec.processes.process import Process, stop_processes
 from llmrec.training.cells import is_baseline
 from llmrec.training.cluster import slurm_environment, slurm_tasks
 from llmrec.training.quiet import quiet
 from llmrec.training.work import Work, do_work
 
-PATIENCE = timedelta(days=7)
-"""A rank may wait long for another; one that died takes the others with it at once."""
-ARRIVAL = timedelta(minutes=10)
-"""SLURM starts all tasks at about the same time: a first one that is late has ended before it could lead."""
-LAST_WORDS = 5
+RANK_TIMEOUT = timedelta(days=7)
+"""A rank may wait long for another: one that dies ends the others at once."""
+START_TIMEOUT = timedelta(minutes=10)
+"""SLURM starts all tasks at about the same time: a coordinator that is not there by then has already ended."""
+FAILURE_GRACE_S = 5
 """Seconds that the other ranks get to end by themselves after one has failed."""
 WORK, HEARD = "work", "heard"
 
 
 def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
-    """Has the work done by as many ranks as the config asks for, this process where one is enough.
+    """Does the work with as many ranks as the config asks for; with one, in this process.
 
-    tasks: as `leading` gives it. Raises SystemExit with its status when a rank fails.
+    Args:
+        work: What there is to do.
+        dataset: The opened dataset of the work.
+        tasks: The store that `coordinator` yields.
+
+    Raises:
+        SystemExit: A rank failed; with its status.
     """
     ranks = ranks_of(work.config)
     if ranks == 1:
@@ -53,7 +60,11 @@ def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> 
 
 
 def ranks_of(config: DictConfig) -> int:
-    """How many processes train a run. Raises InputError for a number that cannot be, or an unknown strategy."""
+    """Returns the world size of a run.
+
+    Raises:
+        InputError: The number of devices or the strategy cannot be used.
+    """
     devices, strategy = config.trainer.devices, config.trainer.strategy
     if type(devices) is not int or devices < 1:
         raise InputError(f"trainer.devices={devices}: give the number of processes, a whole number of at least 1")
@@ -72,8 +83,12 @@ def ranks_of(config: DictConfig) -> int:
 
 
 @contextmanager
-def leading() -> Iterator[distributed.Store | None]:
-    """Within it SLURM's first task decides what there is to do, and the others `follow`; None outside of SLURM."""
+def coordinator() -> Iterator[distributed.Store | None]:
+    """Makes SLURM's first task the coordinator of the others, which call `follow`.
+
+    Yields:
+        The store by which it tells them the work; None outside of SLURM.
+    """
     if slurm_tasks() == 1:
         yield None
         return
@@ -86,18 +101,26 @@ def leading() -> Iterator[distributed.Store | None]:
 
 
 def follow() -> None:
-    """What SLURM's tasks but the first do: what that one tells them, or nothing."""
+    """Does what the coordinator tells SLURM's other tasks, which may be nothing."""
     environment = slurm_environment()
     store = _store(environment)
     text = store.get(WORK).decode()
     store.add(HEARD, 1)
     if text:
         ranks = environment.world_size()
-        take_part(Work.from_json(text), environment.global_rank(), ranks, environment.local_rank(), store)
+        run_worker(Work.from_json(text), environment.global_rank(), ranks, environment.local_rank(), store)
 
 
-def take_part(work: Work, rank: int, ranks: int, device: int, store: distributed.Store) -> None:
-    """Does a rank's part of the work; the first one alone tells how it goes. device: see `group`."""
+def run_worker(work: Work, rank: int, ranks: int, device: int, store: distributed.Store) -> None:
+    """Does a rank's part of the work; only rank 0 prints progress.
+
+    Args:
+        work: What there is to do.
+        rank: The number of this rank.
+        ranks: World size.
+        device: See `group`.
+        store: The group's rendezvous.
+    """
     quiet()
     level = logging.WARNING if rank else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
@@ -107,7 +130,7 @@ def take_part(work: Work, rank: int, ranks: int, device: int, store: distributed
             do_work(work)
     except InputError as error:
         print(f"llmrec: {error}", file=sys.stderr)
-        # A rank that is left alone in the group would be waited for.
+        # The end of the interpreter would wait for ranks that still communicate.
         sys.stderr.flush()
         os._exit(2)
 
@@ -122,30 +145,38 @@ def _tell(tasks: distributed.Store, text: str) -> None:
 def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
     store = distributed.TCPStore(
         environment.main_address, environment.main_port, environment.world_size(),
-        is_master=environment.global_rank() == 0, timeout=ARRIVAL, wait_for_workers=False,
+        is_master=environment.global_rank() == 0, timeout=START_TIMEOUT, wait_for_workers=False,
     )  # fmt: skip
-    store.set_timeout(PATIENCE)
+    store.set_timeout(RANK_TIMEOUT)
     return store
 
 
 @contextmanager
 def group(config: DictConfig, rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
-    """Within it the ranks can talk to each other; device: the number of this one's GPU, where they compute on GPUs."""
+    """Initializes torch's process group, and destroys it at the end of the context.
+
+    Args:
+        config: The run's config.
+        rank: The number of this rank.
+        ranks: World size.
+        device: The number of this rank's GPU, where the run computes on GPUs.
+        store: The group's rendezvous.
+    """
     backend = "gloo"
     if run_device(config.trainer).type == "cuda":
         torch.cuda.set_device(device)
         backend = "nccl"
     distributed.init_process_group(
-        backend, store=distributed.PrefixStore("ranks", store), rank=rank, world_size=ranks, timeout=PATIENCE
+        backend, store=distributed.PrefixStore("ranks", store), rank=rank, world_size=ranks, timeout=RANK_TIMEOUT
     )
     yield
     distributed.destroy_process_group()
 
 
 def _by_processes(work: Work, ranks: int) -> None:
-    """One process a rank, the first of which speaks for all; the others leave what they say in rank-<n>.log."""
-    # Here, for this process outlives them, and a port that is looked for and let go can be taken by another.
-    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=PATIENCE)
+    """Starts one process a rank; the output of those but rank 0 goes to rank-<n>.log."""
+    # This process owns the store since it outlives the ranks: a free port that is only looked up may be taken.
+    store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=RANK_TIMEOUT)
     job = work.cell.folder / "ranks.json"
     job.write_text(work.to_json(), encoding="utf-8")
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
@@ -157,15 +188,13 @@ def _by_processes(work: Work, ranks: int) -> None:
     try:
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            # A rank that outlives the holder of the lock would write into a cell that another has taken.
+            # A rank that outlives the lock's holder would write into a folder that another run may have locked.
             started.append(
-                start_one_of_many(
-                    "llmrec.training.rank", [str(job)], shared | own, _log(work, rank), ends_by=signal.SIGKILL
-                )
+                start_preloaded("llmrec.training.rank", [str(job)], shared | own, _log(work, rank), signal.SIGKILL)
             )
         _wait(started, work)
     finally:
-        stop(started)
+        stop_processes(started)
         job.unlink(missing_ok=True)
 
 
@@ -179,8 +208,8 @@ def _wait(ranks: Sequence[Process], work: Work) -> None:
     failed = [number for number, rank in enumerate(ranks) if rank.poll()]
     if not failed:
         return
-    # Those that fail later do so because of these.
-    until = time.monotonic() + LAST_WORDS
+    # Ranks that fail from here on fail as a consequence.
+    until = time.monotonic() + FAILURE_GRACE_S
     while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
         time.sleep(0.05)
     for number in failed:

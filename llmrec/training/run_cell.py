@@ -17,7 +17,7 @@ from llmrec.training.evaluate_cell import check_evaluation
 from llmrec.training.loggers import named
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
-from llmrec.training.ranks import carry_out, leading, ranks_of
+from llmrec.training.ranks import carry_out, coordinator, ranks_of
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
 from llmrec.training.work import Work
@@ -36,7 +36,7 @@ def run_cell(config: DictConfig) -> None:
     plain = OmegaConf.create(plain_config(config))
     folder = cell.evaluation(plain)
     # First, for other tasks wait to be told, also that there is nothing to do.
-    with leading() as tasks:
+    with coordinator() as tasks:
         check_evaluation(config)
         check_device(config)
         ranks_of(config)

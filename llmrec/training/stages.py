@@ -1,4 +1,4 @@
-"""Stages: cells that must be there before a run; found by their fingerprints, or run first as jobs of their own."""
+"""Stages: runs that another run depends on, found by their keys or run first as processes of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,12 +10,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, BusyError, InputError
-from llmrec.launcher.processes import start_one_of_many, stop
+from llmrec.processes.fork_server import start_preloaded
+from llmrec.processes.process import stop_processes
 
 START, ORACLE = "start", "oracle"
-"""The cell whose weights training starts from; the fitted baseline that the objective asks about its pairs."""
+"""The run whose weights training starts from; the fitted baseline that estimates label noise."""
 PLANNED = "LLMREC_PLANNED_CELL"
-"""The variable by which a launcher tells a job the cell that it planned; empty for a stage, which nobody planned."""
+"""The variable that tells a job the folder that its launcher planned; empty for a stage, which no launcher planned."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,9 @@ class Stage:
 
 
 def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
-    """The command-line overrides of each stage that a run names, START and ORACLE; a baseline needs none.
+    """Returns the command-line overrides of each stage that a run names (START, ORACLE); a baseline has none.
 
-    They are the run's own, less those of the objective and of the groups that the stage sets, plus the stage's.
+    They are the run's own without those of the objective and of groups that the stage sets, plus the stage's.
     """
     if config.baseline.name != "none":
         return {}
@@ -44,9 +45,10 @@ def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
 
 
 def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
-    """The composed config, with its hydra node, of each stage that a run names.
+    """Returns the composed config, with its hydra node, of each stage that a run names.
 
-    Raises InputError where an experiment's settings of the objective would reach the stage's.
+    Raises:
+        InputError: An experiment's settings of the objective would change the stage's objective.
     """
     composed = {}
     for name, overrides in stage_overrides(config).items():
@@ -61,15 +63,20 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
 
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
-    """Runs a stage as a job of its own. Raises InputError when it fails, BusyError when another process is at it."""
+    """Runs a stage as a process of its own.
+
+    Raises:
+        InputError: The stage failed.
+        BusyError: Another process works on it.
+    """
     arguments = [*config_directories(config), *overrides]
     command = " ".join(["-m llmrec.run", *arguments])
     print(f"first its stage: {command}", flush=True)
-    stage = start_one_of_many("llmrec.run", arguments, {PLANNED: ""})
+    stage = start_preloaded("llmrec.run", arguments, {PLANNED: ""})
     try:
         status = stage.wait()
     finally:
-        stop([stage])
+        stop_processes([stage])
     if status == BUSY:
         raise BusyError(f"another process is at work on the stage: wait for it, or stop it ({command})")
     if status != 0:
@@ -77,7 +84,7 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
 
 
 def config_directories(config: DictConfig) -> list[str]:
-    """The arguments that name the user's own folders of YAML files, for another command."""
+    """Returns the --config-dir arguments of this command, for another one."""
     sources = [source for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
     return [part for source in sources for part in ("--config-dir", source.path)]
 
@@ -93,7 +100,7 @@ def _unfit(config: DictConfig, name: str, why: str) -> InputError:
 def _of_stage(config: DictConfig, stage: list[str]) -> list[str]:
     groups = {"stage", "objective", *map(_group, stage)}
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
-    # An objective may choose its task by itself, and the stage's objective another.
+    # An objective may choose the task, and the stage's objective another one.
     return [f"task={config.hydra.runtime.choices.task}", *own, "stage=none", *stage]
 
 

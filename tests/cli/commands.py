@@ -1,8 +1,7 @@
 """Runs llmrec's commands as processes of their own, in a folder away from the checkout."""
 
-import multiprocessing
+import functools
 import os
-import runpy
 import signal
 import subprocess
 import sys
@@ -11,14 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
-
-from tests.cli.spare import keep_spare
+from llmrec.processes.fork_server import ForkedProcess, ForkRequest, ForkServer
 
 DEBUG = ("scale=debug", "trainer.progress=false")
-FORKS = multiprocessing.get_context("forkserver")
-# The import of torch and its friends takes longer than all that a small run does.
-FORKS.set_forkserver_preload(["tests.cli.warm"])
+
+
+@functools.cache
+def fork_server() -> ForkServer:
+    """The one server of all this process's tests, also of the processes that their commands start."""
+    return ForkServer.start(["tests.cli.warm"], {"PYTHONPATH": os.pathsep.join(sys.path)})
 
 
 @dataclass(frozen=True)
@@ -45,24 +45,20 @@ class Done:
 class Started:
     """A command at work."""
 
-    process: multiprocessing.process.BaseProcess
+    process: ForkedProcess
     log: Path
 
     def kill_when(self, holds: Callable[[], bool], by: signal.Signals = signal.SIGKILL) -> None:
         """Ends the command by a signal once `holds` is true. Fails when it ends by itself before that."""
         while not holds():
-            assert self.process.is_alive(), f"ended before it could be killed:\n{self.log.read_text()}"
+            assert self.process.poll() is None, f"ended before it could be killed:\n{self.log.read_text()}"
             time.sleep(0.002)
-        assert self.process.pid is not None
         os.kill(self.process.pid, by)
-        self.process.join()
-        assert self.process.exitcode == -by
+        assert self.process.wait() == -by
 
     def wait(self) -> Done:
         """Waits for its end."""
-        self.process.join()
-        assert self.process.exitcode is not None
-        return Done(self.process.exitcode, self.log.read_text(encoding="utf-8"))
+        return Done(self.process.wait(), self.log.read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True)
@@ -101,9 +97,9 @@ class Workplace:
     def start(self, module: str, *arguments: str) -> Started:
         """The same in a process that is forked where the imports are done already: seconds faster."""
         log = self.root / f"{time.monotonic_ns()}.log"
-        process = FORKS.Process(target=_become, args=(module, arguments, self.root, self.environment(), log))
-        process.start()
-        return Started(process, log)
+        # `python -m` puts the folder that it runs in first.
+        request = ForkRequest(module, arguments, self.environment(), str(self.root), [str(self.root), *sys.path])
+        return Started(fork_server().fork(request, log), log)
 
     def run(self, module: str, *arguments: str) -> Done:
         """Starts the command and waits for its end."""
@@ -114,21 +110,3 @@ class Workplace:
         done = self.run("llmrec.run", *DEBUG, "logger=csv", *overrides)
         assert done.status == 0, done.output
         return done
-
-
-def _become(module: str, arguments: tuple[str, ...], folder: Path, environment: dict[str, str], log: Path) -> None:
-    with open(log, "w", encoding="utf-8") as file:
-        os.dup2(file.fileno(), 1)
-        os.dup2(file.fileno(), 2)
-    os.chdir(folder)
-    os.environ.clear()
-    os.environ.update(environment)
-    # Read from the environment when torch was imported, which was before the fork; more threads add in another order.
-    torch.set_num_threads(int(environment["OMP_NUM_THREADS"]))
-    # `python -m` puts the folder that it runs in first.
-    sys.path.insert(0, str(folder))
-    # What a shell starts in the background ignores it, and so would all that comes of that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    keep_spare()
-    sys.argv = [module, *arguments]
-    runpy.run_module(module, run_name="__main__", alter_sys=True)

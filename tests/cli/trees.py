@@ -16,28 +16,28 @@ needs_proc = pytest.mark.skipif(sys.platform != "linux", reason="looks for proce
 
 
 class Tree:
-    """A command at work, and all that it has started."""
+    """A command at work with the processes that it has started, which work in its folder as it does."""
 
     def __init__(self, place: Workplace, module: str, *arguments: str) -> None:
         self.command = place.start(module, *arguments)
-        self.pid = self.command.process.pid or 0
+        self.pid, self.folder = self.command.process.pid, place.root
 
     def when(self, holds: Callable[[], bool]) -> "Tree":
         """Waits until `holds` is true. Fails when the command ends by itself before that."""
         while not holds():
-            assert self.command.process.is_alive(), f"ended too early:\n{self.command.log.read_text()}"
+            assert self.command.process.poll() is None, f"ended too early:\n{self.command.log.read_text()}"
             time.sleep(0.002)
         return self
 
     def kill(self) -> None:
         """Ends it and everything that it has started, at once."""
-        for process in [self.pid, *descendants(self.pid)]:
+        for process in [self.pid, *self.others()]:
             signalled(process, signal.SIGKILL)
         self.wait()
 
-    def kill_alone(self, others: int = 2) -> None:
-        """Ends it and nothing else: the others, at least so many, the fork server among them, end by themselves."""
-        started = descendants(self.pid)
+    def kill_alone(self, others: int = 1) -> None:
+        """Ends it and nothing else: the others, at least so many, end by themselves."""
+        started = self.others()
         signalled(self.pid, signal.SIGKILL)
         self.wait()
         assert len(started) >= others
@@ -45,7 +45,7 @@ class Tree:
 
     def interrupt(self) -> Done:
         """Ctrl-C, which reaches the command alone: what it starts has sessions of its own."""
-        started = descendants(self.pid)
+        started = self.others()
         signalled(self.pid, signal.SIGINT)
         done = self.wait()
         all_gone(started)
@@ -55,19 +55,18 @@ class Tree:
         """Waits for its end."""
         return self.command.wait()
 
+    def others(self) -> list[int]:
+        """The processes in its folder but for itself; the tests' server, their parent, is elsewhere."""
+        working = [int(link.parent.name) for link in Path("/proc").glob("[0-9]*/cwd") if works_in(link, self.folder)]
+        return [process for process in working if process != self.pid]
 
-def descendants(process: int) -> list[int]:
-    """The processes that a process and its children have started."""
-    children = [int(stat.parent.name) for stat in Path("/proc").glob("[0-9]*/stat") if parent(stat) == process]
-    return [*children, *(below for child in children for below in descendants(child))]
 
-
-def parent(stat: Path) -> int | None:
-    """The parent in a /proc/<process>/stat, None where it has ended meanwhile."""
+def works_in(link: Path, folder: Path) -> bool:
+    """Whether a /proc/<process>/cwd leads to a folder; not where the process has ended or is somebody else's."""
     try:
-        return int(stat.read_text().rpartition(")")[2].split()[1])
-    except (FileNotFoundError, ProcessLookupError):
-        return None
+        return link.readlink() == folder.resolve()
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
 
 
 def signalled(process: int, number: int) -> None:

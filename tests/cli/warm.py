@@ -1,4 +1,4 @@
-"""Imported by the process that forks the tests' commands: what each of them would import and work out anew."""
+"""Imported by the server that forks the tests' commands: what each of them would import and compute anew."""
 
 import gc
 

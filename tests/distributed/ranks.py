@@ -1,39 +1,25 @@
 """Two processes that take one optimizer step together, as two ranks do."""
 
-import os
 import pickle
-import socket
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import distributed, multiprocessing
-
 from llmrec.collectives import all_reduce_gradients, all_reduce_sums, padding_batch
 from llmrec.training.module import scaled
+from tests.distributed.process_group import RANKS, run_in_group
 from tests.invariants.world import COMPOSED, Step, World, build_world, composed, micro_batches
-
-RANKS = 2
 
 
 def together(cases: Sequence[Sequence[str]], steps: Sequence[Sequence[int]], folder: Path) -> dict[str, list[Step]]:
     """What each case's steps (lists of rows, divided among two ranks) computed, by the case's words joined."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
     configs = {tuple(case): composed(case) for case in cases}
-    multiprocessing.start_processes(_rank, (port, configs, steps, folder), RANKS, start_method="forkserver")
+    run_in_group(_rank, folder, configs, steps, folder)
     return pickle.loads((folder / "steps.pickle").read_bytes())
 
 
-def _rank(
-    rank: int, port: int, configs: Mapping[tuple[str, ...], Any], steps: Sequence[Sequence[int]], folder: Path
-) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+def _rank(rank: int, configs: Mapping[tuple[str, ...], Any], steps: Sequence[Sequence[int]], folder: Path) -> None:
     COMPOSED.update(configs)
     done = {}
     for case in configs:
@@ -41,7 +27,6 @@ def _rank(
         done[" ".join(case)] = [_step(world, list(rows), rank) for rows in steps]
     if rank == 0:
         (folder / "steps.pickle").write_bytes(pickle.dumps(done))
-    distributed.destroy_process_group()
 
 
 def _step(world: World, rows: list[int], rank: int) -> Step:

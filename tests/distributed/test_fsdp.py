@@ -1,14 +1,12 @@
 """Two ranks with a sharded model train to what one process trains to, also after a kill."""
 
-import os
-import socket
 from pathlib import Path
 
 import pytest
 import torch
 from omegaconf import DictConfig
 from safetensors.torch import load_file
-from torch import distributed, multiprocessing
+from torch import distributed
 from transformers import OlmoConfig, OlmoForCausalLM
 
 from llmrec.backbones.backbone import Backbone
@@ -21,10 +19,10 @@ from llmrec.training.module import Recommender
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.train import build_objective, train
 from tests.cli.commands import Workplace
+from tests.distributed.process_group import RANKS, run_in_group
 from tests.invariants.world import random_backbone
 from tests.training.small import NARROW, SMALL, resolved
 
-RANKS = 2
 FSDP = ("trainer=fsdp", f"trainer.devices={RANKS}")
 UNEVEN = ("dataset.train_samples=33", "trainer.micro_batch_size=4", "validation.users=41", "backbone.layers=2")
 """Of an epoch's three steps the last has one row, so that one rank runs a filler; validation rows do not divide."""
@@ -60,10 +58,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_trained(Backbone(OlmoForCausalLM(bare), backbone.tokenizer), root / "bare")
     for case in CASES:
         _train(root / "one" / case, _config(root, case))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.start_processes(_rank, (port, root), RANKS, start_method="forkserver")
+    run_in_group(_rank, root, root)
     return root
 
 
@@ -134,16 +129,12 @@ def _train(folder: Path, config: DictConfig) -> None:
     train(config, quiet_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
 
 
-def _rank(rank: int, port: int, root: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LOCAL_RANK": str(rank)}
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+def _rank(_: int, root: Path) -> None:
     for case in CASES:
         config = _config(root, case, *FSDP)
         _train_until_killed(root / "two" / case, config)
         if case != "sft":
             _train(root / "two" / case, config)
-    distributed.destroy_process_group()
 
 
 def _train_until_killed(folder: Path, config: DictConfig) -> None:

@@ -1,25 +1,22 @@
 """Work divided among ranks before training is the work of one."""
 
-import os
 import pickle
-import socket
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from omegaconf import OmegaConf
-from torch import distributed, multiprocessing
+from torch import distributed
 
 from llmrec.backbones.load import build_backbone
 from llmrec.collectives import all_ranks_agree, map_across_ranks
 from llmrec.objectives.rejected.self_hard import SelfHard
 from tests.backbones.test_load import NONE
 from tests.backbones.test_tiny import settings
+from tests.distributed.process_group import RANKS, run_in_group
 from tests.invariants.world import CONFIG, ROWS, preparation_of, small_dataset
 
-RANKS = 2
 OPENED = {"trust_remote_code": False, "attention": "sdpa", "dtype": "auto"}
 TRAINER = {"trainer": {"accelerator": "cpu", "precision": "auto"}}
 
@@ -37,10 +34,7 @@ def test_one_rank_does_it_all() -> None:
 
 
 def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    multiprocessing.start_processes(_rank, (port, tmp_path), RANKS, start_method="forkserver")
+    run_in_group(_rank, tmp_path, tmp_path)
     for rank in range(RANKS):
         found = pickle.loads((tmp_path / f"{rank}.pickle").read_bytes())
         # Five rows do not divide, and of one row the second rank has none.
@@ -52,10 +46,7 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         assert found["tiny"] == 400 * 16
 
 
-def _rank(rank: int, port: int, folder: Path) -> None:
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    torch.set_num_threads(1)
-    distributed.init_process_group("gloo", rank=rank, world_size=RANKS)
+def _rank(rank: int, folder: Path) -> None:
     found = {
         "divided": [map_across_ranks(rows, squares) for rows in (5, 1)],
         "agreed": [all_ranks_agree(True), all_ranks_agree(rank == 0)],
@@ -72,7 +63,6 @@ def _rank(rank: int, port: int, folder: Path) -> None:
     backbone = build_backbone(tiny, small_dataset(), folder / "shared")
     found["tiny"] = backbone.causal_lm.get_input_embeddings().weight.numel()
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
-    distributed.destroy_process_group()
 
 
 class _Counting(SelfHard):

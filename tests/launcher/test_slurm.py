@@ -13,9 +13,9 @@ from omegaconf import OmegaConf
 
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.launcher.slurm import SlurmPool, open_executor
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job
 from tests.launcher.fake_slurm import install, states, submissions
 
 FailedJobError = pytest.importorskip("submitit.core.utils").FailedJobError
@@ -110,7 +110,7 @@ def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: P
     broken = job_of(cluster, "broken", "fails=no_such_model")
     above, other = job_of(cluster, "above", stages=(broken,)), job_of(cluster, "other")
     first, second, third = pool_of(cluster).run([broken, above, other])
-    assert [end.state for end in (first, second, third)] == ["failed", "left out", "done"]
+    assert [end.state for end in (first, second, third)] == ["failed", "skipped", "done"]
     assert f"its output: {broken.cell.folder / 'job.log'}; SLURM's: {cluster / 'submitit'}" in first.why
     assert "cannot be trained: no_such_model" in (broken.cell.folder / "job.log").read_text()
     assert "no_such_model" in broken.cell.failure.read_text()

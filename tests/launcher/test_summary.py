@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.launcher.plan import Job
 from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job
 
 
 def finished(folder: Path, name: str, view: str, **figures: float) -> Outcome:

@@ -47,7 +47,7 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
     place, done = mixed
     assert done.status == 1
     assert "2 of 4 jobs are done; these are not:" in done.output
-    assert "left out: its stage games-sim-next_item-sft-42 trainer.learning_rate=-1 failed" in done.output
+    assert "skipped: its stage games-sim-next_item-sft-42 trainer.learning_rate=-1 failed" in done.output
     (failure,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").glob("*/failed.txt")
     command, why = failure.read_text().splitlines()
     assert "trainer.learning_rate=-1" in command

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.evaluation.accuracy import accuracy
-from llmrec.launcher.plan import Job
 from llmrec.tables.runs import Run
+from llmrec.training.plan import Job
 
 USERS = ("anna", "anna", "ben", "cleo", "dan", "eva", "eva", "eva")
 """Whose each test row is."""

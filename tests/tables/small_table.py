@@ -6,11 +6,11 @@ from textwrap import dedent
 
 import pytest
 
-from llmrec.launcher.plan import Job
 from llmrec.tables import records
 from llmrec.tables.cells import plan_cells, slots
 from llmrec.tables.definition import Table
 from llmrec.tables.read_table import read_table
+from llmrec.training.plan import Job
 
 SCALES = """
     smoke:

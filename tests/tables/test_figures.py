@@ -10,7 +10,6 @@ import pyarrow as pa
 import pytest
 
 from llmrec.evaluation.significance import Comparison
-from llmrec.launcher.plan import Job
 from llmrec.tables.figures import (
     Arm,
     Figure,
@@ -25,6 +24,7 @@ from llmrec.tables.figures import (
 )
 from llmrec.tables.measures import has_sums, has_users, sums, value, values
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job
 from tests.tables.fake_runs import USERS, write_lists, write_run
 
 NDCG = "by_title.ndcg@10"

@@ -9,10 +9,10 @@ from hydra import initialize_config_dir
 
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
-from llmrec.launcher.plan import plan_job
 from llmrec.tables.cells import slots
 from llmrec.tables.definition import Table
 from llmrec.tables.read_table import SCALES, SHIPPED, read_table, shipped_table
+from llmrec.training.plan import plan_job
 from tests.tables.small_table import RERANK, TABLE, small_table
 
 FILES = sorted(Path(tables_dir()).glob("*.yaml"))

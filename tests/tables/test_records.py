@@ -19,7 +19,6 @@ from omegaconf import OmegaConf
 from llmrec import report as report_command
 from llmrec import reproduce
 from llmrec.errors import InputError
-from llmrec.launcher.plan import Job
 from llmrec.tables import cells
 from llmrec.tables.cells import PlannedCell, plan_cells, planned
 from llmrec.tables.definition import Table
@@ -29,6 +28,7 @@ from llmrec.tables.report_data import report_data
 from llmrec.tables.runs import NOT_READ
 from llmrec.tables.tidy_csv import tidy_csv
 from llmrec.training.cells import Cell
+from llmrec.training.plan import Job
 from tests.tables.fake_runs import write_run
 from tests.tables.small_table import jobs_of, small_table
 

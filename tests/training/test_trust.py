@@ -17,10 +17,10 @@ from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import reference_backbone
-from llmrec.launcher.plan import read_overrides
 from llmrec.stored_config import shipped_class
 from llmrec.training.cells import Cell, cell_path
 from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.plan import read_overrides
 from llmrec.training.run_cell import run_cell
 from llmrec.training.stages import Stage
 from llmrec.training.train import _open_oracle
@@ -70,7 +70,7 @@ def test_a_file_beside_the_config_is_not_run(command: str, stored: Cell) -> None
     "target",
     [
         "os.system",
-        "llmrec.launcher.processes.os.system",
+        "llmrec.processes.process.os.system",
         "llmrec.baselines.open.hydra.utils.instantiate",
         "llmrec.baselines.open.build_baseline",
         "llmrec.baselines.base.Path",

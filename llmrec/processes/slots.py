@@ -1,4 +1,4 @@
-"""What each job that runs at the same time gets of the machine, as variables of its environment."""
+"""Shares of the machine for jobs that run at the same time, as environment variables."""
 
 import os
 from collections.abc import Sequence
@@ -11,11 +11,14 @@ SHARING_JOBS = "LLMREC_SHARING_JOBS"
 
 
 def shared_slots(jobs: int) -> list[dict[str, str]]:
-    """Slots that share the machine's cores, memory and GPU, if it has one.
+    """Returns slots that share the machine's cores, memory and GPU, if it has one.
 
-    Each has its part of the cores as threads, unless OMP_NUM_THREADS says how many a job has.
+    Args:
+        jobs: Number of slots. The cores are divided among them as threads, unless OMP_NUM_THREADS sets the threads of
+            a job.
 
-    Raises InputError for less than one.
+    Raises:
+        InputError: `jobs` is below 1.
     """
     if jobs < 1:
         raise InputError(f"launcher.jobs={jobs}: give how many jobs should run at a time, at least 1")
@@ -24,9 +27,14 @@ def shared_slots(jobs: int) -> list[dict[str, str]]:
 
 
 def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[str, str]]:
-    """Slots of `each` GPUs of their own; gpus: their numbers, or all that this process may use.
+    """Returns slots that have GPUs of their own.
 
-    Raises InputError when there are too few for one job.
+    Args:
+        gpus: Numbers of the GPUs, or all that this process may use.
+        each: GPUs of a slot.
+
+    Raises:
+        InputError: There are too few GPUs for one job.
     """
     numbers = visible_gpus() if gpus == "all" else [str(number) for number in gpus]
     slots = [numbers[start : start + each] for start in range(0, len(numbers) - each + 1, each)]
@@ -39,7 +47,7 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
 
 
 def visible_gpus() -> list[str]:
-    """The GPUs that this process may use: their numbers, or what CUDA_VISIBLE_DEVICES calls them."""
+    """Returns the GPUs that this process may use: their numbers, or their names in CUDA_VISIBLE_DEVICES."""
     named = os.environ.get("CUDA_VISIBLE_DEVICES")
     if named is not None:
         return [number for number in named.split(",") if number.strip()]

@@ -3,7 +3,7 @@
 import pytest
 
 from llmrec.errors import InputError
-from llmrec.launcher.slots import shared_slots, slots_on_gpus
+from llmrec.processes.slots import shared_slots, slots_on_gpus
 
 
 def test_jobs_on_a_cpu_share_its_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What a command of a sweep has to run: its cell, the stages that must be there before it, and what is done already."""
+"""Plans a run: its folder, the stages that it depends on, and how much of it is done."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,19 @@ from llmrec.training.cells import METRICS, Cell, cell_name, cell_path, plain_con
 from llmrec.training.stages import stage_overrides
 
 NOT_THE_CELL = ("launcher", "logger", "paths", "hydra", "trainer.progress")
-"""Overrides that change nothing of what a cell is."""
+"""Overrides that do not change what a run computes."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """One process to run: `python -m llmrec.run <overrides>`.
+    """A planned run: `python -m llmrec.run <overrides>`.
 
-    record: the folder of the evaluation that it leaves; stages: cells that must be trained before; name: for people.
+    Attributes:
+        overrides: Its command line.
+        cell: Its folder.
+        record: The folder of its evaluation.
+        stages: Runs that must be trained before it.
+        name: The name that is printed.
     """
 
     overrides: tuple[str, ...]
@@ -31,12 +36,16 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether trained and measured."""
+        """Whether the run is trained and measured."""
         return self.cell.trained and (self.record / METRICS).is_file()
 
     @property
     def state(self) -> str:
-        """done; failed: by a launcher, and not run since; interrupted: begun; outdated: there by older code or data."""
+        """Returns one of done, failed, interrupted, outdated, left.
+
+        A run is failed when a launcher marked it and it has not been started since, interrupted when it was started,
+        outdated when its overrides were run with other code or data, and left otherwise.
+        """
         if self.done:
             return "done"
         if self.cell.failure.is_file():
@@ -47,7 +56,7 @@ class Job:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the same overrides have left a trained cell, by other code or data or measured in another way."""
+        """Whether the same overrides were trained with other code or data, or measured in another way."""
         typed = sorted(cell_overrides(self.overrides))
         for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
             if Cell(file.parents[1]).trained and sorted(cell_overrides(read_overrides(file))) == typed:
@@ -62,9 +71,10 @@ def read_overrides(file: Path) -> list[str]:
 
 
 def plan_job(overrides: Sequence[str]) -> Job:
-    """The job of a command's overrides, with its stages.
+    """Plans the run of a command's overrides, with its stages. Hydra must be initialised with llmrec's conf/.
 
-    Needs Hydra initialised with llmrec's conf/. Raises InputError for overrides, data or stages that cannot be used.
+    Raises:
+        InputError: The overrides, the data or a stage cannot be used.
     """
     try:
         config = compose("config", list(overrides), return_hydra_config=True)
@@ -85,7 +95,7 @@ def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
 
 
 def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
-    """By record, each job's name and, where others bear it too, the overrides that not all of them have."""
+    """Returns each job's name by its record, with the overrides that tell it from others of the same name."""
     alike: dict[str, list[list[str]]] = {}
     for job in jobs:
         alike.setdefault(job.name, []).append(cell_overrides(job.overrides))
@@ -97,5 +107,5 @@ def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
 
 
 def cell_overrides(overrides: Sequence[str]) -> list[str]:
-    """The overrides that change what a cell is."""
+    """Returns the overrides that change what a run computes."""
     return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_CELL)]

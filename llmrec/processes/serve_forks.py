@@ -1,0 +1,154 @@
+"""The server that forks processes: `python -m llmrec.processes.serve_forks DESCRIPTOR MODULE...`.
+
+DESCRIPTOR is a connected socket, the MODULEs are imported once for all forks. fork_server.py starts it.
+"""
+
+import gc
+import importlib
+import os
+import runpy
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+from llmrec.processes.channel import Channel
+from llmrec.processes.fork_server import ForkRequest, ForkServer, inherit_server
+from llmrec.processes.process import signal_on_parent_death
+
+POLL_S = 0.02
+"""Seconds between two checks whether a fork has ended."""
+
+
+@dataclass(frozen=True)
+class Fork:
+    """A process that the server has forked.
+
+    Attributes:
+        requester: Leads to the process that asked for it.
+        channel: Leads to the fork itself, which may ask for others.
+        death_signal: What it is sent when the requester dies.
+    """
+
+    requester: Channel
+    channel: Channel
+    death_signal: int
+
+
+class Server:
+    """Forks processes for the process that started the server, and for the forks themselves.
+
+    Args:
+        starter: Leads to the process that started the server; when that ends, the server does.
+    """
+
+    def __init__(self, starter: Channel) -> None:
+        self.starter = starter
+        self.requesters = {starter}
+        self.forks: dict[int, Fork] = {}
+
+    def run(self) -> ForkRequest | None:
+        """Serves requests. Returns the request that a fork was made for in the fork, None in the server at its end."""
+        while self.starter in self.requesters:
+            readable, _, _ = select.select(list(self.requesters), [], [], POLL_S)
+            for requester in readable:
+                request = self._receive(requester)
+                if request is not None and self._fork(requester, request):
+                    return request
+            self._reap()
+        for requester in list(self.requesters):
+            self._drop(requester)
+        return None
+
+    def _receive(self, requester: Channel) -> ForkRequest | None:
+        try:
+            message = requester.receive(timeout=0)
+        except EOFError:
+            self._drop(requester)
+            return None
+        return None if message is None else ForkRequest(**message)
+
+    def _fork(self, requester: Channel, request: ForkRequest) -> bool:
+        """Whether this process is the fork."""
+        server = os.getpid()
+        outputs = requester.take_descriptors()
+        own, other = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            own.close()
+            for channel in self.requesters:
+                channel.close()
+            inherit_server(ForkServer(Channel(other)))
+            _detach(server, request.death_signal, outputs)
+            return True
+        other.close()
+        for output in outputs:
+            os.close(output)
+        self.forks[pid] = Fork(requester, Channel(own), request.death_signal)
+        self.requesters.add(self.forks[pid].channel)
+        # The requester may have died.
+        with suppress(OSError):
+            requester.send({"started": pid})
+        return False
+
+    def _reap(self) -> None:
+        """Sends the exit statuses of forks that have ended to their requesters."""
+        for pid, fork in list(self.forks.items()):
+            ended, status = os.waitpid(pid, os.WNOHANG)
+            if ended:
+                del self.forks[pid]
+                self._drop(fork.channel)
+                with suppress(OSError):
+                    fork.requester.send({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
+
+    def _drop(self, requester: Channel) -> None:
+        """Closes the channel of a process that has ended, and ends the forks that it asked for."""
+        self.requesters.discard(requester)
+        requester.close()
+        for pid, fork in self.forks.items():
+            if fork.requester is requester:
+                os.kill(pid, fork.death_signal)
+
+
+def _detach(server: int, death_signal: int, outputs: Sequence[int]) -> None:
+    """Gives a fork a session of its own, the death signal, and the requester's output files."""
+    os.setsid()
+    signal_on_parent_death(death_signal)
+    if os.getppid() != server:
+        sys.exit("the fork server has ended")
+    # What a shell starts in the background ignores it, and so would the forks.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number, output in enumerate(outputs, start=1):
+        os.dup2(output, number)
+        os.close(output)
+
+
+def _run_module(request: ForkRequest) -> None:
+    os.chdir(request.folder)
+    os.environ.clear()
+    os.environ.update(request.environment)
+    sys.path[:] = request.search_path
+    sys.argv = [request.module, *request.arguments]
+    if "torch" in sys.modules and "OMP_NUM_THREADS" in request.environment:
+        # By itself torch reads the variable when it is imported.
+        sys.modules["torch"].set_num_threads(int(request.environment["OMP_NUM_THREADS"]))
+    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+def main() -> None:
+    """Serves until the process that started the server has ended; in a fork, runs what was asked for."""
+    descriptor, *modules = sys.argv[1:]
+    for module in modules:
+        importlib.import_module(module)
+    # Otherwise each fork's garbage collector searches half a million imported objects, 0.4 s each time.
+    gc.freeze()
+    request = Server(Channel(socket.socket(fileno=int(descriptor)))).run()
+    if request is not None:
+        _run_module(request)
+
+
+if __name__ == "__main__":
+    main()
