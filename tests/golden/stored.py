@@ -11,7 +11,7 @@ from tests.golden.values import Values
 
 DIGITS = 10
 """Significant digits of a stored number."""
-RELATIVE, ABSOLUTE = 1e-6, 1e-7
+RELATIVE, ABSOLUTE = 1e-6, 1e-6
 """Tolerances: numbers are equal when they differ by less than either."""
 LEVELS = 3
 """Case, kind of value, name: deeper values share a line."""
