@@ -9,7 +9,7 @@ STAMP := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-llm weights encoder test test-fast test-all checks reproduce-tables list-tables bench clean force
+.PHONY: help setup demo demo-llm weights encoder test test-fast test-all goldens checks reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,13 @@ test: $(STAMP)  ## run the suite on two cores; ARGS="-k trie" is passed to pytes
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-fast: $(STAMP)  ## run the tests that neither train a run nor start a process
-	$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,cli distributed launcher processes tables training) $(ARGS)
+	$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,cli distributed golden/test_runs.py launcher processes tables training) $(ARGS)
 
 test-all: weights encoder  ## run the suite with what is slow or needs a model to be installed
 	$(PYTEST) $(ARGS)
+
+goldens: $(STAMP)  ## store the values of the golden runs anew and print what differs; ARGS=rerank runs some families
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.update $(ARGS)
 
 checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff check .

@@ -1,0 +1,146 @@
+"""How the golden tests reach llmrec: they compose a run, have it done, and read what its folder holds.
+
+This is the only module of the golden tests that knows llmrec's functions and the files of a run. After a refactoring
+that moves either, it is the only one to edit.
+"""
+
+import csv
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pyarrow.parquet as pq
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from safetensors.torch import load_file
+from torch import Tensor
+
+from llmrec.conf_dir import conf_dir
+from llmrec.training.cells import Cell, cell_path
+from llmrec.training.overrides import override
+from llmrec.training.run_cell import evaluate_again, run_cell
+
+BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
+"""Curves that no two runs share."""
+KEPT = ("chosen_epoch", "chosen_by", "optimizer_steps", "trained_parameters", "objective", "baseline")
+"""What is compared of a training's record: the rest is provenance and times."""
+LONG_SECTIONS = ("slices", "popularity_floor")
+"""Of the metrics of a split."""
+
+Ranking = dict[str, Any]
+"""The user, what was ranked, best first (titles of the catalogue, or the items of a candidate list), titles' scores."""
+
+
+def options(group: str) -> set[str]:
+    """Returns the options of a config group, such as `objective` or `objective/rejected`."""
+    return {file.stem for file in (Path(conf_dir()) / group).glob("*.yaml")}
+
+
+def run(root: Path, overrides: Sequence[str]) -> Path:
+    """Trains and evaluates a run, unless it is done.
+
+    Args:
+        root: The folder of the data, the cache and the runs.
+        overrides: What a user would type after `python -m llmrec.run`.
+
+    Returns:
+        The folder of the run.
+    """
+    with _one_thread(), initialize_config_dir(conf_dir(), version_base="1.3"):
+        config = compose("config", [*overrides, *_paths(root)], return_hydra_config=True)
+        HydraConfig.instance().set_config(config)
+        folder = root / "runs" / cell_path(config)
+        run_cell(config)
+    return folder
+
+
+def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:
+    """Ranks with a trained run once more.
+
+    Args:
+        root: As for `run`.
+        folder: The folder of the run.
+        overrides: What a user would type after `python -m llmrec.evaluate run=...`; empty: as the run was evaluated.
+
+    Returns:
+        The folder of the evaluation.
+    """
+    run = Cell(folder)
+    config = override(run.config(), [*overrides, *_paths(root)])
+    with _one_thread():
+        evaluate_again(run, config)
+    return run.evaluation(config)
+
+
+def curves(folder: Path) -> dict[str, list[float]]:
+    """Returns the logged values of a training in the order of their steps, by name; none of one without a step."""
+    values: dict[str, list[float]] = {}
+    if not (folder / "curves.csv").exists():
+        return values
+    with open(folder / "curves.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            if row["metric"] not in BY_THE_CLOCK:
+                values.setdefault(row["metric"], []).append(float(row["value"]))
+    return values
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    """Returns the weights that a training left, by name: those of the adapter, where there is one."""
+    files = sorted((folder / "weights").glob("*.safetensors"))
+    return {name: weight for file in files for name, weight in load_file(file).items()}
+
+
+def stage(folder: Path) -> Path | None:
+    """Returns the folder of the run whose weights a training started from, None where it is of no other run."""
+    start = _training(folder)["stages"].get("start")
+    return None if start is None else Path(start)
+
+
+def training(folder: Path) -> dict[str, Any]:
+    """Returns what a training's record holds besides provenance and times."""
+    kept = {name: value for name, value in _training(folder).items() if name in KEPT}
+    kept.get("baseline", {}).pop("seconds", None)
+    return kept
+
+
+def metrics(evaluation: Path) -> dict[str, Any]:
+    """Returns the metrics of an evaluation by split."""
+    splits: dict[str, Any] = json.loads((evaluation / "metrics.json").read_text(encoding="utf-8"))["splits"]
+    return splits
+
+
+def rankings(evaluation: Path) -> dict[str, list[Ranking]]:
+    """Returns the rankings of an evaluation by split."""
+    files = {split: evaluation / f"users_{split}.parquet" for split in metrics(evaluation)}
+    return {split: [_ranking(row) for row in pq.read_table(file).to_pylist()] for split, file in files.items()}
+
+
+def _ranking(row: dict[str, Any]) -> Ranking:
+    if "titles" in row:
+        return {"user": row["user"], "ranked": row["titles"], "scores": row["scores"]}
+    return {"user": row["user"], "ranked": row["ranked"]}
+
+
+def _training(folder: Path) -> dict[str, Any]:
+    return Cell(folder).training
+
+
+def _paths(root: Path) -> list[str]:
+    return [f"paths.{name}={root / name}" for name in ("data", "cache", "runs")]
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Has this process and those that it starts compute with one thread: more add numbers in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "1"}):
+            yield
+    finally:
+        torch.set_num_threads(before)
