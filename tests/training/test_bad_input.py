@@ -36,7 +36,7 @@ def cell(tmp_path: Path) -> Cell:
         (["adapter=lora", "adapter.modules=[nonsense]"], r"no such modules. It has .*q_proj"),
         (
             ["objective.statistics=same_step", "trainer.micro_batch_size=4"],
-            r"same_step .* comes in 4: set trainer\.micro_batch_size=null",
+            r"same_step .* is split into 4\. Set trainer\.micro_batch_size=null",
         ),
         (["dataset.reference={relevance: /absent/model}"], r"dataset\.reference\.relevance=/absent/model"),
         (["trainer.epochs=-1"], r"trainer\.epochs=-1: give a whole number of at least 0"),
