@@ -319,7 +319,7 @@ class _Announcement(Callback):
         assert isinstance(pl_module, Recommender)
         config, data = pl_module.config, pl_module.data
         logger.info(
-            "training %s parameters of %s on %s rows: %s epochs of %s steps, device %s%s",
+            "training %s parameters of %s on %s rows for %s epochs of %s steps, device %s%s",
             f"{_trained_parameters(pl_module):,}", config.backbone.name, f"{len(data.sample_prompts):,}",
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
