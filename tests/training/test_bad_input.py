@@ -46,7 +46,7 @@ def cell(tmp_path: Path) -> Cell:
         (["backbone.dtype=bfloat16"], r"would train bfloat16 weights"),
         (["adapter=qlora"], r"adapter=qlora holds weights in 8 bits, which needs a GPU"),
         (["objective=gdrt", "objective.groups=title"], r"choose one of relevance, random, position"),
-        (["objective=gdrt", "objective.reference=sft"], r"add stage=sft"),
+        (["objective=gdrt", "objective.reference=sft"], r"Add stage=sft"),
         (["objective=gdrt", "objective.group_count=5000"], r"only \d+ different values of relevance"),
         (["objective.statistics=nonsense"], r"choose one of previous_step, same_step"),
         (["objective=cdpo", "objective.smoothing=1.0"], r"from 0 to below 1"),
