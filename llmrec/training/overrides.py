@@ -91,7 +91,7 @@ def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         key, value = parsed.key_or_group, parsed.value()
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
-            raise InputError(f"{text}: a trained run takes only {', '.join(FREE)}. Train another run with llmrec.run")
+            raise InputError(f"{text}: a trained run takes only {', '.join(FREE)}; train another with llmrec.run")
         if key == "decoding":
             config.decoding = _option(key, str(value))
         else:
