@@ -51,7 +51,7 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     started = time.monotonic()
     own, overrides = split_arguments(arguments, OWN)
-    path = _download(own)
+    path = _download_folder(own)
     name, out = _name_and_folder(own, path)
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
@@ -67,7 +67,7 @@ def _prepare(arguments: Sequence[str]) -> None:
     print(_next_step(name, out, overrides))
 
 
-def _download(own: Mapping[str, str]) -> Path:
+def _download_folder(own: Mapping[str, str]) -> Path:
     if own.get("source") not in SOURCES:
         raise InputError(f"source={own.get('source', '')}: give one of {', '.join(SOURCES)} (try --help)")
     if not own.get("path"):
