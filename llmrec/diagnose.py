@@ -1,4 +1,4 @@
-"""How far a trained cell leans on the prompt instead of the user: python -m llmrec.diagnose run=runs/..."""
+"""Measures how much a trained run relies on the prompt and not the history: python -m llmrec.diagnose run=runs/..."""
 
 from pathlib import Path
 from typing import Any
@@ -7,16 +7,23 @@ from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
-Tells how far a trained cell leans on the task text and the title's own beginning, and how far on the user's history.
+Measures how much the predictions of a trained run depend on the task text and
+the beginning of the title itself, and how much on the user's history.
 
-  python -m llmrec.diagnose run=runs/<...>/<fingerprint>
-  python -m llmrec.diagnose run=runs/<...>/<fingerprint> users=1000 seed=1 split=test
-  python -m llmrec.diagnose run=runs/<...>/<fingerprint> decoding.scores=vocab decoding.length_penalty=1
+  python -m llmrec.diagnose run=runs/<...>/<key>
+  python -m llmrec.diagnose run=runs/<...>/<key> users=1000 seed=1 split=test
+  python -m llmrec.diagnose run=runs/<...>/<key> decoding.scores=vocab decoding.length_penalty=1
 
-run=FOLDER is a cell's folder; users rows (default 200) of the split (valid, the default, or test) are drawn by seed
-(default 0). Settings of the groups decoding and paths can be overridden. The model before tuning is opened too, for
-comparison. Figures and a plot go to FOLDER/diagnosis/<fingerprint> and are only read where they are there already.
-A run folder may be somebody else's: code of their own that its config names is refused unless trust=true is given.
+run=FOLDER        the folder of a run
+users=N           number of rows that are drawn from the split (default 200)
+seed=N            seed of the draw (default 0)
+split=SPLIT       valid (default) or test
+
+The model before tuning is diagnosed too, for comparison. Settings of the groups
+decoding and paths can be overridden. Results and a plot are written to
+FOLDER/diagnosis/<key>, or read if they exist already.
+Code that the run's config names and that does not ship with llmrec is refused
+unless trust=true is given: set it only for folders that you trust.
 """
 DEFAULTS = {"users": "200", "seed": "0", "split": "valid"}
 SPLITS = ("valid", "test")
@@ -33,7 +40,7 @@ def _diagnose(arguments: list[str]) -> None:
 
     own, overrides = split_arguments(arguments, ["run", *DEFAULTS, "trust"])
     if "run" not in own:
-        raise InputError("run=<the folder of a trained cell> is missing (try --help)")
+        raise InputError("run=<the folder of a trained run> is missing (try --help)")
     sample = _sample(DEFAULTS | own)
     cell = Cell(Path(own["run"]))
     config = override(cell.config(trusts(own)), overrides)
@@ -44,16 +51,16 @@ def _diagnose(arguments: list[str]) -> None:
     diagnose(cell, config, sample)
 
 
-def _sample(given: dict[str, str]) -> dict[str, Any]:
-    if given["split"] not in SPLITS:
-        raise InputError(f"split={given['split']}: there are {' and '.join(SPLITS)}")
-    return {"users": _whole(given, "users", 1), "seed": _whole(given, "seed", 0), "split": given["split"]}
+def _sample(values: dict[str, str]) -> dict[str, Any]:
+    if values["split"] not in SPLITS:
+        raise InputError(f"split={values['split']}: give {' or '.join(SPLITS)}")
+    return {"users": _integer(values, "users", 1), "seed": _integer(values, "seed", 0), "split": values["split"]}
 
 
-def _whole(given: dict[str, str], key: str, least: int) -> int:
-    text = given[key]
-    if not text.isdecimal() or int(text) < least:
-        raise InputError(f"{key}={text}: give a whole number of at least {least}")
+def _integer(values: dict[str, str], key: str, minimum: int) -> int:
+    text = values[key]
+    if not text.isdecimal() or int(text) < minimum:
+        raise InputError(f"{key}={text}: give a whole number of at least {minimum}")
     return int(text)
 
 

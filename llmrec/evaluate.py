@@ -1,4 +1,4 @@
-"""A trained cell, decoded or measured another way: python -m llmrec.evaluate run=runs/... decoding.scores=vocab."""
+"""Evaluates a trained run with other settings: python -m llmrec.evaluate run=runs/... decoding.scores=vocab."""
 
 from pathlib import Path
 
@@ -6,16 +6,17 @@ from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
-Decodes a trained cell another way and measures it; nothing is trained.
+Evaluates a trained run with other decoding or evaluation settings.
 
-  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.scores=vocab decoding.length_penalty=1
-  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding=vocab
-  python -m llmrec.evaluate run=runs/<...>/<fingerprint> decoding.exclude_history=true evaluation.users=null
-  python -m llmrec.evaluate run=runs/<...>/rerank/<...>/<fingerprint> decoding.bootstrap=5 evaluation.orders=5
+  python -m llmrec.evaluate run=runs/<...>/<key> decoding.scores=vocab decoding.length_penalty=1
+  python -m llmrec.evaluate run=runs/<...>/<key> decoding=vocab
+  python -m llmrec.evaluate run=runs/<...>/<key> decoding.exclude_history=true evaluation.users=null
+  python -m llmrec.evaluate run=runs/<...>/rerank/<...>/<key> decoding.bootstrap=5 evaluation.orders=5
 
-run=FOLDER is a cell's folder. What is not given stays as the cell was run. The record goes to FOLDER/eval/<fingerprint>
-and is only read where it is there already.
-A run folder may be somebody else's: code of their own that its config names is refused unless trust=true is given.
+run=FOLDER is the folder of a run. Settings that are not given are those of the
+run. The record is written to FOLDER/eval/<key>, or read if it exists already.
+Code that the run's config names and that does not ship with llmrec is refused
+unless trust=true is given: set it only for folders that you trust.
 """
 
 
@@ -31,7 +32,7 @@ def _evaluate(arguments: list[str]) -> None:
 
     own, overrides = split_arguments(arguments, ["run", "trust"])
     if "run" not in own:
-        raise InputError("run=<the folder of a trained cell> is missing (try --help)")
+        raise InputError("run=<the folder of a trained run> is missing (try --help)")
     cell = Cell(Path(own["run"]))
     evaluate_again(cell, override(cell.config(trusts(own)), overrides))
 

@@ -1,4 +1,4 @@
-"""A dump on disk, made into a prepared set: python -m llmrec.prepare source=movielens path=downloads/ml-100k."""
+"""Prepares a downloaded dataset: python -m llmrec.prepare source=movielens path=downloads/ml-100k."""
 
 import os
 import shlex
@@ -15,21 +15,27 @@ if TYPE_CHECKING:
     from llmrec.datasets.source import Source
 
 HELP = """\
-Makes a prepared set from a dump: k-core, windows and the split by time are done once, and checked when read.
+Prepares a downloaded dataset: applies the k-core filter, builds histories and
+splits by time, once. The result is checked whenever it is read.
 
   python -m llmrec.prepare source=movielens path=downloads/ml-100k
   python -m llmrec.prepare source=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
   python -m llmrec.prepare source=generic path=exports/shop name=shop dataset.split=[0.7,0.1,0.2]
   python -m llmrec.prepare source=msl path=downloads/books
 
-source=movielens takes the folders of 100k (u.data, u.item), of 1m (ratings.dat, movies.dat), and of latest, 20m, 25m
-and 32m (ratings.csv, movies.csv); generic takes interactions and items as CSV or Parquet; msl takes train, valid and
-test with id2name4Rec.json.
-
-path=FOLDER is the dump, which is only read. out=FOLDER must not exist yet; it is $LLMREC_DATA/<name>, or ./data/<name>,
-if not given. name=NAME is out's last part, else movielens_100k, movielens_1m, movielens_latest, or that of the dump's
-folder. dataset.KEY=VALUE changes what conf/dataset/shared/base.yaml says of k_core, min_history, max_history and
-split; with source=msl, of hold_out.
+source=movielens    MovieLens 100k (u.data, u.item), 1m (ratings.dat, movies.dat),
+                    or latest, 20m, 25m and 32m (ratings.csv, movies.csv)
+source=generic      interactions and items as CSV or Parquet
+source=msl          train, valid and test with id2name4Rec.json
+path=FOLDER         the downloaded files, which are not changed
+out=FOLDER          a folder that does not exist yet; by default
+                    $LLMREC_DATA/<name> or ./data/<name>
+name=NAME           name of the dataset; by default the last part of out, else
+                    movielens_100k, movielens_1m, movielens_latest, or the name
+                    of the folder in path
+dataset.KEY=VALUE   k_core, min_history, max_history or split instead of the
+                    value in conf/dataset/shared/base.yaml; with source=msl,
+                    hold_out
 """
 SOURCES = ("movielens", "generic", "msl")
 OWN = ("source", "path", "out", "name")
@@ -43,9 +49,9 @@ def main() -> None:
 def _prepare(arguments: Sequence[str]) -> None:
     from llmrec.training.overrides import split_arguments
 
-    began = time.monotonic()
+    started = time.monotonic()
     own, overrides = split_arguments(arguments, OWN)
-    path = _dump(own)
+    path = _download_folder(own)
     name, out = _name_and_folder(own, path)
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
@@ -57,18 +63,18 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     prepared = prepare(source, dataset)
     write_prepared(prepared, out)
-    print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - began:.1f} seconds"]))
+    print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
     print(_next_step(name, out, overrides))
 
 
-def _dump(own: Mapping[str, str]) -> Path:
+def _download_folder(own: Mapping[str, str]) -> Path:
     if own.get("source") not in SOURCES:
         raise InputError(f"source={own.get('source', '')}: give one of {', '.join(SOURCES)} (try --help)")
     if not own.get("path"):
-        raise InputError("path=<the folder of the dump> is missing (try --help)")
+        raise InputError("path=<the folder of the downloaded files> is missing (try --help)")
     path = Path(own["path"]).expanduser().resolve()
     if not path.is_dir():
-        raise InputError(f"path={own['path']}: there is no folder {path}. Give the folder that holds the dump's files")
+        raise InputError(f"path={own['path']}: there is no folder {path}. Give the folder of the downloaded files")
     return path
 
 
@@ -80,7 +86,7 @@ def _name_and_folder(own: Mapping[str, str], path: Path) -> tuple[str, Path]:
     out = Path(given).expanduser().absolute() if given else None
     name = own.get("name") or (out.name if out else f"movielens_{layout}" if layout else path.name)
     if out and out.name != name:
-        raise InputError(f"out={given} does not end in the set's name {name}: dataset={name} would not find it there")
+        raise InputError(f"out={given} does not end in the dataset's name {name}: dataset={name} would not find it")
     return name, out or Path(os.environ.get("LLMREC_DATA") or "data").absolute() / name
 
 
@@ -93,7 +99,7 @@ def _settings(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
     from llmrec.datasets.settings import shaping_settings
 
     dataset: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
-    # Other keys would change nothing here.
+    # Only these keys change the prepared dataset.
     keys = {f"dataset.{key}": key for key in shaping_settings(dataset, kind)}
     for text in overrides:
         try:
@@ -101,7 +107,7 @@ def _settings(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
         except HydraException as error:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         if override.key_or_group not in keys:
-            raise InputError(f"{text}: with source={kind} these can be changed: {', '.join(keys)}")
+            raise InputError(f"{text}: source={kind} only takes {', '.join(keys)}")
         dataset[keys[override.key_or_group]] = override.value()
     return dict(dataset)
 
@@ -113,7 +119,7 @@ def _source(kind: str, path: Path, dataset: Mapping[str, Any]) -> "Source":
     check_settings(dataset)
     source = source_at(path, dataset, dataset["name"])
     if source.kind != kind:
-        remedy = f"Give source={source.kind}" if source.kind in SOURCES else "It needs no preparing"
+        remedy = f"Give source={source.kind}" if source.kind in SOURCES else "It is prepared already"
         raise InputError(f"source={kind}: {path} is in the layout {source.kind}. {remedy}")
     return source
 
@@ -132,9 +138,9 @@ def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
 def _next_step(name: str, out: Path, overrides: Sequence[str]) -> str:
     from llmrec.conf_dir import conf_dir
 
-    # Lists of task rerank are made when they are asked for, by the same settings.
-    same = "".join(f" {shlex.quote(override)}" for override in overrides)
-    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run dataset={shlex.quote(name)}{same}"
+    # The run needs the same settings, because it draws candidate lists of task rerank by them.
+    settings = "".join(f" {shlex.quote(override)}" for override in overrides)
+    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run dataset={shlex.quote(name)}{settings}"
     if (Path(conf_dir()) / "dataset" / f"{name}.yaml").is_file():
         return f"next: {command}"
     return f"next: write a dataset/{name}.yaml with the words of its prompts (README, Real data), then {command}"

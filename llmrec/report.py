@@ -1,4 +1,7 @@
-"""Tables of finished cells: python -m llmrec.report scale=smoke. Nothing heavy is imported before it is needed."""
+"""Writes the tables of finished runs: python -m llmrec.report scale=smoke.
+
+Heavy packages are imported inside functions, so that --help stays fast.
+"""
 
 import os
 from collections.abc import Sequence
@@ -9,22 +12,27 @@ from llmrec.command import run_command
 from llmrec.errors import InputError
 
 HELP = """\
-Makes the tables of experiments/ from the records in runs/; nothing is trained.
+Writes the tables of experiments/ from the records in runs/. Trains nothing.
 
   python -m llmrec.report
   python -m llmrec.report scale=cpu
   python -m llmrec.report tables=msl_accuracy,gdrt_fairness out=tables/two
   python -m llmrec.report pack=runs out=records.tar.gz    # no tables: packs the finished runs for another checkout
 
-scale=smoke     smoke (simulated sets), cpu (real sets), paper (the papers' backbones and settings)
-tables=...      some of msl_accuracy, gdrt_fairness, rosepo_harm, alro_rerank, msl_ablation, efficiency; all by default
-runs=FOLDER     where the records lie, $LLMREC_RUNS or ./runs by default
-out=FOLDER      tables/<scale> by default: report.html, report.md, <table>.tex, <table>.csv, plots/
-pack=FOLDER     writes the records of all finished runs in a runs folder to out=FILE.tar.gz (records.tar.gz by default):
-                config, training.json, curves, metrics and what tables read of each user; no weights, no titles
+scale=SCALE     smoke (simulated data, default), cpu (real data) or paper (the
+                papers' backbones and settings)
+tables=LIST     some of msl_accuracy, gdrt_fairness, rosepo_harm, alro_rerank,
+                msl_ablation, efficiency; all by default
+runs=FOLDER     folder of the records; $LLMREC_RUNS or ./runs by default
+out=FOLDER      folder for report.html, report.md, <table>.tex, <table>.csv and
+                plots/; tables/<scale> by default
+pack=FOLDER     packs the records of all finished runs in a runs folder into
+                out=FILE.tar.gz (default records.tar.gz): config, training.json,
+                curves, metrics and the values per user that tables need; no
+                weights, no titles
 
-Runs that an archive in experiments/results/records/ holds are read as if they had been run here.
-A cell that is not done is listed as not run; make reproduce-tables SCALE=<scale> runs what is missing.
+Runs in an archive in experiments/results/records/ count as finished runs.
+Other runs are listed as not run: make reproduce-tables SCALE=<scale> runs them.
 """
 
 
@@ -52,18 +60,24 @@ def _report(arguments: list[str]) -> None:
 def _pack(own: dict[str, str]) -> None:
     from llmrec.tables.pack import pack_records
 
-    unfit = own.keys() - {"pack", "out"}
-    if unfit:
-        raise InputError(f"{min(unfit)}: pack takes only out; it packs all finished runs (try --help)")
+    unexpected = own.keys() - {"pack", "out"}
+    if unexpected:
+        raise InputError(f"{min(unexpected)}: pack takes only out; it packs all finished runs (try --help)")
     out = Path(own.get("out", "records.tar.gz"))
     packed = pack_records(Path(own["pack"]), out)
-    print(f"{out}: runs packed {packed.finished}, unfinished and left out {packed.unfinished}; {packed.size:,} bytes")
+    print(f"{out}: {packed.finished} runs packed, {packed.unfinished} unfinished runs skipped; {packed.size:,} bytes")
 
 
 def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -> None:
-    """Writes the report of the named tables at a scale into a folder, tables/<scale> by default, and prints a summary.
+    """Writes the report of some tables and prints a summary.
 
-    Raises InputError for tables and records that cannot be used, and where nothing can be written.
+    Args:
+        names: Names of the tables.
+        scale: Scale of their runs.
+        folder: Folder to write to; tables/<scale> by default.
+
+    Raises:
+        InputError: A table or record cannot be used, or the folder cannot be written.
     """
     from llmrec.atomic import atomic_file
     from llmrec.tables.plot_files import write_plots
@@ -100,7 +114,7 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
     for table in report["tables"]:
         counts = table["counts"]
         missing = [f"{count} {state}" for state, count in counts.items() if count and state != "done"]
-        print(f"{table['name']}: {counts['done']} of {sum(counts.values())} cells done", *missing, sep=", ")
+        print(f"{table['name']}: {counts['done']} of {sum(counts.values())} runs done", *missing, sep=", ")
     if any(_can_run(table["counts"]) for table in report["tables"]):
         print(f"to run what is missing: make reproduce-tables SCALE={report['scale']}")
     print(f"page: {folder / 'report.html'}")

@@ -1,4 +1,4 @@
-"""Runs what is missing of the tables in experiments/: python -m llmrec.reproduce scale=smoke."""
+"""Runs the missing runs of the tables in experiments/: python -m llmrec.reproduce scale=smoke."""
 
 import os
 import sys
@@ -13,18 +13,20 @@ if TYPE_CHECKING:
     from llmrec.tables.cells import PlannedCell
 
 HELP = """\
-Runs the cells of the tables in experiments/ that are missing or outdated, then writes the report; what is done is read.
+Trains and evaluates the missing or outdated runs of the tables in experiments/,
+then writes the report (see python -m llmrec.report --help).
 
-  python -m llmrec.reproduce                                  # scale=smoke, all tables
+  python -m llmrec.reproduce                      # scale=smoke, all tables
   python -m llmrec.reproduce scale=cpu tables=msl_accuracy,gdrt_fairness jobs=2
-  python -m llmrec.reproduce scale=cpu list=true              # only says which cells are done, outdated, failed, left
+  python -m llmrec.reproduce scale=cpu list=true  # lists the runs, runs nothing
 
-jobs=N runs so many at a time; without it one a GPU, or one a core where there is no GPU. Interrupted, the same command
-goes on from there. Cells that an archive in experiments/results/records/ holds are done; one that holds them at an
-older version is named by list=true and not used. The report: python -m llmrec.report --help.
+jobs=N runs N at a time; the default is one per GPU or, without a GPU, one per
+core, at most 8. After an interruption, the same command continues.
+Runs in an archive in experiments/results/records/ count as done. Those of an
+older version, made with other code or data, are not used; list=true names them.
 """
 MOST_JOBS = 8
-"""On a CPU, unless jobs says otherwise: each takes about a gigabyte of memory."""
+"""Default limit on a CPU, where each job takes about a gigabyte of memory."""
 
 
 def main() -> None:
@@ -71,22 +73,22 @@ def _slots(jobs: str | None) -> list[dict[str, str]]:
 
 
 def _expectation(cells: "list[PlannedCell]", slots: int) -> str:
-    """How many cells there are, and how long those that are missing may take."""
+    """Describes how many runs are done, and how long the others are expected to take."""
     states = Counter(cell.state for cell in cells)
-    left = [cell for cell in cells if cell.state not in ("done", "cannot run")]
-    minutes = sum(cell.seconds or 0 for cell in left) / slots / 60
+    missing = [cell for cell in cells if cell.state not in ("done", "cannot run")]
+    minutes = sum(cell.seconds or 0 for cell in missing) / slots / 60
     counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
-    expected = f"; expected to take {minutes:.0f} minutes, {slots} at a time" if left else "; nothing is left to run"
-    return f"{len(cells)} cells: {counted}{expected}"
+    expected = f"; expected to take {minutes:.0f} minutes, {slots} at a time" if missing else "; nothing is left to run"
+    return f"{len(cells)} runs: {counted}{expected}"
 
 
 def _records(cells: "list[PlannedCell]") -> list[str]:
-    """A line on the cells that archives of records hold, if they hold any."""
+    """Returns a line on the runs that archives of records hold, if there are any."""
     read = sum(cell.read_from is not None for cell in cells)
     older = sum(bool(cell.older_in) for cell in cells)
     if not read + older:
         return []
-    return [f"experiments/results/records: {read} cells read from there; {older} there at an older version, not used"]
+    return [f"experiments/results/records: {read} runs read; {older} runs of an older version, not used"]
 
 
 def _print_cells(cells: "list[PlannedCell]") -> None:

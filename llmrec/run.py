@@ -1,4 +1,7 @@
-"""One cell: python -m llmrec.run objective=msl dataset=games. Nothing heavy is imported before it is needed."""
+"""Trains and evaluates a run: python -m llmrec.run objective=msl dataset=games.
+
+Heavy packages are imported inside functions, so that --help and planning stay fast.
+"""
 
 import errno
 import os
@@ -16,16 +19,17 @@ from llmrec.training.cells import cell_path
 from llmrec.training.stages import PLANNED
 
 
-def _cell(*, _root_: DictConfig) -> str:
+def _run_folder(*, _root_: DictConfig) -> str:
+    """Returns the run's folder below runs/, as the resolver `llmrec.cell` of conf/config.yaml."""
     try:
         path = cell_path(_root_)
         _check_planned(Path(_root_.paths.runs) / path)
-        # Hydra writes there before it calls `_run`, and says less when it cannot.
+        # Hydra writes there before it calls `_run`, and its own error names neither cause nor remedy.
         check_writable(Path(_root_.paths.runs) / path)
         return path
     except InputError as error:
-        # Hydra asks for the run's folder before it calls `_run`; an error there would come out as its own.
-        _stop(error)
+        # Hydra resolves the run's folder before it calls `_run`, and would report this error as one of its own.
+        _exit_with(error)
         raise
 
 
@@ -33,12 +37,12 @@ def _check_planned(folder: Path) -> None:
     planned = os.environ.get(PLANNED)
     if planned and Path(planned) != folder:
         raise InputError(
-            f"a launcher planned this run as {planned}, now it would be {folder}: code, configuration or data have "
+            f"the launcher planned this run as {planned}, but now it is {folder}: code, configuration or data have "
             "changed since the sweep began; start the sweep again"
         )
 
 
-def _stop(error: InputError) -> None:
+def _exit_with(error: InputError) -> None:
     print(f"llmrec: {error}", file=sys.stderr)
     sys.exit(BUSY if isinstance(error, BusyError) else 2)
 
@@ -53,15 +57,15 @@ def _run(config: DictConfig) -> None:
     try:
         run_cell(composed)
     except InputError as error:
-        _stop(error)
+        _exit_with(error)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
             raise
-        _stop(unwritable(Path(error.filename or config.paths.runs), error))
+        _exit_with(unwritable(Path(error.filename or config.paths.runs), error))
 
 
 def _follow() -> None:
-    """What SLURM's tasks but the first do: they compose no config and write into no cell."""
+    """Runs a SLURM task other than the first, which composes no config and writes no results."""
     from llmrec.training.ranks import follow
 
     follow()
@@ -69,9 +73,9 @@ def _follow() -> None:
 
 def main() -> None:
     """Entry point of `llmrec` and `python -m llmrec.run`."""
-    # Threads that wait actively halt a machine that has other work; read when torch is loaded.
+    # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    OmegaConf.register_new_resolver("llmrec.cell", _cell, replace=True)
+    OmegaConf.register_new_resolver("llmrec.cell", _run_folder, replace=True)
     register_plugins()
     try:
         if os.environ.get("SLURM_PROCID", "0") == "0":

@@ -1,1 +1,1 @@
-"""Training of one cell: the Lightning module, its callbacks and logs, stages, and what is done or left."""
+"""Training and evaluation of runs: the Lightning module, loggers, stages, distributed ranks, and keys of results."""

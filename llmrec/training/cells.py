@@ -1,8 +1,8 @@
-"""Cells: the folders in which one training and its evaluations leave their facts.
+"""Folders of runs: one training with its evaluations.
 
-runs/<dataset>/<task>/<backbone>/<objective>/<training fingerprint>/ holds what training made, eval/<evaluation
-fingerprint>/ in it what a way of decoding and measuring made; a baseline has baseline/<name> instead of
-<backbone>/<objective>. Standard library and OmegaConf only.
+runs/<dataset>/<task>/<backbone>/<objective>/<training key>/ holds the results of training, and eval/<evaluation key>/
+in it the results of one way of decoding and measuring. A baseline has baseline/<name> instead of
+<backbone>/<objective>. Imports the standard library and OmegaConf only.
 """
 
 import fcntl
@@ -29,13 +29,17 @@ CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
 
 @dataclass(frozen=True)
 class Cell:
-    """The folder of one training, found from its config."""
+    """The folder of a run.
+
+    Attributes:
+        folder: Its path.
+    """
 
     folder: Path
 
     @property
     def config_file(self) -> Path:
-        """The resolved config, as plain YAML."""
+        """The file of the resolved config, as plain YAML."""
         return self.folder / CONFIG
 
     @property
@@ -45,34 +49,34 @@ class Cell:
 
     @property
     def training(self) -> dict[str, Any]:
-        """What training.json says: provenance, the chosen epoch, seconds."""
+        """The content of training.json, such as provenance, selected epoch and seconds."""
         return dict(json.loads((self.folder / TRAINING).read_text(encoding="utf-8")))
 
     @property
     def failure(self) -> Path:
-        """The file in which a launcher says that the cell's last job failed, until another one is started."""
+        """The file by which a launcher marks the last job of the run as failed, until another job starts."""
         return self.folder / "failed.txt"
 
     def config(self, trust: bool = False) -> DictConfig:
-        """Reads the resolved config that made the cell.
+        """Reads the run's resolved config, with today's paths and defaults for settings that it does not have yet.
 
         Args:
             trust: Accepts code that the config names; see `read_stored`.
 
         Raises:
-            InputError: When the folder is no cell, or its config is refused.
+            InputError: The folder is not a run's, or its config is refused.
         """
         if not self.config_file.is_file():
             raise InputError(
-                f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<fingerprint>"
+                f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<key>"
             )
         config = read_stored(self.config_file, trust)
-        # Where things lie now, not where they lay when the cell was trained.
+        # Data, cache and runs may have moved since the training.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
         config.paths = plain(now.paths)
-        # What has come to be measured, or to be chosen, since; what no longer is is left out.
-        measured = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
-        config.evaluation = OmegaConf.merge(now.evaluation, measured)
+        # Settings added since the training get their defaults; settings removed since are dropped.
+        stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
+        config.evaluation = OmegaConf.merge(now.evaluation, stored)
         config.setdefault("baseline", {"name": "none"})
         shared = OmegaConf.load(Path(conf_dir()) / "dataset" / "shared" / "base.yaml")
         config.dataset.setdefault("reference", shared.reference)
@@ -84,15 +88,25 @@ class Cell:
         return config
 
     def evaluation(self, config: DictConfig) -> Path:
-        """The folder of the evaluation that `config` (groups decoding and evaluation) describes."""
+        """Returns the folder of the evaluation with the decoding and evaluation settings of a config."""
         return self.folder / "eval" / evaluation_fingerprint(plain(config), run_source(config).simulated)
 
     def lock(self) -> AbstractContextManager[None]:
-        """Holds the cell against other processes; a process that dies lets go. Raises BusyError when it is held."""
+        """Locks the run's folder against other processes; the lock of a process that dies is released.
+
+        Raises:
+            BusyError: Another process holds the lock.
+            InputError: The file system does not support locks, or the folder cannot be written.
+        """
         return self._held(".lock")
 
     def claim(self) -> AbstractContextManager[None]:
-        """As `lock`, for a launcher, whose job then takes the lock: other launchers start none."""
+        """Locks the run against other launchers, separately from `lock`, which the launcher's own job takes.
+
+        Raises:
+            BusyError: Another launcher holds the claim.
+            InputError: As for `lock`.
+        """
         return self._held(".claim")
 
     @contextmanager
@@ -102,55 +116,63 @@ class Cell:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
-                raise BusyError(f"another process is at work on {self.folder}: wait for it or stop it") from error
+                raise BusyError(f"another process works on {self.folder}. Wait for it or stop it") from error
             except OSError as error:
                 raise InputError(
-                    f"the file system of {self.folder} cannot lock files ({error.strerror}), so that two runs could "
-                    "spoil a cell: choose another with LLMREC_RUNS or paths.runs=..."
+                    f"the file system of {self.folder} cannot lock files ({error.strerror}), so two processes "
+                    "could overwrite each other's results. Choose another with LLMREC_RUNS or paths.runs=..."
                 ) from error
             yield
 
 
 def run_source(config: DictConfig) -> Source:
-    """Where the run's data come from."""
+    """Returns the source of a run's data."""
     return locate(plain(config.dataset), Path(config.paths.data))
 
 
 def cell_path(config: DictConfig) -> str:
-    """The path of a run's cell below runs/: <dataset>/<task>/<backbone>/<objective>/<training fingerprint>.
+    """Returns a run's folder below runs/: <dataset>/<task>/<backbone>/<objective>/<training key>.
 
-    config: composed with its hydra node, whose choices name the groups.
+    Args:
+        config: The composed config with its hydra node, whose choices name the groups.
+
+    Raises:
+        InputError: The data or a stage cannot be used.
     """
     source = run_source(config)
     stages = {name: cell_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
-    who = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    fingerprint = training_fingerprint(plain_config(config), source, stages)
-    return "/".join([source.name, choices["task"], *who, fingerprint])
+    model = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
+    key = training_fingerprint(plain_config(config), source, stages)
+    return "/".join([source.name, choices["task"], *model, key])
 
 
 def cell_name(config: DictConfig) -> str:
-    """What people call a run's cell: <dataset>-<task>-<objective or baseline>-<seed>; config: with its hydra node."""
+    """Returns the name of a run for people: <dataset>-<task>-<objective or baseline>-<seed>.
+
+    Args:
+        config: The composed config with its hydra node.
+    """
     choices = config.hydra.runtime.choices
-    who = choices["baseline"] if is_baseline(config) else _model_names(choices)[1]
-    return f"{run_source(config).name}-{choices['task']}-{who}-{config.seed}"
+    method = choices["baseline"] if is_baseline(config) else _model_names(choices)[1]
+    return f"{run_source(config).name}-{choices['task']}-{method}-{config.seed}"
 
 
 def is_baseline(config: DictConfig) -> bool:
-    """Whether a run's config asks for a baseline instead of a language model."""
+    """Returns whether a run fits a baseline instead of tuning a language model."""
     return bool(config.baseline.name != "none")
 
 
 def _model_names(choices: Mapping[str, str]) -> list[str]:
     backbone = choices["backbone"] if choices["adapter"] == "none" else f"{choices['backbone']}-{choices['adapter']}"
-    # A group within the objective tells apart what the objective's name alone does not: gdrt-sft, gdrt-msl.
-    within = [group for group in sorted(choices) if group.startswith("objective/") and "@" not in group]
-    parts = [choices[group] for group in within]
+    # Options of groups within the objective distinguish runs of the same objective: gdrt-sft, gdrt-msl.
+    subgroups = [group for group in sorted(choices) if group.startswith("objective/") and "@" not in group]
+    parts = [choices[group] for group in subgroups]
     return [backbone, "-".join([choices["objective"].replace("/", "-"), *parts])]
 
 
 def plain_config(config: DictConfig) -> dict[str, Any]:
-    """The resolved run config without Hydra's own node, as plain containers."""
+    """Returns the resolved run config without Hydra's own node, as plain containers."""
     groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    # A masked copy forgets its parent; interpolations into the root resolve in the copy itself.
+    # A masked copy has no parent, so interpolations from the root resolve within the copy.
     return plain(groups)

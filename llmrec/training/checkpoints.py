@@ -1,4 +1,4 @@
-"""Checkpoints that a kill leaves whole."""
+"""Checkpoints that are written atomically, so that a killed training leaves no damaged ones."""
 
 from pathlib import Path
 from typing import Any
@@ -9,26 +9,33 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from llmrec.atomic import atomic_file
 
 CHECKPOINTS = "checkpoints"
-"""The folder in a cell for what an interrupted training goes on from."""
+"""Folder of a run with the checkpoints from which an interrupted training resumes."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
-    """What a checkpoint holds, tensors in main memory: read when they are used, once for all ranks of a machine."""
+    """Reads a checkpoint into main memory.
+
+    Tensors are memory-mapped: they are read when they are used, once for all ranks of a machine.
+    """
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     return checkpoint
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its place and then moves it there.
+    """Writes checkpoints atomically: to a temporary file in the same folder, which is then renamed.
 
-    Lightning writes to the system's temporary folder, from where another file system is reached only by copying.
+    Lightning's own temporary file is in the system's temporary folder, from which a checkpoint is copied, not renamed,
+    to another file system.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Raises InputError when the folder cannot be written or the disk is full."""
+        """Writes a checkpoint.
+
+        Raises:
+            InputError: The folder cannot be written, or the disk is full.
+        """
         with atomic_file(Path(path)) as temporary:
             torch.save(checkpoint, temporary)
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
-        """As `read_checkpoint`."""
         return read_checkpoint(path)

@@ -1,4 +1,4 @@
-"""Who started the processes of a distributed run."""
+"""Detects whether SLURM or llmrec itself started the processes of a distributed run."""
 
 import os
 
@@ -6,15 +6,18 @@ from pytorch_lightning.plugins.environments import ClusterEnvironment, Lightning
 
 
 def slurm_tasks() -> int:
-    """Tasks of this job step; 1 outside of srun, where a batch script has SLURM's other variables too."""
+    """Returns the number of tasks of the SLURM job step, or 1 outside srun.
+
+    Only srun sets SLURM_STEP_NUM_TASKS; a batch script has the other variables of SLURM too.
+    """
     return int(os.environ.get("SLURM_STEP_NUM_TASKS", "1"))
 
 
 def slurm_environment() -> SLURMEnvironment:
-    """What SLURM says of its tasks; a run that is requeued resumes by itself."""
+    """Returns Lightning's SLURM environment without its requeueing: a requeued run resumes by itself."""
     return SLURMEnvironment(auto_requeue=False)
 
 
 def cluster_environment() -> ClusterEnvironment:
-    """For Lightning, which would guess from variables that any batch script has."""
+    """Returns the environment for the Trainer, which would take any batch script for an srun job step."""
     return slurm_environment() if slurm_tasks() > 1 else LightningEnvironment()

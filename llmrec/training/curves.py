@@ -1,4 +1,4 @@
-"""curves.csv: every logged value of a training, one line each, also across kills and resumes."""
+"""Logs every value of a training to curves.csv, one line each, including values from before a resume."""
 
 import csv
 from argparse import Namespace
@@ -14,9 +14,9 @@ COLUMNS = ["step", "metric", "value"]
 
 
 class CurvesLogger(Logger):
-    """Appends to curves.csv (step, metric, value).
+    """Appends values to curves.csv (step, metric, value).
 
-    Lightning's own CSV logger rewrites its file at each save and deletes the one it finds after a kill.
+    Lightning's own CSV logger rewrites its file at each save and deletes an existing one when a training resumes.
     """
 
     def __init__(self, path: Path) -> None:
@@ -25,28 +25,26 @@ class CurvesLogger(Logger):
 
     @property
     def name(self) -> str:
-        """Lightning asks for one."""
         return "curves"
 
     @property
     def version(self) -> str:
-        """Lightning asks for one."""
         return ""
 
     @rank_zero_only
     def rewind(self, step: int) -> None:
-        """Drops what was logged at `step` or later: the interrupted epoch is run again."""
-        kept: list[list[str]] = []
+        """Removes values logged at `step` or later, since a resumed training repeats the interrupted epoch."""
+        rows: list[list[str]] = []
         if step > 0 and self.path.exists():
             with open(self.path, newline="") as file:
-                # A kill may have cut the last line short.
-                kept = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit() and int(row[0]) < step]
+                # If the training was killed, the last line may be incomplete.
+                rows = [row for row in csv.reader(file) if len(row) == 3 and row[0].isdigit() and int(row[0]) < step]
         with atomic_file(self.path) as temporary, open(temporary, "w", newline="") as file:
-            csv.writer(file).writerows([COLUMNS, *kept])
+            csv.writer(file).writerows([COLUMNS, *rows])
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Appends one line a value."""
+        """Appends one line per value."""
         with open(self.path, "a", newline="") as file:
             csv.writer(file).writerows(
                 [step, name, f"{value:.8g}"] for name, value in metrics.items() if name != "epoch"
@@ -54,4 +52,4 @@ class CurvesLogger(Logger):
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
-        """The config stands in config.yaml already."""
+        """Does nothing, because config.yaml already holds the settings."""

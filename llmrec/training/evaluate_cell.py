@@ -1,4 +1,4 @@
-"""Ranks the splits asked for by a trained cell and writes the record of the evaluation."""
+"""Evaluates a trained run on the requested splits and writes the evaluation's record."""
 
 import time
 from collections.abc import Callable
@@ -20,17 +20,25 @@ from llmrec.training.measure_catalogue import catalogue_measure
 from llmrec.training.measure_lists import lists_measure
 
 SPLITS = (["valid"], ["test"], ["valid", "test"])
-"""What may be asked for together."""
+"""Allowed values of evaluation.splits."""
 Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
-"""The metrics of a split, the table of its users, and seconds that are worth a name of their own."""
+"""Maps a split to its metrics, its table with one row per user or list, and named parts of its time in seconds."""
 
 
 def evaluate_cell(
     config: DictConfig, dataset: Dataset, cell: Cell, folder: Path, features: ReferenceFeatures
 ) -> dict[str, Any]:
-    """Ranks what the cell's task asks for in evaluation.splits, writes the record into `folder`, returns its metrics.
+    """Evaluates a trained run on evaluation.splits and writes the record.
 
-    config: the run's config with the groups decoding and evaluation as they should be used; features: of the titles.
+    Args:
+        config: The run's config, with the decoding and evaluation settings to use.
+        dataset: The run's dataset.
+        cell: The run's folder.
+        folder: Folder to write the record to.
+        features: Reference features of the titles.
+
+    Returns:
+        The record, on every rank; its metrics are under `splits`.
     """
     started = time.perf_counter()
     measure = _open(config, dataset, cell, features)
@@ -65,22 +73,26 @@ def _open(config: DictConfig, dataset: Dataset, cell: Cell, features: ReferenceF
 
 
 def _precision(config: DictConfig) -> dict[str, Any] | None:
-    """What the rankings were computed in; None of a baseline."""
+    """Returns the precision of the model's computations; None for a baseline."""
     return None if is_baseline(config) else precision_record(config)
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """Raises InputError when decoding is of another task, or its settings or those of the evaluation cannot be used."""
-    task, decodes = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
-    if task != decodes:
+    """Checks the decoding and evaluation settings.
+
+    Raises:
+        InputError: The decoding is for another task, or a value cannot be used.
+    """
+    task, decoding_task = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
+    if task != decoding_task:
         fitting = "permutation" if task == "rerank" else "trie or vocab"
-        raise InputError(f"decoding is of task={decodes}, the run of task={task}: take decoding={fitting}")
+        raise InputError(f"decoding is for task={decoding_task}, but the run has task={task}: set decoding={fitting}")
     if config.evaluation.splits not in SPLITS:
         raise InputError(f"evaluation.splits={config.evaluation.splits}: choose [valid,test], [valid] or [test]")
-    least = {"evaluation.sample_seed": 0}
+    minimums = {"evaluation.sample_seed": 0}
     if task == "rerank":
-        least |= {"evaluation.orders": 1, "decoding.bootstrap": 1, "decoding.seed": 0}
-    for place, smallest in least.items():
-        value = OmegaConf.select(config, place)
-        if type(value) is not int or value < smallest:
-            raise InputError(f"{place}={value}: give a whole number of at least {smallest}")
+        minimums |= {"evaluation.orders": 1, "decoding.bootstrap": 1, "decoding.seed": 0}
+    for key, minimum in minimums.items():
+        value = OmegaConf.select(config, key)
+        if type(value) is not int or value < minimum:
+            raise InputError(f"{key}={value}: give a whole number of at least {minimum}")

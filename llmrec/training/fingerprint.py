@@ -1,6 +1,6 @@
-"""Fingerprints: what makes two trainings, or two evaluations, the same.
+"""Keys of trainings, evaluations and diagnoses: hashes of the settings, data and code that determine a result.
 
-Standard library and OmegaConf only: Hydra asks for a run's folder before anything heavy is imported.
+Imports the standard library and OmegaConf only, because Hydra needs a run's folder before heavy imports.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ TRAINING_CODE = (
     "training/validation.py",
 )
 REFERENCE_CODE = ("evaluation/reference_features.py", "evaluation/reference_model.py")
-"""What makes embeddings by the dataset's reference model, of objectives that take them."""
+"""Code of the reference model's embeddings, for objectives that use them."""
 BASELINE_CODE = (
     "catalogue/items.py",
     "datasets",
@@ -71,20 +71,27 @@ TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "train
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
 NOT_DATA = ("source", "simulator", "reference")
-"""Keys of the dataset group that say where the data come from, as their hash does, or what they are measured with."""
+"""Settings of the dataset group that do not enter the training key: the data's hash covers `source` and `simulator`,
+and `reference` is used for evaluation."""
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
-"""Keys of the trainer group that say where it runs, not what comes out."""
+"""Settings of the trainer group that determine where a training runs, not its result."""
 
 
 def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping[str, str]) -> str:
-    """16 hex digits over the config, data and code that make a cell's weights; stages: the fingerprints of its stages.
+    """Returns the key of a training, from the config, data and code that determine the weights.
 
-    config: the resolved run config as plain containers; source: of its data.
+    Args:
+        config: The resolved run config as plain containers.
+        source: Source of the run's data.
+        stages: Training keys of the run's stages, by name.
+
+    Returns:
+        16 hex digits.
     """
-    baseline = config["baseline"]["name"] != "none"
-    groups = {group: config[group] for group in (BASELINE_GROUPS if baseline else TRAINING_GROUPS)}
+    is_baseline = config["baseline"]["name"] != "none"
+    groups = {group: config[group] for group in (BASELINE_GROUPS if is_baseline else TRAINING_GROUPS)}
     groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in NOT_DATA}
-    if baseline:
+    if is_baseline:
         return _short(groups, source.content_hash, code_hash(BASELINE_CODE, _targets(groups)))
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     places, embedder = list(TRAINING_CODE), None
@@ -96,19 +103,35 @@ def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping
 
 
 def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
-    """16 hex digits over the config and code that decode and measure a trained cell; simulated: of the data."""
+    """Returns the key of an evaluation, from the config and code that decode and measure a trained run.
+
+    Args:
+        config: The resolved run config as plain containers.
+        simulated: Whether the data is simulated, which determines the default reference model.
+
+    Returns:
+        16 hex digits.
+    """
     groups = {group: config[group] for group in EVALUATION_GROUPS}
     reference = reference_model(config, simulated).settings(config["scale"])
     return _short(groups, reference, code_hash(EVALUATION_CODE, _targets(groups)))
 
 
 def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:
-    """16 hex digits over the sampled rows, the decoding and the code that diagnose a trained cell."""
+    """Returns the key of a diagnosis, from the sample, the decoding and the code that diagnose a trained run.
+
+    Args:
+        config: The resolved run config as plain containers.
+        sample: The settings that draw the sampled rows.
+
+    Returns:
+        16 hex digits.
+    """
     return _short(sample, config["decoding"], code_hash(DIAGNOSIS_CODE, ()))
 
 
 def _targets(settings: Any) -> Iterator[str]:
-    """The modules of the classes that settings name as `_target_`, at any depth."""
+    """Yields the modules of the classes that settings name as `_target_`, at any depth."""
     if isinstance(settings, dict):
         if isinstance(settings.get("_target_"), str):
             yield settings["_target_"].rpartition(".")[0]

@@ -1,4 +1,4 @@
-"""Fits a baseline's cell: from the resolved config to weights, curves and what training.json should say."""
+"""Fits a baseline: from the resolved config to weights, curves and the content of training.json."""
 
 import shutil
 import time
@@ -20,37 +20,48 @@ from llmrec.training.curves import CurvesLogger
 def fit_baseline(
     config: DictConfig, dataset: Dataset, cell: Path, device: str, loggers: list[Logger]
 ) -> dict[str, Any]:
-    """Fits and leaves `weights/` and curves.csv in the cell; an interrupted fit goes on where it stood.
+    """Fits a baseline and writes `weights/` and curves.csv; resumes an interrupted fit.
 
-    Returns what training.json should say of it. Raises InputError for settings or rows that cannot be used.
+    Args:
+        config: The resolved run config.
+        dataset: The opened dataset of the run.
+        cell: Folder of the run.
+        device: Device to fit on, such as `cuda`.
+        loggers: Loggers of the fit, a CurvesLogger among them.
+
+    Returns:
+        What is written to training.json about the fit.
+
+    Raises:
+        InputError: The settings or the rows cannot be used.
     """
     started = time.perf_counter()
     baseline = build_baseline(config.baseline)
     checkpoint = cell / CHECKPOINTS / "fit.ckpt"
-    found = baseline.fit(
+    fit_report = baseline.fit(
         dataset, Fitting(config.seed, device, checkpoint, _Curves(loggers).log, bool(config.trainer.progress))
     )
-    # What stands there is of a fit that was killed after it had saved: the same weights, made again.
+    # A fit that was killed after it had saved leaves the folder; fitting again gives the same weights.
     shutil.rmtree(cell / WEIGHTS, ignore_errors=True)
     with atomic_folder(cell / WEIGHTS) as temporary:
         baseline.save(temporary)
     return {
-        "baseline": found,
+        "baseline": fit_report,
         "identity": {"catalogue": catalogue_hash(dataset.items)},
         "seconds": {"fitting": time.perf_counter() - started},
     }
 
 
 class _Curves:
-    """Logs values; what an interrupted fit had logged at the first step or later is dropped, for it is made again."""
+    """Logs values; first removes those that an interrupted fit had logged at the first step or later."""
 
     def __init__(self, loggers: list[Logger]) -> None:
-        self.loggers, self.begun = loggers, False
+        self.loggers, self.has_started = loggers, False
 
     def log(self, values: dict[str, float], step: int) -> None:
-        """Values of one step, to every logger."""
-        if not self.begun:
+        """Logs the values of one step with every logger."""
+        if not self.has_started:
             next(log for log in self.loggers if isinstance(log, CurvesLogger)).rewind(step)
-            self.begun = True
+            self.has_started = True
         for log in self.loggers:
             log.log_metrics(values, step)

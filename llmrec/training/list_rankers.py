@@ -1,4 +1,4 @@
-"""Whoever ranks candidate lists: a tuned language model by its generated ranking, or a baseline by its scores."""
+"""Rankers of candidate lists: a tuned language model that generates a ranking, or a baseline that scores candidates."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -24,22 +24,45 @@ from llmrec.training.train import identity
 
 
 class ListRanker(Protocol):
-    """Ranks the candidates of lists."""
+    """Ranks the candidates of lists.
+
+    Attributes:
+        name: Name in tables.
+    """
 
     name: str
-    """What tables call it."""
 
     def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
-        """int64 [lists, m]: places of the candidates in the order in which `lists` show them, best first."""
+        """Ranks the candidates of each list.
+
+        Args:
+            lists: The lists, with m candidates each.
+            split: Name of their split, valid or test.
+            progress: Called with numbers of finished lists.
+
+        Returns:
+            Positions of the candidates in the order in which `lists` show them, best first, int64 `[lists, m]`.
+        """
         ...
 
     def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
-        """What it says where nothing holds it to a permutation; {} for one that knows nothing else."""
+        """Returns metrics of generation without constraints; {} for a ranker that generates no text.
+
+        Args:
+            lists: The lists.
+            seed: Seed of the order in which candidates that the text does not rank are appended.
+            progress: Called with numbers of finished lists.
+        """
         ...
 
 
 class ModelListRanker:
-    """A tuned backbone."""
+    """A tuned backbone, decoded to permutations of the candidates.
+
+    Attributes:
+        bootstrap: Number of random orders of the candidates whose rankings are combined; 1 = the order as shown.
+        calls: Number of `rank` calls by split.
+    """
 
     name = "model"
 
@@ -48,17 +71,18 @@ class ModelListRanker:
         self.seed, self.calls = int(decoding.seed), Counter[str]()
 
     def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
-        """As ListRanker.rank: as shown, or the Borda sum of the rankings of so many independent orders."""
+        """Ranks each list as shown, or by the Borda count over rankings of `bootstrap` random orders."""
         if self.bootstrap == 1:
             return self._rank(lists, progress)
         self.calls[split] += 1
-        # By split, so that how validation is measured does not change test.
+        # Seeded by split, so that evaluating validation does not change the orders of test.
         generator = np.random.default_rng([self.seed, *split.encode(), self.calls[split]])
         orders = generator.random((self.bootstrap, *lists.candidates.shape)).argsort(axis=2)
-        return borda(np.stack([rank_shown(lists, order, lambda of: self._rank(of, progress)) for order in orders]))
+        rankings = [rank_shown(lists, order, lambda shown: self._rank(shown, progress)) for order in orders]
+        return borda(np.stack(rankings))
 
     def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
-        """As ListRanker.unconstrained, by greedy generation: parse_failure_rate, lists, and NDCG of what was parsed."""
+        """Returns parse_failure_rate, the number of lists and the NDCG of parsed rankings of greedy generation."""
         prompts = self.data.prompts(lists).prompts
         order, failed = free_rankings(self.backbone, self.data.identifiers, prompts, seed, progress)
         return {"parse_failure_rate": float(failed.mean()), "lists": len(lists), **accuracies(order, lists)}
@@ -66,20 +90,19 @@ class ModelListRanker:
     def _rank(self, lists: Lists, progress: Progress) -> np.ndarray:
         return map_across_ranks(
             len(lists),
-            lambda mine: rank_lists(
-                self.backbone, self.data.trie, self.data.prompts(lists.take(mine)).prompts, progress
+            lambda part: rank_lists(
+                self.backbone, self.data.trie, self.data.prompts(lists.take(part)).prompts, progress
             ),
         )
 
 
 class BaselineListRanker:
-    """A fitted baseline: candidates by its scores for the history."""
+    """A fitted baseline, which ranks candidates by its scores for the history."""
 
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset) -> None:
         self.name, self.baseline, self.dataset = name, baseline, dataset
 
     def rank(self, lists: Lists, split: str, progress: Progress) -> np.ndarray:
-        """As ListRanker.rank."""
         titles, done = self.dataset.items.title_of[lists.candidates], 0
         scores = np.zeros(titles.shape, dtype=np.float32)
         for batch in self.baseline.title_scores(lists.rows, split):
@@ -90,22 +113,34 @@ class BaselineListRanker:
         return order_by_scores(scores, lists, self.dataset)
 
     def unconstrained(self, lists: Lists, seed: int, progress: Progress) -> dict[str, Any]:
-        """Nothing: it writes no rankings."""
         return {}
 
 
 def rank_shown(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarray]) -> np.ndarray:
-    """The ranking of lists whose candidates are shown in another order, as places in the order of `lists`.
+    """Ranks lists whose candidates are shown in another order.
 
-    order: int [lists, m]; rank: gives the places of lists as they are shown.
+    Args:
+        lists: The lists, with m candidates each.
+        order: Positions of the candidates in the order to show, int `[lists, m]`.
+        rank: Ranks lists; returns positions in the order shown, int64 `[lists, m]`.
+
+    Returns:
+        Positions in the original order of `lists`, best first, int `[lists, m]`.
     """
     return np.take_along_axis(order, rank(lists.shown(order)), axis=1)
 
 
 def open_list_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -> ListRanker:
-    """The re-ranker of a trained cell, on a device; config: the cell's, decoding as it should be used.
+    """Opens the list ranker of a trained run.
 
-    Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
+    Args:
+        config: The run's config, with the decoding settings to use.
+        dataset: The run's dataset.
+        cell: The run's folder.
+        device: Device of the model, such as `cuda`.
+
+    Raises:
+        InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     if is_baseline(config):
         return BaselineListRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset)

@@ -1,4 +1,4 @@
-"""Where curves go: curves.csv always, W&B or TensorBoard by choice; none of them waits for a network."""
+"""Loggers of a run: always curves.csv, optionally W&B or TensorBoard. None of them needs a network."""
 
 import logging
 import netrc
@@ -23,26 +23,45 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Named:
-    """How W&B shows a run; a sweep's launcher gives the group by WANDB_RUN_GROUP."""
+    """The name and tags of a run in W&B; the launcher of a sweep sets the group in WANDB_RUN_GROUP.
+
+    Attributes:
+        name: Name of the run.
+        tags: Tags by which runs are filtered.
+    """
 
     name: str
     tags: list[str]
 
 
 def named(config: DictConfig) -> Named:
-    """<dataset>-<task>-<objective>-<seed>, and what runs are filtered by; config: with its hydra node."""
+    """Returns the name <dataset>-<task>-<objective>-<seed> of a run and its tags.
+
+    Args:
+        config: The composed config with its hydra node.
+    """
     source, choices = run_source(config), config.hydra.runtime.choices
-    who = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
+    model = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
     data = "simulated" if source.simulated else "real data"
-    return Named(cell_name(config), [source.name, choices["task"], *who, f"scale={config.scale}", data])
+    return Named(cell_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
 
 
 @contextmanager
 def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterator[list[Logger]]:
-    """The loggers of a run, finished when the block ends; ranks but the first have none that writes.
+    """Opens the loggers of a run, and finishes them at the end of the context. Only those of rank 0 write.
 
-    config: the run's, which W&B shows; named: None for no other logger than curves.csv. One W&B run a cell, also when
-    resumed.
+    A resumed training continues the same W&B run.
+
+    Args:
+        config: The resolved run config, which is shown in W&B.
+        cell: Folder of the run.
+        named: Name and tags of the run in W&B; None to log to curves.csv only.
+
+    Yields:
+        The loggers, a CurvesLogger first.
+
+    Raises:
+        InputError: logger=tensorboard is set, but TensorBoard is not installed.
     """
     loggers: list[Logger] = [CurvesLogger(cell / "curves.csv")]
     if named is not None and is_rank_zero():
@@ -62,14 +81,14 @@ def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterato
 
 
 def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
-    """Shows the final metrics by title, or by list, of validation and test, in W&B's summary."""
+    """Adds the final metrics, by title or by list, of each split to the summary of the W&B run."""
     for log in loggers:
         if isinstance(log, WandbLogger):
             log.experiment.summary.update(
                 {
                     f"{split}/{name}": value
-                    for split, measured in splits.items()
-                    for name, value in measured.get("by_title", measured.get("by_list")).items()
+                    for split, metrics in splits.items()
+                    for name, value in metrics.get("by_title", metrics.get("by_list")).items()
                 }
             )
 
@@ -78,27 +97,27 @@ def _tensorboard(cell: Path) -> TensorBoardLogger:
     try:
         return TensorBoardLogger(cell, name=None, version="tensorboard")
     except ModuleNotFoundError as error:
-        raise InputError("logger=tensorboard needs TensorBoard: pip install 'llmrec[tensorboard]'") from error
+        raise InputError("logger=tensorboard needs TensorBoard. Run pip install 'llmrec[tensorboard]'") from error
 
 
 def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
-    """W&B, online only where the user is logged in or asks for it; a run without it when it cannot start."""
+    """Starts W&B, online only if the user is logged in or WANDB_MODE asks for it; [] if it cannot start."""
     try:
         import wandb
     except ImportError:
-        logger.warning("W&B is not installed; curves.csv is written all the same (pip install wandb, or logger=csv)")
+        logger.warning("W&B is not installed: only curves.csv is written (pip install wandb, or set logger=csv)")
         return []
     mode = os.environ.get("WANDB_MODE") or ("online" if _logged_in() else "offline")
     for attempt in dict.fromkeys([mode, "offline"]):
         try:
-            # Lightning would start it at the first logged value, and a failure would end the run.
+            # Lightning would start W&B at the first logged value, where a failure would end the training.
             run = wandb.init(
                 project=config.logger.project,
                 dir=cell,
                 name=named.name,
                 tags=named.tags,
                 id=cell.name,
-                # Whatever WANDB_MODE says: what is no mode, W&B itself refuses.
+                # WANDB_MODE may be any text; W&B itself refuses an unknown mode.
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
                 config=plain(config),

@@ -1,4 +1,4 @@
-"""What is measured of a cell of task next_item: the catalogue ranked for the users of a split."""
+"""Measures a run of task next_item: ranks the catalogue for the users of a split."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,21 @@ from llmrec.training.rankers import open_ranker
 def catalogue_measure(
     config: DictConfig, dataset: Dataset, cell: Cell, device: str, features: ReferenceFeatures
 ) -> Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]:
-    """Opens the cell's recommender; the metrics and the users' table of a split follow."""
+    """Opens a run's ranker for evaluation.
+
+    Args:
+        config: The run's config, with the decoding and evaluation settings to use.
+        dataset: The run's dataset.
+        cell: The run's folder.
+        device: Device of the model, such as `cuda`.
+        features: Reference features of the titles.
+
+    Returns:
+        A function that maps a split to its metrics, its table of users, and named parts of its time (none here).
+
+    Raises:
+        InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
+    """
     ranker = open_ranker(config, dataset, cell, device)
 
     def measure(split: str) -> tuple[dict[str, Any], pa.Table, dict[str, float]]:
@@ -38,5 +52,5 @@ def catalogue_measure(
 
 
 def evaluation_bar(config: DictConfig, what: str, total: int, unit: str) -> tqdm:
-    """A progress bar, unless trainer.progress=false."""
+    """Returns a progress bar, which is hidden if trainer.progress=false or stderr is not a terminal."""
     return tqdm(total=total, desc=what, unit=unit, disable=None if config.trainer.progress else True)

@@ -1,4 +1,4 @@
-"""The Lightning module: one training step is one optimizer step, validation is a ranking."""
+"""The Lightning module: a training step is one optimizer step, and validation ranks titles or candidate lists."""
 
 import logging
 import resource
@@ -33,8 +33,13 @@ logger = logging.getLogger(__name__)
 class Recommender(LightningModule):
     """Tunes a backbone with an objective.
 
-    Optimisation is manual, because a batch here is a whole optimizer step: its denominators are counted over all
-    micro-batches and ranks before the first backward pass, and the objective's state moves when it is closed.
+    Optimization is manual because a batch is a whole optimizer step. Its denominators are summed over all micro-batches
+    and ranks before the first backward pass, and the objective updates its state at the end of the step.
+
+    Attributes:
+        means: Running means of the validation values.
+        prepare_seconds: Time that the objective needed to prepare.
+        largest_micro_batch: Rows of the largest micro-batch so far.
     """
 
     def __init__(
@@ -45,7 +50,15 @@ class Recommender(LightningModule):
         config: DictConfig,
         preparation: Callable[[torch.device], Preparation],
     ) -> None:
-        """config: the resolved run config (groups trainer and validation, seed); preparation: for a device."""
+        """Creates the module.
+
+        Args:
+            backbone: The model to tune.
+            objective: The objective to train.
+            data: Set up for training with the same objective.
+            config: The resolved run config (trainer, validation and seed are read).
+            preparation: Returns what the objective prepares with, for the training device.
+        """
         super().__init__()
         self.automatic_optimization = False
         self.backbone, self.objective = backbone, objective
@@ -53,12 +66,11 @@ class Recommender(LightningModule):
         self.means = RowMeans(names_of(data))
         self.prepare_seconds = 0.0
         self.largest_micro_batch = 0
-        """In rows, so far."""
 
     def setup(self, stage: str) -> None:
-        """Lets the objective look at model and data, where they will be trained and all ranks can talk to each other.
+        """Prepares the objective on the training device, once the process group exists.
 
-        A resume brings other weights only after this.
+        A resumed training loads the checkpoint's weights only afterwards.
         """
         started = time.perf_counter()
         device = self.trainer.strategy.root_device
@@ -67,7 +79,7 @@ class Recommender(LightningModule):
         self.prepare_seconds = time.perf_counter() - started
 
     def configure_optimizers(self) -> tuple[list[torch.optim.Optimizer], list[torch.optim.lr_scheduler.LambdaLR]]:
-        """AdamW with linear warm-up and linear decay to zero over the whole training."""
+        """Returns AdamW and a schedule with linear warm-up and linear decay to zero over the whole training."""
         settings = self.config.trainer
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         learning_rate = settings.learning_rate * self.objective.learning_rate_factor
@@ -81,51 +93,53 @@ class Recommender(LightningModule):
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, factor)]
 
     def on_train_epoch_start(self) -> None:
-        """Seeds the epoch by itself, so that dropout after a resume is what it would have been."""
+        """Starts the objective's epoch and seeds it, so that a resumed training draws the same dropout masks."""
         with unsharded(self.backbone):
             self.objective.start_epoch(self.current_epoch)
         seed = self.config.seed * 1_000_003 + self.current_epoch + self.global_rank
-        # Generators take 32 bits.
+        # NumPy's seeds have 32 bits.
         seed_everything(seed % 2**32, verbose=False)
 
     def training_step(self, step: Step, _: int) -> None:
-        """One optimizer step over this rank's micro-batches."""
+        """Takes one optimizer step over this rank's micro-batches."""
         started = time.perf_counter()
         optimizer, schedule = self._optimizer(), self.lr_schedulers()
         assert isinstance(schedule, LRScheduler)
         statistics = self._gradients(step)
-        loss, tokens = float(statistics.pop("loss")), int(statistics.pop("fed"))
+        loss, input_tokens = float(statistics.pop("loss")), int(statistics.pop("input_tokens"))
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         all_reduce_gradients(trained)
         norm = clip(trained, self.config.trainer.clip)
-        # Of the last step before a checkpoint no later loss would tell.
+        # After the last step before a checkpoint, no later loss would show that the saved weights are not finite.
         self._refuse_nan("norm of the gradient", norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
         self.objective.close_step(statistics)
-        self._log_step(loss, norm, tokens, started)
+        self._log_step(loss, norm, input_tokens, started)
 
     def _gradients(self, step: Step) -> Sums:
-        """Computes the step's gradients; where memory runs out, once more in micro-batches of half the rows.
+        """Computes the step's gradients; halves the micro-batches and retries when memory runs out.
 
-        Returns the statistics of the step, over micro-batches and ranks.
+        Returns:
+            The statistics of the step, summed over micro-batches and ranks.
         """
         while (parts := self._parts(step)) is None:
-            # Out here, for an error that is being handled keeps the tensors of the pass alive.
+            # Not in the `except` block, where the traceback would keep the tensors of the pass alive.
             self._optimizer().zero_grad()
             torch.cuda.empty_cache()
             step = self.data.with_halved_micro_batches(step).to(self.device)
             limit = self.data.micro_batch_limit
-            logger.warning("out of memory: micro-batches have at most %s rows from here on", limit)
+            logger.warning("out of memory: micro-batches now have at most %s rows", limit)
         return all_reduce_sums(add(parts))
 
     def _parts(self, step: Step) -> list[Sums] | None:
+        """Returns the statistics of each micro-batch, or None where memory ran out and smaller ones may fit."""
         batches = step.weighted_batches()
         try:
             totals = all_reduce_sums(add(scaled(self.objective.totals(batch), counts) for batch, counts in batches))
-            with self._own_gradients():
+            with self._no_gradient_sync():
                 parts = [self._backward(batch, counts, totals) for batch, counts in batches]
         except torch.OutOfMemoryError as error:
             if not self._may_halve(step):
@@ -136,29 +150,29 @@ class Recommender(LightningModule):
 
     def _remedy(self) -> str:
         if self.objective.needs_whole_step:
-            return "a step of this training: set a smaller trainer.batch_size, or statistics=previous_step"
+            return "a step of this training. Set a smaller trainer.batch_size, or statistics=previous_step"
         return (
-            "a micro-batch of this training: set a smaller trainer.micro_batch_size (or auto, on one device), or "
+            "a micro-batch of this training. Set a smaller trainer.micro_batch_size (or auto, on one device), or "
             "backbone.gradient_checkpointing=true"
         )
 
     def _may_halve(self, step: Step) -> bool:
-        # Other ranks would be left alone in what they reduce together.
-        alone = self.trainer.world_size == 1 and not self.objective.needs_whole_step
-        automatic = self.config.trainer.micro_batch_size == "auto"
-        return alone and automatic and any(len(batch.example) > 1 for batch in step.batches)
+        # With several ranks, the others would wait in the step's collective operations.
+        is_single = self.trainer.world_size == 1 and not self.objective.needs_whole_step
+        is_automatic = self.config.trainer.micro_batch_size == "auto"
+        return is_single and is_automatic and any(len(batch.example) > 1 for batch in step.batches)
 
     def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
-        """Adds the gradients of a micro-batch's part of the loss; what it adds to the statistics (counts: 0 or 1)."""
+        """Runs a micro-batch's backward pass and returns its statistics; `counts` is 0 for a padding batch, else 1."""
         with nullcontext() if counts else padding_batch():
             packed = in_one_pass(self.backbone, batch.packed)
             part: Part = self.objective(self.backbone.encode(packed, batch.at), batch, totals)
         self.manual_backward(part.loss * counts)
-        added = {"loss": part.loss.detach().double(), "fed": (batch.packed.branch >= 0).sum()}
+        added = {"loss": part.loss.detach().double(), "input_tokens": (batch.packed.branch >= 0).sum()}
         return scaled(part.statistics | added, counts)
 
-    def _own_gradients(self) -> AbstractContextManager[Any]:
-        """Within it DDP reduces nothing: once a step is enough, and ranks need not agree on more than that."""
+    def _no_gradient_sync(self) -> AbstractContextManager[Any]:
+        """Keeps DDP from reducing gradients, which `training_step` does once a step, over all micro-batches."""
         strategy = self.trainer.strategy
         return strategy.block_backward_sync() if isinstance(strategy, ParallelStrategy) else nullcontext()
 
@@ -168,64 +182,64 @@ class Recommender(LightningModule):
             self.means.update(validate(self.backbone, self.data, rows, self.config.validation.beams))
 
     def on_validation_epoch_end(self) -> None:
-        """Logs what the checkpoint is chosen by, with its standard error."""
+        """Logs the validation metrics by which the checkpoint is selected, with their standard errors."""
         for name, value in self.means.compute().items():
             self.log(f"valid/{name}", float(value), prog_bar=name == "ndcg@10")
         self.means.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Leaves frozen weights out: they are opened again from where they came."""
+        """Removes frozen weights from the checkpoint: a resumed training opens the base model again."""
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
-        kept = {name for name in checkpoint["state_dict"] if name in trained or name.startswith("objective.")}
-        checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in kept}
+        names = {name for name in checkpoint["state_dict"] if name in trained or name.startswith("objective.")}
+        checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in names}
 
     def load_state_dict(self, state_dict: Any, strict: bool = False, assign: bool = False) -> Any:
-        """Takes up what `on_save_checkpoint` kept, in the place of shards as whole weights: training ends with that."""
+        """Loads the weights of a checkpoint; sharded weights become whole ones, so no training may follow."""
         shards = {name for name, weight in self.named_parameters() if isinstance(weight, DTensor)}
         rest = {name: value for name, value in state_dict.items() if name not in shards}
-        taken = super().load_state_dict(rest, strict=False, assign=assign)
-        # Last, for FSDP looks after each load whether its shards are where they were.
+        incompatible = super().load_state_dict(rest, strict=False, assign=assign)
+        # After the other weights, since FSDP checks after each load that its shards have not been replaced.
         for name in shards:
-            place, _, own_name = name.rpartition(".")
-            setattr(self.get_submodule(place), own_name, torch.nn.Parameter(state_dict[name]))
-        return taken
+            module, _, parameter = name.rpartition(".")
+            setattr(self.get_submodule(module), parameter, torch.nn.Parameter(state_dict[name]))
+        return incompatible
 
     def _refuse_nan(self, name: str, value: float) -> None:
         if not np.isfinite(value):
             raise InputError(
-                f"the {name} became {value} at step {self.global_step} (epoch {self.current_epoch}); training stops, "
+                f"the {name} became {value} at step {self.global_step} (epoch {self.current_epoch}). Training stops; "
                 "the last good checkpoint is kept. Try a smaller trainer.learning_rate or trainer.clip, or a "
                 "temperature further from 0; if backbone.dtype is bfloat16, try float32"
             )
 
     def _optimizer(self) -> LightningOptimizer:
-        # Typed for any number of them.
+        # `optimizers` is typed as one optimizer or a list of them.
         optimizer = self.optimizers()
         assert isinstance(optimizer, LightningOptimizer)
         return optimizer
 
-    def _log_step(self, loss: float, norm: float, tokens: int, started: float) -> None:
+    def _log_step(self, loss: float, norm: float, input_tokens: int, started: float) -> None:
         measured = {
             "loss": loss,
             **self.objective.monitors(),
             "gradient_norm": norm,
             "learning_rate": float(self._optimizer().param_groups[0]["lr"]),
-            "tokens_per_second": tokens / (time.perf_counter() - started),
+            "tokens_per_second": input_tokens / (time.perf_counter() - started),
             "memory_gib": _memory_gib(self.device),
         }
         for name, value in measured.items():
-            # A tensor stays on the CPU; Lightning would copy a number to the GPU, and back for the loggers.
+            # Lightning copies a Python number to the GPU, and back for the loggers; a tensor stays on the CPU.
             self.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("loss", "tokens_per_second"))
 
 
 def epochs_of(objective: Objective, config: DictConfig) -> int:
-    """How many epochs a run trains for."""
+    """Returns the number of epochs of a run: trainer.epochs, or the objective's maximum if that is smaller."""
     epochs = int(config.trainer.epochs)
     return epochs if objective.most_epochs is None else min(epochs, objective.most_epochs)
 
 
 def add(parts: Iterable[Sums]) -> Sums:
-    """Returns the sums of several parts, name by name."""
+    """Adds named values of several micro-batches, name by name."""
     total: Sums = {}
     for part in parts:
         for name, value in part.items():
@@ -234,7 +248,12 @@ def add(parts: Iterable[Sums]) -> Sums:
 
 
 def scaled(sums: Sums, counts: float) -> Sums:
-    """The sums of a micro-batch, or zeros where it counts nothing (counts: 1 or 0)."""
+    """Returns the sums of a micro-batch, or zeros for a padding batch.
+
+    Args:
+        sums: Named values of the micro-batch.
+        counts: 0 for a padding batch, else 1.
+    """
     return sums if counts else {name: torch.zeros_like(value) for name, value in sums.items()}
 
 

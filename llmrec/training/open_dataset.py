@@ -1,4 +1,4 @@
-"""The dataset of a run, and what is said of it."""
+"""Opens the dataset of a run and logs what it contains."""
 
 import logging
 from pathlib import Path
@@ -15,17 +15,21 @@ logger = logging.getLogger(__name__)
 
 
 def announce(config: DictConfig) -> None:
-    """The first line of every command: real data or simulated."""
+    """Logs whether the data is real or simulated, as the first line of every command."""
     source = run_source(config)
     if source.simulated:
-        looked_for = Path(config.paths.data) / config.dataset.name
-        logger.info("SIMULATED data: %s. No real set is used (looked for %s)", source.name, looked_for)
+        expected = Path(config.paths.data) / config.dataset.name
+        logger.info("SIMULATED data: %s. No real set is used (looked for %s)", source.name, expected)
     else:
         logger.info("real data: %s from %s (%s layout)", source.name, source.path, source.kind)
 
 
 def open_dataset(config: DictConfig) -> Dataset:
-    """The dataset of a resolved config, described: how many users and items, what leaks."""
+    """Opens the dataset of a resolved config and logs its size and leakage report.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
     dataset = quiet_dataset(config)
     users = len(set(dataset.train.user.tolist()))
     logger.info(
@@ -41,5 +45,9 @@ def open_dataset(config: DictConfig) -> Dataset:
 
 
 def quiet_dataset(config: DictConfig) -> Dataset:
-    """The dataset of a resolved config."""
+    """Opens the dataset of a resolved config without logging.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
     return load_dataset(plain(config.dataset), Path(config.paths.data), Path(config.paths.cache), plain(config.task))

@@ -1,4 +1,4 @@
-"""Command-line overrides of a trained cell's config: only of what does not change its weights."""
+"""Command-line overrides of a trained run's config, restricted to settings that do not change its weights."""
 
 import copy
 from collections.abc import Mapping, Sequence
@@ -22,37 +22,65 @@ FREE = (
     "trainer.devices",
     "trainer.progress",
 )
-"""What may differ from the config that trained the cell."""
+"""Settings that may differ from those of the training."""
 
 
 def refuse_other_task(config: DictConfig, run: Path) -> None:
-    """Raises InputError when the cell `run` does not rank the catalogue; config: the cell's."""
+    """Refuses a run that does not rank the catalogue.
+
+    Args:
+        config: The run's config.
+        run: The run's folder.
+
+    Raises:
+        InputError: The run's task is not next_item.
+    """
     if config.task.name != "next_item":
         raise InputError(f"{run} is of task={config.task.name}; this command takes one of task=next_item")
 
 
 def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
-    """Arguments key=value: those whose key is in `own`, as text, and the rest, which override the cell's config."""
+    """Splits key=value arguments into those of the command itself and overrides of the run's config.
+
+    Args:
+        arguments: The command-line arguments.
+        own: Keys of the command's own arguments.
+
+    Returns:
+        The command's own values as text, by key, and the other arguments unchanged.
+
+    Raises:
+        InputError: An argument is not of the form key=value.
+    """
     pairs = [argument.partition("=") for argument in arguments]
     for key, equals, _ in pairs:
         if not equals:
             raise InputError(f"{key!r} is not of the form key=value (try --help)")
-    mine = {key: value for key, _, value in pairs if key in own}
-    return mine, [f"{key}={value}" for key, _, value in pairs if key not in own]
+    values = {key: value for key, _, value in pairs if key in own}
+    return values, [f"{key}={value}" for key, _, value in pairs if key not in own]
 
 
 def trusts(own: Mapping[str, str]) -> bool:
-    """Whether a command's own arguments hold trust=true. Raises InputError for another value than true or false."""
-    given = own.get("trust", "false").lower()
-    if given not in ("true", "false"):
-        raise InputError(f"trust={own['trust']}: give true, to run code that the run's folder names, or false")
-    return given == "true"
+    """Returns whether trust=true is among a command's own arguments.
+
+    Raises:
+        InputError: Its value is neither true nor false.
+    """
+    value = own.get("trust", "false").lower()
+    if value not in ("true", "false"):
+        raise InputError(f"trust={own['trust']}: give true, to run code that the run's config names, or false")
+    return value == "true"
 
 
 def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
-    """The config with overrides in Hydra's syntax: group=option (decoding=vocab) or key=value (decoding.beams=20).
+    """Returns a copy of a run's config with overrides.
 
-    Raises InputError for what cannot be parsed, does not exist, or would change the weights.
+    Args:
+        config: The run's config.
+        overrides: In Hydra's syntax, group=option (decoding=vocab) or key=value (decoding.beams=20).
+
+    Raises:
+        InputError: An override cannot be parsed, its key or option does not exist, or it would change the weights.
     """
     config = copy.deepcopy(config)
     OmegaConf.set_struct(config, True)
@@ -63,7 +91,7 @@ def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         key, value = parsed.key_or_group, parsed.value()
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
-            raise InputError(f"{text}: a trained cell takes only {', '.join(FREE)}; train another with llmrec.run")
+            raise InputError(f"{text}: a trained run takes only {', '.join(FREE)}; train another with llmrec.run")
         if key == "decoding":
             config.decoding = _option(key, str(value))
         else:
@@ -76,7 +104,7 @@ def _option(group: str, name: str) -> DictConfig:
     file = folder / f"{name}.yaml"
     if not file.is_file():
         options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise InputError(f"{group}={name}: there is no such option; there are {options}")
+        raise InputError(f"{group}={name}: there is no such option. Choose one of {options}")
     chosen = OmegaConf.load(file)
     assert isinstance(chosen, DictConfig)
     return chosen

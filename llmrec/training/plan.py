@@ -1,4 +1,4 @@
-"""Plans a run: its folder, the stages that it depends on, and how much of it is done."""
+"""Plans a run: its folder, the stages that it depends on, and whether it is done already."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,11 +21,11 @@ class Job:
     """A planned run: `python -m llmrec.run <overrides>`.
 
     Attributes:
-        overrides: Its command line.
-        cell: Its folder.
-        record: The folder of its evaluation.
+        overrides: Command-line overrides of the run.
+        cell: Folder of the run.
+        record: Folder of its evaluation.
         stages: Runs that must be trained before it.
-        name: The name that is printed.
+        name: Name that is printed.
     """
 
     overrides: tuple[str, ...]
@@ -36,15 +36,15 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether the run is trained and measured."""
+        """Whether the run is trained and evaluated."""
         return self.cell.trained and (self.record / METRICS).is_file()
 
     @property
     def state(self) -> str:
-        """Returns one of done, failed, interrupted, outdated, left.
+        """One of done, failed, interrupted, outdated, left.
 
-        A run is failed when a launcher marked it and it has not been started since, interrupted when it was started,
-        outdated when its overrides were run with other code or data, and left otherwise.
+        A run is failed if a launcher marked it and it has not been started since, interrupted if it was started but is
+        not done, outdated if its overrides were run with other code or data, and left otherwise.
         """
         if self.done:
             return "done"
@@ -56,22 +56,22 @@ class Job:
 
     @property
     def is_outdated(self) -> bool:
-        """Whether the same overrides were trained with other code or data, or measured in another way."""
-        typed = sorted(cell_overrides(self.overrides))
+        """Whether a run with the same overrides was trained with other code or data, or evaluated in another way."""
+        overrides = sorted(cell_overrides(self.overrides))
         for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
-            if Cell(file.parents[1]).trained and sorted(cell_overrides(read_overrides(file))) == typed:
+            if Cell(file.parents[1]).trained and sorted(cell_overrides(read_overrides(file))) == overrides:
                 return True
         return False
 
 
 def read_overrides(file: Path) -> list[str]:
-    """Returns what was typed for a run, from the file in which Hydra kept it; interpolations are not resolved."""
+    """Returns the overrides of a run as they were typed, from the file that Hydra wrote."""
     words = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
     return [str(word) for word in words] if isinstance(words, list) else []
 
 
 def plan_job(overrides: Sequence[str]) -> Job:
-    """Plans the run of a command's overrides, with its stages. Hydra must be initialised with llmrec's conf/.
+    """Plans the run of a command's overrides, with its stages. Hydra must be initialized with llmrec's conf/.
 
     Raises:
         InputError: The overrides, the data or a stage cannot be used.
@@ -95,13 +95,14 @@ def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
 
 
 def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
-    """Returns each job's name by its record, with the overrides that tell it from others of the same name."""
-    alike: dict[str, list[list[str]]] = {}
+    """Returns each job's name by its record, with the overrides that distinguish it from jobs of the same name."""
+    overrides: dict[str, list[list[str]]] = {}
     for job in jobs:
-        alike.setdefault(job.name, []).append(cell_overrides(job.overrides))
+        overrides.setdefault(job.name, []).append(cell_overrides(job.overrides))
     names = {}
     for job in jobs:
-        own = [word for word in cell_overrides(job.overrides) if not all(word in words for words in alike[job.name])]
+        same_name = overrides[job.name]
+        own = [word for word in cell_overrides(job.overrides) if not all(word in words for words in same_name)]
         names[job.record] = " ".join([job.name, *own])
     return names
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, code revision, hardware."""
+"""Provenance of a result: versions, code revision and hardware."""
 
 import os
 import platform
@@ -19,7 +19,7 @@ REVISION = "LLMREC_REVISION"
 
 
 def provenance() -> dict[str, Any]:
-    """Versions, the code's revision where it lies in a git checkout, and the machine."""
+    """Returns package versions, the code's revision (None outside a git checkout) and the hardware."""
     return {
         "versions": {
             "llmrec": llmrec.__version__,
@@ -38,7 +38,7 @@ def provenance() -> dict[str, Any]:
 
 
 def _revision() -> str | None:
-    # For a copy of the checkout that has no history, as on a machine that runs one script.
+    # A copy of the checkout without its history, as on a machine for one script, gets the revision by this variable.
     if REVISION in os.environ:
         return os.environ[REVISION]
     folder = Path(__file__).resolve().parent

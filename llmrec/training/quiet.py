@@ -1,4 +1,4 @@
-"""Silences what libraries say that a user of llmrec can do nothing about."""
+"""Silences messages of libraries on which a user of llmrec cannot act."""
 
 import logging
 import warnings
@@ -7,17 +7,17 @@ from transformers.utils import logging as transformers_logging
 
 
 def quiet() -> None:
-    """Leaves the console to the run: no tips, no loading bars, no warnings about libraries' own internals."""
+    """Silences tips, loading bars and warnings about the internals of libraries."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()
     for name in ("lightning.pytorch.utilities.rank_zero", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.getLogger("sentence_transformers").setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*isinstance\\(treespec, LeafSpec\\).*")
-    # One process builds batches faster than a pool of workers would start.
+    # The main process builds batches faster than worker processes would start.
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-    # What is logged has been summed over the ranks before.
+    # Logged values have been summed over the ranks already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
-    # The new names are not in the oldest transformers that is allowed.
+    # The oldest supported version of transformers does not have the new names yet.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

@@ -1,4 +1,4 @@
-"""One rank of a distributed run: python -m llmrec.training.rank <job file>, started by ranks.py."""
+"""Entry point of one rank of a distributed run: python -m llmrec.training.rank <job file>, started by ranks.py."""
 
 import os
 import sys

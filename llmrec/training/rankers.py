@@ -1,4 +1,4 @@
-"""Whoever ranks the catalogue for rows of a dataset: a tuned language model by its beam search, or a baseline."""
+"""Rankers of the catalogue: a tuned language model with beam search, or a fitted baseline."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -23,32 +23,44 @@ from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.train import identity
 
 CHANGED = {"catalogue": "another catalogue", "tokenizer": "another tokenizer", "base_weights": "other base weights"}
-"""What errors call a part of a cell's identity that is not the same any more."""
+"""Parts of the identity of trained weights, as error messages name one that has changed."""
 Progress = Callable[[int], None]
-"""Is told how many rows are finished."""
+"""Called with the number of rows that have been finished since the last call."""
 
 
 class Ranker(Protocol):
-    """Ranks titles for rows."""
+    """Ranks the titles of the catalogue for rows of a dataset.
+
+    Attributes:
+        name: Name in tables.
+    """
 
     name: str
-    """What tables call it."""
 
     def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Distinct titles int32 [rows, beams], best first, -1 = no more, and their scores float32."""
+        """Ranks titles for each row.
+
+        Args:
+            rows: The rows.
+            split: Name of their split, valid or test.
+            progress: Called with numbers of finished rows.
+
+        Returns:
+            Distinct titles, int32 `[rows, beams]`, best first, -1 = padding, and their scores, float32 `[rows, beams]`.
+        """
         ...
 
     def target_titles(self, rows: Rows) -> np.ndarray:
-        """int32 [rows]: the title that counts as a hit."""
+        """Returns the title of each row that counts as a hit, int32 `[rows]`."""
         ...
 
     def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
-        """What it says where nothing holds it to the catalogue; {} for one that knows nothing else."""
+        """Returns metrics of generation without the trie; {} for a ranker that can only rank titles."""
         ...
 
 
 class ModelRanker:
-    """A tuned backbone."""
+    """A tuned backbone, decoded by constrained beam search."""
 
     name = "model"
 
@@ -56,52 +68,55 @@ class ModelRanker:
         self.backbone, self.data, self.decoding = backbone, data, decoding
 
     def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """As Ranker.rank, by the constrained beam search."""
         decoding, data = self.decoding, self.data
         settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
         excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
         prompts = data.split(rows).prompts
         return map_across_ranks(
             len(rows),
-            lambda mine: rank_titles(
-                self.backbone, data.trie, prompts.take(mine), settings, None if excluded is None else excluded[mine],
+            lambda part: rank_titles(
+                self.backbone, data.trie, prompts.take(part), settings, None if excluded is None else excluded[part],
                 progress,
             ),
         )  # fmt: skip
 
     def target_titles(self, rows: Rows) -> np.ndarray:
-        """As Ranker.target_titles; a tokenizer may make several titles one."""
+        """Returns the title of each row that counts as a hit, int32 `[rows]`; titles with equal tokens count as one."""
         return self.data.target_titles(rows)
 
     def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
-        """As Ranker.unconstrained, by greedy generation."""
+        """Returns metrics of greedy generation without the trie."""
         return dict(unconstrained(self.backbone, self.data, self.data.split(rows).prompts, progress))
 
 
 class BaselineRanker:
-    """A fitted baseline; its lists are as long as the beam would be."""
+    """A fitted baseline; its lists have as many titles as a language model would have beams."""
 
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoding: DictConfig) -> None:
         self.name, self.baseline, self.dataset, self.decoding = name, baseline, dataset, decoding
 
     def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """As Ranker.rank."""
         return self.baseline.rank(rows, split, self.decoding.beams, self.decoding.exclude_history, progress)
 
     def target_titles(self, rows: Rows) -> np.ndarray:
-        """As Ranker.target_titles."""
         titles: np.ndarray = self.dataset.items.title_of[rows.target]
         return titles
 
     def unconstrained(self, rows: Rows, progress: Progress) -> dict[str, Any]:
-        """Nothing: it knows no texts but titles."""
         return {}
 
 
 def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -> Ranker:
-    """The recommender of a trained cell, on a device; config: the cell's, decoding as it should be used.
+    """Opens the ranker of a trained run.
 
-    Raises InputError when catalogue or tokenizer are not those that the cell was trained with.
+    Args:
+        config: The run's config, with the decoding settings to use.
+        dataset: The run's dataset.
+        cell: The run's folder.
+        device: Device of the model, such as `cuda`.
+
+    Raises:
+        InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     if is_baseline(config):
         return BaselineRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset, config.decoding)
@@ -110,15 +125,20 @@ def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -
 
 
 def open_fitted(config: DictConfig, dataset: Dataset, cell: Cell) -> Baseline:
-    """The baseline of a fitted cell. Raises InputError when the catalogue is not the one that it was fitted to."""
+    """Opens the baseline of a fitted run.
+
+    Raises:
+        InputError: The catalogue is not the one that the baseline was fitted to.
+    """
     check_identity(cell, "catalogue", catalogue_hash(dataset.items))
     return open_baseline(cell.folder, config.baseline, dataset)
 
 
 def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Backbone, NextItemData]:
-    """The trained backbone of a cell and the data as its tokenizer sees them.
+    """Opens the trained backbone of a run and the data for its tokenizer.
 
-    Raises InputError for a baseline's cell, or when catalogue or tokenizer are not those it was trained with.
+    Raises:
+        InputError: The run is a baseline, or catalogue, tokenizer or base weights are not those of its training.
     """
     if is_baseline(config):
         raise InputError(f"{cell.folder} holds a baseline ({config.baseline.name}), not a language model: give another")
@@ -130,12 +150,21 @@ def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Back
 
 
 def check_identity(cell: Cell, name: str, now: str) -> None:
-    """Raises InputError when `now` is not the hash of the cell's catalogue, tokenizer or base weights (name)."""
+    """Checks one part of the identity of a run's weights.
+
+    Args:
+        cell: The run's folder.
+        name: catalogue, tokenizer or base_weights.
+        now: The part's current hash.
+
+    Raises:
+        InputError: The run was trained with another hash.
+    """
     remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path (or LLMREC_CACHE)"
-    # Cells of earlier versions did not keep the base weights' hash.
+    # Runs of earlier versions did not store the hash of the base weights.
     trained_with = cell.training["identity"].get(name, now)
     if now != trained_with:
         raise InputError(
-            f"{cell.folder} was trained with {CHANGED[name]} ({trained_with[:12]}, now {now[:12]}): its weights mean "
-            f"nothing here. Point {remedy} to what it was trained with, or train again"
+            f"{cell.folder} was trained with {CHANGED[name]} ({trained_with[:12]}, now {now[:12]}), so its "
+            f"weights cannot be used. Point {remedy} to what it was trained with, or train again"
         )

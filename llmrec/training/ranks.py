@@ -1,6 +1,6 @@
 """Distributed runs: the ranks are processes that the coordinator starts, or tasks that SLURM has started.
 
-Only the coordinator, which holds the lock of the run's folder, plans the work and checks what is done.
+Only the coordinator, which holds the lock of the run's folder, plans the work and checks what is done already.
 """
 
 import logging
@@ -29,12 +29,13 @@ from llmrec.training.quiet import quiet
 from llmrec.training.work import Work, do_work
 
 RANK_TIMEOUT = timedelta(days=7)
-"""A rank may wait long for another: one that dies ends the others at once."""
+"""Long, because ranks may wait for rank 0 for hours; a rank that dies ends the others without this timeout."""
 START_TIMEOUT = timedelta(minutes=10)
-"""SLURM starts all tasks at about the same time: a coordinator that is not there by then has already ended."""
+"""SLURM starts all tasks at about the same time: a coordinator that cannot be reached by then has already exited."""
 FAILURE_GRACE_S = 5
-"""Seconds that the other ranks get to end by themselves after one has failed."""
+"""Time for the other ranks to exit by themselves after one has failed."""
 WORK, HEARD = "work", "heard"
+"""Keys of SLURM's store: the coordinator's work, and the number of tasks that have read it."""
 
 
 def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
@@ -54,7 +55,7 @@ def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> 
     elif tasks is None:
         _by_processes(work, ranks)
     else:
-        _tell(tasks, work.to_json())
+        _publish(tasks, work.to_json())
         with group(work.config, 0, ranks, 0, tasks):
             do_work(work, dataset)
 
@@ -68,16 +69,16 @@ def ranks_of(config: DictConfig) -> int:
     devices, strategy = config.trainer.devices, config.trainer.strategy
     if type(devices) is not int or devices < 1:
         raise InputError(f"trainer.devices={devices}: give the number of processes, a whole number of at least 1")
-    there = torch.cuda.device_count() if config.trainer.accelerator != "cpu" else 0
-    if there and devices > there:
-        raise InputError(f"trainer.devices={devices}, but this machine has {there} GPUs that may be used")
+    gpus = torch.cuda.device_count() if config.trainer.accelerator != "cpu" else 0
+    if gpus and devices > gpus:
+        raise InputError(f"trainer.devices={devices}, but only {gpus} GPUs are visible. Set it to at most {gpus}")
     if strategy not in ("auto", "ddp", "fsdp"):
         raise InputError(f"trainer.strategy={strategy}: choose auto, ddp or fsdp (trainer=single, ddp, fsdp)")
     ranks = 1 if is_baseline(config) else devices
     if ranks != slurm_tasks() and ranks > 1 and slurm_tasks() > 1:
         raise InputError(
-            f"trainer.devices={ranks}, but SLURM started {slurm_tasks()} tasks: ask for one task a device "
-            "(--ntasks-per-node, or launcher=slurm, which does it)"
+            f"trainer.devices={ranks}, but SLURM started {slurm_tasks()} tasks. Request one task per device "
+            "(--ntasks-per-node), or use launcher=slurm, which does"
         )
     return ranks
 
@@ -87,7 +88,7 @@ def coordinator() -> Iterator[distributed.Store | None]:
     """Makes SLURM's first task the coordinator of the others, which call `follow`.
 
     Yields:
-        The store by which it tells them the work; None outside of SLURM.
+        The store that passes the work to the other tasks; None outside SLURM.
     """
     if slurm_tasks() == 1:
         yield None
@@ -97,11 +98,11 @@ def coordinator() -> Iterator[distributed.Store | None]:
         yield store
     finally:
         if not store.check([WORK]):
-            _tell(store, "")
+            _publish(store, "")
 
 
 def follow() -> None:
-    """Does what the coordinator tells SLURM's other tasks, which may be nothing."""
+    """Waits for the coordinator and does this SLURM task's part of the work, if there is any."""
     environment = slurm_environment()
     store = _store(environment)
     text = store.get(WORK).decode()
@@ -116,10 +117,10 @@ def run_worker(work: Work, rank: int, ranks: int, device: int, store: distribute
 
     Args:
         work: What there is to do.
-        rank: The number of this rank.
+        rank: This process's rank.
         ranks: World size.
-        device: See `group`.
-        store: The group's rendezvous.
+        device: Index of this rank's GPU, where the run computes on GPUs.
+        store: Store by which the ranks find each other.
     """
     quiet()
     level = logging.WARNING if rank else logging.INFO
@@ -130,14 +131,15 @@ def run_worker(work: Work, rank: int, ranks: int, device: int, store: distribute
             do_work(work)
     except InputError as error:
         print(f"llmrec: {error}", file=sys.stderr)
-        # The end of the interpreter would wait for ranks that still communicate.
+        # A normal exit would wait for other ranks, which may still be in a collective operation.
         sys.stderr.flush()
         os._exit(2)
 
 
-def _tell(tasks: distributed.Store, text: str) -> None:
+def _publish(tasks: distributed.Store, text: str) -> None:
+    """Passes the work, or an empty text for none, to SLURM's other tasks."""
     tasks.set(WORK, text)
-    # The store ends with this process.
+    # The store ends with this process, so all tasks must have read it before.
     while tasks.add(HEARD, 0) < slurm_tasks() - 1:
         time.sleep(0.01)
 
@@ -153,14 +155,14 @@ def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
 
 @contextmanager
 def group(config: DictConfig, rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
-    """Initializes torch's process group, and destroys it at the end of the context.
+    """Initializes torch's process group and destroys it at the end of the context.
 
     Args:
         config: The run's config.
-        rank: The number of this rank.
+        rank: This process's rank.
         ranks: World size.
-        device: The number of this rank's GPU, where the run computes on GPUs.
-        store: The group's rendezvous.
+        device: Index of this rank's GPU, where the run computes on GPUs.
+        store: Store by which the ranks find each other.
     """
     backend = "gloo"
     if run_device(config.trainer).type == "cuda":
@@ -174,8 +176,9 @@ def group(config: DictConfig, rank: int, ranks: int, device: int, store: distrib
 
 
 def _by_processes(work: Work, ranks: int) -> None:
-    """Starts one process a rank; the output of those but rank 0 goes to rank-<n>.log."""
-    # This process owns the store since it outlives the ranks: a free port that is only looked up may be taken.
+    """Starts one process per rank; all but rank 0 print to rank-<n>.log."""
+    # This process owns the store because it outlives the ranks, and because a port that is only looked up as free may
+    # be taken before a rank binds it.
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=RANK_TIMEOUT)
     job = work.cell.folder / "ranks.json"
     job.write_text(work.to_json(), encoding="utf-8")
@@ -188,7 +191,8 @@ def _by_processes(work: Work, ranks: int) -> None:
     try:
         for rank in range(ranks):
             own = {"RANK": str(rank), "LOCAL_RANK": str(rank), "NODE_RANK": "0"}
-            # A rank that outlives the lock's holder would write into a folder that another run may have locked.
+            # A rank that outlived this process, which holds the lock, could write into a folder that another process
+            # has locked since.
             started.append(
                 start_preloaded("llmrec.training.rank", [str(job)], shared | own, _log(work, rank), signal.SIGKILL)
             )
@@ -208,11 +212,11 @@ def _wait(ranks: Sequence[Process], work: Work) -> None:
     failed = [number for number, rank in enumerate(ranks) if rank.poll()]
     if not failed:
         return
-    # Ranks that fail from here on fail as a consequence.
+    # Ranks that fail later fail as a consequence, so they are not reported.
     until = time.monotonic() + FAILURE_GRACE_S
     while any(rank.poll() is None for rank in ranks) and time.monotonic() < until:
         time.sleep(0.05)
     for number in failed:
         if number:
-            print(f"rank {number} ended with {ranks[number].poll()}: see {_log(work, number)}")
+            print(f"rank {number} failed with status {ranks[number].poll()}: see {_log(work, number)}")
     raise SystemExit(abs(ranks[failed[0]].poll() or 1))

@@ -1,4 +1,4 @@
-"""One cell from its config to its record: what is done is read, what is missing is made."""
+"""Runs a configuration: trains and evaluates what is missing, reads what is done already, and prints the result."""
 
 import logging
 from pathlib import Path
@@ -26,16 +26,21 @@ logger = logging.getLogger(__name__)
 
 
 def run_cell(config: DictConfig) -> None:
-    """Trains and evaluates the cell of a composed config (with its hydra node) and prints its table.
+    """Trains and evaluates a run and prints its table; what is done already is read.
 
-    Raises InputError for whatever of the user's cannot be used.
+    Args:
+        config: The composed config with its hydra node.
+
+    Raises:
+        InputError: Settings, data, a model or a stage cannot be used.
+        BusyError: Another process works on the run or on a stage of it.
     """
     quiet()
     announce(config)
     cell = Cell(Path(config.paths.runs) / cell_path(config))
     plain = OmegaConf.create(plain_config(config))
     folder = cell.evaluation(plain)
-    # First, for other tasks wait to be told, also that there is nothing to do.
+    # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
     with coordinator() as tasks:
         check_evaluation(config)
         check_device(config)
@@ -48,19 +53,25 @@ def run_cell(config: DictConfig) -> None:
                 stages = {} if cell.trained else _finished_stages(config, plain, dataset)
                 carry_out(Work(plain, cell, folder, stages, named(config)), dataset, tasks)
             else:
-                logger.info("this cell is done already; its record is read from %s", folder)
+                logger.info("this run is done already: reading its record from %s", folder)
     print_record(cell, folder)
 
 
 def evaluate_again(cell: Cell, config: DictConfig) -> None:
-    """Evaluates a trained cell with other settings of decoding and evaluation and prints the table.
+    """Evaluates a trained run with other decoding or evaluation settings and prints the table.
 
-    config: the cell's own, overridden. Raises InputError for a cell that is not trained or does not fit the data.
+    Args:
+        cell: The run's folder.
+        config: The run's resolved config with overrides.
+
+    Raises:
+        InputError: The run is not trained, its weights do not fit the data, or the settings cannot be used.
+        BusyError: Another process works on the run.
     """
     quiet()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not cell.trained:
-        raise InputError(f"{cell.folder} is not trained yet: finish it with the command that began it")
+        raise InputError(f"{cell.folder} is not trained yet. Finish it with the command that started it")
     check_evaluation(config)
     check_device(config)
     announce(config)
@@ -72,7 +83,12 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
 
 
 def print_record(cell: Cell, folder: Path) -> None:
-    """The table of a finished evaluation."""
+    """Prints the table of a finished evaluation.
+
+    Args:
+        cell: The run's folder.
+        folder: The evaluation's folder.
+    """
     record = read_metrics(folder)
     names = {"valid": "decoding validation", "test": "decoding test"}
     seconds = cell.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
@@ -80,9 +96,9 @@ def print_record(cell: Cell, folder: Path) -> None:
 
 
 def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Stage]:
-    """The stages that a run names, after those that are missing have been run."""
-    overrides, found = stage_overrides(config), dict[str, Stage]()
-    # What the run itself cannot use should not be said after its stages have been trained.
+    """Returns the stages that a run depends on; runs those that are missing."""
+    overrides, finished = stage_overrides(config), dict[str, Stage]()
+    # Errors in the run's own settings should be reported before its stages are trained.
     if is_baseline(config):
         build_baseline(plain.baseline)
     else:
@@ -92,19 +108,19 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
         if not cell.trained:
             if slurm_tasks() > 1:
                 raise InputError(
-                    f"the stage {cell.folder} is missing, and srun's tasks belong to the run: run it first (python -m "
-                    f"llmrec.run {' '.join(overrides[name])}), or take launcher=slurm, which does"
+                    f"the stage {cell.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
+                    f"-m llmrec.run {' '.join(overrides[name])}), or use launcher=slurm, which does"
                 )
             run_stage(overrides[name], config)
         _check_stage(cell, dataset)
-        found[name] = Stage(cell.folder, plain_config(stage)["baseline"])
-    return found
+        finished[name] = Stage(cell.folder, plain_config(stage)["baseline"])
+    return finished
 
 
 def _check_stage(cell: Cell, dataset: Dataset) -> None:
-    of = cell.training["dataset"]
-    if of["content_hash"] != dataset.content_hash:
+    trained_on = cell.training["dataset"]
+    if trained_on["content_hash"] != dataset.content_hash:
         raise InputError(
-            f"the stage {cell.folder} was trained on {of['name']} ({of['content_hash'][:12]}), this run is on "
-            f"{dataset.name} ({dataset.content_hash[:12]}): delete that folder, and the stage is trained again"
+            f"the stage {cell.folder} was trained on {trained_on['name']} ({trained_on['content_hash'][:12]}), this "
+            f"run is on {dataset.name} ({dataset.content_hash[:12]}). Delete that folder to train the stage again"
         )

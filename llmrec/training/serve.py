@@ -1,4 +1,4 @@
-"""Recommendations of a trained cell for histories given as titles."""
+"""Recommends titles with a trained run, for histories given as titles."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -23,10 +23,18 @@ logger = logging.getLogger(__name__)
 
 
 def recommend(config: DictConfig, cell: Cell, histories: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
-    """For each history of titles, oldest first, the best titles with their score and the ids of their items.
+    """Recommends titles for each history.
 
-    config: the cell's, with the groups decoding and paths as they should be used. As in training, only the newest
-    dataset.max_history titles are used. Raises InputError for a cell that does not fit the data at hand.
+    Args:
+        config: The run's config, with the decoding settings and paths to use.
+        cell: The run's folder.
+        histories: Titles, oldest first; only the newest dataset.max_history titles are used, as in training.
+
+    Returns:
+        For each history, the best titles first, each with `title`, `score` and `items` (the ids of its items).
+
+    Raises:
+        InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     quiet()
     dataset = quiet_dataset(config)
@@ -53,7 +61,7 @@ def _by_text(
 
 
 def _rows(histories: Sequence[Sequence[str]], items: Items) -> Rows:
-    """Rows of the known titles' first items; what a row's target and time are does not matter."""
+    """Returns rows with the first item of each known title; targets and timestamps are placeholders."""
     first = {title: item for item, title in reversed(list(enumerate(items.titles)))}
     known = [[first[title] for title in history if title in first] for history in histories]
     count = len(known)
@@ -85,7 +93,7 @@ def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset, conseque
 
 
 def _leaves(histories: Sequence[Sequence[str]], data: NextItemData) -> np.ndarray:
-    """int64 [histories, most]: the leaves of the known titles of each history, as `pad_leaves`."""
+    """Returns the trie leaves of each history's known titles, padded by `pad_leaves`, int64 `[histories, length]`."""
     index = {title: number for number, title in enumerate(data.dataset.items.distinct_titles)}
     known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]
     row, title = np.array(known, dtype=np.int64).reshape(-1, 2).T

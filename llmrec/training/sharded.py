@@ -1,8 +1,9 @@
-"""Full fine-tuning with the model divided among the ranks: FSDP 2 as this training needs it.
+"""Full fine-tuning with fully sharded data parallelism (FSDP 2).
 
-A rank keeps a part of each weight, of its gradient and of its optimizer state. Only the head, whose rows objectives
-read, and embeddings tied to it are whole everywhere. What moves: in a micro-batch each layer's weights twice, for its
-forward and its backward pass, and its gradients once; between steps, where ranks work by themselves, all weights once.
+Each rank holds a shard of every weight, of its gradient and of its optimizer state. Only the head, whose rows
+objectives read, and embeddings tied to it are whole on every rank. A micro-batch gathers each layer's weights twice,
+for the forward and the backward pass, and reduces its gradients once. Where ranks work independently between steps,
+all weights are gathered once (see `unsharded`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,46 +26,46 @@ from llmrec.collectives import is_rank_zero
 
 
 class ShardedStrategy(DDPStrategy):
-    """As DDP, with the backbone sharded once objectives have prepared and a resume has brought its weights.
+    """A DDP strategy that shards the backbone after the objective has prepared and a checkpoint has been loaded.
 
-    Checkpoints hold whole tensors in the order of a single process: any number of ranks goes on from them.
+    Checkpoints hold whole tensors in the order of a single process, so that any number of ranks can resume from them.
     """
 
     def configure_ddp(self) -> None:
-        """Shards the backbone, where DDP would wrap the module."""
+        """Shards the backbone instead of wrapping the module in DDP."""
         assert self.lightning_module is not None
         backbone = self.lightning_module.backbone
         assert isinstance(backbone, Backbone)
         shard(backbone, self.root_device)
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """The whole weights, on the first rank; nothing elsewhere."""
+        """Returns the whole weights on rank 0, and an empty dict on the others."""
         return _whole(super().lightning_module_state_dict())
 
     def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """The state of the whole weights, on the first rank."""
+        """Returns the optimizer's state as whole tensors, which only rank 0 holds."""
         state: dict[str, Any] = super().optimizer_state(optimizer)
-        return state | {"state": {place: _whole(of) for place, of in state["state"].items()}}
+        return state | {"state": {index: _whole(tensors) for index, tensors in state["state"].items()}}
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Takes this rank's part of what `optimizer_state` gave."""
+        """Loads this rank's shards of the state that `optimizer_state` returned."""
         (optimizer,), (saved,) = self.optimizers, checkpoint["optimizer_states"]
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        parts = {place: _parts(of, weights[place]) for place, of in saved["state"].items()}
-        optimizer.load_state_dict(saved | {"state": parts})
+        shards = {index: _shards(tensors, weights[index]) for index, tensors in saved["state"].items()}
+        optimizer.load_state_dict(saved | {"state": shards})
 
 
 class ShardedAdamW(torch.optim.AdamW):
-    """AdamW of shards and whole weights: an operation on many tensors at once takes only the ones or the others."""
+    """AdamW for a mix of sharded and whole weights, which one multi-tensor operation cannot combine."""
 
     def step(self, closure: Callable[[], float] | None = None) -> Any:
-        """One step, the shards first."""
+        """Takes one step; sharded and whole weights are updated as separate groups."""
         groups = self.param_groups
         self.param_groups = [
-            # By itself torch would go through shards one by one.
-            group | {"params": weights, "foreach": True if sharded else group["foreach"]}
+            # Without foreach=True, torch would update sharded weights one by one.
+            group | {"params": weights, "foreach": True if is_sharded else group["foreach"]}
             for group in groups
-            for sharded, weights in zip((True, False), _shards_first(group["params"]), strict=True)
+            for is_sharded, weights in zip((True, False), _split_sharded(group["params"]), strict=True)
         ]
         loss = super().step(closure)
         self.param_groups = groups
@@ -72,12 +73,12 @@ class ShardedAdamW(torch.optim.AdamW):
 
 
 def shard(backbone: Backbone, device: torch.device) -> None:
-    """Divides the weights of a backbone that is trained whole among all ranks, layer by layer."""
+    """Shards the weights of a fully trained backbone across all ranks, layer by layer."""
     mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
     model, decoder = backbone.causal_lm, backbone.causal_lm.get_decoder()
     layers = [module for module in decoder.modules() if type(module).__name__ in (model._no_split_modules or ())]
-    # The weights that are trained stay in float32; what ranks send each other and compute with is in lower precision,
-    # but for embeddings and the last norm, so that states between layers are float32 as in every other pass.
+    # Trained weights stay in float32. Layers are gathered and run in lower precision; embeddings and the last norm are
+    # not, so that hidden states between layers are float32 as without FSDP.
     precision = MixedPrecisionPolicy(
         param_dtype=backbone.autocast_dtype, reduce_dtype=torch.float32, cast_forward_inputs=False
     )
@@ -85,24 +86,24 @@ def shard(backbone: Backbone, device: torch.device) -> None:
         fully_shard(layer, mesh=mesh, mp_policy=precision)
     fully_shard(decoder, mesh=mesh, ignored_params=set(model.get_output_embeddings().parameters()))
     for module in (decoder, *layers):
-        # The parts of the loss are shares of the step's: their gradients add up.
+        # Each rank's loss is its share of the step's loss, so gradients are summed, not averaged.
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
-    # By itself FSDP fetches what ran before, in whichever pass, and not all passes are the same on all ranks. The first
-    # layer names itself, which is there already: none named would mean that FSDP chooses.
+    # By default FSDP prefetches the layer that ran before in any pass, but passes differ between ranks. The first layer
+    # prefetches itself, which is already gathered: with an empty list, FSDP would choose a layer itself.
     for layer, before in zip(layers, [*layers[:1], *layers], strict=False):
         layer.set_modules_to_backward_prefetch([before])
 
 
 @contextmanager
 def unsharded(backbone: Backbone) -> Iterator[None]:
-    """Within it every rank has all weights, fetched once, and may run as many passes without gradients as it likes."""
+    """Gathers all weights on every rank, so that ranks can run different numbers of passes without gradients."""
     modules = [module for module in backbone.modules() if isinstance(module, FSDPModule)]
-    # Tensors that are made in inference mode could not be used in training, and these stay allocated for it.
+    # FSDP reuses these tensors in training, which tensors created in inference mode do not allow.
     with torch.inference_mode(False), torch.no_grad():
         for module in modules:
             module.unshard()
-    # The first is the decoder, which keeps its own weights from a forward pass to the backward pass anyway.
+    # The first module is the decoder, which keeps its own weights between forward and backward passes anyway.
     for layer in modules[1:]:
         layer.set_reshard_after_forward(False)
     yield
@@ -113,17 +114,26 @@ def unsharded(backbone: Backbone) -> Iterator[None]:
 
 
 def in_one_pass(backbone: Backbone, packed: Packed) -> Packed:
-    """The rows, where the backbone is sharded without shared columns.
+    """Returns the rows, without shared columns if the backbone is sharded.
 
-    They would be a second pass through each layer, whose weights are freed when the backward pass is through the first.
+    Shared columns take a second forward pass through each layer, but FSDP frees a layer's weights as soon as the
+    backward pass has finished one of the two.
     """
-    sharded = isinstance(backbone.causal_lm.get_decoder(), FSDPModule)
-    return replace(packed, shared=0) if sharded else packed
+    is_sharded = isinstance(backbone.causal_lm.get_decoder(), FSDPModule)
+    return replace(packed, shared=0) if is_sharded else packed
 
 
 def clip(weights: Sequence[Parameter], most: float) -> float:
-    """Scales the gradients so that their norm is `most` at the most; the norm that they had, over all ranks."""
-    shards, whole = _shards_first(weights)
+    """Clips the total norm of the gradients, in place.
+
+    Args:
+        weights: Trained weights, sharded or whole.
+        most: Maximum norm.
+
+    Returns:
+        The norm before clipping, over the shards of all ranks.
+    """
+    shards, whole = _split_sharded(weights)
     if not shards:
         return float(clip_grad_norm_(weights, most))
     square = get_total_norm([weight.grad.to_local() for weight in shards if isinstance(weight.grad, DTensor)]).square()
@@ -134,8 +144,8 @@ def clip(weights: Sequence[Parameter], most: float) -> float:
     return float(norm)
 
 
-def _shards_first(weights: Sequence[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
-    """The sharded ones, the whole ones."""
+def _split_sharded(weights: Sequence[Parameter]) -> tuple[list[Parameter], list[Parameter]]:
+    """Returns the sharded weights and the whole weights."""
     return (
         [weight for weight in weights if isinstance(weight, DTensor)],
         [weight for weight in weights if not isinstance(weight, DTensor)],
@@ -143,7 +153,7 @@ def _shards_first(weights: Sequence[Parameter]) -> tuple[list[Parameter], list[P
 
 
 def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Shards put together one by one, in the first rank's main memory."""
+    """Gathers tensors one by one into the main memory of rank 0; other ranks get an empty dict."""
     whole = {}
     for name, tensor in tensors.items():
         full = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
@@ -152,8 +162,8 @@ def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return whole
 
 
-def _parts(tensors: Mapping[str, Tensor], weight: Parameter) -> dict[str, Tensor]:
-    """This rank's part of what there is for each number of a weight; what is one for all of them stays."""
+def _shards(tensors: Mapping[str, Tensor], weight: Parameter) -> dict[str, Tensor]:
+    """Shards the tensors that have the weight's shape as the weight is sharded; the step count stays whole."""
     if not isinstance(weight, DTensor):
         return dict(tensors)
     return {

@@ -1,4 +1,4 @@
-"""Stages: runs that another run depends on, found by their keys or run first as processes of their own."""
+"""Stages: runs that another run depends on. They are found by their keys, or run first in a process of their own."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,19 +14,19 @@ from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import stop_processes
 
 START, ORACLE = "start", "oracle"
-"""The run whose weights training starts from; the fitted baseline that estimates label noise."""
+"""Names of stages: the run whose weights training starts from, and the baseline that estimates label noise."""
 PLANNED = "LLMREC_PLANNED_CELL"
-"""The variable that tells a job the folder that its launcher planned; empty for a stage, which no launcher planned."""
+"""Environment variable with the folder that a launcher planned for its job; empty for a stage that a run starts."""
 
 
 @dataclass(frozen=True)
 class Stage:
     """A finished stage of a run.
 
-    Args:
-        folder: Of the stage's run.
-        baseline: The settings of its baseline as the run's own command composes them. Those in the folder are not read:
-            it may be somebody else's.
+    Attributes:
+        folder: Folder of the stage's run.
+        baseline: Settings of its baseline, composed by the run's own command. The settings stored in the folder are not
+            used because the folder may come from someone else.
     """
 
     folder: Path
@@ -34,21 +34,22 @@ class Stage:
 
 
 def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
-    """Returns the command-line overrides of each stage that a run names (START, ORACLE); a baseline has none.
+    """Returns the command-line overrides of each stage of a run, by START and ORACLE; a baseline has no stages.
 
-    They are the run's own without those of the objective and of groups that the stage sets, plus the stage's.
+    They are the run's overrides, without those of the objective and of groups that the stage sets, followed by the
+    stage's own.
     """
     if config.baseline.name != "none":
         return {}
     named = {name: list(config.stage[name]) for name in (START, ORACLE) if config.stage[name] is not None}
-    return {name: _of_stage(config, overrides) for name, overrides in named.items()}
+    return {name: _with_stage(config, overrides) for name, overrides in named.items()}
 
 
 def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
-    """Returns the composed config, with its hydra node, of each stage that a run names.
+    """Returns the composed config, with its hydra node, of each stage of a run, by START and ORACLE.
 
     Raises:
-        InputError: An experiment's settings of the objective would change the stage's objective.
+        InputError: A stage cannot be composed, or the experiment would change its objective.
     """
     composed = {}
     for name, overrides in stage_overrides(config).items():
@@ -56,18 +57,18 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
             composed[name] = compose("config", overrides, return_hydra_config=True)
             alone = compose("config", ["stage=none", *config.stage[name]])
         except HydraException as error:
-            raise _unfit(config, name, str(error).splitlines()[0]) from error
+            raise _cannot_compose(config, name, str(error).splitlines()[0]) from error
         if name == START and composed[name].objective != alone.objective:
-            raise _unfit(config, name, "its objective would not be the one that it is by itself")
+            raise _cannot_compose(config, name, "the experiment would change its objective")
     return composed
 
 
 def run_stage(overrides: list[str], config: DictConfig) -> None:
-    """Runs a stage as a process of its own.
+    """Runs a stage in a process of its own.
 
     Raises:
         InputError: The stage failed.
-        BusyError: Another process works on it.
+        BusyError: Another process works on the stage.
     """
     arguments = [*config_directories(config), *overrides]
     command = " ".join(["-m llmrec.run", *arguments])
@@ -78,29 +79,29 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
     finally:
         stop_processes([stage])
     if status == BUSY:
-        raise BusyError(f"another process is at work on the stage: wait for it, or stop it ({command})")
+        raise BusyError(f"another process works on the stage. Wait for it or stop it ({command})")
     if status != 0:
-        raise InputError(f"the stage failed, so the run cannot start: python {command}")
+        raise InputError(f"the stage failed, so the run cannot start. Its command: python {command}")
 
 
 def config_directories(config: DictConfig) -> list[str]:
-    """Returns the --config-dir arguments of this command, for another one."""
+    """Returns the --config-dir arguments of this command, to pass them to another one."""
     sources = [source for source in config.hydra.runtime.config_sources if source.provider == "command-line"]
     return [part for source in sources for part in ("--config-dir", source.path)]
 
 
-def _unfit(config: DictConfig, name: str, why: str) -> InputError:
+def _cannot_compose(config: DictConfig, name: str, reason: str) -> InputError:
     experiment = config.hydra.runtime.choices.get("experiment")
     return InputError(
-        f"the stage {name} of this run cannot be composed: {why}. If experiment={experiment} sets the objective, put "
-        "its settings on the command line or into an objective YAML of your own, which a stage leaves out"
+        f"the stage {name} of this run cannot be composed: {reason}. If experiment={experiment} sets the "
+        "objective, put these settings on the command line or into an objective YAML of your own, which stages ignore"
     )
 
 
-def _of_stage(config: DictConfig, stage: list[str]) -> list[str]:
+def _with_stage(config: DictConfig, stage: list[str]) -> list[str]:
     groups = {"stage", "objective", *map(_group, stage)}
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
-    # An objective may choose the task, and the stage's objective another one.
+    # The task is fixed first because the run's objective and the stage's may set different ones.
     return [f"task={config.hydra.runtime.choices.task}", *own, "stage=none", *stage]
 
 

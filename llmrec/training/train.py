@@ -1,4 +1,4 @@
-"""Trains a cell: from the resolved config to weights, curves and training.json."""
+"""Trains a language model: from the resolved config to weights, curves and the content of training.json."""
 
 import logging
 import shutil
@@ -57,22 +57,33 @@ def train(
     features: ReferenceFeatures,
     loggers: list[Logger],
 ) -> dict[str, Any]:
-    """Trains and leaves `weights/` and curves.csv in the cell; an interrupted training goes on where it stood.
+    """Trains a model and writes `weights/` and curves.csv; resumes from the last checkpoint if there is one.
 
-    stages: those that it builds upon, START and ORACLE; features: of the titles. Returns what training.json should
-    say of it. Raises InputError for whatever cannot be trained.
+    Args:
+        config: The resolved run config.
+        dataset: The opened dataset of the run.
+        cell: Folder of the run.
+        stages: Finished stages that the run depends on, by START and ORACLE.
+        features: Reference features of the titles.
+        loggers: Loggers of the training, a CurvesLogger among them.
+
+    Returns:
+        What is written to training.json about the training.
+
+    Raises:
+        InputError: The settings cannot be used, the device runs out of memory, or the loss or gradient is not finite.
     """
     started = time.perf_counter()
     seed_everything(config.seed, verbose=False)
     module = _module(config, dataset, stages, features)
     prepared = time.perf_counter()
     epochs = epochs_of(module.objective, config)
-    fitted = _fitted(module, cell, loggers) if epochs else _untrained(module)
+    fit = _train_module(module, cell, loggers) if epochs else _validate_untrained(module)
     if is_rank_zero():
         _save(module, cell)
     barrier()
     return {
-        **fitted,
+        **fit,
         "trained_parameters": _trained_parameters(module),
         "plain_path": module.backbone.plain,
         "precision": precision_record(config),
@@ -90,35 +101,48 @@ def train(
 
 
 def _reference(config: DictConfig, features: ReferenceFeatures) -> dict[str, Any]:
-    """The model whose embeddings the objective took, if it took any."""
+    """Returns the reference model whose embeddings the objective used, if it used any."""
     return {"reference": features.models["embeddings"]} if embeds_by_reference(plain(config.objective)) else {}
 
 
 def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
-    """What weights are tied to: hashes of the catalogue, of the tokenizer and, of an adapter, of the base weights."""
-    found = {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
-    return found if backbone.base_weights is None else found | {"base_weights": backbone.base_weights}
+    """Returns hashes of what trained weights are only valid with.
+
+    Args:
+        backbone: The model.
+        dataset: The dataset whose catalogue it ranks.
+
+    Returns:
+        Hashes by name: `catalogue`, `tokenizer` and, for an adapter, `base_weights`.
+    """
+    hashes = {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+    return hashes if backbone.base_weights is None else hashes | {"base_weights": backbone.base_weights}
 
 
 def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
-    """The objective of a run; stages: the names of those that the run has.
+    """Builds and checks the objective of a run.
 
-    Raises InputError for settings that cannot be used, by themselves or with those of the training.
+    Args:
+        config: The resolved run config.
+        stages: Names of the run's stages (START, ORACLE).
+
+    Raises:
+        InputError: The objective's settings cannot be used, by themselves or with the trainer, task or stages.
     """
     try:
         objective: Objective = hydra.utils.instantiate(config.objective)
     except InstantiationException as error:
-        raise InputError(f"the objective cannot be made from its settings: {error}") from error
+        raise InputError(f"the objective cannot be built from its settings: {error}") from error
     _check(objective, config)
     if config.task.name not in objective.tasks:
         raise InputError(
             f"{type(objective).__name__} trains for task={' or '.join(objective.tasks)}, not for "
-            f"task={config.task.name}: take another objective, or leave the task out of the command"
+            f"task={config.task.name}. Choose another objective, or leave task= out of the command"
         )
     if objective.needs_oracle and ORACLE not in stages:
         raise InputError(
-            "the objective asks an oracle, and the run names none: take stage=sft_and_oracle, or an objective without "
-            "one (dpo, cdpo)"
+            "the objective needs an oracle that estimates label noise, but the run has none. Use "
+            "stage=sft_and_oracle, or choose an objective without an oracle (dpo, cdpo)"
         )
     return objective
 
@@ -136,19 +160,19 @@ def _module(
         data = RerankData(dataset, backbone, config)
         data.setup_training(objective, lists.take(draw(len(lists), validation.users, validation.sample_seed)))
     else:
-        watched = draw(len(dataset.valid), validation.users, validation.sample_seed)
+        sample = draw(len(dataset.valid), validation.users, validation.sample_seed)
         data = NextItemData(dataset, backbone, config, cache_dir)
-        data.setup_training(objective, dataset.valid.take(watched))
+        data.setup_training(objective, dataset.valid.take(sample))
     fit_into_memory(backbone, data)
     if data.sample_prompts.cut:
-        logger.info("%s prompts lost their oldest titles to backbone.max_length", f"{data.sample_prompts.cut:,}")
+        logger.info("%s prompts: oldest titles cut to fit backbone.max_length", f"{data.sample_prompts.cut:,}")
 
     def embed(model: str) -> np.ndarray:
         if model != REFERENCE:
             return encoder_embeddings(model, dataset, cache_dir, str(backbone.device))
         if features.embeddings is None:
             raise InputError(
-                "the objective embeds titles with the dataset's reference model, and there is none: set dataset."
+                "the objective embeds titles with the dataset's reference model, but none is set. Set dataset."
                 "reference.relevance=tiny, or dataset.reference.encoder to a sentence encoder"
             )
         return features.embeddings
@@ -177,8 +201,8 @@ def _check(objective: Objective, config: DictConfig) -> None:
     settings = config.trainer
     if settings.strategy == "fsdp" and settings.devices > 1 and config.adapter.name != "none":
         raise InputError(
-            "trainer=fsdp divides weights, gradients and optimizer state among the devices; with adapter="
-            f"{config.adapter.name} it would only send frozen weights around, for an adapter's gradients are small: "
+            "trainer=fsdp shards weights, gradients and optimizer state. With adapter="
+            f"{config.adapter.name} it would only transfer frozen weights, since an adapter's gradients are small: "
             "take trainer=ddp, or adapter=none for full fine-tuning"
         )
     if type(settings.epochs) is not int or settings.epochs < 0:
@@ -189,7 +213,7 @@ def _check(objective: Objective, config: DictConfig) -> None:
     if config.validation.every > epochs > 0:
         raise InputError(
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
-            "(trainer.epochs): no checkpoint would ever be chosen; set it to 1"
+            "(trainer.epochs), so no checkpoint would be selected. Set validation.every=1"
         )
     micro = settings.micro_batch_size
     if micro not in (None, "auto") and not (type(micro) is int and micro > 0):
@@ -198,7 +222,7 @@ def _check(objective: Objective, config: DictConfig) -> None:
     if objective.needs_whole_step and micro_batches > 1:
         raise InputError(
             f"statistics=same_step of the objective needs the whole step in one micro-batch, but trainer.batch_size="
-            f"{settings.batch_size} comes in {micro_batches}: set trainer.micro_batch_size=null, or take "
+            f"{settings.batch_size} is split into {micro_batches}. Set trainer.micro_batch_size=null or "
             "statistics=previous_step"
         )
 
@@ -209,16 +233,16 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
         cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
         save_on_train_epoch_end=False, auto_insert_metric_name=False,
     )  # fmt: skip
-    # With save_top_k=0 and save_last=True Lightning saves nothing before the training ends.
+    # With save_top_k=0 and save_last=True, Lightning would save nothing before the training ends.
     last = ModelCheckpoint(
         cell / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
-    callbacks: list[Callback] = [best, last, _Announcement(), _OwnSignals()]
+    callbacks: list[Callback] = [best, last, _Announcement(), _DefaultSigterm()]
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
         accelerator="cpu" if run_device(settings).type == "cpu" else "gpu", devices=settings.devices,
-        # The backbone computes in its own precision, here as in every other command.
+        # The backbone sets its own autocast, in training as in every other command.
         strategy=_strategy(settings), precision="32-true", max_epochs=epochs_of(module.objective, config),
         check_val_every_n_epoch=config.validation.every,
         callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO(), cluster_environment()],
@@ -231,12 +255,12 @@ def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Tr
 def _strategy(settings: DictConfig) -> str | Strategy:
     if settings.devices == 1:
         return "auto"
-    # The module itself reduces gradients, and its buffers are equal on all ranks.
+    # The module reduces gradients itself, and its buffers are equal on all ranks.
     return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)
 
 
-def _fitted(module: Recommender, cell: Path, loggers: list[Logger]) -> dict[str, Any]:
-    """Trains; what training.json should say of the fit."""
+def _train_module(module: Recommender, cell: Path, loggers: list[Logger]) -> dict[str, Any]:
+    """Trains the module and returns what training.json records of the fit."""
     trainer, best = _trainer(module, cell, loggers)
     chosen, epochs = _fit(module, trainer, best, cell)
     return {
@@ -247,11 +271,11 @@ def _fitted(module: Recommender, cell: Path, loggers: list[Logger]) -> dict[str,
     }
 
 
-def _untrained(module: Recommender) -> dict[str, Any]:
-    """With trainer.epochs=0 the model is measured as it is before any tuning; what training.json should say of it."""
+def _validate_untrained(module: Recommender) -> dict[str, Any]:
+    """Validates the model before any tuning (trainer.epochs=0) and returns what training.json records."""
     data = module.data
     values = validate(module.backbone, data, np.arange(data.validation_rows), module.config.validation.beams)
-    means = {f"valid/{name}": float(of.mean()) for name, of in values.items()}
+    means = {f"valid/{name}": float(row_values.mean()) for name, row_values in values.items()}
     return {
         "chosen_epoch": None,
         "chosen_by": means | {"users": data.validation_rows},
@@ -261,42 +285,41 @@ def _untrained(module: Recommender) -> dict[str, Any]:
 
 
 def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> tuple[dict[str, Any], int]:
-    """Trains to the end, from the last checkpoint if there is one; leaves the chosen weights in the module.
+    """Trains from the last checkpoint, or from the start, and loads the selected weights into the module.
 
-    Returns the chosen checkpoint, and how many epochs were trained here.
+    Returns:
+        The selected checkpoint and the number of epochs that this process trained.
     """
     last = cell / CHECKPOINTS / "last.ckpt"
     resume = last if last.exists() else None
-    begun = read_checkpoint(last) if resume else {"global_step": 0, "epoch": -1}
-    # Before the loggers write: they go on from the checkpoint's step, not from where a kill left them.
+    initial = read_checkpoint(last) if resume else {"global_step": 0, "epoch": -1}
+    # A killed training may have logged steps after its last checkpoint; they are trained and logged again.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
-    curves.rewind(int(begun["global_step"]))
+    curves.rewind(int(initial["global_step"]))
     trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
     chosen = read_checkpoint(best.best_model_path)
     module.load_state_dict(chosen["state_dict"])
-    return chosen, trainer.current_epoch - int(begun["epoch"]) - 1
+    return chosen, trainer.current_epoch - int(initial["epoch"]) - 1
 
 
-class _OwnSignals(Callback):
-    """Gives SIGTERM back its meaning: Lightning would end the training with status 0, as if it were done."""
+class _DefaultSigterm(Callback):
+    """Restores the SIGTERM handler: with Lightning's, a terminated training would exit with status 0."""
 
     def __init__(self) -> None:
-        self.before = signal.getsignal(signal.SIGTERM)
+        self.handler = signal.getsignal(signal.SIGTERM)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """After Lightning has set its own."""
-        signal.signal(signal.SIGTERM, self.before)
+        signal.signal(signal.SIGTERM, self.handler)
 
 
 class _Announcement(Callback):
-    """Says what is about to be trained, once all is prepared."""
+    """Logs the size of the training when it starts."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """One line."""
         assert isinstance(pl_module, Recommender)
         config, data = pl_module.config, pl_module.data
         logger.info(
-            "training %s weights of %s on %s rows for %s epochs of %s steps, device %s%s",
+            "training %s parameters of %s on %s rows for %s epochs of %s steps, device %s%s",
             f"{_trained_parameters(pl_module):,}", config.backbone.name, f"{len(data.sample_prompts):,}",
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
@@ -309,7 +332,7 @@ def _trained_parameters(module: Recommender) -> int:
 
 def _save(module: Recommender, cell: Path) -> None:
     weights = cell / WEIGHTS
-    # What stands there is of a training that was killed after it had saved: the same weights, made again.
+    # A training that was killed after it had saved leaves the folder; training again gives the same weights.
     shutil.rmtree(weights, ignore_errors=True)
     with atomic_folder(weights) as temporary:
         save_trained(module.backbone, temporary)

@@ -1,4 +1,4 @@
-"""What the checkpoint is chosen by: values of each validation row, by the task's own ranking."""
+"""Validation metrics, by which the checkpoint is selected."""
 
 from collections.abc import Sequence
 
@@ -18,16 +18,24 @@ from llmrec.examples.rerank import RerankData
 
 
 def names_of(data: NextItemData | RerankData) -> Sequence[str]:
-    """The values that `validate` gives."""
+    """Returns the names of the values that `validate` computes."""
     return ["ndcg@10"] if isinstance(data, RerankData) else ["ndcg@10", "hr@10", "loss"]
 
 
 def validate(backbone: Backbone, data: NextItemData | RerankData, rows: np.ndarray, beams: int) -> dict[str, Tensor]:
-    """float64 [rows] by name, of some validation rows (int [rows]).
+    """Computes validation metrics per row.
 
-    The catalogue is ranked with trie scores and `beams` beams, candidate lists in their stored order. loss: the
-    negative log-probability of the target title among all titles, in nats, which tells models apart whose lists hit
-    nothing yet.
+    The catalogue is ranked by beam search with trie scores, and candidate lists are ranked in their stored order.
+
+    Args:
+        backbone: The model.
+        data: Set up for training.
+        rows: Validation rows, int `[rows]`.
+        beams: Number of beams.
+
+    Returns:
+        Values of each row, float64 `[rows]`, by name: ndcg@10 and, for the catalogue, hr@10 and loss (see
+        `target_losses`), which distinguishes models that do not rank any target in the top 10 yet.
     """
     values = _lists(backbone, data, rows) if isinstance(data, RerankData) else _titles(backbone, data, rows, beams)
     return {name: torch.from_numpy(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
@@ -42,15 +50,15 @@ def _titles(backbone: Backbone, data: NextItemData, rows: np.ndarray, beams: int
 
 @torch.inference_mode()
 def target_losses(backbone: Backbone, data: NextItemData, rows: np.ndarray) -> np.ndarray:
-    """Returns the negative log-probability of each validation row's target under trie scores.
+    """Computes the negative log-probability of each validation row's target among all titles, under trie scores.
 
     Args:
         backbone: The model.
         data: Set up for training.
-        rows: Validation rows, int [rows].
+        rows: Validation rows, int `[rows]`.
 
     Returns:
-        float64 [rows], in nats; the log of the number of titles for a model that knows nothing.
+        float64 `[rows]`, in nats; the log of the number of titles for a uniform model.
     """
     backbone.eval()
     losses, trie = np.zeros(len(rows)), data.trie.to(backbone.device)
@@ -59,11 +67,11 @@ def target_losses(backbone: Backbone, data: NextItemData, rows: np.ndarray) -> n
         batch = data.validation_batch(rows[part]).to(backbone.device)
         owner, edge = trie.children(batch.node)
         scores = edge_scores(backbone.encode(batch.packed, batch.at), owner, edge, trie, "trie", None)
-        taken = scores[trie.edge_token[edge] == batch.token[owner]]
-        summed = torch.zeros(len(part), dtype=torch.float64, device=taken.device)
-        losses[part] = -summed.index_add(0, batch.row, taken.double()).cpu().numpy()
+        target_scores = scores[trie.edge_token[edge] == batch.token[owner]]
+        summed = torch.zeros(len(part), dtype=torch.float64, device=target_scores.device)
+        losses[part] = -summed.index_add(0, batch.row, target_scores.double()).cpu().numpy()
 
-    # Of a title's tokens each may leave a choice, so that its logits are asked for.
+    # Logits are needed wherever the trie allows several tokens, which may be at every token of a title.
     longest = trie.longest
     run_in_batches(data.validation.prompts.lengths[rows], backbone, beams=longest, appended=longest, run=run)
     return losses

@@ -1,4 +1,4 @@
-"""What is done of a cell once it is clear what is missing: its training and an evaluation, by one process or more."""
+"""The missing work of a run, its training and an evaluation, done by one or several ranks."""
 
 import json
 import shutil
@@ -30,10 +30,14 @@ from llmrec.training.train import train
 
 @dataclass(frozen=True)
 class Work:
-    """A cell to train, unless it is, and an evaluation to leave in `record`.
+    """A run to train, unless it is trained already, and to evaluate.
 
-    config: the resolved run config; stages: the finished stages that it builds upon; named: how its W&B run is
-    called, None = no logger.
+    Attributes:
+        config: The resolved run config.
+        cell: The run's folder.
+        record: Folder of the evaluation.
+        stages: Finished stages that the run depends on, by START and ORACLE.
+        named: Name and tags of the run in W&B; None to log to curves.csv only.
     """
 
     config: DictConfig
@@ -43,7 +47,7 @@ class Work:
     named: Named | None
 
     def to_json(self) -> str:
-        """For another process."""
+        """Serializes the work for another process."""
         return json.dumps(
             {
                 "config": plain(self.config),
@@ -56,49 +60,54 @@ class Work:
 
     @staticmethod
     def from_json(text: str) -> "Work":
-        """What `to_json` wrote."""
-        said = json.loads(text)
+        """Reads what `to_json` wrote."""
+        fields = json.loads(text)
         return Work(
-            config=OmegaConf.create(said["config"]),
-            cell=Cell(Path(said["cell"])),
-            record=Path(said["record"]),
-            stages={name: Stage(Path(folder), baseline) for name, (folder, baseline) in said["stages"].items()},
-            named=said["named"] and Named(**said["named"]),
+            config=OmegaConf.create(fields["config"]),
+            cell=Cell(Path(fields["cell"])),
+            record=Path(fields["record"]),
+            stages={name: Stage(Path(folder), baseline) for name, (folder, baseline) in fields["stages"].items()},
+            named=fields["named"] and Named(**fields["named"]),
         )
 
 
 def do_work(work: Work, dataset: Dataset | None = None) -> None:
-    """Trains and evaluates; every rank calls it, the first one writes. dataset: where it is open already."""
+    """Trains and evaluates a run. Every rank calls it; rank 0 writes the results.
+
+    Args:
+        work: The run.
+        dataset: The run's dataset if it is open already.
+    """
     dataset = dataset or open_dataset(work.config)
     with open_loggers(work.config, work.cell.folder, work.named) as loggers:
         trained = work.cell.trained
         if not trained and is_rank_zero():
-            _write_beginning(work, dataset)
+            _write_config(work, dataset)
         started = time.perf_counter()
         device = str(run_device(work.config.trainer))
-        # First, since what cannot be opened should fail before the training, not after it.
+        # Before the training, so that a reference model that cannot be opened fails at once.
         features = reference_features(work.config, dataset, Path(work.config.paths.cache), device)
         if not trained:
             _train(work, dataset, features, loggers, started)
         log_summary(loggers, evaluate_cell(work.config, dataset, work.cell, work.record, features)["splits"])
 
 
-def _write_beginning(work: Work, dataset: Dataset) -> None:
+def _write_config(work: Work, dataset: Dataset) -> None:
     with atomic_file(work.cell.config_file) as temporary:
         OmegaConf.save(work.config, temporary)
     _write(work.cell.folder / "leakage.json", dataset.report)
 
 
 def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: list[Logger], started: float) -> None:
-    """Trains and writes training.json; started: when the reference features were asked for."""
+    """Trains and writes training.json; `started` is the time before the reference features were computed."""
     config, cell = work.config, work.cell
-    looked = time.perf_counter() - started
+    reference_seconds = time.perf_counter() - started
     if is_baseline(config):
-        made = fit_baseline(config, dataset, cell.folder, str(run_device(config.trainer)), loggers)
+        training = fit_baseline(config, dataset, cell.folder, str(run_device(config.trainer)), loggers)
     else:
-        made = train(config, dataset, cell.folder, work.stages, features, loggers)
-    made |= {
-        "seconds": {"reference features": looked, **made["seconds"]},
+        training = train(config, dataset, cell.folder, work.stages, features, loggers)
+    training |= {
+        "seconds": {"reference features": reference_seconds, **training["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
         "stages": {name: str(stage.folder) for name, stage in work.stages.items()},
         "scale": config.scale,
@@ -107,8 +116,8 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         "wall_seconds": time.perf_counter() - started,
     }
     if is_rank_zero():
-        _write(cell.folder / TRAINING, made)
-        # With training.json in place nothing will resume: weights/ holds what was chosen.
+        _write(cell.folder / TRAINING, training)
+        # A finished training is never resumed, and weights/ holds the selected weights.
         shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
     barrier()
 

@@ -121,10 +121,10 @@ def test_cell_with_the_weights_it_began_with_was_changed_by_nothing(
         (["run={cell}", "users=0"], "users=0: give a whole number of at least 1"),
         (["run={cell}", "users=some"], "users=some: give a whole number"),
         (["run={cell}", "seed=-1"], "seed=-1: give a whole number of at least 0"),
-        (["run={cell}", "split=train"], "split=train: there are valid and test"),
+        (["run={cell}", "split=train"], "split=train: give valid or test"),
         (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
         (["run={cell}/weights"], "is not the folder of a run"),
-        (["users=20"], "run=<the folder of a trained cell> is missing"),
+        (["users=20"], "run=<the folder of a trained run> is missing"),
     ],
 )
 def test_what_a_diagnosis_cannot_take_is_refused(

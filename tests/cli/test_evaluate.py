@@ -83,7 +83,7 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
         (["run={cell}", "decoding.nonsense=1"], "nonsense"),
         (["run={cell}", "decoding.beams"], "key=value"),
         (["run={cell}/eval"], "is not the folder of a run"),
-        (["decoding=vocab"], "run=<the folder of a trained cell> is missing"),
+        (["decoding=vocab"], "run=<the folder of a trained run> is missing"),
     ],
 )
 def test_what_an_evaluation_cannot_take_is_refused(

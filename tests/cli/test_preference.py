@@ -68,7 +68,7 @@ def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: 
     [
         (
             "defaults: [override /objective: dpo]\nobjective: {scores: trie}",
-            "would not be the one that it is by itself",
+            "the experiment would change its objective",
         ),
         ("defaults: [override /objective: dpo, override /objective/rejected: popularity]", "objective/rejected"),
     ],

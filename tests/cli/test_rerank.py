@@ -190,7 +190,7 @@ def test_what_ranks_the_catalogue_refuses_the_cell(command: tuple[str, ...], alr
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("decoding=trie", "decoding is of task=next_item, the run of task=rerank: take decoding=permutation"),
+        ("decoding=trie", "decoding is for task=next_item, but the run has task=rerank: set decoding=permutation"),
         ("decoding.bootstrap=0", "decoding.bootstrap=0: give a whole number of at least 1"),
         ("evaluation.orders=0", "evaluation.orders=0: give a whole number of at least 1"),
         ("task.candidates=5", "train another with llmrec.run"),

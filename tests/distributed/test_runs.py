@@ -35,7 +35,7 @@ def test_three_ranks_are_one_where_no_number_of_rows_divides(place: Workplace, t
     hardware = json.loads((done.cell() / "training.json").read_text())["provenance"]["hardware"]
     assert hardware["ranks"] == 3
     # The first rank speaks for all.
-    assert done.output.count(" weights of tiny on ") == 1
+    assert done.output.count(" parameters of tiny on ") == 1
 
 
 def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:

@@ -65,14 +65,14 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     tables.use(TABLE.replace("MSL: [objective=msl]", BROKEN))
     listed = tables.typed(reproduce, "list=true")
     assert listed.status == 0
-    assert listed.output.splitlines()[0] == "3 cells: 3 left; expected to take 2 minutes, 2 at a time"
+    assert listed.output.splitlines()[0] == "3 runs: 3 left; expected to take 2 minutes, 2 at a time"
     assert not tables.place.runs.exists()
 
     first = tables.typed(reproduce, "jobs=1")
     assert first.status == 1
     assert "FAILED" in first.output
     assert "trainer.learning_rate=-1: give a number above 0" in first.output
-    assert "small: 2 of 3 cells done, 1 failed" in first.output
+    assert "small: 2 of 3 runs done, 1 failed" in first.output
     text = (tables.place.root / "tables" / "smoke" / "report.md").read_text()
     assert "MSL: not run: failed, see " in text
     assert (tables.place.root / "tables" / "smoke" / "report.html").is_file()
@@ -81,8 +81,8 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     tables.use(TABLE.replace("MSL: [objective=msl]", "MSL: [objective=sft]"))
     again = tables.typed(reproduce)
     assert again.status == 0, again.output
-    assert again.output.splitlines()[0] == "2 cells: 2 done; nothing is left to run"
-    assert "small: 3 of 3 cells done" in again.output
+    assert again.output.splitlines()[0] == "2 runs: 2 done; nothing is left to run"
+    assert "small: 3 of 3 runs done" in again.output
     assert {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")} == logs
 
 
@@ -93,18 +93,18 @@ def test_packed_runs_are_done_in_another_checkout(tables: Tables) -> None:
     packed = tables.typed(report, "pack=runs", "out=experiments/results/records/two.tar.gz")
     size = (tables.place.root / "experiments" / "results" / "records" / "two.tar.gz").stat().st_size
     assert packed.output == (
-        f"experiments/results/records/two.tar.gz: runs packed 2, unfinished and left out 0; {size:,} bytes\n"
+        f"experiments/results/records/two.tar.gz: 2 runs packed, 0 unfinished runs skipped; {size:,} bytes\n"
     )
 
     tables.place.runs.rename(tables.place.root / "elsewhere")
     first, second, *cells = tables.typed(reproduce, "list=true").output.splitlines()
-    assert first == "2 cells: 2 done; nothing is left to run"
-    assert second == "experiments/results/records: 2 cells read from there; 0 there at an older version, not used"
+    assert first == "2 runs: 2 done; nothing is left to run"
+    assert second == "experiments/results/records: 2 runs read; 0 runs of an older version, not used"
     assert len(cells) == 2
     assert all(cell.startswith("done") and cell.endswith("(from records/two.tar.gz)") for cell in cells)
     again = tables.typed(reproduce)
     assert again.status == 0, again.output
-    assert "small: 3 of 3 cells done" in again.output
+    assert "small: 3 of 3 runs done" in again.output
     assert (tables.place.root / "tables" / "smoke" / "small.csv").read_bytes() == csv
     assert not tables.place.runs.exists()
 
@@ -130,7 +130,7 @@ def test_a_report_of_nothing_says_that_nothing_was_run(tables: Tables) -> None:
     tables.use(TABLE)
     done = tables.typed(report, "out=here")
     assert done.status == 0, done.output
-    assert "small: 0 of 3 cells done, 3 left" in done.output
+    assert "small: 0 of 3 runs done, 3 left" in done.output
     assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
     folder = tables.place.root / "here"
     assert {file.name for file in folder.iterdir()} == {"report.html", "report.md", "small.tex", "small.csv"}
@@ -143,6 +143,6 @@ def test_without_a_gpu_what_needs_one_cannot_run(tables: Tables) -> None:
     done = tables.typed(reproduce, "list=true")
     assert done.status == 0, done.output
     first, *cells = done.output.splitlines()
-    assert first == "3 cells: 3 cannot run; nothing is left to run"
+    assert first == "3 runs: 3 cannot run; nothing is left to run"
     assert len(cells) == 3
     assert all(line.startswith("cannot run") and line.endswith("(needs a GPU)") for line in cells)

@@ -230,8 +230,8 @@ def test_records_of_older_code_are_named_and_not_used(
     assert {(cell.state, cell.older_in) for cell in found.values()} == {("left", ())}
     assert report_data([table], "smoke")["tables"][0]["counts"]["done"] == 0
     first, second, *lines = listed(table, monkeypatch, capsys)
-    assert first.startswith("5 cells: 5 left; ")
-    assert second == "experiments/results/records: 0 cells read from there; 1 there at an older version, not used"
+    assert first.startswith("5 runs: 5 left; ")
+    assert second == "experiments/results/records: 0 runs read; 1 runs of an older version, not used"
     (named,) = [line for line in lines if "older" in line]
     assert named.endswith(f"  {' '.join(job.overrides)}   (older version in records/ours.tar.gz)")
 
@@ -247,7 +247,7 @@ def test_what_needs_a_gpu_is_done_without_one_where_it_is_recorded(
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     big = replace(table, presets={"smoke": replace(table.presets["smoke"], needs="gpu")})
     first, _, *lines = listed(big, monkeypatch, capsys)
-    assert first == "5 cells: 3 done, 2 cannot run; nothing is left to run"
+    assert first == "5 runs: 3 done, 2 cannot run; nothing is left to run"
     assert sum(line.endswith("   (from records/ours.tar.gz)") for line in lines) == 3
     assert sum(line.endswith("   (needs a GPU)") for line in lines) == 2
 

@@ -14,7 +14,7 @@ from tests.training.small import composed
 
 def test_second_process_is_refused_with_the_folder_named(tmp_path: Path) -> None:
     cell = Cell(tmp_path / "cell")
-    with cell.lock(), pytest.raises(InputError, match=f"another process is at work on {cell.folder}"), cell.lock():
+    with cell.lock(), pytest.raises(InputError, match=f"another process works on {cell.folder}"), cell.lock():
         pass
 
 

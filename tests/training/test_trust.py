@@ -138,7 +138,7 @@ def test_code_beside_weights_is_taken_only_with_trust(backbone: dict[str, Any], 
 
 
 def test_no_override_takes_code_beside_weights(stored: Cell) -> None:
-    with pytest.raises(InputError, match=r"backbone\.trust_remote_code=true: a trained cell takes only"):
+    with pytest.raises(InputError, match=r"backbone\.trust_remote_code=true: a trained run takes only"):
         evaluate._evaluate([f"run={stored.folder}", "backbone.trust_remote_code=true"])
 
 
