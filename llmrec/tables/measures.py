@@ -52,7 +52,7 @@ def has_sums(metric_path: str) -> bool:
 
 def feature(metric_path: str) -> str | None:
     """Returns the reference feature of titles that the metric needs, a key of FEATURES, or None."""
-    return next((name for name, places in FEATURES.items() if metric_path.startswith(places)), None)
+    return next((name for name, prefixes in FEATURES.items() if metric_path.startswith(prefixes)), None)
 
 
 def value(run: Run, metric_path: str) -> float | None:
