@@ -55,7 +55,7 @@ def pack_records(runs: Path, out: Path) -> Packed:
     if not runs.is_dir():
         raise InputError(f"pack={runs}: there is no such folder. Give the folder that contains <dataset>/<task>/...")
     if not out.name.endswith(SUFFIX):
-        raise InputError(f"out={out}: tables read only archives that end in {SUFFIX}. Choose such a name.")
+        raise InputError(f"out={out}: tables read only archives that end in {SUFFIX}. Choose such a name")
     folders = [file.parent for file in runs.glob(f"{RUN_FOLDERS}/{CONFIG}")]
     finished = [folder for folder in folders if (folder / TRAINING).is_file() and _evaluations(folder)]
     if not finished:
