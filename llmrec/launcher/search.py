@@ -115,12 +115,14 @@ class SearchSweeper(Sweeper):
 
     def _run_overrides(self, fixed: Sequence[str]) -> list[str]:
         """Returns the overrides of a run, without those of the search."""
-        kept = [text for text in fixed if text.lstrip("+").split("=")[0].split(".")[0] not in ("search", "launcher")]
-        if "experiment=search" in kept:
-            kept.remove("experiment=search")
-            return kept
+        overrides = [
+            text for text in fixed if text.lstrip("+").split("=")[0].split(".")[0] not in ("search", "launcher")
+        ]
+        if "experiment=search" in overrides:
+            overrides.remove("experiment=search")
+            return overrides
         # A user's own experiment that builds upon this one may set more, so it stays and its splits are overridden.
-        return [*kept, "evaluation.splits=[valid,test]"]
+        return [*overrides, "evaluation.splits=[valid,test]"]
 
 
 def _study(seed: int) -> "Study":

@@ -1,4 +1,4 @@
-"""Hydra's launcher for a sweep on a SLURM cluster: one submitit job a run, one task a device."""
+"""Hydra's launcher for a sweep on a SLURM cluster: one submitit job per run, one task per device."""
 
 import os
 import shutil
@@ -132,9 +132,9 @@ class SlurmPool(Pool):
 
     Args:
         executor: Submits tasks.
-        slots: See Pool.
-        arguments: See Pool.
-        group: See Pool.
+        slots: See `Pool`.
+        arguments: See `Pool`.
+        group: See `Pool`.
     """
 
     pause = 1.0

@@ -30,8 +30,8 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
     """Returns slots that have GPUs of their own.
 
     Args:
-        gpus: Numbers of the GPUs, or all that this process may use.
-        each: GPUs of a slot.
+        gpus: Numbers of the GPUs, or "all" that this process may use.
+        each: Number of GPUs per slot.
 
     Raises:
         InputError: There are too few GPUs for one job.

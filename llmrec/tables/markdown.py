@@ -73,6 +73,6 @@ def _list(texts: Sequence[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Escapes text for Markdown and joins it into one line, since records may hold markup from other machines."""
+    """Escapes text for Markdown and joins it into one line, since records may contain markup from other machines."""
     line = " ".join(text.split())
     return SPECIAL.sub(lambda match: HTML.get(match[0], f"\\{match[0]}"), line)
