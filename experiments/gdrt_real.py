@@ -1,10 +1,11 @@
-"""GDRT against the token loss underneath on a real set, tiny backbone, scale=cpu: experiments/results/gdrt_<set>.md.
+"""Compares GDRT with its token losses on a real dataset: experiments/results/gdrt_<dataset>.md.
 
-    LLMREC_DATA=<folder of real sets> python experiments/gdrt_real.py games
-    LLMREC_DATA=<folder of real sets> python experiments/gdrt_real.py office
+    LLMREC_DATA=<folder of datasets> python experiments/gdrt_real.py games
+    LLMREC_DATA=<folder of datasets> python experiments/gdrt_real.py office
 
-The comparison with three seeds first, then, with the first seed, GDRT's temperature on validation and the controls of
-its groups. Finished cells are read, not run again; the tables are written anew after every cell.
+Uses the tiny backbone and scale=cpu. First the comparison with three seeds, then, with the first seed, GDRT's
+temperatures and control groups on validation. Finished runs are read, not repeated; the file is rewritten after every
+run.
 """
 
 import json
@@ -20,15 +21,15 @@ GDRT = {"SFT": ["objective=gdrt", "objective/token_loss=sft"], "MSL": ["objectiv
 ARMS = {"SFT": ["objective=sft"], "GDRT(SFT)": GDRT["SFT"], "MSL": ["objective=msl"], "GDRT(MSL)": GDRT["MSL"]}
 SEEDS = (1, 2, 3)
 TEMPERATURES = (1, 2, 3, 10)
-"""Beside the default, 5."""
+"""Temperatures besides the default, 5."""
 GROUPS = ("position", "random")
-"""Beside the default, relevance."""
+"""Groupings besides the default, relevance."""
 Figures = dict[str, list[dict[str, Any]]]
-"""Name of an arm -> what was measured with each seed: valid and test of the record, the diagnosis where it was made."""
+"""Name of the recommender -> results for each seed: `valid` and `test` of the record, and `diagnosis` if it was run."""
 
 
 def main() -> None:
-    """Every cell of a set: the comparison seed by seed, the temperatures, the controls."""
+    """Makes all runs of a dataset: the comparison seed by seed, the temperatures, the control groups."""
     dataset = sys.argv[1]
     figures: Figures = defaultdict(list)
     for seed, (name, overrides) in product(SEEDS, ARMS.items()):
@@ -40,7 +41,7 @@ def main() -> None:
 
 
 def varied() -> dict[str, list[str]]:
-    """The arms that are run with the first seed only."""
+    """Returns the overrides of the variants that are run with the first seed only."""
     arms = {f"GDRT({loss}), tau {tau}": [*GDRT[loss], f"objective.temperature={tau}"]
             for tau, loss in product(TEMPERATURES, GDRT)}  # fmt: skip
     controls = {f"GDRT({loss}), {groups} groups": [*GDRT[loss], f"objective.groups={groups}"]
@@ -49,7 +50,7 @@ def varied() -> dict[str, list[str]]:
 
 
 def measure(dataset: str, seed: int, overrides: Sequence[str], diagnosed: bool) -> dict[str, Any]:
-    """What the record of a cell says of both splits, and its diagnosis on 200 rows of validation."""
+    """Returns the metrics of a run on both splits and, if `diagnosed`, its diagnosis on 200 validation rows."""
     record = cell(dataset, seed, overrides)
     if not diagnosed:
         return splits(record)
@@ -58,7 +59,7 @@ def measure(dataset: str, seed: int, overrides: Sequence[str], diagnosed: bool) 
 
 
 def write(dataset: str, figures: Figures) -> None:
-    """The page of a set."""
+    """Writes the page of a dataset."""
     parts = [
         f"# GDRT on {dataset}\n\n`python experiments/gdrt_real.py {dataset}` (scale=cpu, tiny, trie scores)\n",
         comparison(figures), attribution(figures), group_losses(figures), search(figures),
@@ -67,19 +68,23 @@ def write(dataset: str, figures: Figures) -> None:
 
 
 def comparison(figures: Figures) -> str:
-    """Accuracy and fairness of each arm and of the popularity floor."""
+    """Returns the table of accuracy and fairness of each recommender and of the popularity baseline."""
     lines = header(
         "Accuracy and fairness", "recommender", "seeds", "validation NDCG@10", "test NDCG@10",
         "test MGU@5 (popularity)", "test MGU@5 (relevance)", "test head-20 % share", "test coverage",
     )  # fmt: skip
     for name in ARMS:
         lines.append(row(name, str(len(figures[name])), *accuracy(figures[name])))
-    floor = [{split: run[split]["popularity_floor"] for split in ("valid", "test")} for run in figures["SFT"][:1]]
-    return "\n".join([*lines, row("popularity floor", "1", *accuracy(floor)), ""])
+    baseline = [{split: run[split]["popularity_floor"] for split in ("valid", "test")} for run in figures["SFT"][:1]]
+    return "\n".join([*lines, row("popularity baseline", "1", *accuracy(baseline)), ""])
 
 
 def accuracy(runs: list[dict[str, Any]]) -> list[str]:
-    """The cells of an arm in the comparison; runs: by split."""
+    """Returns the cells of a recommender in the comparison.
+
+    Args:
+        runs: Metrics by split, for each seed.
+    """
     if not runs:
         return ["not run"] * 6
     fair = [run["test"]["fairness"] for run in runs]
@@ -91,17 +96,17 @@ def accuracy(runs: list[dict[str, Any]]) -> list[str]:
 
 
 def attribution(figures: Figures) -> str:
-    """What the model leans on before tuning and after it, 200 rows of validation, in nats a title."""
+    """Returns the table of attributions before and after tuning, on 200 validation rows, in nats per title."""
     lines = header(
-        "Attribution (validation, nats a title)", "model", "task text", "generated prefix", "history",
+        "Attribution (validation, nats per title)", "model", "task text", "generated prefix", "history",
         "auxiliary : history", "the same per token", "top 10 in the 20 % most relevant titles",
     )  # fmt: skip
-    lines += [row("before tuning", *leaning(figures["SFT"][:1], "before"))]
-    return "\n".join([*lines, *(row(name, *leaning(figures[name], "after")) for name in ARMS), ""])
+    lines += [row("before tuning", *attribution_cells(figures["SFT"][:1], "before"))]
+    return "\n".join([*lines, *(row(name, *attribution_cells(figures[name], "after")) for name in ARMS), ""])
 
 
-def leaning(runs: list[dict[str, Any]], state: str) -> list[str]:
-    """The cells of a model in the table of attributions."""
+def attribution_cells(runs: list[dict[str, Any]], state: str) -> list[str]:
+    """Returns the cells of a model in the table of attributions."""
     found = [run["diagnosis"][state] for run in runs]
     if not found:
         return ["not run"] * 6
@@ -114,7 +119,7 @@ def leaning(runs: list[dict[str, Any]], state: str) -> list[str]:
 
 
 def group_losses(figures: Figures) -> str:
-    """Mean -log P of title tokens by relevance before tuning, 200 rows of validation, all seeds."""
+    """Returns the table of mean -log P of title tokens by their relevance before tuning, on 200 validation rows."""
     title = "Loss of title tokens by their relevance (validation, -log P over the vocabulary, nats)"
     lines = header(title, "model", *(f"group {number}" for number in range(10)))
     if figures["SFT"]:
@@ -125,7 +130,7 @@ def group_losses(figures: Figures) -> str:
 
 
 def losses(runs: list[dict[str, Any]], state: str) -> list[str]:
-    """The ten losses of a model, means over seeds."""
+    """Returns the ten losses of a model as means over seeds."""
     found = [run["diagnosis"][state]["by_relevance"]["loss"] for run in runs]
     return (
         [spread([one[number] for one in found], 2).split(" ")[0] for number in range(10)] if found else ["not run"] * 10
@@ -133,7 +138,7 @@ def losses(runs: list[dict[str, Any]], state: str) -> list[str]:
 
 
 def search(figures: Figures) -> str:
-    """Temperatures and controls with the first seed, on validation alone."""
+    """Returns the table of temperatures and control groups with the first seed, on validation only."""
     lines = header("Seed 1, validation only", "recommender", "NDCG@10", "MGU@5 (popularity)", "MGU@5 (relevance)")
     for name in [*ARMS, *varied()]:
         runs = [run["valid"] for run in figures[name][:1]]

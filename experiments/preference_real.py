@@ -1,9 +1,9 @@
-"""Preference objectives and baselines against SFT on a real set, scale=cpu: experiments/results/preference_<set>.md.
+"""Compares preference objectives and baselines with SFT: experiments/results/preference_<dataset>.md.
 
-    LLMREC_DATA=<folder of real sets> python experiments/preference_real.py games
-    LLMREC_DATA=<folder of real sets> python experiments/preference_real.py office
+    LLMREC_DATA=<folder of datasets> python experiments/preference_real.py games
+    LLMREC_DATA=<folder of datasets> python experiments/preference_real.py office
 
-Finished cells are read, not run again; the table is written anew after every cell.
+Uses the tiny backbone and scale=cpu. Finished runs are read, not repeated; the file is rewritten after every run.
 """
 
 import sys
@@ -16,14 +16,18 @@ from real_sets import RESULTS, cell, header, row, splits, spread, training
 
 SAMPLERS = ("self_hard", "semantic", "popularity", "mixture")
 BETA = "objective.beta=1"
-"""Chosen on validation with seed 1 of games (`searched`); the default is 0.1."""
-GENTLY = ["stage=sft", 'stage.start=["objective=sft","trainer.learning_rate=1e-3"]', "trainer.learning_rate=1e-4"]
-"""The start and the rate of the preference objectives: what is gained by going on with SFT alone."""
+"""Chosen on validation of games with seed 1 (see `searched`); the default is 0.1."""
+CONTINUED_SFT = [
+    "stage=sft",
+    'stage.start=["objective=sft","trainer.learning_rate=1e-3"]',
+    "trainer.learning_rate=1e-4",
+]
+"""Start and learning rate of the preference objectives, to measure the gain of continued training with SFT."""
 ARMS = {
     "popularity": ["baseline=popularity"],
     "SASRec": ["baseline=sasrec"],
     "SFT": ["objective=sft"],
-    "SFT, continued": ["objective=sft", *GENTLY],
+    "SFT, continued": ["objective=sft", *CONTINUED_SFT],
     "DPO, uniform": ["objective=dpo", BETA],
     "S-DPO, uniform": ["objective=sdpo", BETA],
     **{f"RosePO, {name}": ["objective=rosepo", f"objective/rejected={name}", BETA] for name in SAMPLERS},
@@ -39,14 +43,14 @@ SEARCHED = {
     ],
     "DPO, self_hard": ["objective=dpo", "objective/rejected=self_hard", BETA],
 }  # fmt: skip
-"""With the first seed of games, looked at on validation alone."""
+"""Variants that are run with the first seed of games only and evaluated on validation only."""
 SEEDS = {"games": (1, 2, 3), "office": (1,)}
 Figures = dict[str, list[dict[str, Any]]]
-"""Name of an arm -> with each seed, valid and test of its record, and what training.json says."""
+"""Name of the recommender -> for each seed, `valid` and `test` of its record, and `training` from training.json."""
 
 
 def main() -> None:
-    """Every cell of a set, seed by seed, so that an early table compares all arms."""
+    """Makes all runs of a dataset, seed by seed, so that incomplete tables already compare all recommenders."""
     dataset = sys.argv[1]
     figures: Figures = defaultdict(list)
     for seed, (name, overrides) in product(SEEDS[dataset], ARMS.items()):
@@ -60,7 +64,7 @@ def main() -> None:
 
 
 def page(dataset: str, figures: Figures) -> str:
-    """The tables of a set."""
+    """Returns the page of a dataset."""
     head = (
         f"# Preference objectives on {dataset}\n\n`python experiments/preference_real.py {dataset}` (scale=cpu, tiny)\n"
     )
@@ -69,7 +73,7 @@ def page(dataset: str, figures: Figures) -> str:
 
 
 def comparison(figures: Figures) -> str:
-    """Accuracy and harm of each arm; validation has chosen the checkpoint."""
+    """Returns the table of accuracy and harm of each recommender; validation chose the checkpoint."""
     lines = header(
         "Accuracy and harm (trie scores, by title)", "recommender", "seeds", "validation NDCG@10", "test NDCG@10",
         "test HR@10", "test head-20 % share", "test semantic hallucination", "test coverage", "test Gini",
@@ -85,28 +89,33 @@ def comparison(figures: Figures) -> str:
     ]
     for name in ARMS:
         runs = figures[name]
-        cells = [spread([of(run[split]) for run in runs]) if runs else "not run" for split, of in columns]
+        cells = [spread([metric(run[split]) for run in runs]) if runs else "not run" for split, metric in columns]
         lines.append(row(name, str(len(runs)), *cells))
     return "\n".join([*lines, ""])
 
 
 def oracles(figures: Figures) -> str:
-    """What the oracle said of each sampler's pairs."""
+    """Returns the table of the label noise that the oracle estimates for the pairs of each sampler."""
     lines = header(
         "Oracle (eps of the pairs whose titles it knows)", "recommender", "mean eps", "share at the cap of 0.5",
         "share with an unknown title",
     )  # fmt: skip
     for name in (f"RosePO, {sampler}" for sampler in SAMPLERS):
-        found = [run["training"]["objective"]["smoothing"] for run in figures[name]]
+        estimates = [run["training"]["objective"]["smoothing"] for run in figures[name]]
         keys = ("mean", "share_at_cap", "unknown_share")
-        lines.append(row(name, *(spread([one[key] for one in found], 3) if found else "not run" for key in keys)))
+        lines.append(
+            row(
+                name,
+                *(spread([estimate[key] for estimate in estimates], 3) if estimates else "not run" for key in keys),
+            )
+        )
     return "\n".join([*lines, ""])
 
 
 def searched(figures: Figures) -> str:
-    """Settings with the first seed, on validation alone."""
+    """Returns the table of settings with the first seed, on validation only."""
     lines = header(
-        "Seed 1, validation only (beta 1, oracle temperature 5, rate x 1 unless said)", "recommender", "NDCG@10"
+        "Seed 1, validation only (beta 1, oracle temperature 5, rate x 1 unless stated)", "recommender", "NDCG@10"
     )
     for name in [*ARMS, *SEARCHED]:
         runs = [run["valid"]["by_title"]["ndcg@10"] for run in figures[name][:1]]

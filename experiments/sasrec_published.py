@@ -1,8 +1,8 @@
-"""SASRec against its published figures, all rows of the sets: experiments/results/sasrec.md.
+"""Compares SASRec, fitted to all rows, with its published values: experiments/results/sasrec.md.
 
-    LLMREC_DATA=<folder of real sets> python experiments/sasrec_published.py
+    LLMREC_DATA=<folder of datasets> python experiments/sasrec_published.py
 
-Finished cells are read, not run again; the table is written anew after every cell.
+Finished runs are read, not repeated; the table is rewritten after every run.
 """
 
 from itertools import product
@@ -11,12 +11,12 @@ from typing import Any
 from real_sets import RESULTS, call, header, row, splits, spread, training
 
 PUBLISHED = {"books": (0.0133, 0.0285), "office": (0.0183, 0.0421)}
-"""Test NDCG@10 and HR@10 of arXiv 2504.04178v4, Table 5; its epoch is the best on test."""
+"""Test NDCG@10 and HR@10 in arXiv 2504.04178v4, Table 5, for the epoch that is best on test."""
 SEEDS = (1, 2, 3)
 
 
 def main() -> None:
-    """Every cell, seed by seed."""
+    """Makes all runs, seed by seed."""
     found: dict[str, list[dict[str, Any]]] = {name: [] for name in PUBLISHED}
     for seed, name in product(SEEDS, PUBLISHED):
         arguments = ["baseline=sasrec", f"dataset={name}", "dataset.source=real", "scale=paper", f"seed={seed}"]
@@ -27,11 +27,11 @@ def main() -> None:
 
 
 def table(found: dict[str, list[dict[str, Any]]]) -> str:
-    """Mean and standard deviation over seeds beside the published figure."""
+    """Returns the page with mean and standard deviation over seeds next to the published values."""
     head = "# SASRec\n\n`python experiments/sasrec_published.py` (scale=paper: all rows, by title)\n"
     lines = header(
-        "Against the published figures", "set", "seeds", "validation NDCG@10", "test NDCG@10", "published",
-        "test HR@10", "published", "chosen epoch", "refitted", "seconds a fit, one thread",
+        "Comparison with the published values", "dataset", "seeds", "validation NDCG@10", "test NDCG@10", "published",
+        "test HR@10", "published", "chosen epoch", "refitted", "seconds per fit, one thread",
     )  # fmt: skip
     for name, runs in found.items():
         if not runs:

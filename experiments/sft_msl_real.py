@@ -1,9 +1,9 @@
-"""SFT against MSL on a real set, tiny backbone, scale=cpu: the table experiments/results/sft_msl_<set>.md.
+"""Compares SFT with MSL on a real dataset: experiments/results/sft_msl_<dataset>.md.
 
-    LLMREC_DATA=<folder of real sets> python experiments/sft_msl_real.py games
-    LLMREC_DATA=<folder of real sets> python experiments/sft_msl_real.py office
+    LLMREC_DATA=<folder of datasets> python experiments/sft_msl_real.py games
+    LLMREC_DATA=<folder of datasets> python experiments/sft_msl_real.py office
 
-Finished cells are read, not run again; the table is written anew after every cell.
+Uses the tiny backbone and scale=cpu. Finished runs are read, not repeated; the table is rewritten after every run.
 """
 
 import sys
@@ -21,46 +21,51 @@ OBJECTIVES = {
 SEEDS = (1, 2, 3)
 SCORES = ("trie", "vocab")
 Key = tuple[str, str]
-"""Objective and score mode."""
+"""Name of the objective, and score mode."""
 
 
 def main() -> None:
-    """Every cell of a set, seed by seed, so that an early table compares all objectives; then its other decoding."""
+    """Makes all runs of a dataset, seed by seed, and then decodes them with the other score mode."""
     dataset = sys.argv[1]
     result = RESULTS / f"sft_msl_{dataset}.md"
     figures: dict[Key, list[dict]] = defaultdict(list)
-    cells: list[tuple[str, Path]] = []
+    runs: list[tuple[str, Path]] = []
     for seed, (name, overrides) in product(SEEDS, OBJECTIVES.items()):
         record = cell(dataset, seed, overrides)
-        cells.append((name, record.parent.parent))
+        runs.append((name, record.parent.parent))
         figures[name, "trie"].append(splits(record))
         result.write_text(table(dataset, figures))
-    for name, folder in cells:
+    for name, folder in runs:
         record = call("llmrec.evaluate", [f"run={folder}", "decoding=vocab"], "record: ")
         figures[name, "vocab"].append(splits(record))
         result.write_text(table(dataset, figures))
 
 
 def table(dataset: str, figures: dict[Key, list[dict]]) -> str:
-    """Mean and standard deviation over seeds, the two score modes apart, the popularity floor on the same users."""
+    """Returns the page: mean and standard deviation over seeds by score mode, and popularity on the same users."""
     lines = [f"# SFT and MSL on {dataset}", "", f"`python experiments/sft_msl_real.py {dataset}` (scale=cpu, tiny)", ""]
     for scores in SCORES:
         lines += [f"## {scores} scores", "", "| recommender | seeds | validation NDCG@10 | test NDCG@10 | test HR@10 |"]
         lines.append("|---|---|---|---|---|")
         for name in OBJECTIVES:
             lines.append(row(name, [accuracy_of(run, None) for run in figures[name, scores]]))
-        floor = figures[next(iter(OBJECTIVES)), scores][:1]
-        lines += [row("popularity floor", [accuracy_of(run, "popularity_floor") for run in floor]), ""]
+        first_run = figures[next(iter(OBJECTIVES)), scores][:1]
+        lines += [row("popularity baseline", [accuracy_of(run, "popularity_floor") for run in first_run]), ""]
     return "\n".join(lines)
 
 
 def accuracy_of(run: dict, part: str | None) -> dict[str, dict[str, float]]:
-    """Accuracy by title of each split, of the model or of a named part of the record."""
+    """Returns accuracy by title for each split, of the model or of a named part of the record."""
     return {split: (measured[part] if part else measured)["by_title"] for split, measured in run.items()}
 
 
 def row(name: str, runs: list[dict]) -> str:
-    """One line of the table; runs: accuracy by split of each seed, empty where nothing was run."""
+    """Returns a line of the table.
+
+    Args:
+        name: Name of the recommender.
+        runs: Accuracy by split for each seed; empty if nothing was run.
+    """
     columns = (("valid", "ndcg@10"), ("test", "ndcg@10"), ("test", "hr@10"))
     cells = [spread([run[split][metric] for run in runs]) if runs else "not run" for split, metric in columns]
     return f"| {name} | {len(runs)} | {' | '.join(cells)} |"

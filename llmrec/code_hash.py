@@ -1,4 +1,7 @@
-"""Hashes of what code does, for the keys of runs and of cached results. Standard library only."""
+"""Hashes code without comments and docstrings, for the keys of runs and of cached results.
+
+Uses the standard library only.
+"""
 
 import ast
 import hashlib
@@ -21,12 +24,12 @@ INSTALLED = {"site-packages", "dist-packages"}
 
 @dataclass(frozen=True)
 class Module:
-    """A module that has been found without importing it.
+    """A module that was located without importing it.
 
-    Args:
+    Attributes:
         name: The absolute dotted name.
         file: Its file; None for a namespace package.
-        is_package: Whether it is a package, whose own name relative imports start from.
+        is_package: Whether it is a package, so that its relative imports start from its own name.
     """
 
     name: str
@@ -35,14 +38,15 @@ class Module:
 
 
 def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
-    """Hashes what code does, comments and docstrings aside.
+    """Hashes code without comments and docstrings.
 
     Args:
         places: Files or folders of llmrec, relative to the package.
-        modules: Dotted names of modules; what they import, directly or not, counts too (see `imported_files`).
+        modules: Dotted names of modules. All that they import, directly or indirectly, is included (see
+            `imported_files`).
 
     Raises:
-        InputError: For a module that does not exist.
+        InputError: A module does not exist, or a file cannot be parsed.
     """
     files = {file for place in places for file in _files(PACKAGE / place)}
     for module in modules:
@@ -52,43 +56,43 @@ def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
 
 
 def imported_files(module: str) -> set[Path]:
-    """Returns the file of a module and the files of all modules that it imports, directly or not.
+    """Returns the file of a module and those of all modules that it imports, directly or indirectly.
 
-    Imports inside functions and the `__init__` of each package count. The standard library and installed packages are
-    left out, and so is what changes no result in llmrec: the modules directly in it (commands, paths, errors) and the
-    launchers. Nothing is imported: the files are parsed.
+    Imports inside functions and the `__init__` of each package are included. The standard library and installed
+    packages are left out, and so are the parts of llmrec that change no result: the modules directly in the package
+    (commands, paths, errors) and the launchers. The files are parsed, not imported.
 
     Raises:
-        InputError: For a module that does not exist.
+        InputError: The module does not exist, or a file cannot be parsed.
     """
-    root = _found(module)
+    root = _locate(module)
     if root is None or root.file is None:
         raise InputError(
-            f"_target_: there is no module {module!r}. Name a class by its module, and start the command in the folder "
-            "that the module's path begins in, or add that folder to PYTHONPATH"
+            f"_target_: there is no module {module!r}. Name the class with its module, and start the command in the "
+            "folder that contains the top-level package, or add that folder to PYTHONPATH"
         )
-    # A package's __init__ runs before its modules.
-    waiting, seen, files = [root, *_followed(list(_with_parents(module)))], {module}, set[Path]()
+    # The __init__ of each parent package runs before the module.
+    waiting, seen, files = [root, *_hashed_modules(list(_with_parents(module)))], {module}, set[Path]()
     while waiting:
         current = waiting.pop()
         if current.file:
             files.add(current.file)
         names = _imported_names(current) - seen
         seen |= names
-        waiting += _followed(names)
+        waiting += _hashed_modules(names)
     return files
 
 
-def _followed(names: Collection[str]) -> list[Module]:
-    """The modules, of those that names stand for, whose code counts."""
-    # Finders that packages install may import what they are asked for, so these are asked for nothing within.
+def _hashed_modules(names: Collection[str]) -> list[Module]:
+    """Returns the modules with the given names whose code is part of the hash."""
+    # Finders of installed packages may import what they look up, so nothing inside installed packages is looked up.
     packages = {name.partition(".")[0] for name in names}
-    own = {package for package in packages if (found := _found(package)) and not _is_installed(found)}
-    modules = [_found(name) for name in names if name.partition(".")[0] in own]
-    return [module for module in modules if module and _counts(module)]
+    own = {package for package in packages if (found := _locate(package)) and not _is_installed(found)}
+    modules = [_locate(name) for name in names if name.partition(".")[0] in own]
+    return [module for module in modules if module and _is_hashed(module)]
 
 
-def _counts(module: Module) -> bool:
+def _is_hashed(module: Module) -> bool:
     if module.file is None or _is_installed(module):
         return False
     return module.file.parent not in (PACKAGE, PACKAGE / "launcher")
@@ -100,17 +104,17 @@ def _is_installed(module: Module) -> bool:
     return module.file.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(module.file.parts)
 
 
-def _found(name: str) -> Module | None:
-    """The module of a name; None where there is none."""
-    return _find(name, tuple(sys.path))
+def _locate(name: str) -> Module | None:
+    """Locates a module without importing it; None if there is no such module."""
+    return _locate_in(name, tuple(sys.path))
 
 
 @cache
-def _find(name: str, search_path: tuple[str, ...]) -> Module | None:
-    """As `_found`; the path that is searched, sys.path, is part of the cache's key."""
+def _locate_in(name: str, search_path: tuple[str, ...]) -> Module | None:
+    """Does what `_locate` does; `search_path`, which is sys.path, is an argument only to be part of the cache's key."""
     locations: Iterable[str] | None = None
     spec = None
-    # Part by part: importlib.util.find_spec would import the packages that hold the module.
+    # The name is followed part by part, since importlib.util.find_spec would import the parent packages.
     for part in _with_parents(name):
         spec = _spec(part, locations)
         if spec is None:
@@ -131,13 +135,13 @@ def _spec(name: str, locations: Iterable[str] | None) -> ModuleSpec | None:
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    """a.b.c: a, a.b, a.b.c."""
+    """Returns a dotted name after those of its parents: a, a.b, a.b.c for a.b.c."""
     parts = name.split(".")
     return (".".join(parts[:length]) for length in range(1, len(parts) + 1))
 
 
 def _imported_names(module: Module) -> set[str]:
-    """Absolute names of what a module imports, packages on the way included; some name no module but a value."""
+    """Returns the absolute names that a module imports with their parent packages; some are values, not modules."""
     package = module.name if module.is_package else module.name.rpartition(".")[0]
     names: set[str] = set()
     for statement in _read(module.file).imports if module.file else ():
@@ -151,7 +155,7 @@ def _absolute(statement: ast.Import | ast.ImportFrom, package: str) -> list[str]
     try:
         base = resolve_name("." * statement.level + (statement.module or ""), package)
     except ImportError:
-        # A relative import that leaves its top-level package fails when it runs, too.
+        # A relative import beyond the top-level package is left out, since it also fails at run time.
         return []
     return [base, *(f"{base}.{alias.name}" for alias in statement.names)]
 
@@ -162,7 +166,7 @@ def _files(place: Path) -> Iterable[Path]:
 
 @dataclass(frozen=True)
 class _Code:
-    """What is kept of a file: a hash of what it does, and its import statements."""
+    """The hash of a file's code and its import statements."""
 
     digest: str
     imports: tuple[ast.Import | ast.ImportFrom, ...]
@@ -182,9 +186,9 @@ def _read(file: Path) -> _Code:
 
 
 class _WithoutTexts(ast.NodeTransformer):
-    """Takes out docstrings and other lines that are nothing but a text."""
+    """Removes docstrings and other statements that are only a string."""
 
     def visit_Expr(self, node: ast.Expr) -> ast.Expr | None:
-        """None takes the line out."""
+        """Returns None, which removes the statement, if it is only a string."""
         is_text = isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
         return None if is_text else node

@@ -1,4 +1,4 @@
-"""Hydra's launcher for a sweep on this machine: one process a job, on shared cores or on GPUs of its own."""
+"""Hydra's launcher for a sweep on this machine: one process per job, on shared cores or on its own GPUs."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,7 +18,8 @@ from llmrec.training.stages import config_directories
 class LocalLauncher(Launcher):
     """Plans the jobs of a sweep and runs them in a pool of processes.
 
-    Each job has a process of its own: a crash does not end the sweep, and ranks of a distributed run do not repeat it.
+    Each job has its own process, so that a crash does not end the sweep and the ranks of a distributed run do not
+    repeat the sweep.
     """
 
     # Hydra takes plugins from this package only.

@@ -1,4 +1,4 @@
-"""Plans the jobs of a sweep, runs them in a launcher's way, and reports the results to Hydra."""
+"""Plans the jobs of a sweep, has a launcher run them, and reports the results to Hydra."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +13,8 @@ from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary, validation_score
 from llmrec.training.plan import Job, plan_job
 
-LONGEST_GROUP = 128
-"""W&B accepts so many characters."""
+MAX_GROUP_CHARACTERS = 128
+"""Limit of W&B for the name of a group."""
 
 
 def launch_planned(
@@ -23,8 +23,8 @@ def launch_planned(
     """Plans and runs the jobs of a sweep and prints its summary.
 
     Args:
-        job_overrides: Of each job.
-        run: Returns the outcomes of jobs in the same order.
+        job_overrides: Overrides of each job.
+        run: Runs jobs and returns their outcomes in the same order.
 
     Returns:
         Hydra's results in the same order; jobs that failed or could not be planned are marked as failed.
@@ -39,8 +39,8 @@ def launch_planned(
 
 
 def sweep_group(config: DictConfig, named: str | None) -> str:
-    """Returns the group of a sweep's W&B runs: its name, or the overrides as they were typed."""
-    return (named or " ".join(config.hydra.overrides.task))[:LONGEST_GROUP]
+    """Returns the group of a sweep's W&B runs: `named` or, by default, the overrides from the command line."""
+    return (named or " ".join(config.hydra.overrides.task))[:MAX_GROUP_CHARACTERS]
 
 
 @contextmanager

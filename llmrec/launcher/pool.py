@@ -29,9 +29,10 @@ class Running:
     """A job that runs in a slot.
 
     Attributes:
+        job: The job.
         work: What `Pool.begin` returned.
-        started: Seconds of the monotonic clock.
-        claim: Keeps other sweeps off the job's folder until it is closed.
+        started: When it was started, in seconds of the monotonic clock.
+        claim: Keeps other sweeps out of the job's folder until it is closed.
     """
 
     job: Job
@@ -45,8 +46,9 @@ class Outcome:
     """How a job ended.
 
     Attributes:
-        state: `there`: it was done before; `skipped`: a stage it depends on failed.
-        why: The reason, for jobs that are not done.
+        job: The job.
+        state: `there` if it was done before, `skipped` if a stage it depends on failed.
+        why: Why the job is not done; "" if it is.
     """
 
     job: Job
@@ -61,8 +63,8 @@ class Pool:
 
     Args:
         slots: Environment variables of each slot.
-        arguments: Come before the overrides of every job, such as --config-dir.
-        group: Of the sweep's W&B runs.
+        arguments: Arguments before the overrides of every job, such as --config-dir.
+        group: Group of the sweep's W&B runs.
     """
 
     pause = 0.3
@@ -72,7 +74,7 @@ class Pool:
 
     def __init__(self, slots: Sequence[Mapping[str, str]], arguments: Sequence[str], group: str) -> None:
         self.slots, self.arguments = slots, arguments
-        # The whole traceback goes to the job's log, and its last line says what happened.
+        # With HYDRA_FULL_ERROR the whole traceback goes to the job's log, whose last line is printed on failure.
         self.shared = {"WANDB_RUN_GROUP": group, "LLMREC_JOBS": str(len(slots)), "HYDRA_FULL_ERROR": "1"}
         self.running: dict[int, Running] = {}
         self.outcomes: dict[Path, Outcome] = {}
@@ -109,7 +111,7 @@ class Pool:
 
     def describe_failure(self, job: Job, work: Work, status: int) -> str:
         """Returns the exit status of a failed job and the file that shows why."""
-        changed = "" if status else "it left no record; has code, configuration or data changed meanwhile? "
+        changed = "" if status else "the record is missing (did code, configuration or data change meanwhile?); "
         return f"{changed}exit status {status}; its output: {job.cell.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
@@ -130,13 +132,13 @@ class Pool:
     def _settle(self, waiting: list[Job]) -> None:
         """Removes jobs that are done, perhaps by another sweep, and jobs that depend on a failed stage."""
         for job in list(waiting):
-            lost = [stage for stage in job.stages if self._lost(stage)]
+            failed = [stage for stage in job.stages if self._has_failed(stage)]
             if job.done:
                 waiting.remove(job)
                 self._end(Outcome(job, "there"), "was done already")
-            elif lost and not job.cell.trained:
+            elif failed and not job.cell.trained:
                 waiting.remove(job)
-                why = f"its stage {self.names[lost[0].record]} failed"
+                why = f"its stage {self.names[failed[0].record]} failed"
                 self._end(Outcome(job, "skipped", why), f"SKIPPED: {why}")
 
     def _fill(self, waiting: list[Job]) -> None:
@@ -150,9 +152,9 @@ class Pool:
                     break
 
     def _ready(self, job: Job) -> bool:
-        mine = {running.job.cell.folder for running in self.running.values()}
-        staged = job.cell.trained or all(stage.cell.trained for stage in job.stages)
-        return staged and job.cell.folder not in mine
+        busy_folders = {running.job.cell.folder for running in self.running.values()}
+        has_stages = job.cell.trained or all(stage.cell.trained for stage in job.stages)
+        return has_stages and job.cell.folder not in busy_folders
 
     def _claim(self, job: Job) -> ExitStack | None:
         """Returns a claim on the job's folder; None when another process works there, or has finished the job."""
@@ -165,8 +167,8 @@ class Pool:
         except BusyError:
             if job.record not in self.waits_for:
                 self.waits_for.add(job.record)
-                where = f"{self.names[job.record]} ({job.cell.folder})"
-                print(f"waiting for another process that is at work on {where}", flush=True)
+                name = f"{self.names[job.record]} ({job.cell.folder})"
+                print(f"waiting for another process that works on {name}", flush=True)
             return None
 
     def _start(self, slot: int, job: Job, claim: ExitStack) -> None:
@@ -174,23 +176,23 @@ class Pool:
         arguments = [*self.arguments, *job.overrides, "hydra.mode=RUN"]
         work = self.begin(job, arguments, {**self.shared, **self.slots[slot], PLANNED: str(job.cell.folder)})
         self.running[slot] = Running(job, work, time.monotonic(), claim)
-        self._say(job, self.started)
+        self._print(job, self.started)
 
     def _fail(self, job: Job, why: str) -> None:
-        words = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
-        job.cell.failure.write_text(f"{words}\n{why}\n", encoding="utf-8")
+        command = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
+        job.cell.failure.write_text(f"{command}\n{why}\n", encoding="utf-8")
         self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(job.cell.folder / JOB_LOG)} ({why})")
 
-    def _lost(self, stage: Job) -> bool:
+    def _has_failed(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)
         return outcome is not None and outcome.state in ("failed", "skipped")
 
-    def _end(self, outcome: Outcome, words: str) -> None:
+    def _end(self, outcome: Outcome, message: str) -> None:
         self.outcomes[outcome.job.record] = outcome
-        self._say(outcome.job, words)
+        self._print(outcome.job, message)
 
-    def _say(self, job: Job, words: str) -> None:
-        print(f"[{len(self.outcomes)}/{len(self.names)}] {self.names[job.record]}: {words}", flush=True)
+    def _print(self, job: Job, message: str) -> None:
+        print(f"[{len(self.outcomes)}/{len(self.names)}] {self.names[job.record]}: {message}", flush=True)
 
 
 def _with_stages(jobs: Sequence[Job]) -> list[Job]:
@@ -205,6 +207,6 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _last_line(log: Path) -> str:
-    said = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
-    lines = said.strip().splitlines()
+    text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    lines = text.strip().splitlines()
     return lines[-1] if lines else "no output"

@@ -1,4 +1,4 @@
-"""Hydra's sweeper of a search for hyper-parameters by Optuna: validation alone says which trial is best."""
+"""Hydra's sweeper for a hyperparameter search with Optuna, which selects the best trial on validation only."""
 
 import shlex
 from collections.abc import Mapping, Sequence
@@ -26,14 +26,15 @@ NO_HYPERPARAMETERS = (
     "dataset", "task", "seed", "scale", "decoding", "evaluation", "validation", "baseline", "experiment", "launcher",
     "logger", "paths", "search",
 )  # fmt: skip
-"""Groups and keys that say what is measured and how, not what is trained."""
+"""Config groups and keys that determine what is measured and how, not what is trained."""
 
 
 class SearchSweeper(Sweeper):
-    """Draws trials, has the launcher run them, and names the best one and the command that measures it on test.
+    """Samples trials, has the launcher run them, and prints the best one with the command that measures it on test.
 
-    No study is stored: the same seed draws the same trials after the same values, and a cell that is done is read. So
-    the same command goes on after an interruption, and one with more trials after one with fewer.
+    No study is stored: with the same seed Optuna samples the same trials after the same values, and finished runs are
+    read instead of repeated. The same command therefore continues an interrupted search, and a command with more trials
+    extends a search with fewer.
     """
 
     # Hydra takes plugins from this package only.
@@ -46,26 +47,32 @@ class SearchSweeper(Sweeper):
         self.trials, self.at_once, self.seed, self.space = trials, at_once, seed, space
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """As Hydra asks for."""
+        """Takes the sweep's config and opens the launcher (Hydra's interface)."""
         self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Runs the search; arguments: what was typed: what has a range joins the space, what has a value leaves it."""
+        """Runs the search (Hydra's interface).
+
+        Args:
+            arguments: Overrides from the command line. A range adds its key to the search space, a single value removes
+                it from there.
+        """
         with plain_errors():
             self._check()
             study = _study(self.seed)
-            fixed, space = _divided([*(f"{key}={values}" for key, values in self.space.items()), *arguments])
+            fixed, space = _split_overrides([*(f"{key}={values}" for key, values in self.space.items()), *arguments])
             trials = self._run(study, fixed, space)
             self._report(trials, fixed)
 
     def _check(self) -> None:
         if "test" in self.config.evaluation.splits:
             raise InputError(
-                f"evaluation.splits={self.config.evaluation.splits}: a search decodes validation alone, or its best "
-                "would be chosen with a look at test; leave that out, the command that it ends with measures test"
+                f"evaluation.splits={self.config.evaluation.splits}: a search decodes validation alone, since the "
+                "best trial must not be chosen on test. Remove this override; the command that is printed at the end "
+                "measures test"
             )
         for name in ("trials", "at_once"):
             if getattr(self, name) < 1:
@@ -74,17 +81,17 @@ class SearchSweeper(Sweeper):
     def _run(
         self, study: "Study", fixed: Sequence[str], space: dict[str, "BaseDistribution"]
     ) -> list[tuple[list[str], float | None]]:
-        """What was drawn for each trial, as overrides, and its value, None where it failed."""
+        """Runs all trials and returns the sampled overrides of each with its value, None if it failed."""
         from optuna.trial import TrialState
 
         ended: list[tuple[list[str], float | None]] = []
         while len(ended) < self.trials:
-            asked = [study.ask(space) for _ in range(min(self.at_once, self.trials - len(ended)))]
-            drawn = [[f"{key}={_written(value)}" for key, value in trial.params.items()] for trial in asked]
-            for number, values in enumerate(drawn, len(ended) + 1):
+            batch = [study.ask(space) for _ in range(min(self.at_once, self.trials - len(ended)))]
+            sampled = [[f"{key}={_format_value(value)}" for key, value in trial.params.items()] for trial in batch]
+            for number, values in enumerate(sampled, len(ended) + 1):
                 print(f"trial {number} of {self.trials}: {' '.join(values)}", flush=True)
-            jobs = self.launcher.launch([[*fixed, *values] for values in drawn], initial_job_idx=len(ended))
-            for trial, values, job in zip(asked, drawn, jobs, strict=True):
+            jobs = self.launcher.launch([[*fixed, *values] for values in sampled], initial_job_idx=len(ended))
+            for trial, values, job in zip(batch, sampled, jobs, strict=True):
                 value = _value(job)
                 study.tell(trial, value, TrialState.FAIL if value is None else TrialState.COMPLETE)
                 ended.append((values, value))
@@ -94,25 +101,28 @@ class SearchSweeper(Sweeper):
         values = [-1.0 if value is None else value for _, value in trials]
         best = max(range(len(trials)), key=values.__getitem__)
         if trials[best][1] is None:
-            raise InputError("no trial of the search came to its end: each says above why")
-        print(f"\n{len(trials)} trials, NDCG@10 of validation:")
-        for number, (drawn, value) in enumerate(trials):
+            raise InputError("all trials of the search failed. See their errors above")
+        print(f"\n{len(trials)} trials, NDCG@10 on validation:")
+        for number, (sampled, value) in enumerate(trials):
             print(
-                f"{'*' if number == best else ' '} {'failed' if value is None else f'{value:.4f}'}  {' '.join(drawn)}"
+                f"{'*' if number == best else ' '} {'failed' if value is None else f'{value:.4f}'}  {' '.join(sampled)}"
             )
-        words = [*config_directories(self.config), *self._kept(fixed), *trials[best][0]]
+        arguments = [*config_directories(self.config), *self._run_overrides(fixed), *trials[best][0]]
         print(
-            f"\nthe best one (*), not trained again but measured on test too:\npython -m llmrec.run {shlex.join(words)}"
+            "\nTo measure the best trial (*) on test, without training it again:\n"
+            f"python -m llmrec.run {shlex.join(arguments)}"
         )
 
-    def _kept(self, fixed: Sequence[str]) -> list[str]:
-        """The overrides that make the cell, less those of the search."""
-        kept = [text for text in fixed if text.lstrip("+").split("=")[0].split(".")[0] not in ("search", "launcher")]
-        if "experiment=search" in kept:
-            kept.remove("experiment=search")
-            return kept
-        # An experiment of the user's own, built upon this one, may set more.
-        return [*kept, "evaluation.splits=[valid,test]"]
+    def _run_overrides(self, fixed: Sequence[str]) -> list[str]:
+        """Returns the overrides of a run, without those of the search."""
+        overrides = [
+            text for text in fixed if text.lstrip("+").split("=")[0].split(".")[0] not in ("search", "launcher")
+        ]
+        if "experiment=search" in overrides:
+            overrides.remove("experiment=search")
+            return overrides
+        # A user's own experiment that builds upon this one may set more, so it stays and its splits are overridden.
+        return [*overrides, "evaluation.splits=[valid,test]"]
 
 
 def _study(seed: int) -> "Study":
@@ -124,8 +134,11 @@ def _study(seed: int) -> "Study":
     return optuna.create_study(direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed))
 
 
-def _divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, "BaseDistribution"]]:
-    """Overrides that give a value, and the distributions of those that leave a choice; the last one of a key counts."""
+def _split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, "BaseDistribution"]]:
+    """Splits overrides into those with a single value and the distributions of those with several.
+
+    If a key occurs more than once, its last override counts.
+    """
     last = {
         override.get_key_element(): override for override in OverridesParser.create().parse_overrides(list(arguments))
     }
@@ -133,16 +146,20 @@ def _divided(arguments: Sequence[str]) -> tuple[list[str], dict[str, "BaseDistri
     for key in space:
         if key.replace("/", ".").split(".")[0] in NO_HYPERPARAMETERS:
             raise InputError(
-                f"{key} is no hyper-parameter, so a search takes one value of it: its best trial would be the one "
-                "that was measured in the easiest way; search for each by itself"
+                f"{key} is no hyperparameter, so a search takes one value of it: trials that differ in it are not "
+                "comparable. Run a separate search for each value"
             )
     if not space:
-        raise InputError("nothing is left to search for: give a range, as in objective.temperature=interval(1,10)")
+        raise InputError("the search space is empty: give a range, such as objective.temperature=interval(1,10)")
     return [str(override.input_line) for key, override in last.items() if key not in space], space
 
 
 def _distribution(override: Override) -> "BaseDistribution":
-    """interval(a,b), tag(log,interval(a,b)), int(interval(a,b)); a choice or range(a,b) is one of its values."""
+    """Converts a sweep override to a distribution.
+
+    `interval(a,b)`, `tag(log,interval(a,b))` and `int(interval(a,b))` are ranges of numbers; a choice or `range(a,b)`
+    is a set of values.
+    """
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     values = override.value()
@@ -156,8 +173,8 @@ def _distribution(override: Override) -> "BaseDistribution":
     return FloatDistribution(values.start, values.end, log=log)
 
 
-def _written(value: object) -> str:
-    """A drawn value as text; of a float four digits, so that people can copy it."""
+def _format_value(value: object) -> str:
+    """Formats a sampled value; floats have four significant digits, so that they are easy to copy."""
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

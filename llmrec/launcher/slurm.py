@@ -1,4 +1,4 @@
-"""Hydra's launcher for a sweep on a SLURM cluster: one submitit job a run, one task a device."""
+"""Hydra's launcher for a sweep on a SLURM cluster: one submitit job per run, one task per device."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 RECORD_TIMEOUT_S = 60
-"""A shared file system gets so long to show the record of a job that has ended."""
+"""Time after the end of a job in which a shared file system must show its record."""
 
 
 class SlurmLauncher(Launcher):
@@ -99,10 +99,10 @@ class Submitted:
 
     Attributes:
         task: What it runs.
-        record: The file that it leaves.
+        record: The file that it writes at its end.
         job: submitit's job, once it is in the queue.
         failure: Its exception, once it has failed.
-        ended: Seconds of the monotonic clock, once it has ended.
+        ended: When it ended, in seconds of the monotonic clock, once it has ended.
     """
 
     task: Task
@@ -132,9 +132,9 @@ class SlurmPool(Pool):
 
     Args:
         executor: Submits tasks.
-        slots: See Pool.
-        arguments: See Pool.
-        group: See Pool.
+        slots: See `Pool`.
+        arguments: See `Pool`.
+        group: See `Pool`.
     """
 
     pause = 1.0
@@ -198,10 +198,10 @@ class SlurmPool(Pool):
                 running.claim.close()
                 waiting.append(running.job)
         self.refused_after = len(self.outcomes)
-        words = f"sbatch took none of {len(new)} jobs, see conf/launcher/slurm.yaml: {error}"
+        message = f"sbatch took none of {len(new)} jobs, see conf/launcher/slurm.yaml: {error}"
         if not self.running:
-            raise InputError(words) from error
-        print(f"{words}; tried again once one of the {len(self.running)} in the queue has ended", flush=True)
+            raise InputError(message) from error
+        print(f"{message}; tried again once one of the {len(self.running)} in the queue has ended", flush=True)
 
 
 def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
@@ -220,7 +220,7 @@ def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
     except ImportError as error:
         raise InputError("launcher=slurm needs submitit: pip install 'llmrec[slurm]'") from error
     if shutil.which("sbatch") is None:
-        raise InputError("launcher=slurm found no sbatch: start it where SLURM is, or take launcher=local")
+        raise InputError("launcher=slurm found no sbatch: start it on a host with SLURM, or use launcher=local")
     # submitit prefixes the settings that only SLURM has.
     common = {field.name for field in fields(BaseQueueConf)}
     named = {name if name in common else f"slurm_{name}": value for name, value in queue.items()}

@@ -18,13 +18,15 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
 
     Args:
         ended: Outcomes, or the errors of jobs that could not be planned.
-        overrides: Of each job, as they were typed.
+        overrides: Overrides of each job from the command line.
     """
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
     names = names_apart([end.job for end in ended if isinstance(end, Outcome)])
     width = max(map(len, [*names.values(), *RANKED.values()]))
-    for view, heading in RANKED.items():
-        jobs = [outcome.job for outcome in done if any(view in measured for measured in _splits(outcome.job).values())]
+    for ranking, heading in RANKED.items():
+        jobs = [
+            outcome.job for outcome in done if any(ranking in measured for measured in _splits(outcome.job).values())
+        ]
         if jobs:
             print(f"\n{heading:<{width}}  validation        test")
         for job in jobs:

@@ -1,1 +1,1 @@
-"""Processes that llmrec starts, and what of the machine each of them gets."""
+"""Starts processes and divides the machine among them."""

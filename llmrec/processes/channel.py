@@ -8,7 +8,7 @@ from typing import Any
 
 CHUNK_BYTES = 1 << 16
 MAX_DESCRIPTORS = 2
-"""Of one message: stdout and stderr."""
+"""File descriptors with one message: stdout and stderr."""
 
 
 class Channel:
@@ -24,7 +24,7 @@ class Channel:
         self.descriptors: list[int] = []
 
     def fileno(self) -> int:
-        """Returns the socket's descriptor, by which `select` knows the channel."""
+        """Returns the socket's file descriptor, so that `select` accepts the channel."""
         return self.connection.fileno()
 
     def send(self, message: dict[str, Any], descriptors: Sequence[int] = ()) -> None:
@@ -35,7 +35,7 @@ class Channel:
         self.connection.sendall(line[sent:])
 
     def receive(self, timeout: float | None) -> dict[str, Any] | None:
-        """Returns the next message, or None when it has not arrived within `timeout` seconds (None: waits for it).
+        """Returns the next message, or None if it does not arrive within `timeout` seconds (None: no limit).
 
         Raises:
             EOFError: The other end is closed.
@@ -62,7 +62,7 @@ class Channel:
         return taken
 
     def close(self) -> None:
-        """Closes this end, and the descriptors that nobody has taken."""
+        """Closes this end and the descriptors that have not been taken."""
         self.connection.close()
         for descriptor in self.take_descriptors():
             os.close(descriptor)

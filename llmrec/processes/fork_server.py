@@ -1,7 +1,7 @@
-"""Starts processes as forks of a server that has made a run's imports, which take ten seconds of a core.
+"""Starts processes as forks of a server that has already imported what a run needs, which saves ten CPU seconds each.
 
-Python's own fork server (multiprocessing) does not call functions registered by `atexit` when a fork ends, and a fork
-that starts processes itself launches a server of its own, which imports everything again.
+The fork server of multiprocessing does not call functions registered with `atexit` when a fork ends, and forks that
+start processes launch a server of their own, which imports everything again.
 """
 
 import os
@@ -24,20 +24,20 @@ SERVER = "llmrec.processes.serve_forks"
 RUN_IMPORTS = "llmrec.training.run_cell"
 """Imported by the server only: this package does not depend on training."""
 LOST_STATUS = 255
-"""The exit status of processes whose server has died, and they with it."""
+"""The exit status of processes that ended because their server died."""
 
 
 @dataclass(frozen=True)
 class ForkRequest:
-    """A command for the server, `python -m module arguments`, and the surroundings that it runs in.
+    """A command for the server, `python -m module arguments`, with the environment that it runs in.
 
     Attributes:
         module: The module to run.
         arguments: Its command line.
-        environment: All variables of the environment.
+        environment: All environment variables.
         folder: The working directory.
-        search_path: sys.path.
-        death_signal: What the new process is sent when the one that asked for it dies.
+        search_path: `sys.path` of the new process.
+        death_signal: Signal that the new process gets when the requesting process dies.
     """
 
     module: str
@@ -49,10 +49,10 @@ class ForkRequest:
 
 
 class ForkServer:
-    """A connection to a server, see serve_forks.py.
+    """A connection to a server (serve_forks.py).
 
     Args:
-        channel: Its other end is the server's.
+        channel: The channel to the server.
     """
 
     def __init__(self, channel: Channel) -> None:
@@ -65,9 +65,9 @@ class ForkServer:
         """Starts a server that ends with this process.
 
         Args:
-            modules: What the server imports before it forks.
-            environment: Variables that are set in addition to this process's own; some libraries read them when they
-                are imported.
+            modules: Modules that the server imports before it forks.
+            environment: Environment variables in addition to this process's own. They are set here because some
+                libraries read them on import.
         """
         own, other = socket.socketpair()
         with other:
@@ -78,8 +78,8 @@ class ForkServer:
         """Has the server start a process.
 
         Args:
-            request: What it runs.
-            log: The file that takes stdout and stderr; None: they go where this process's go.
+            request: The command.
+            log: File for stdout and stderr; None for those of this process.
 
         Raises:
             RuntimeError: The server has ended.
@@ -96,7 +96,7 @@ class ForkServer:
         return ForkedProcess(self, message["started"])
 
     def status(self, pid: int, timeout: float | None) -> int | None:
-        """Returns the exit status of a process, or None when it still runs after `timeout` seconds (None: waits)."""
+        """Returns the exit status of a process, or None if it still runs after `timeout` seconds (None: no limit)."""
         until = None if timeout is None else time.monotonic() + timeout
         while pid not in self.statuses:
             try:
@@ -118,8 +118,8 @@ class ForkedProcess:
     """A process that a server has forked for this one.
 
     Args:
-        server: The server's connection.
-        pid: The process's number.
+        server: The connection to the server.
+        pid: The process id.
     """
 
     def __init__(self, server: ForkServer, pid: int) -> None:
@@ -146,7 +146,7 @@ _server: ForkServer | None = None
 
 
 def inherit_server(server: ForkServer) -> None:
-    """Makes `start_preloaded` use a server; a forked process uses the one that it came from."""
+    """Makes `start_preloaded` use a server; forks use the server that forked them."""
     global _server
     _server = server
 
@@ -158,14 +158,14 @@ def start_preloaded(
     log: Path | None = None,
     death_signal: int = signal.SIGTERM,
 ) -> Process:
-    """Does what `start_process` does, without the time that a run's imports take.
+    """Does what `start_process` does, but without the time for the imports of a run.
 
-    Where there are GPUs it calls that function: CUDA does not work in the fork of a process that has looked at one.
+    With GPUs it calls `start_process`, since CUDA does not work in the fork of a process that has accessed a GPU.
     """
     if visible_gpus():
         return start_process(module, arguments, environment, log, death_signal)
     if _server is None or _server.is_lost:
-        # Threads that wait actively would halt the other jobs; read when torch is imported.
+        # Threads that wait actively would slow down other jobs. torch reads the variable on import.
         inherit_server(ForkServer.start([RUN_IMPORTS], {**environment, "OMP_WAIT_POLICY": "PASSIVE"}))
     assert _server is not None
     variables = {**os.environ, **environment}

@@ -1,4 +1,4 @@
-"""Processes that a launcher or a run starts, and that never outlive it."""
+"""Starts processes that end at the latest with the process that started them."""
 
 import ctypes
 import os
@@ -13,7 +13,7 @@ from typing import Protocol
 PR_SET_PDEATHSIG = 1
 """The option of Linux's prctl that names the signal a process gets when its parent dies."""
 STOP_GRACE_S = 20
-"""Seconds that an interrupted process gets to end by itself: a run writes its checkpoint meanwhile."""
+"""Seconds that an interrupted process has to end by itself, in which a run writes its checkpoint."""
 
 
 class Process(Protocol):
@@ -40,14 +40,16 @@ def start_process(
     death_signal: int = signal.SIGTERM,
     descriptors: Sequence[int] = (),
 ) -> subprocess.Popen[bytes]:
-    """Starts `python -m module arguments` in a session of its own, so that Ctrl-C reaches it only through `stop`.
+    """Starts `python -m module arguments` in a session of its own.
+
+    Ctrl-C therefore reaches it only through `stop_processes`.
 
     Args:
         module: The module to run.
         arguments: Its command line.
-        environment: Variables that are set in addition to this process's own.
-        log: The file that takes stdout and stderr; None: they go where this process's go.
-        death_signal: What the new process is sent when this one dies (Linux only).
+        environment: Environment variables in addition to this process's own.
+        log: File for stdout and stderr; None for those of this process.
+        death_signal: Signal that the new process gets when this one dies (Linux only).
         descriptors: Open file descriptors that the new process inherits.
     """
     with nullcontext() if log is None else open(log, "wb") as output:

@@ -1,6 +1,6 @@
 """The server that forks processes: `python -m llmrec.processes.serve_forks DESCRIPTOR MODULE...`.
 
-DESCRIPTOR is a connected socket, the MODULEs are imported once for all forks. fork_server.py starts it.
+DESCRIPTOR is a connected socket, and the MODULEs are imported once for all forks. fork_server.py starts the server.
 """
 
 import gc
@@ -28,9 +28,9 @@ class Fork:
     """A process that the server has forked.
 
     Attributes:
-        requester: Leads to the process that asked for it.
-        channel: Leads to the fork itself, which may ask for others.
-        death_signal: What it is sent when the requester dies.
+        requester: Channel to the process that requested the fork.
+        channel: Channel to the fork, which may request forks, too.
+        death_signal: Signal that the fork gets when the requester dies.
     """
 
     requester: Channel
@@ -42,7 +42,7 @@ class Server:
     """Forks processes for the process that started the server, and for the forks themselves.
 
     Args:
-        starter: Leads to the process that started the server; when that ends, the server does.
+        starter: Channel to the process that started the server; the server ends with it.
     """
 
     def __init__(self, starter: Channel) -> None:
@@ -51,7 +51,7 @@ class Server:
         self.forks: dict[int, Fork] = {}
 
     def run(self) -> ForkRequest | None:
-        """Serves requests. Returns the request that a fork was made for in the fork, None in the server at its end."""
+        """Serves requests until the starter ends. Returns None in the server, and its request in each fork."""
         while self.starter in self.requesters:
             readable, _, _ = select.select(list(self.requesters), [], [], POLL_S)
             for requester in readable:
@@ -72,7 +72,7 @@ class Server:
         return None if message is None else ForkRequest(**message)
 
     def _fork(self, requester: Channel, request: ForkRequest) -> bool:
-        """Whether this process is the fork."""
+        """Forks a process and returns whether this is the new process."""
         server = os.getpid()
         outputs = requester.take_descriptors()
         own, other = socket.socketpair()
@@ -105,7 +105,7 @@ class Server:
                     fork.requester.send({"ended": pid, "status": os.waitstatus_to_exitcode(status)})
 
     def _drop(self, requester: Channel) -> None:
-        """Closes the channel of a process that has ended, and ends the forks that it asked for."""
+        """Closes the channel of a process that has ended, and ends the forks that it requested."""
         self.requesters.discard(requester)
         requester.close()
         for pid, fork in self.forks.items():
@@ -119,7 +119,7 @@ def _detach(server: int, death_signal: int, outputs: Sequence[int]) -> None:
     signal_on_parent_death(death_signal)
     if os.getppid() != server:
         sys.exit("the fork server has ended")
-    # What a shell starts in the background ignores it, and so would the forks.
+    # A shell makes background processes ignore SIGINT, which the forks would inherit.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     for number, output in enumerate(outputs, start=1):
         os.dup2(output, number)
@@ -133,17 +133,17 @@ def _run_module(request: ForkRequest) -> None:
     sys.path[:] = request.search_path
     sys.argv = [request.module, *request.arguments]
     if "torch" in sys.modules and "OMP_NUM_THREADS" in request.environment:
-        # By itself torch reads the variable when it is imported.
+        # torch reads the variable only on import.
         sys.modules["torch"].set_num_threads(int(request.environment["OMP_NUM_THREADS"]))
     runpy.run_module(request.module, run_name="__main__", alter_sys=True)
 
 
 def main() -> None:
-    """Serves until the process that started the server has ended; in a fork, runs what was asked for."""
+    """Serves until the process that started the server has ended; in a fork, runs the requested command."""
     descriptor, *modules = sys.argv[1:]
     for module in modules:
         importlib.import_module(module)
-    # Otherwise each fork's garbage collector searches half a million imported objects, 0.4 s each time.
+    # Otherwise the garbage collector of each fork traverses half a million imported objects, 0.4 s each time.
     gc.freeze()
     request = Server(Channel(socket.socket(fileno=int(descriptor)))).run()
     if request is not None:

@@ -7,7 +7,7 @@ from typing import Literal
 from llmrec.errors import InputError
 
 SHARING_JOBS = "LLMREC_SHARING_JOBS"
-"""How many jobs share this process's device."""
+"""Environment variable with the number of jobs that share this process's device."""
 
 
 def shared_slots(jobs: int) -> list[dict[str, str]]:
@@ -30,8 +30,8 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
     """Returns slots that have GPUs of their own.
 
     Args:
-        gpus: Numbers of the GPUs, or all that this process may use.
-        each: GPUs of a slot.
+        gpus: Numbers of the GPUs, or "all" that this process may use.
+        each: Number of GPUs per slot.
 
     Raises:
         InputError: There are too few GPUs for one job.
@@ -40,8 +40,8 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
     slots = [numbers[start : start + each] for start in range(0, len(numbers) - each + 1, each)]
     if not slots:
         raise InputError(
-            f"launcher=gpus found {len(numbers)} GPUs, a job needs {each} (trainer.devices): take launcher=local, or "
-            "name them with launcher.gpus=[0,1]"
+            f"launcher=gpus found {len(numbers)} GPUs, a job needs {each} (trainer.devices). Use launcher=local, or "
+            "name the GPUs with launcher.gpus=[0,1]"
         )
     return [{"CUDA_VISIBLE_DEVICES": ",".join(slot)} for slot in slots]
 

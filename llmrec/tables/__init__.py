@@ -1,1 +1,1 @@
-"""From experiments/<table>.yaml and the records of its cells to a report: figures, comparisons, texts and plots."""
+"""Builds reports from experiments/<table>.yaml and the records of runs: values, comparisons, texts and plots."""

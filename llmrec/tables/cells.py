@@ -1,4 +1,4 @@
-"""The cells of tables at a scale, planned: which jobs they are, which of them cannot run here, what they may take."""
+"""Plans the runs of tables at a scale: their jobs, whether they can run here, and their expected duration."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ from llmrec.training.plan import Job
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """A cell that one table or several ask for.
+    """A run that appears in one or more tables.
 
-    Args:
-        overrides: What is typed after `python -m llmrec.run`.
-        tables: The names of the tables.
-        job: None where it cannot be planned. Its folders lie in the archive `read_from`, if there is one.
-        why: The reason why it cannot run on this machine, or None.
-        seconds: The time that running it is expected to take, or None where that is not known.
-        read_from: The archive of records that it is read from; None for a cell that is run here.
-        older_in: The archives that hold it at an older version only.
+    Attributes:
+        overrides: The arguments of `python -m llmrec.run`.
+        tables: Names of the tables that contain the run.
+        job: The planned job, or None if it cannot be planned. Its folders are in the archive `read_from`, if given.
+        why: Why the run cannot be made on this machine, or None.
+        seconds: Expected duration in seconds, or None if unknown.
+        read_from: The archive that the record is read from, or None if the run is made here.
+        older_in: Archives that hold only an older version of the run.
     """
 
     overrides: tuple[str, ...]
@@ -38,7 +38,7 @@ class PlannedCell:
 
     @property
     def state(self) -> str:
-        """As Job.state, or "cannot run"."""
+        """The state of the job (`Job.state`), or "cannot run"."""
         if self.job is None or (self.why and not self.job.done):
             return "cannot run"
         return self.job.state
@@ -46,7 +46,7 @@ class PlannedCell:
 
 @dataclass(frozen=True)
 class Slot:
-    """A cell's place in a table."""
+    """The position of a run in a table: row, dataset and seed, with the overrides that make the run."""
 
     row: Row
     dataset: str
@@ -55,40 +55,48 @@ class Slot:
 
 
 def planned(tables: Sequence[str], scale: str) -> list[PlannedCell]:
-    """Each cell of the named tables once: seed by seed, within a seed in the order of tables, rows and sets.
+    """Plans each run of the named tables once.
 
-    So early tables compare all rows. Seconds are the median of finished cells of the same objective, else the scale's.
-    Raises InputError for tables and scales that do not exist.
+    Runs are ordered by seed, then by table, row and dataset, so that incomplete tables already compare all rows. The
+    expected duration of a run is the median over finished runs of the same task and objective, or else the scale's
+    estimate.
+
+    Raises:
+        InputError: A table or the scale does not exist.
     """
     cells = list(plan_cells([shipped_table(name) for name in tables], scale).values())
-    known = defaultdict(list)
+    measured_seconds = defaultdict(list)
     for cell in cells:
-        # A record may come from a faster machine than this one.
+        # Records from archives are left out, since they may come from a faster machine.
         if cell.job and cell.job.done and cell.read_from is None:
-            known[_kind(cell.job)].append(Run(cell.job).wall_seconds)
+            measured_seconds[_group(cell.job)].append(Run(cell.job).wall_seconds)
     return [
-        replace(cell, seconds=median(known[_kind(cell.job)])) if cell.job and known[_kind(cell.job)] else cell
+        replace(cell, seconds=median(measured_seconds[_group(cell.job)]))
+        if cell.job and measured_seconds[_group(cell.job)]
+        else cell
         for cell in cells
     ]
 
 
 def plan_cells(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedCell]:
-    """The cells by their overrides, in the order of `planned`; seconds: the scale's."""
-    asked: dict[Overrides, list[tuple[int, Slot, Table]]] = defaultdict(list)
+    """Returns the runs by their overrides, in the order of `planned`, with the scale's estimate of their duration."""
+    slots_by_overrides: dict[Overrides, list[tuple[int, Slot, Table]]] = defaultdict(list)
     for table in tables:
         for slot in slots(table, scale):
-            asked[slot.overrides].append((table.preset(scale).seeds.index(slot.seed), slot, table))
-    ordered = sorted(asked, key=lambda overrides: asked[overrides][0][0])
-    jobs = plan_jobs({overrides: asked[overrides][0][1].dataset for overrides in ordered})
+            slots_by_overrides[slot.overrides].append((table.preset(scale).seeds.index(slot.seed), slot, table))
+    ordered = sorted(slots_by_overrides, key=lambda overrides: slots_by_overrides[overrides][0][0])
+    jobs = plan_jobs({overrides: slots_by_overrides[overrides][0][1].dataset for overrides in ordered})
     archives = read_archives()
     return {
-        overrides: _recorded(_cell(overrides, job, [table for *_, table in asked[overrides]], scale), archives)
+        overrides: _with_archived_record(
+            _cell(overrides, job, [table for *_, table in slots_by_overrides[overrides]], scale), archives
+        )
         for overrides, job in jobs.items()
     }
 
 
 def slots(table: Table, scale: str) -> Iterator[Slot]:
-    """The places of a table at a scale that a cell belongs in."""
+    """Yields the positions of the table's runs at a scale; a row with `once` has the first seed only."""
     preset = table.preset(scale)
     for row in table.rows:
         for dataset in preset.datasets:
@@ -105,14 +113,14 @@ def _overrides(preset: Preset, row: Row, dataset: str, seed: int) -> tuple[str, 
 def _cell(overrides: Overrides, job: Job | InputError, tables: list[Table], scale: str) -> PlannedCell:
     preset = tables[0].preset(scale)
     why = str(job) if isinstance(job, InputError) else None
-    if preset.needs == "gpu" and not _gpu_here():
+    if preset.needs == "gpu" and not _has_gpu():
         why = "needs a GPU"
     names = tuple(dict.fromkeys(table.name for table in tables))
     return PlannedCell(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
 
 
-def _recorded(cell: PlannedCell, archives: Sequence[Archive]) -> PlannedCell:
-    """The cell with the record that an archive has of it, unless it is done here."""
+def _with_archived_record(cell: PlannedCell, archives: Sequence[Archive]) -> PlannedCell:
+    """Returns the run with its record in an archive, unless the run is done on this machine."""
     if cell.job is None or cell.job.done:
         return cell
     located = {archive.name: archive.located(cell.job) for archive in archives}
@@ -122,14 +130,14 @@ def _recorded(cell: PlannedCell, archives: Sequence[Archive]) -> PlannedCell:
     return replace(cell, older_in=tuple(name for name, job in located.items() if job.is_outdated))
 
 
-def _gpu_here() -> bool:
-    # Imported here, for it takes seconds that most scales need not spend.
+def _has_gpu() -> bool:
+    # The import takes seconds and most scales do not need it.
     import torch
 
     return torch.cuda.is_available()
 
 
-def _kind(job: Job) -> tuple[str, str]:
-    """Task and objective or baseline."""
-    *_, task, _, who, _ = job.cell.folder.parts
-    return task, who
+def _group(job: Job) -> tuple[str, str]:
+    """Returns the task and the objective or baseline, which determine how long a run takes."""
+    *_, task, _, recommender, _ = job.cell.folder.parts
+    return task, recommender

@@ -1,4 +1,4 @@
-"""What experiments/<table>.yaml says: rows, columns, scales and published figures of a table."""
+"""The definition of a table, as read from experiments/<table>.yaml: rows, metrics, scales and published values."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,14 +6,20 @@ from dataclasses import dataclass, field
 from llmrec.errors import InputError
 
 SCORES = {"next_item": ("trie", "vocab"), "rerank": (None,)}
-"""Score modes by task; re-ranking has none."""
+"""Score modes of each task; re-ranking has none."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """A column: its place in a record (see measures.py), which end is better, if any, and how it is written.
+    """A column of a table.
 
-    gains: whether it has gains in percent, which say nothing of a figure that may be next to 0 on either side.
+    Attributes:
+        name: Heading of the column.
+        place: Path of the metric in a record, such as `by_title.ndcg@10` (see measures.py).
+        better: Direction, "higher" or "lower" is better; None for a metric without one.
+        gains: Whether gains in percent are shown. They mean nothing for a metric that may be close to 0 on either side.
+        digits: Digits after the decimal point.
+        unit: Unit, or "" for none.
     """
 
     name: str
@@ -26,9 +32,13 @@ class Metric:
 
 @dataclass(frozen=True)
 class Row:
-    """A recommender: the overrides that make its cells.
+    """A row of a table: a recommender.
 
-    once: no seed changes it, so it is run with the first alone; not_on: set -> why it has no cell there.
+    Attributes:
+        name: Name of the row.
+        overrides: The overrides that all runs of the row share.
+        once: Whether the recommender is deterministic and therefore run with the first seed only.
+        not_on: Datasets on which the recommender is not run, with the reason.
     """
 
     name: str
@@ -39,9 +49,16 @@ class Row:
 
 @dataclass(frozen=True)
 class Preset:
-    """The cells of a scale: each row with each set and seed.
+    """What is run of a table at a scale: each row on each dataset with each seed.
 
-    scores: of its decoding; needs: "gpu" or None; seconds: of a cell, a first estimate, None = not known.
+    Attributes:
+        scale: Name of the scale.
+        datasets: Names of the datasets.
+        seeds: Seeds.
+        overrides: Overrides that all runs of the scale share.
+        scores: Score mode of the decoding, or None for re-ranking.
+        needs: "gpu", or None if the runs need no GPU.
+        seconds: First estimate of the duration of a run in seconds, or None if unknown.
     """
 
     scale: str
@@ -55,9 +72,17 @@ class Preset:
 
 @dataclass(frozen=True)
 class Published:
-    """Figures that others printed: figures[row][set][metric].
+    """Values that others published.
 
-    selection: how the checkpoint was chosen; scores: trie, vocab, None = not said.
+    Attributes:
+        source: Paper or other source, with the table.
+        backbone: Backbone of the published runs.
+        selection: How the checkpoint was chosen.
+        metrics: Names of the metrics.
+        datasets: Names of the datasets.
+        figures: Values as `figures[row][dataset][metric]`.
+        scores: Score mode, "trie" or "vocab"; None if the source does not state it.
+        note: Remark for the reader, or None.
     """
 
     source: str
@@ -72,7 +97,22 @@ class Published:
 
 @dataclass(frozen=True)
 class Table:
-    """A table; reference: the row that gains are over; tested: the metrics that are tested for significance."""
+    """A table that compares recommenders.
+
+    Attributes:
+        name: Name of the YAML file without its suffix.
+        title: Title.
+        about: The question that the table answers.
+        task: "next_item" or "rerank".
+        scores: Score mode of the decoding, or None for re-ranking.
+        reference: Name of the row that the others are compared with.
+        metrics: Columns.
+        tested: Names of the metrics whose differences are tested for significance.
+        rows: Rows.
+        presets: What is run at each scale, by name of the scale.
+        published: Published values that are shown below the table.
+        notes: Notes below the table.
+    """
 
     name: str
     title: str
@@ -88,7 +128,11 @@ class Table:
     notes: tuple[str, ...] = ()
 
     def preset(self, scale: str) -> Preset:
-        """The preset of a scale. Raises InputError for one that the table has not."""
+        """Returns the preset of a scale.
+
+        Raises:
+            InputError: The table does not have the scale.
+        """
         if scale not in self.presets:
-            raise InputError(f"scale={scale}: table {self.name} has {', '.join(self.presets)}")
+            raise InputError(f"scale={scale}: table {self.name} has {', '.join(self.presets)}. Choose one of these")
         return self.presets[scale]

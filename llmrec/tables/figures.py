@@ -1,4 +1,4 @@
-"""The figures of a table: means over seeds, gains over the reference row, and whether they can be believed."""
+"""Computes the values of a table: means over seeds, gains over the reference row, and their significance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +12,19 @@ from llmrec.tables.runs import Run
 
 LEVEL = 0.05
 LEAST_SEEDS = 2
-"""Of one seed nothing is called significant: another might undo it."""
+"""Seeds from which on a difference may be called significant: with one seed, the next might reverse it."""
 SAMPLES = 10_000
-"""Drawn for the interval and again for the p-value of a comparison."""
+"""Bootstrap samples for the interval of a comparison, and as many sign flips for its p-value."""
 
 
 @dataclass(frozen=True)
 class Arm:
-    """The finished runs of a row on a set, by seed; once: no seed changes it, so its one run stands for all."""
+    """The finished runs of a row on a dataset.
+
+    Attributes:
+        runs: Runs by seed.
+        once: Whether the recommender is deterministic, so that its only run stands for all seeds.
+    """
 
     runs: Mapping[int, Run]
     once: bool = False
@@ -27,7 +32,13 @@ class Arm:
 
 @dataclass(frozen=True)
 class Figure:
-    """A metric over the seeds that have it: mean, sample standard deviation (None of one seed), number of seeds."""
+    """A metric over the seeds for which it was measured.
+
+    Attributes:
+        mean: Mean over seeds.
+        spread: Sample standard deviation over seeds, or None for a single seed.
+        seeds: Number of seeds.
+    """
 
     mean: float
     spread: float | None
@@ -36,10 +47,13 @@ class Figure:
 
 @dataclass(frozen=True)
 class Paired:
-    """A row against the reference on the same test rows, means over the same seeds.
+    """The comparison of a row with the reference on the same test rows, as means over the same seeds.
 
-    comparison: of row less reference; seeds: how many of the reference were compared; base: the reference's mean;
-    by_user: float [users], the difference by user, None for what is measured over all users together.
+    Attributes:
+        comparison: Comparison of the row minus the reference.
+        seeds: Number of compared runs of the reference.
+        base: Mean of the reference.
+        by_user: float `[users]`, difference by user; None for a metric of all users together.
     """
 
     comparison: Comparison
@@ -49,96 +63,120 @@ class Paired:
 
     @property
     def gain_interval(self) -> tuple[float, float] | None:
-        """The interval of the difference in percent of the reference; None where that is 0."""
+        """The interval of the difference in percent of the reference, or None if the reference is 0."""
         if self.base == 0:
             return None
         low, high = (100 * end / abs(self.base) for end in (self.comparison.low, self.comparison.high))
         return low, high
 
 
-def figure(runs: Sequence[Run], place: str) -> Figure | None:
-    """The figure at a place of the records, None where none of the runs has it."""
-    found = [measured for run in runs if (measured := value(run, place)) is not None]
-    return Figure(mean(found), stdev(found) if len(found) > 1 else None, len(found)) if found else None
+def figure(runs: Sequence[Run], metric_path: str) -> Figure | None:
+    """Returns the mean and spread of a metric over runs, or None if it was measured for none of them."""
+    measured = [result for run in runs if (result := value(run, metric_path)) is not None]
+    return Figure(mean(measured), stdev(measured) if len(measured) > 1 else None, len(measured)) if measured else None
 
 
-def pairs(arm: Arm, reference: Arm, place: str) -> tuple[list[Run], list[Run]]:
-    """The runs of both that are compared: those of the seeds for which both have the figure; or none of either."""
+def pairs(arm: Arm, reference: Arm, metric_path: str) -> tuple[list[Run], list[Run]]:
+    """Selects the runs that are compared.
+
+    Returns:
+        The runs of `arm` and of `reference` for the seeds for which the metric was measured in both; all such runs if
+        `arm` is deterministic. Both lists are empty if the two were not measured on the same test rows.
+    """
     if not same_rows(arm, reference):
         return [], []
-    mine, theirs = (
-        {seed: run for seed, run in side.runs.items() if value(run, place) is not None} for side in (arm, reference)
+    arm_runs, reference_runs = (
+        {seed: run for seed, run in side.runs.items() if value(run, metric_path) is not None}
+        for side in (arm, reference)
     )
     if arm.once:
-        return (list(mine.values()), list(theirs.values())) if mine and theirs else ([], [])
-    shared = [seed for seed in mine if seed in theirs]
-    return [mine[seed] for seed in shared], [theirs[seed] for seed in shared]
+        has_both = arm_runs and reference_runs
+        return (list(arm_runs.values()), list(reference_runs.values())) if has_both else ([], [])
+    shared = [seed for seed in arm_runs if seed in reference_runs]
+    return [arm_runs[seed] for seed in shared], [reference_runs[seed] for seed in shared]
 
 
-def gain(arm: Arm, reference: Arm, place: str) -> float | None:
-    """In percent of the reference, over the runs of `pairs`; None where there are none or the reference is 0."""
-    first, second = (figure(runs, place) for runs in pairs(arm, reference, place))
+def gain(arm: Arm, reference: Arm, metric_path: str) -> float | None:
+    """Returns the gain over the reference in percent.
+
+    It is computed over the runs of `pairs`, and None if there are none or the reference is 0.
+    """
+    first, second = (figure(runs, metric_path) for runs in pairs(arm, reference, metric_path))
     if first is None or second is None or second.mean == 0:
         return None
     return 100 * (first.mean - second.mean) / abs(second.mean)
 
 
-def paired(arm: Arm, reference: Arm, place: str) -> Paired | None:
-    """The comparison at a place that `has_users` or `has_sums`; None where there is nothing to compare."""
-    first, second = pairs(arm, reference, place)
-    if not first:
-        return None
-    users = first[0].users["user"].to_numpy(zero_copy_only=False).astype(str)
-    base = figure(second, place)
-    assert base is not None
-    if has_users(place):
-        mine, theirs = (np.mean([values(run.users, place) for run in runs], axis=0) for runs in (first, second))
-        comparison, by_user = compare(mine, theirs, users, samples=SAMPLES), _by_user(mine - theirs, users)
-        return Paired(comparison, len(second), base.mean, by_user)
-    parts = [[sums(run.users, place) for run in side] for side in (first, second)]
-    mine, theirs = ([run.rows for run in side] for side in parts)
-    comparison = compare_measures(mine, theirs, users, parts[0][0].measure, samples=SAMPLES)
-    return Paired(comparison, len(second), base.mean, None)
-
-
-def reference_models(arms: Sequence[Arm], place: str) -> list[str]:
-    """The reference models by which some runs were measured, several of which make their figures incomparable.
+def paired(arm: Arm, reference: Arm, metric_path: str) -> Paired | None:
+    """Compares a row with the reference, in a metric for which `has_users` or `has_sums` holds.
 
     Returns:
-        Each with its name and the beginning of its weights' hash; none for a figure that is made without one.
+        The comparison, or None if there are no runs to compare.
     """
-    needed = feature(place)
+    arm_runs, reference_runs = pairs(arm, reference, metric_path)
+    if not arm_runs:
+        return None
+    users = arm_runs[0].users["user"].to_numpy(zero_copy_only=False).astype(str)
+    base = figure(reference_runs, metric_path)
+    assert base is not None
+    if has_users(metric_path):
+        first, second = (
+            np.mean([values(run.users, metric_path) for run in runs], axis=0) for runs in (arm_runs, reference_runs)
+        )
+        comparison, by_user = compare(first, second, users, samples=SAMPLES), _by_user(first - second, users)
+        return Paired(comparison, len(reference_runs), base.mean, by_user)
+    parts = [[sums(run.users, metric_path) for run in runs] for runs in (arm_runs, reference_runs)]
+    first, second = ([run.rows for run in side] for side in parts)
+    comparison = compare_measures(first, second, users, parts[0][0].measure, samples=SAMPLES)
+    return Paired(comparison, len(reference_runs), base.mean, None)
+
+
+def reference_models(arms: Sequence[Arm], metric_path: str) -> list[str]:
+    """Lists the reference models that a metric of some runs was measured with.
+
+    Values that were measured with different reference models are not comparable.
+
+    Returns:
+        The name of each model with the start of the hash of its weights, sorted; empty for a metric that needs no
+        reference model.
+    """
+    needed = feature(metric_path)
     if needed is None:
         return []
-    measured = [run for arm in arms for run in arm.runs.values() if value(run, place) is not None]
+    measured = [run for arm in arms for run in arm.runs.values() if value(run, metric_path) is not None]
     models = [model for run in measured if (model := run.reference[needed]) is not None]
-    # A copy of a model under another name is the same model.
+    # A copy of a model under another name is the same model, so that models are told apart by their weights.
     by_weights = {model["weights"]: f"{model['model']} {model['weights'][:8]}" for model in models}
     return sorted(by_weights.values())
 
 
 def same_rows(arm: Arm, reference: Arm) -> bool:
-    """Whether all runs of both ranked the same rows of test, for the same task."""
+    """Whether all runs of both ranked the same test rows for the same task."""
     runs = [*arm.runs.values(), *reference.runs.values()]
     return all(run.ranks_rows_of(runs[0]) for run in runs)
 
 
 def _by_user(differences: np.ndarray, users: np.ndarray) -> np.ndarray:
     _, user = np.unique(users, return_inverse=True)
-    # The same figures in another order of the seeds have a mean that rounds differently.
+    # The order of the seeds changes the last digits of a mean, which would make users differ who do not.
     by_user: np.ndarray = (np.bincount(user, weights=differences) / np.bincount(user)).round(12)
     return by_user
 
 
 def holm_adjusted(found: Mapping[tuple[str, str], Paired]) -> dict[tuple[str, str], float]:
-    """p-values by Holm's correction over all comparisons of a metric; keys: row and set."""
-    by_text = {"\n".join(key): one.comparison.p_value for key, one in found.items()}
+    """Adjusts the p-values of all comparisons of a metric by Holm's correction; keys are row and dataset."""
+    by_text = {"\n".join(key): pair.comparison.p_value for key, pair in found.items()}
     corrected = holm(by_text)
     return dict(zip(found, corrected.values(), strict=True))
 
 
 def histogram(by_user: np.ndarray, bins: int = 20) -> tuple[list[float], list[int]]:
-    """Edges and counts of the users who differ, with an edge at 0."""
+    """Returns the bin edges and the counts of a histogram of nonzero differences, symmetric about 0.
+
+    Args:
+        by_user: float `[users]`, difference by user.
+        bins: Number of bins; an even number puts an edge at 0.
+    """
     different = by_user[by_user != 0]
     largest = float(np.abs(different).max()) if len(different) else 1.0
     counts, edges = np.histogram(different, bins=bins, range=(-largest, largest))

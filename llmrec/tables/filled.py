@@ -1,4 +1,4 @@
-"""A table at a scale with what of its cells is done."""
+"""Fills a table at a scale with the runs that are finished."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -14,7 +14,12 @@ from llmrec.tables.runs import Run
 
 @dataclass(frozen=True)
 class State:
-    """How a cell stands: a state of PlannedCell, and in words why there is no figure of it, "" where there is one."""
+    """The state of a run.
+
+    Attributes:
+        name: `PlannedCell.state`.
+        why: Why there are no values of the run, in words; "" if there are.
+    """
 
     name: str
     why: str
@@ -22,11 +27,20 @@ class State:
 
 @dataclass(frozen=True)
 class Filled:
-    """A table at a scale; by name of a row and by set as the table's YAML has it.
+    """A table at a scale with its finished runs.
 
-    labels: set -> its name in the table ("games-sim"); states: by the slots of the table; paired: metric -> row and
-    set -> the comparison with the reference; p: the same, by Holm's correction over the metric; left_out: metric, row
-    and set -> the reference models of the row's runs and of those it would stand beside, where they are several.
+    Rows and datasets in keys are the names in the table's YAML.
+
+    Attributes:
+        table: The table.
+        preset: What is run at the scale.
+        labels: Name of each dataset as the table prints it, such as "games-sim".
+        states: State of each run, by its position in the table.
+        arms: Finished runs, by row and dataset.
+        paired: Comparisons with the reference, by metric and then by row and dataset.
+        p: p-values of these comparisons, with Holm's correction over the comparisons of a metric.
+        left_out: Reference models of the values that are left out, by metric, row and dataset: a value is left out if
+            its runs and those of the row that it is compared with were measured with different ones.
     """
 
     table: Table
@@ -40,33 +54,44 @@ class Filled:
 
     @property
     def simulated(self) -> bool:
-        """Whether its sets are. Raises InputError where some are and others are not."""
+        """Whether the datasets are simulated.
+
+        Raises:
+            InputError: Some are simulated and others are real.
+        """
         found = {label.endswith("-sim") for label in self.labels.values()}
         if len(found) > 1:
             raise InputError(
                 f"table {self.table.name} at scale={self.preset.scale} has real and simulated sets "
-                f"({', '.join(self.labels.values())}): set dataset.source=real or simulated in its overrides"
+                f"({', '.join(self.labels.values())}). Set dataset.source=real or simulated in its overrides"
             )
         return found.pop()
 
     def why(self, row: Row, dataset: str) -> str | None:
-        """In words what is missing of a row on a set; None where nothing is."""
+        """Returns which values of a row on a dataset are missing and why, in words; None if none are."""
         if dataset in row.not_on:
             return f"not run: {row.not_on[dataset]}"
-        mine = {slot: state for slot, state in self.states.items() if (slot.row, slot.dataset) == (row, dataset)}
+        states = {slot: state for slot, state in self.states.items() if (slot.row, slot.dataset) == (row, dataset)}
         parts = []
-        for why in dict.fromkeys(state.why for state in mine.values() if state.why):
-            seeds = [str(slot.seed) for slot, state in mine.items() if state.why == why]
-            parts.append(why if len(seeds) == len(mine) else f"{why} (seed {', '.join(seeds)})")
+        for why in dict.fromkeys(state.why for state in states.values() if state.why):
+            seeds = [str(slot.seed) for slot, state in states.items() if state.why == why]
+            parts.append(why if len(seeds) == len(states) else f"{why} (seed {', '.join(seeds)})")
         return f"not run: {'; '.join(parts)}" if parts else None
 
 
 def fill(
     table: Table, scale: str, cells: Mapping[Overrides, tuple[PlannedCell, State]], runs: Mapping[Overrides, Run]
 ) -> Filled:
-    """A table with its runs; cells, runs: of all tables, runs the finished ones.
+    """Fills a table with its finished runs.
 
-    Raises InputError for a record of another task, score mode or set than the table's.
+    Args:
+        table: The table.
+        scale: Name of the scale.
+        cells: The planned runs of all tables of the report with their states, by overrides.
+        runs: The finished runs of all tables, by overrides.
+
+    Raises:
+        InputError: A record is of another task, score mode or dataset than the table.
     """
     preset, placed = table.preset(scale), list(slots(table, scale))
     labels = {
@@ -100,7 +125,7 @@ def fill(
 
 
 def state_of(cell: PlannedCell) -> State:
-    """How a cell stands now."""
+    """Returns the current state of a planned run."""
     name = cell.state
     words = {
         "done": "",
@@ -112,7 +137,7 @@ def state_of(cell: PlannedCell) -> State:
 
 
 def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[str, str, str], list[str]]:
-    """The reference models of each metric, row and dataset that is left out since its runs have different ones."""
+    """Returns the values that are left out because of different reference models, see `Filled.left_out`."""
     found = {}
     for metric in table.metrics:
         for (row, dataset), arm in arms.items():
@@ -123,7 +148,10 @@ def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[s
 
 
 def _basis(table: Table, arms: Mapping[tuple[str, str], Arm], dataset: str) -> Arm:
-    """The row whose reference model counts on a set: the table's reference or, without runs of it, the first."""
+    """Returns the runs whose reference model counts on a dataset.
+
+    These are those of the table's reference, or of the first row with runs if the reference has none.
+    """
     rows = [arms[row, dataset] for row in (table.reference, *(row.name for row in table.rows))]
     return next((arm for arm in rows if arm.runs), Arm({}))
 
@@ -134,26 +162,26 @@ def _compared(
     found = {}
     for (row, dataset), arm in arms.items():
         if row != table.reference and (metric.name, row, dataset) not in left_out:
-            one = paired(arm, arms[table.reference, dataset], metric.place)
-            if one is not None:
-                found[row, dataset] = one
+            comparison = paired(arm, arms[table.reference, dataset], metric.place)
+            if comparison is not None:
+                found[row, dataset] = comparison
     return found
 
 
 def _check(run: Run, table: Table, preset: Preset, label: str) -> None:
-    pairs: dict[str, tuple[Any, Any]] = {
+    facts: dict[str, tuple[Any, Any]] = {
         "task": (run.task, table.task),
         "scores": (run.scores, preset.scores),
         "dataset": (run.test["dataset"], label),
     }
-    for what, (own, wanted) in pairs.items():
-        if own != wanted:
+    for name, (found, expected) in facts.items():
+        if found != expected:
             raise InputError(
-                f"{run.job.record} is of {what}={own}, table {table.name} of {what}={wanted}: tables never mix "
-                "tasks, score modes or real and simulated sets; correct the overrides of its row"
+                f"{run.job.record} is of {name}={found}, table {table.name} of {name}={expected}: tables never mix "
+                "tasks, score modes or real and simulated sets. Correct the overrides of its row"
             )
 
 
 def _label(dataset: str, cells: list[PlannedCell]) -> str:
-    """The name that the set has in the paths of its cells; as it was asked for where none can be planned."""
+    """Returns the dataset's name in the paths of its runs, or its name in the YAML if none of them can be planned."""
     return next((cell.job.cell.folder.parts[-5] for cell in cells if cell.job), dataset)

@@ -1,4 +1,4 @@
-"""A table in LaTeX, for a paper: booktabs, one tabular for what is measured and one for each published block."""
+"""Formats a table in LaTeX with booktabs: one tabular for the measured values and one for each published block."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,13 +14,13 @@ HEAD = "% needs \\usepackage{booktabs}; made by python -m llmrec.report"
 
 
 def latex(table: dict[str, Any]) -> str:
-    """What stands in <table>.tex."""
+    """Returns the content of <table>.tex."""
     return "\n\n".join([HEAD, _measured(table), *(_published(table, block) for block in table["published"])]) + "\n"
 
 
 def escaped(text: str) -> str:
-    """Returns text as one line that LaTeX prints as it is."""
-    return "".join(SPECIAL.get(letter, letter) for letter in " ".join(text.split()))
+    """Escapes text for LaTeX and joins it into one line."""
+    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))
 
 
 def _measured(table: dict[str, Any]) -> str:
@@ -53,7 +53,7 @@ def _published(table: dict[str, Any], block: dict[str, Any]) -> str:
 def _environment(
     caption: str, label: str, head: Sequence[str], panels: dict[str, list[list[str]]], notes: Sequence[str]
 ) -> str:
-    """A table with a panel of rows for each set."""
+    """Formats a table environment with a panel of rows for each dataset."""
     lines = [r"\begin{table}", r"\centering\footnotesize", rf"\caption{{{escaped(caption)}}}", rf"\label{{{label}}}"]
     lines += [rf"\begin{{tabular}}{{l{'r' * len(head)}}}", r"\toprule", _line(["", *head])]
     for dataset, rows in panels.items():

@@ -1,4 +1,4 @@
-"""A report in Markdown, to be read as it is or rendered."""
+"""Formats a report in Markdown that is readable as plain text, too."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -8,11 +8,11 @@ from llmrec.tables.texts import cell_texts, heading, published_columns, publishe
 
 HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 SPECIAL = re.compile(r"[\\`\[\]|~#&<>]|\*(?=\S)|(?<!\w)_(?=\S)")
-"""What Markdown or HTML reads as markup; of asterisks and underscores only those that can begin an emphasis."""
+"""Characters with a meaning in Markdown or HTML; asterisks and underscores only where they can begin emphasis."""
 
 
 def markdown(report: dict[str, Any]) -> str:
-    """The whole report; what is measured and what others published stand apart."""
+    """Formats a report; measured and published values are in separate grids."""
     facts = [f"made {report['made']}"]
     facts += [f"code {report['revision']}"] if report["revision"] else []
     facts += [f"{name} {value}" for name, value in report["hardware"].items()]
@@ -23,10 +23,10 @@ def markdown(report: dict[str, Any]) -> str:
 
 
 def measured(table: dict[str, Any]) -> str:
-    """A table's own figures: a grid for each set, what is missing, and the notes."""
+    """Formats the measured part of a table: a grid for each dataset, the missing values, and the notes."""
     scores = f", scores {table['scores']}" if table["scores"] else ""
-    made = f"Task {table['task']}{scores}; reference {table['reference']}."
-    parts = [f"## {escaped(table['title'])}", escaped(table["about"]), escaped(made)]
+    setup = f"Task {table['task']}{scores}; reference {table['reference']}."
+    parts = [f"## {escaped(table['title'])}", escaped(table["about"]), escaped(setup)]
     for dataset in table["datasets"]:
         rows = [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
         parts += [f"### {escaped(dataset)}", grid(["", *map(heading, table["metrics"])], rows)]
@@ -34,7 +34,7 @@ def measured(table: dict[str, Any]) -> str:
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table, its columns padded to equal width, all but the first flush right."""
+    """Formats a Markdown table with padded columns, all but the first aligned right."""
     lines = [[escaped(text) for text in line] for line in (head, *rows)]
     widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
     rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
@@ -47,7 +47,7 @@ def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _missing(table: dict[str, Any]) -> Iterator[str]:
-    """The same words about several rows are said once."""
+    """Yields the reasons for missing values; rows with the same reason share a line."""
     rows: dict[tuple[str, str], list[str]] = {}
     for row in table["rows"]:
         for dataset, why in row["why"].items():
@@ -61,7 +61,7 @@ def _published(block: dict[str, Any]) -> str:
     facts += [f"Scores: {block['scores']}"] if block["scores"] else []
     facts += [block["note"]] if block["note"] else []
     columns = published_columns(block)
-    rows = [[name, *(published_text(block, name, place) for place in columns)] for name in block["rows"]]
+    rows = [[name, *(published_text(block, name, column) for column in columns)] for name in block["rows"]]
     head = ["", *(f"{dataset} {metric}" for dataset, metric in columns)]
     return "\n\n".join(
         [f"### Published, not measured here: {escaped(block['source'])}", *_list(facts), grid(head, rows)]
@@ -73,6 +73,6 @@ def _list(texts: Sequence[str]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """Returns text as one line that Markdown shows as it is: records may hold markup of somebody else's."""
+    """Escapes text for Markdown and joins it into one line, since records may contain markup from other machines."""
     line = " ".join(text.split())
     return SPECIAL.sub(lambda match: HTML.get(match[0], f"\\{match[0]}"), line)

@@ -1,4 +1,8 @@
-"""Where a table's figure comes from: a place in a cell's record, its users' values or their sums, or what it cost."""
+"""Reads metrics of a run by their path: from its record, from its values by user, or from its costs.
+
+A metric path such as `fairness.popularity.mgu@5` names a value in the test part of metrics.json; paths that begin with
+`cost.` name the functions in COSTS.
+"""
 
 import re
 from collections.abc import Callable
@@ -13,93 +17,111 @@ from llmrec.evaluation.significance import Measure
 from llmrec.tables.runs import Run
 
 BY_RANK = re.compile(r"by_(title|item)\.(ndcg|hr)@(\d+)")
-"""Figures that follow from the rank of each row."""
+"""Metrics that are computed from the rank of the target in each row."""
 BY_LIST = {f"by_list.ndcg@{k}": f"ndcg@{k}" for k in (1, 3, 5, 10)}
 BY_LIST |= {"position.ndcg_std": "ndcg_std", "position.kendall_tau": "kendall_tau"}
-"""Place -> the column of users_test.parquet that has it by list."""
+"""Metric path -> the column of users_test.parquet with its values by list."""
 PARITY = re.compile(r"fairness\.(popularity|relevance)\.(mgu|dgu)@(5|10)")
 TOP_BIN = {"fairness.head20_share": "popularity.slots", "fairness.top20_relevance_share": "relevance.slots"}
-"""Place -> the column of users_test.parquet of which the first bin's share is meant."""
+"""Metric path -> the column of users_test.parquet; the metric is the share of its first bin."""
 SEMANTIC, HALLUCINATED = "hallucination.semantic_share", "hallucinated"
-"""Place and column."""
+"""Metric path and the column of users_test.parquet that it is computed from."""
 FEATURES = {
     "relevance": ("fairness.relevance.", "fairness.top20_relevance_share"),
     "embeddings": ("hallucination.",),
 }
-"""Reference feature -> what the places begin with whose figures are made of it."""
+"""Reference feature -> prefixes of the paths of the metrics that need it."""
 PARTS = ("by_title", "by_item", "by_list", "fairness", "hallucination", "position", "unconstrained")
-"""Parts of a split's record that a place may lie in."""
+"""Parts of a split's record that a metric path may begin with."""
 
 
-def known(place: str) -> bool:
-    """Whether a place, such as fairness.popularity.mgu@5 or cost.peak_memory, lies where figures can be."""
-    return place in COSTS or place.split(".")[0] in PARTS
+def known(metric_path: str) -> bool:
+    """Whether a metric path, such as fairness.popularity.mgu@5 or cost.peak_memory, begins with a known part."""
+    return metric_path in COSTS or metric_path.split(".")[0] in PARTS
 
 
-def has_users(place: str) -> bool:
-    """Whether the figure is a mean over users or lists, so that two recommenders can be compared pair by pair."""
-    return place in BY_LIST or BY_RANK.fullmatch(place) is not None
+def has_users(metric_path: str) -> bool:
+    """Whether the metric is a mean over rows or lists, so that recommenders can be compared pair by pair."""
+    return metric_path in BY_LIST or BY_RANK.fullmatch(metric_path) is not None
 
 
-def has_sums(place: str) -> bool:
-    """Whether the figure follows from sums over users, so that users can be drawn anew: see `Sums`."""
-    return place in (*TOP_BIN, SEMANTIC) or PARITY.fullmatch(place) is not None
+def has_sums(metric_path: str) -> bool:
+    """Whether the metric is a function of sums over rows, so that users can be resampled: see `Sums`."""
+    return metric_path in (*TOP_BIN, SEMANTIC) or PARITY.fullmatch(metric_path) is not None
 
 
-def feature(place: str) -> str | None:
-    """The reference feature of titles that a figure is made of, a key of FEATURES; None where it is made of none."""
-    return next((name for name, places in FEATURES.items() if place.startswith(places)), None)
+def feature(metric_path: str) -> str | None:
+    """Returns the reference feature of titles that the metric needs, a key of FEATURES, or None."""
+    return next((name for name, prefixes in FEATURES.items() if metric_path.startswith(prefixes)), None)
 
 
-def value(run: Run, place: str) -> float | None:
-    """The figure of a run's test split; None where it was not measured."""
-    if place in COSTS:
-        return COSTS[place](run)
+def value(run: Run, metric_path: str) -> float | None:
+    """Returns a metric of the test split of a run, or None if it was not measured."""
+    if metric_path in COSTS:
+        return COSTS[metric_path](run)
     found: Any = run.test
-    for key in place.split("."):
+    for key in metric_path.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     return None if found is None else float(found)
 
 
-def values(users: pa.Table, place: str) -> np.ndarray:
-    """float64 [rows or lists]: the figure of each, for a place that `has_users`; users: of users_test.parquet."""
-    if place in BY_LIST:
-        return users[BY_LIST[place]].to_numpy()
-    by, kind, cutoff = _named(BY_RANK, place)
+def values(users: pa.Table, metric_path: str) -> np.ndarray:
+    """Returns a metric by row or list.
+
+    Args:
+        users: The table in users_test.parquet.
+        metric_path: A path for which `has_users` holds.
+
+    Returns:
+        float64 `[rows]` or `[lists]`.
+    """
+    if metric_path in BY_LIST:
+        return users[BY_LIST[metric_path]].to_numpy()
+    by, kind, cutoff = _path_groups(BY_RANK, metric_path)
     ranks = users["rank" if by == "title" else "item_rank"].to_numpy()
     return {"ndcg": ndcg, "hr": hit}[kind](ranks, int(cutoff)).astype(np.float64)
 
 
 @dataclass(frozen=True)
 class Sums:
-    """A figure as a function of sums: rows: float64 [rows, parts]; measure: of their sums, [..., parts] -> [...]."""
+    """A metric as a function of sums over rows.
+
+    Attributes:
+        rows: float64 `[rows, parts]`, the summands.
+        measure: Computes the metric from the sums, `[..., parts]` to `[...]`.
+    """
 
     rows: np.ndarray
     measure: Measure
 
 
-def sums(users: pa.Table, place: str) -> Sums:
-    """For a place that `has_sums`; users: of users_test.parquet, which has what the place is measured of."""
-    if place == SEMANTIC:
-        wrong, found = users[HALLUCINATED].is_valid(), users[HALLUCINATED].fill_null(False)
-        return Sums(np.stack([found.to_numpy(), wrong.to_numpy()], axis=1).astype(np.float64), _ratio)
-    if place in TOP_BIN:
-        slots = _matrix(users, TOP_BIN[place])
+def sums(users: pa.Table, metric_path: str) -> Sums:
+    """Returns a metric as a function of sums.
+
+    Args:
+        users: The table in users_test.parquet; it must have the columns that the metric needs.
+        metric_path: A path for which `has_sums` holds.
+    """
+    if metric_path == SEMANTIC:
+        is_wrong, is_hallucinated = users[HALLUCINATED].is_valid(), users[HALLUCINATED].fill_null(False)
+        return Sums(np.stack([is_hallucinated.to_numpy(), is_wrong.to_numpy()], axis=1).astype(np.float64), _ratio)
+    if metric_path in TOP_BIN:
+        slots = _column_matrix(users, TOP_BIN[metric_path])
         return Sums(np.stack([slots[:, 0], slots.sum(axis=1)], axis=1), _ratio)
-    grouping, kind, cutoff = _named(PARITY, place)
-    both = [_matrix(users, f"{grouping}.{part}") for part in (f"slots@{cutoff}", "history")]
+    grouping, kind, cutoff = _path_groups(PARITY, metric_path)
+    both = [_column_matrix(users, f"{grouping}.{part}") for part in (f"slots@{cutoff}", "history")]
     return Sums(np.concatenate(both, axis=1), {"mgu": _mgu, "dgu": _dgu}[kind])
 
 
-def _named(pattern: re.Pattern[str], place: str) -> tuple[str, ...]:
-    """What a place that is of the pattern names."""
-    match = pattern.fullmatch(place)
+def _path_groups(pattern: re.Pattern[str], metric_path: str) -> tuple[str, ...]:
+    """Returns the groups of the pattern in a metric path that matches it."""
+    match = pattern.fullmatch(metric_path)
     assert match is not None
     return match.groups()
 
 
-def _matrix(users: pa.Table, column: str) -> np.ndarray:
-    """float64 [rows, entries] of a column of lists of one length."""
+def _column_matrix(users: pa.Table, column: str) -> np.ndarray:
+    """Converts a column of lists of equal length to float64 `[rows, entries]`."""
     return np.stack(users[column].to_numpy()).astype(np.float64)
 
 
@@ -121,7 +143,11 @@ def _dgu(parts: np.ndarray) -> np.ndarray:
 
 
 def _unfairness(parts: np.ndarray) -> np.ndarray:
-    """By group the share of the slots less that of the histories, the two halves of `parts`."""
+    """Returns by group the share of exposure minus the share of the histories.
+
+    Args:
+        parts: float64 `[..., 2 * groups]`, exposure and then histories.
+    """
     slots, histories = np.split(parts, 2, axis=-1)
     with np.errstate(invalid="ignore"):
         found: np.ndarray = slots / slots.sum(axis=-1, keepdims=True) - histories / histories.sum(-1, keepdims=True)
@@ -134,7 +160,7 @@ def _seconds_per_epoch(run: Run) -> float | None:
 
 
 def _peak_memory(run: Run) -> float | None:
-    """GiB: of the process, on a GPU of what torch allocated there."""
+    """Returns peak memory in GiB: of the process, or on a GPU what torch allocated there."""
     points = run.curves.get("train/memory_gib")
     return None if points is None else max(gib for _, gib in points)
 

@@ -1,4 +1,4 @@
-"""The notes below a table: how its figures were made, and what they are not."""
+"""The notes below a table: how its values were computed, and their limits."""
 
 from llmrec.tables.figures import LEAST_SEEDS, LEVEL, SAMPLES, same_rows
 from llmrec.tables.filled import Filled
@@ -6,27 +6,31 @@ from llmrec.tables.measures import has_sums
 
 
 def notes(filled: Filled) -> list[str]:
-    """Those that follow from what is there, then the table's own."""
+    """Returns the notes that follow from the values in the table, then those of its YAML."""
     kinds = (_simulated, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
 
 def _simulated(filled: Filled) -> list[str]:
-    return ["Simulated data test the code; these figures say nothing about real users."] if filled.simulated else []
+    return (
+        ["The data are simulated: they test the code, and the values say nothing about real users."]
+        if filled.simulated
+        else []
+    )
 
 
 def _selection(filled: Filled) -> list[str]:
     if filled.preset.scores != "vocab":
         return []
-    return ["Epochs were chosen on validation by NDCG@10 with trie scores; the figures are of vocab scores."]
+    return ["Epochs were chosen by NDCG@10 on validation with trie scores; the values shown are for vocab scores."]
 
 
 def _reading(filled: Filled) -> list[str]:
     if not any(arm.runs for arm in filled.arms.values()):
         return []
     return [
-        "± is the sample standard deviation over seeds; in brackets the change in percent of "
-        f"{filled.table.reference}, over the seeds that both have."
+        "± is the sample standard deviation over seeds. In brackets: the change relative to "
+        f"{filled.table.reference} in percent, over the seeds that both have."
     ]
 
 
@@ -36,13 +40,13 @@ def _significance(filled: Filled) -> list[str]:
         return []
     counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
     summed = [metric.name for metric in filled.table.metrics if metric.name in sizes and has_sums(metric.place)]
-    drawn = f"; of {', '.join(summed)}, which are of all users together, by that bootstrap" if summed else ""
+    resampled = f" (for {', '.join(summed)}, which are computed over all users together: that bootstrap)"
     return [
-        "Differences are on the same test rows, each a mean over seeds; 95 % intervals are a bootstrap over users, "
-        f"not corrected; p is by {SAMPLES:,} flips of the signs of whole users{drawn}; Holm's correction is over the "
-        f"comparisons of a metric ({counts}), not over the metrics; * is p at most {LEVEL} with {LEAST_SEEDS} seeds or "
-        "more. All of this is about other users, for the models as they were trained: what other seeds would give, ± "
-        "alone hints at."
+        "Differences are means over seeds on the same test rows. 95 % intervals: bootstrap over users, not corrected "
+        f"for multiple comparisons. p-values: {SAMPLES:,} random sign flips of the differences of whole users"
+        f"{resampled if summed else ''}, with Holm's correction over the comparisons of a metric ({counts}), not over "
+        f"the metrics. *: p at most {LEVEL} and at least {LEAST_SEEDS} seeds. Intervals and p-values cover the choice "
+        "of users for the models as trained; only ± indicates how much results vary between seeds."
     ]
 
 
@@ -53,13 +57,13 @@ def _untested(filled: Filled) -> list[str]:
 
 def _once(filled: Filled) -> list[str]:
     once = [row.name for row in filled.table.rows if row.once]
-    return [f"Run once, for no seed changes it: {', '.join(once)}."] if once else []
+    return [f"Deterministic and therefore run once: {', '.join(once)}."] if once else []
 
 
 def _other_rows(filled: Filled) -> list[str]:
     reference = filled.table.reference
     return [
-        f"{row} on {filled.labels[dataset]} is not compared with {reference}: it was measured on other rows."
+        f"{row} on {filled.labels[dataset]} is not compared with {reference}: it was measured on other test rows."
         for (row, dataset), arm in filled.arms.items()
         if not same_rows(arm, filled.arms[reference, dataset])
     ]

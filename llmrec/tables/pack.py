@@ -1,4 +1,4 @@
-"""Packs the records of finished runs into one archive, from which the tables of another checkout can be made."""
+"""Packs the records of finished runs into an archive from which another checkout can make the tables."""
 
 import gzip
 import io
@@ -21,13 +21,19 @@ from llmrec.tables.runs import read_users
 from llmrec.training.cells import CONFIG, METRICS, TRAINING
 from llmrec.training.plan import cell_overrides, read_overrides
 
-# No part begins with a dot: records.py reads no such name.
+# Hidden folders are left out, since records.py accepts no such name.
 RUN_FOLDERS = "/".join(["[!.]*"] * 5)
 
 
 @dataclass(frozen=True)
 class Packed:
-    """What was packed: the numbers of finished and of unfinished runs, and the size of the archive in bytes."""
+    """The result of packing.
+
+    Attributes:
+        finished: Number of packed runs.
+        unfinished: Number of unfinished runs, which are left out.
+        size: Size of the archive in bytes.
+    """
 
     finished: int
     unfinished: int
@@ -35,26 +41,26 @@ class Packed:
 
 
 def pack_records(runs: Path, out: Path) -> Packed:
-    """Writes an archive of the records of all finished runs; equal records give equal bytes.
+    """Writes an archive of the records of all finished runs. Equal records give equal bytes.
 
-    A record is what tables are made from: no weights, no logs, no recommended titles, no paths of this machine.
+    The archive holds what tables are made from. It has no weights, logs, recommended titles or paths of this machine.
 
     Args:
-        runs: A runs folder, with runs at <dataset>/<task>/<backbone>/<objective>/<key>/.
-        out: The archive, which replaces an older one once it is complete.
+        runs: The runs folder, with runs in <dataset>/<task>/<backbone>/<objective>/<key>/.
+        out: The archive. An existing file is replaced once the new one is complete.
 
     Raises:
-        InputError: If `runs` holds no finished run or a damaged one, or if `out` cannot be written.
+        InputError: `runs` contains no finished run or a damaged file, or `out` cannot be written.
     """
     if not runs.is_dir():
-        raise InputError(f"pack={runs}: there is no such folder. Give the folder that holds <dataset>/<task>/...")
+        raise InputError(f"pack={runs}: there is no such folder. Give the folder that contains <dataset>/<task>/...")
     if not out.name.endswith(SUFFIX):
         raise InputError(f"out={out}: tables read only archives that end in {SUFFIX}. Choose such a name")
     folders = [file.parent for file in runs.glob(f"{RUN_FOLDERS}/{CONFIG}")]
     finished = [folder for folder in folders if (folder / TRAINING).is_file() and _evaluations(folder)]
     if not finished:
         raise InputError(
-            f"pack={runs}: found no finished run there, and {len(folders)} unfinished. Give the folder that holds "
+            f"pack={runs}: found no finished run there, and {len(folders)} unfinished. Give the folder that contains "
             "<dataset>/<task>/<backbone>/<objective>/<key>/"
         )
     contents = {file.relative_to(runs).as_posix(): _slim(file) for folder in finished for file in _files(folder)}
@@ -76,7 +82,11 @@ def _files(run: Path) -> Iterator[Path]:
 
 
 def _slim(file: Path) -> bytes:
-    """A file's content as it is packed. Raises InputError when the file is damaged."""
+    """Returns the content of a file as it is packed.
+
+    Raises:
+        InputError: The file is damaged.
+    """
     slim: dict[str, Callable[[Path], bytes]] = {
         CONFIG: _config,
         TRAINING: _training,
@@ -85,7 +95,7 @@ def _slim(file: Path) -> bytes:
     try:
         return _users(file) if file.suffix == ".parquet" else slim.get(file.name, Path.read_bytes)(file)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{file} is damaged ({error}). Remove the folder that holds it and run it again") from error
+        raise InputError(f"{file} is damaged ({error}). Remove its folder and make the run again") from error
 
 
 def _config(file: Path) -> bytes:
@@ -96,11 +106,11 @@ def _config(file: Path) -> bytes:
 
 
 def _training(file: Path) -> bytes:
-    said = json.loads(file.read_bytes())
-    if "stages" in said:
-        # Below the runs folder, wherever that was.
-        said["stages"] = {name: "/".join(Path(folder).parts[-5:]) for name, folder in said["stages"].items()}
-    return (json.dumps(said, indent=2) + "\n").encode()
+    content = json.loads(file.read_bytes())
+    if "stages" in content:
+        # Relative to the runs folder, so that the archive names no folder of this machine.
+        content["stages"] = {name: "/".join(Path(folder).parts[-5:]) for name, folder in content["stages"].items()}
+    return (json.dumps(content, indent=2) + "\n").encode()
 
 
 def _overrides(file: Path) -> bytes:
@@ -118,7 +128,7 @@ def _users(file: Path) -> bytes:
 
 
 def _write(file: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes contents by name in the order of names; tarfile's defaults leave out times and owners."""
+    """Writes an archive with its members sorted by name; the defaults of tarfile leave out times and owners."""
     with (
         open(file, "wb") as raw,
         gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0) as packed,

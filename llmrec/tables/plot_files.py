@@ -14,18 +14,26 @@ from llmrec.tables.plot_style import SVG_METADATA, plot_settings
 from llmrec.tables.plots import PLOTS, Data, Panel
 
 WIDTH = 3.8
-"""Of a panel, in inches, its margins included."""
+"""Width of a panel in inches, including its margins."""
 LEFT, RIGHT, TOP, BOTTOM = 0.65, 0.15, 0.1, 0.5
-"""Margins of a panel in inches, wide enough for the labels of its axes. A layout engine, which would measure them,
-draws everything once more."""
+"""Margins of a panel in inches, wide enough for the labels of its axes. They are fixed because a layout engine would
+draw everything a second time to measure them."""
 TITLE = 0.25
-"""Height of a title in inches: each panel's above its margin, and the figure's."""
+"""Height of a title in inches, for the title of each panel and for that of the figure."""
 
 
 def write_plots(report: Data, folder: Path) -> list[Path]:
-    """Writes <table>_<plot>.png and .svg for each table that has something to draw; returns the PNG files."""
+    """Writes each plot that has data to <table>_<plot>.png and .svg.
+
+    Args:
+        report: The report (`report_data`).
+        folder: The folder for the files.
+
+    Returns:
+        The PNG files.
+    """
     tables = range(len(report["tables"]))
-    # A figure takes seconds.
+    # Drawing a figure takes seconds.
     with ProcessPoolExecutor() as pool:
         written = pool.map(partial(_write, report, folder), *zip(*product(tables, PLOTS), strict=True))
         return [file for file in written if file]
@@ -46,15 +54,15 @@ def _write(report: Data, folder: Path, number: int, plot: str) -> Path | None:
 
 
 def _figure_of(panels: Sequence[Panel], table: Data) -> Figure:
-    """A line of panels for each topic, with a column for each dataset."""
+    """Draws the panels in a grid with a line for each topic and a column for each dataset."""
     columns = len(table["datasets"])
     line_height = max(panel.height for panel in panels)
     lines = len(panels) // columns
-    # Not by pyplot, which would keep the figure and choose a screen.
+    # pyplot would keep a reference to the figure and choose a display.
     figure = Figure(figsize=(WIDTH * columns, line_height * lines + TITLE))
     figure.suptitle(table["title"], fontsize=10, y=1 - 0.05 / figure.get_figheight(), va="top")
-    for place, panel in enumerate(panels):
-        line, column = divmod(place, columns)
+    for index, panel in enumerate(panels):
+        line, column = divmod(index, columns)
         axis = add_axes(figure, WIDTH * column, line_height * (lines - 1 - line), line_height)
         panel.draw(axis)
         _add_legend(axis)
@@ -62,16 +70,30 @@ def _figure_of(panels: Sequence[Panel], table: Data) -> Figure:
 
 
 def add_axes(figure: Figure, left: float, bottom: float, height: float) -> Axes:
-    """Axes with their margins in a panel whose lower left corner is there; in inches."""
-    wide, high = figure.get_size_inches()
+    """Adds the axes of a panel, inset by its margins.
+
+    Args:
+        figure: The figure that the panel is part of.
+        left: Left edge of the panel in inches.
+        bottom: Lower edge of the panel in inches.
+        height: Height of the panel in inches.
+    """
+    figure_width, figure_height = figure.get_size_inches()
     inner_width, inner_height = WIDTH - LEFT - RIGHT, height - TITLE - TOP - BOTTOM
-    return figure.add_axes(((left + LEFT) / wide, (bottom + BOTTOM) / high, inner_width / wide, inner_height / high))
+    return figure.add_axes(
+        (
+            (left + LEFT) / figure_width,
+            (bottom + BOTTOM) / figure_height,
+            inner_width / figure_width,
+            inner_height / figure_height,
+        )
+    )
 
 
 def _add_legend(axis: Axes) -> None:
     handles, labels = axis.get_legend_handles_labels()
     if handles:
         low, high = axis.get_ylim()
-        # Room above what is drawn.
+        # The legend needs space above the data.
         axis.set_ylim(low, high + 0.12 * len(handles) * (high - low))
         axis.legend(handles, labels, loc="upper right")

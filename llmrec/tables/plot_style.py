@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import matplotlib as mpl
 
-# The light colors in page/page.css: change both. The page replaces each by its variable,
+# These are the light colors in page/page.css; change both together. The page replaces each color by its CSS variable,
 # so that plots follow the theme.
 INK = "#1b1f24"
 MUTED = "#586069"
@@ -18,12 +18,12 @@ WORSE = "#b1450a"
 REFERENCE = "#5f666d"
 ROWS = ("#2d6cdf", "#c46f0c", "#1b9a57", "#96178e", "#6a4803", "#4a14c9")
 
-# Any: the type of its keys is that of one matplotlib version.
+# The type of the keys differs between versions of matplotlib, hence Any.
 SETTINGS: dict[Any, Any] = {
-    # Names come from tables and data: a "$" in one starts no formula.
+    # Names come from tables and data, where a "$" does not start a formula.
     "text.parse_math": False,
     "text.usetex": False,
-    # Equal reports give equal files.
+    # A fixed salt makes equal reports give equal files.
     "svg.hashsalt": "llmrec",
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
@@ -41,11 +41,11 @@ SETTINGS: dict[Any, Any] = {
     "legend.fontsize": 7,
 }
 SVG_METADATA = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-"""None leaves an entry out: a date would make equal plots differ."""
+"""Entries of the metadata that are left out (None), since a date would make equal plots differ."""
 
 
 class RowStyle(NamedTuple):
-    """How a row of a table is drawn."""
+    """The color and line style of a row."""
 
     color: str
     dash: str
@@ -53,9 +53,9 @@ class RowStyle(NamedTuple):
 
 @contextmanager
 def plot_settings(**others: Any) -> Iterator[None]:
-    """Draws and saves with SETTINGS and these others, whatever the user's matplotlibrc has.
+    """Sets matplotlib to SETTINGS and `others`, independently of the user's matplotlibrc.
 
-    matplotlib reads some settings when text is created and others when a figure is saved: do both inside.
+    matplotlib reads some settings when text is created and others when a figure is saved, so do both in this context.
     """
     with mpl.rc_context():
         mpl.rcdefaults()
@@ -64,10 +64,10 @@ def plot_settings(**others: Any) -> Iterator[None]:
 
 
 def row_styles(table: dict[str, Any]) -> dict[str, RowStyle]:
-    """By row name: gray for the reference; beyond six other rows the colors repeat with dashed lines."""
+    """Returns the style of each row by name: gray for the reference; from the seventh other row on, dashed lines."""
     others = [row["name"] for row in table["rows"] if row["name"] != table["reference"]]
     styles = {
-        name: RowStyle(ROWS[place % len(ROWS)], "solid" if place < len(ROWS) else "dashed")
-        for place, name in enumerate(others)
+        name: RowStyle(ROWS[index % len(ROWS)], "solid" if index < len(ROWS) else "dashed")
+        for index, name in enumerate(others)
     }
     return {table["reference"]: RowStyle(REFERENCE, "solid")} | styles

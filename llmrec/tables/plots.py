@@ -1,6 +1,6 @@
-"""The plots of a table as panels that draw themselves: gains, differences by user, training curves, bias.
+"""The plots of a table as panels: gains, differences by user, training curves, and bias.
 
-A panel is drawn twice: into a figure of all panels of a plot (plot_files.py), and by itself for the page (page/svg.py).
+Each panel is drawn into a figure with all panels of its plot (plot_files.py) and separately for the page (page/svg.py).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -18,19 +18,25 @@ from llmrec.tables.texts import heading
 
 Data = dict[str, Any]
 Runs = list[tuple[str, Data]]
-"""Row name and data of each run."""
+"""Name of the row and data of each run."""
 HEIGHT = 3.0
 """Height of a panel in inches."""
 GAIN_ROW_HEIGHT = 0.4
-"""Height of a row in a plot of gains in inches: its name above its interval."""
+"""Height of a row in a plot of gains in inches, for its name and the interval below it."""
 CURVES = ("train/loss", "valid/ndcg@10")
 GROUPINGS = ("popularity", "relevance")
 FEW_POINTS = 12
-"""Curves of at most so many points have them marked, so that a run with a single point is visible."""
+"""Curves with at most this many points have markers, so that a run with a single point is visible."""
 
 
 class Mark(NamedTuple):
-    """Something drawn, the row of the table that it belongs to (None: to none), and its values in words."""
+    """A drawn artist.
+
+    Attributes:
+        artist: The artist.
+        row: Name of the row that it shows, or None if it belongs to no row.
+        text: Its values in words.
+    """
 
     artist: Artist
     row: str | None
@@ -42,10 +48,10 @@ class Panel:
     """One pair of axes of a plot.
 
     Attributes:
-        topic: the metric, curve or grouping that it shows.
-        dataset: the dataset that it shows.
-        draw: draws into axes and returns the marks; none where there are no data.
-        height: in inches, margins included.
+        topic: The metric, curve or grouping that it shows.
+        dataset: The dataset that it shows.
+        draw: Draws into axes and returns the marks, an empty list if there are no data.
+        height: Height in inches, including the margins.
     """
 
     topic: str
@@ -55,7 +61,7 @@ class Panel:
 
 
 def gain_panels(_: Data, table: Data) -> list[Panel]:
-    """Gain over the reference in percent by row, with the 95 % interval of the difference; of tested metrics."""
+    """Returns panels of the gain over the reference in percent with its 95 % interval, for each tested metric."""
     tested = [metric for metric in table["metrics"] if metric["gains"] and _is_compared(table, metric)]
     height = 0.9 + GAIN_ROW_HEIGHT * (len(table["rows"]) - 1)
     return [
@@ -65,7 +71,7 @@ def gain_panels(_: Data, table: Data) -> list[Panel]:
 
 
 def users_panels(report: Data, table: Data) -> list[Panel]:
-    """Histogram of the differences to the reference by user, of the users whose difference is not 0; a line a row."""
+    """Returns panels with a histogram for each row of the nonzero differences from the reference by user."""
     gains = [entry for entry in report["gains"] if entry["table"] == table["name"]]
     topics = dict.fromkeys(entry["metric"] for entry in gains)
     panels = []
@@ -76,7 +82,10 @@ def users_panels(report: Data, table: Data) -> list[Panel]:
 
 
 def curves_panels(report: Data, table: Data) -> list[Panel]:
-    """Training loss and validation NDCG@10 by step, a line a seed; of tables that compare rows."""
+    """Returns panels of training loss and validation NDCG@10 by step, with a line for each run.
+
+    Only tables that compare rows have them.
+    """
     runs = _runs_of(report, table) if any(_is_compared(table, metric) for metric in table["metrics"]) else []
     topics = [name for name in CURVES if any(name in run["curves"] for _, run in runs)]
     panels = []
@@ -87,7 +96,10 @@ def curves_panels(report: Data, table: Data) -> list[Panel]:
 
 
 def bias_panels(report: Data, table: Data) -> list[Panel]:
-    """Shares of the lists and of the histories by fifths of the titles; of tables with a fairness metric."""
+    """Returns panels of the shares of the recommendations and of the histories by fifths of the titles.
+
+    Only tables with a fairness metric have them.
+    """
     if not any(metric["place"].startswith("fairness.") for metric in table["metrics"]):
         return []
     runs = [(row, run) for row, run in _runs_of(report, table) if run["fairness"]]
@@ -126,7 +138,7 @@ def _draw_gains(table: Data, metric: Data, dataset: str, axis: Axes) -> list[Mar
 
 
 def _draw_gain(axis: Axes, height: int, metric: Data, cell: Data) -> list[Artist]:
-    """Draws the interval and, hollow where it is not significant, the gain."""
+    """Draws a gain and its interval; a gain that is not significant is a hollow marker."""
     color = MUTED
     if cell["significant"] and metric["better"]:
         color = BETTER if (cell["gain"] > 0) == (metric["better"] == "higher") else WORSE
@@ -136,14 +148,14 @@ def _draw_gain(axis: Axes, height: int, metric: Data, cell: Data) -> list[Artist
 
 
 def _label_gain(axis: Axes, height: int, name: str, text: str) -> None:
-    """Writes the row's name and its gain above its interval, where the longest name has room."""
-    across = axis.get_yaxis_transform()
-    axis.text(0, height + 0.3, name, transform=across, va="baseline", clip_on=True)
-    axis.text(1, height + 0.3, text or "not compared", transform=across, va="baseline", ha="right")
+    """Writes the row's name and its gain above its interval, where long names have enough space."""
+    transform = axis.get_yaxis_transform()
+    axis.text(0, height + 0.3, name, transform=transform, va="baseline", clip_on=True)
+    axis.text(1, height + 0.3, text or "not compared", transform=transform, va="baseline", ha="right")
 
 
 def _gain_text(cell: Data | None) -> str:
-    """ "+12.3 %*"; empty where the row is not compared."""
+    """Formats a gain as "+12.3 %*"; "" if the row is not compared."""
     if not cell or cell["gain_interval"] is None:
         return ""
     return f"{cell['gain']:+.1f} %" + ("*" if cell["significant"] else "")
@@ -173,9 +185,9 @@ def _draw_curves(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) 
     for row, run in runs:
         steps, values = zip(*run["curves"][topic], strict=True)
         color, dash = styles[row]
-        dots = "." if len(steps) <= FEW_POINTS else ""
+        marker = "." if len(steps) <= FEW_POINTS else ""
         label = None if any(mark.row == row for mark in marks) else row
-        (line,) = axis.plot(steps, values, color=color, linestyle=dash, linewidth=1, marker=dots, label=label)
+        (line,) = axis.plot(steps, values, color=color, linestyle=dash, linewidth=1, marker=marker, label=label)
         marks.append(Mark(line, row, f"{row}, seed {run['seed']}"))
     _label(axis, dataset, "step", topic)
     return marks
@@ -183,7 +195,7 @@ def _draw_curves(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) 
 
 def _draw_bias(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) -> list[Mark]:
     _label(axis, dataset, f"fifth of the titles by {topic}, 1 = most", "share, %")
-    # Fifths by relevance hold other titles under another reference model.
+    # Under different reference models the fifths by relevance contain different titles.
     models = {run["reference"]["relevance"]["weights"] for _, run in runs if topic == "relevance"}
     if not runs or len(models) > 1:
         return []
@@ -193,12 +205,12 @@ def _draw_bias(table: Data, topic: str, dataset: str, runs: Runs, axis: Axes) ->
     marks = [Mark(bar, None, f"histories: {share:.1f} %") for bar, share in zip(bars, histories, strict=True)]
     styles = row_styles(table)
     rows = list(dict.fromkeys(row for row, _ in runs))
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         shares = _percent(np.mean([run["fairness"][topic]["gp"] for name, run in runs if name == row], axis=0))
         color, dash = styles[row]
-        at = fifths + 0.6 * ((place + 0.5) / len(rows) - 0.5)
+        positions = fifths + 0.6 * ((index + 0.5) / len(rows) - 0.5)
         face = color if dash == "solid" else SURFACE
-        (dots,) = axis.plot(at, shares, "o", markersize=4, color=color, markerfacecolor=face, label=row)
+        (dots,) = axis.plot(positions, shares, "o", markersize=4, color=color, markerfacecolor=face, label=row)
         marks.append(Mark(dots, row, f"{row}: " + ", ".join(f"{share:.1f} %" for share in shares)))
     return marks
 
@@ -217,8 +229,8 @@ def _runs_of(report: Data, table: Data) -> Runs:
     return [(row, report["runs"][name]) for row, name in ids]
 
 
-def _label(axis: Axes, title: str, across: str, up: str) -> None:
+def _label(axis: Axes, title: str, x_label: str, y_label: str) -> None:
     axis.set_title(title)
-    axis.set_xlabel(across)
-    axis.set_ylabel(up)
+    axis.set_xlabel(x_label)
+    axis.set_ylabel(y_label)
     axis.locator_params(axis="x", nbins=6)

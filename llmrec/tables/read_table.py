@@ -1,4 +1,4 @@
-"""From experiments/<table>.yaml to a Table; whatever cannot be used is an error that names file and key."""
+"""Reads tables from experiments/<table>.yaml and checks them; errors name the file and the key."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, replace
@@ -18,38 +18,46 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 SHIPPED = ("msl_accuracy", "gdrt_fairness", "rosepo_harm", "alro_rerank", "msl_ablation", "efficiency")
-"""In the order of a report."""
+"""Names of the tables in the order of a report."""
 SCALES = "scales.yaml"
 Made = TypeVar("Made", bound="DataclassInstance")
 Element = TypeVar("Element")
 
 
 def shipped_table(name: str) -> Table:
-    """A table by name. Raises InputError for one that does not exist or whose YAML cannot be used."""
+    """Reads a table that ships with llmrec.
+
+    Raises:
+        InputError: There is no such table, or its YAML is invalid.
+    """
     if name not in SHIPPED:
-        raise InputError(f"tables={name}: there is no such table; choose from {', '.join(SHIPPED)}")
+        raise InputError(f"tables={name}: there is no such table. Choose from {', '.join(SHIPPED)}")
     return read_table(Path(tables_dir()) / f"{name}.yaml")
 
 
 def read_table(file: Path) -> Table:
-    """A table from its YAML, with what scales.yaml beside it adds. Raises InputError, naming file and key."""
+    """Reads a table from its YAML, with the settings of its scales from scales.yaml in the same folder.
+
+    Raises:
+        InputError: The YAML is invalid. The message names the file and the key.
+    """
     return _Reader(file).table(_load(file), _load(file.with_name(SCALES)))
 
 
 def _load(file: Path) -> dict[str, Any]:
     try:
-        found = OmegaConf.to_container(OmegaConf.load(file))
+        content = OmegaConf.to_container(OmegaConf.load(file))
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror}") from error
     except (YAMLError, OmegaConfBaseException) as error:
-        raise InputError(f"{file} is no YAML that can be used: {error}") from error
-    if not isinstance(found, dict):
-        raise InputError(f"{file}: expected keys such as title and rows, found {type(found).__name__}")
-    return {str(key): value for key, value in found.items()}
+        raise InputError(f"{file} is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{file}: expected keys such as title and rows, got {type(content).__name__}")
+    return {str(key): value for key, value in content.items()}
 
 
 class _Reader:
-    """Checks what a file says on the way; every error names the file and the key."""
+    """Converts and checks the content of a file; errors name the file and the key."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
@@ -78,27 +86,29 @@ class _Reader:
         for name in table.tested:
             self._known(name, metrics, "tested")
             if not (has_users(metrics[name].place) or has_sums(metrics[name].place)):
-                raise self._error("tested", f"{name} cannot be tested by drawing users anew: leave it out of the list")
+                raise self._error("tested", f"{name} cannot be tested by resampling users. Remove it from the list")
 
     def _metrics(self, given: Any) -> tuple[Metric, ...]:
-        made = []
+        metrics = []
         for name, settings in self._mapping(given, "metrics").items():
             where = f"metrics.{name}"
             metric = self._make(Metric, {"name": name, **self._mapping(settings, where)}, where)
             if not known(metric.place):
-                raise self._error(where, f"a record has no place {metric.place!r}; by_title.ndcg@10 is one")
+                raise self._error(
+                    where, f"place {metric.place!r} is no metric of a record. Give a path such as by_title.ndcg@10"
+                )
             self._known(metric.better, ("higher", "lower", None), f"{where}.better")
-            made.append(metric)
-        return tuple(made)
+            metrics.append(metric)
+        return tuple(metrics)
 
     def _rows(self, given: Any) -> tuple[Row, ...]:
-        made = []
+        rows = []
         for name, settings in self._mapping(given, "rows").items():
             where = f"rows.{name}"
             full = {"overrides": settings} if isinstance(settings, list) else self._mapping(settings, where)
             overrides = self._texts(full.get("overrides"), f"{where}.overrides")
-            made.append(self._make(Row, {"name": name, **full, "overrides": overrides}, where))
-        return tuple(made)
+            rows.append(self._make(Row, {"name": name, **full, "overrides": overrides}, where))
+        return tuple(rows)
 
     def _preset(self, table: Table, scale: str, own: Any, shared: Mapping[str, Any]) -> Preset:
         where = f"scales.{scale}"
@@ -123,25 +133,32 @@ class _Reader:
     def _figures(
         self, row: Any, datasets: Sequence[str], metrics: Sequence[str], where: str
     ) -> dict[str, dict[str, float]]:
-        """By set and metric; row: a list of sets, each a list of metrics, or a number where there is one metric."""
+        """Returns published values by dataset and metric.
+
+        Args:
+            row: A list with an entry for each dataset: a list with a value for each metric, or a single number.
+            datasets: Names of the datasets.
+            metrics: Names of the metrics.
+            where: The key of the row, for errors.
+        """
         listed = [cell if isinstance(cell, list) else [cell] for cell in row]
         if len(listed) != len(datasets) or any(len(cell) != len(metrics) for cell in listed):
-            raise self._error(where, f"expected {len(datasets)} sets of {len(metrics)} figures each")
+            raise self._error(where, f"expected {len(datasets)} datasets with {len(metrics)} values each")
         for figure in (figure for cell in listed for figure in cell):
             if type(figure) not in (int, float):
-                raise self._error(where, f"{figure!r} is no number")
+                raise self._error(where, f"{figure!r} is not a number")
         return {name: dict(zip(metrics, cell, strict=True)) for name, cell in zip(datasets, listed, strict=True)}
 
     def _make(self, kind: type[Made], given: Mapping[str, Any], where: str) -> Made:
-        named = {field.name: field for field in fields(kind)}
-        unknown = given.keys() - named.keys()
+        known_fields = {field.name: field for field in fields(kind)}
+        unknown = given.keys() - known_fields.keys()
         missing = [
             name
-            for name, field in named.items()
+            for name, field in known_fields.items()
             if name not in given and field.default is field.default_factory is MISSING
         ]
         if unknown:
-            raise self._error(where, f"unknown key {min(unknown)}; there are {', '.join(named)}")
+            raise self._error(where, f"unknown key {min(unknown)}. Known keys: {', '.join(known_fields)}")
         if missing:
             raise self._error(where, f"{missing[0]} is missing")
         return kind(**given)
@@ -150,11 +167,11 @@ class _Reader:
         if value not in choices:
             listed = ", ".join("null" if choice is None else str(choice) for choice in choices)
             shown = "null" if value is None else repr(value)
-            raise self._error(where, f"{shown} is none of {listed}")
+            raise self._error(where, f"{shown} is not one of {listed}")
 
     def _mapping(self, value: Any, where: str) -> dict[str, Any]:
         if not isinstance(value, dict) or not value:
-            raise self._error(where, "expected keys with settings below them")
+            raise self._error(where, f"expected a mapping of names to settings, got {value!r}")
         return {str(key): setting for key, setting in value.items()}
 
     def _texts(self, value: Any, where: str) -> tuple[str, ...]:
@@ -162,7 +179,7 @@ class _Reader:
 
     def _list(self, value: Any, kind: type[Element], where: str) -> tuple[Element, ...]:
         if not isinstance(value, list) or any(type(entry) is not kind for entry in value):
-            raise self._error(where, f"expected a list of {'texts' if kind is str else 'whole numbers'}, got {value!r}")
+            raise self._error(where, f"expected a list of {'strings' if kind is str else 'integers'}, got {value!r}")
         return tuple(value)
 
     def _error(self, where: str, what: str) -> InputError:

@@ -1,4 +1,4 @@
-"""Archives of records in experiments/results/records/: pack.py writes them, tables read them beside the runs folder."""
+"""Reads archives of records in experiments/results/records/, which pack.py writes and tables read besides the runs."""
 
 import gzip
 import hashlib
@@ -19,45 +19,45 @@ from llmrec.training.cells import CONFIG, METRICS, TRAINING, Cell
 from llmrec.training.plan import Job
 
 RECORDS = "results/records"
-"""Below experiments/."""
+"""Folder of the archives, relative to experiments/."""
 SUFFIX = ".tar.gz"
 OVERRIDES = ".hydra/overrides.yaml"
 RUN_FILES = (CONFIG, TRAINING, CURVES, "leakage.json", OVERRIDES)
-"""What an archive holds of a run, beside its evaluations."""
+"""Files of a run in an archive, besides those of its evaluations."""
 NAME = r"[^/.][^/]*"
 RECORD_FILE = re.compile(
     rf"(?:{NAME}/){{5}}(?:{'|'.join(map(re.escape, RUN_FILES))}"
     rf"|eval/{NAME}/(?:{re.escape(METRICS)}|users_[^/]*\.parquet))"
 )
-"""The names that an archive may hold. No part of one begins with a dot, except .hydra, so none leads out of it."""
+"""Names of the members of an archive. No part begins with a dot except .hydra, so that none leads out of the folder."""
 
 
 @dataclass(frozen=True)
 class Archive:
     """An unpacked archive of records.
 
-    Args:
-        name: The file's name as tables print it, records/<file>.
-        folder: Where its records are unpacked, laid out as a runs folder.
+    Attributes:
+        name: Name of the archive as tables print it, records/<file>.
+        folder: Folder with the unpacked records, laid out like the runs folder.
     """
 
     name: str
     folder: Path
 
     def located(self, job: Job) -> Job:
-        """The job with its folders in this archive, whether or not they exist."""
+        """Returns the job with its folders moved into this archive, whether or not they exist."""
         run, evaluation = job.cell.folder.parts[-5:], job.record.parts[-7:]
         return replace(job, cell=Cell(self.folder.joinpath(*run)), record=self.folder.joinpath(*evaluation))
 
 
 def read_archives() -> list[Archive]:
-    """Unpacks the archives of experiments/results/records/ into the cache, each once.
+    """Unpacks the archives in experiments/results/records/ into the cache, unless they are there already.
 
     Returns:
-        The archives in the order of their names; none in an installed package, which has no results.
+        The archives, sorted by name; empty for an installed package, which has no results.
 
     Raises:
-        InputError: If an archive is damaged or holds anything but records, or if the cache cannot be written.
+        InputError: An archive is damaged or contains anything but records, or the cache cannot be written.
     """
     files = sorted((Path(tables_dir()) / RECORDS).glob(f"*{SUFFIX}"))
     return [Archive(f"{file.parent.name}/{file.name}", _unpacked(file)) for file in files]
@@ -68,7 +68,7 @@ def _unpacked(file: Path) -> Path:
     packed = file.read_bytes()
     folder = cache / "records" / hashlib.sha256(packed).hexdigest()[:16]
     if not folder.is_dir():
-        # Read as a whole before anything is written: the cache has all of an archive or nothing.
+        # The archive is read completely before anything is written, so that a damaged one leaves nothing in the cache.
         contents = _contents(file, packed)
         with atomic_folder(folder) as temporary:
             for name, content in contents.items():
@@ -78,16 +78,20 @@ def _unpacked(file: Path) -> Path:
 
 
 def _contents(file: Path, packed: bytes) -> dict[str, bytes]:
-    """The contents of an archive by name. Raises InputError, naming the file, as `read_archives` does."""
+    """Returns the content of each member of an archive.
+
+    Raises:
+        InputError: The archive is damaged or contains anything but records.
+    """
     found = {}
     try:
-        # Decompressed to the end, where gzip's checksum stands; tarfile alone would stop before it.
+        # gzip's checksum is at the end of the file, which tarfile alone would not read.
         with tarfile.open(fileobj=io.BytesIO(gzip.decompress(packed)), mode="r:") as archive:
             for member in archive:
                 content = archive.extractfile(member) if member.isreg() else None
                 if content is None or not RECORD_FILE.fullmatch(member.name):
                     raise InputError(
-                        f"{file}: expected only regular files of records, found {member.name!r}. Remove the archive, "
+                        f"{file}: expected only regular files of records, got {member.name!r}. Remove the archive, "
                         "or pack it again with python -m llmrec.report pack=<runs folder>"
                     )
                 found[member.name] = content.read()

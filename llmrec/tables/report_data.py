@@ -1,4 +1,4 @@
-"""A report as plain data that JSON can hold: what the texts, the plots and the page are made of."""
+"""Builds a report as JSON-serializable data, from which the texts, the plots and the page are made."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -18,10 +18,19 @@ STATES = ("done", "outdated", "failed", "interrupted", "left", "cannot run")
 
 
 def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
-    """Everything that a report says of the tables at a scale.
+    """Collects the content of a report.
 
-    Raises InputError for records of another task, score mode or set than their table's, and for a table of real and
-    simulated sets.
+    Args:
+        tables: The tables.
+        scale: Name of the scale.
+
+    Returns:
+        JSON-serializable data: `tables`, `runs` (by path of the evaluation), `gains` (differences by user), and how the
+        report was made.
+
+    Raises:
+        InputError: A record is of another task, score mode or dataset than its table, or a table has real and simulated
+            datasets.
     """
     cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_cells(tables, scale).items()}
     runs = {overrides: Run(cell.job) for overrides, (cell, state) in cells.items() if cell.job and state.name == "done"}
@@ -69,7 +78,7 @@ def _row(filled: Filled, row: Row) -> dict[str, Any]:
         },
         "why": {label: words for label, words in why.items() if words},
         "left_out": {
-            label: [metric for metric, name, of in filled.left_out if (name, of) == (row.name, dataset)]
+            label: [metric for metric, *key in filled.left_out if key == [row.name, dataset]]
             for dataset, label in labels.items()
         },
         "runs": {
@@ -100,15 +109,15 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
 
 
 def _published(block: Published, scores: str | None) -> dict[str, Any]:
-    said = [block.note] if block.note else []
+    remarks = [block.note] if block.note else []
     if block.scores and block.scores != scores:
-        said.append(f"Language models scored by mode {block.scores}, in this table {scores}: not to be compared.")
+        remarks.append(f"Not comparable: language models use {block.scores} scores here, {scores} in this table.")
     return {
         "source": block.source,
         "backbone": block.backbone,
         "selection": block.selection,
         "scores": block.scores,
-        "note": " ".join(said) or None,
+        "note": " ".join(remarks) or None,
         "datasets": list(block.datasets),
         "metrics": list(block.metrics),
         "rows": block.figures,
@@ -116,14 +125,14 @@ def _published(block: Published, scores: str | None) -> dict[str, Any]:
 
 
 def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
-    """What users gain over the reference, by tested metric, row and set."""
-    aims = {metric.name: metric.better for metric in filled.table.metrics}
+    """Yields the histogram of the differences from the reference by user, for each tested metric, row and dataset."""
+    directions = {metric.name: metric.better for metric in filled.table.metrics}
     for metric, compared in filled.paired.items():
-        for (row, dataset), one in compared.items():
-            if one.by_user is None:
+        for (row, dataset), comparison in compared.items():
+            if comparison.by_user is None:
                 continue
-            gained = -one.by_user if aims[metric] == "lower" else one.by_user
-            edges, counts = histogram(one.by_user)
+            gained = -comparison.by_user if directions[metric] == "lower" else comparison.by_user
+            edges, counts = histogram(comparison.by_user)
             yield {
                 "table": filled.table.name,
                 "row": row,
@@ -139,9 +148,9 @@ def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
 
 
 def _hardware(found: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """Of all runs, each fact with the values that occur."""
-    facts = dict.fromkeys(name for one in found for name in one)
-    return {name: _distinct(one.get(name) for one in found) or "none" for name in facts}
+    """Joins the distinct values of each hardware fact over all runs."""
+    facts = dict.fromkeys(name for hardware in found for name in hardware)
+    return {name: _distinct(hardware.get(name) for hardware in found) or "none" for name in facts}
 
 
 def _distinct(values: Iterable[Any]) -> str | None:

@@ -1,4 +1,4 @@
-"""What a report says of a run: how it was made, and its curves."""
+"""Collects the data of a run for a report: how it was made, and its curves."""
 
 import shlex
 from typing import Any
@@ -8,14 +8,14 @@ import numpy as np
 from llmrec.tables.runs import Points, Run
 
 MOST_POINTS = 200
-"""Of a curve that a report shows."""
+"""Points of a curve in a report."""
 DECODING = {"valid": "decoding validation", "test": "decoding test"}
 
 
 def run_data(run: Run) -> dict[str, Any]:
-    """Plain data: command, provenance, times, curves, bias by bins of titles."""
+    """Returns command, provenance, seconds, curves and bias of a run as JSON-serializable data."""
     training, provenance = run.training, run.training["provenance"]
-    seconds = {DECODING.get(name, name): spent for name, spent in run.record["seconds"].items()}
+    seconds = {DECODING.get(name, name): duration for name, duration in run.record["seconds"].items()}
     return {
         "command": f"python -m llmrec.run {shlex.join(run.job.overrides)}",
         "dataset": run.test["dataset"],
@@ -37,19 +37,22 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def thinned(points: Points) -> list[list[float]]:
-    """At most MOST_POINTS of a curve, evenly chosen, the first and the last among them; six digits of each value."""
+    """Reduces a curve to MOST_POINTS evenly spaced points, including the first and the last, with six digits each."""
     chosen = np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int)
     return [[points[i][0], float(f"{points[i][1]:.6g}")] for i in chosen]
 
 
 def _bias(fairness: dict[str, Any] | None) -> dict[str, Any] | None:
-    """By bins of popularity and of relevance: shares of lists (gp) and histories (gh), and the parity measures."""
+    """Returns shares and parity measures by bins of popularity and of relevance.
+
+    Keys are `gp` for the shares of the recommendations and `gh` for those of the histories.
+    """
     if not fairness:
         return None
     found: dict[str, Any] = {}
     for name in ("popularity", "relevance"):
         if name in fairness:
-            # The record names the shares of the lists by their cut-off, the largest it has.
+            # The record has the shares for its largest cutoff only, whose value is part of the key.
             found[name] = {key.partition("@")[0] if key.startswith("gp@") else key: value
                            for key, value in fairness[name].items()}  # fmt: skip
     return found or None

@@ -1,19 +1,19 @@
-"""Figures as text, the same in every kind of file."""
+"""Formats the values of a table as text, for all file formats."""
 
 from typing import Any
 
 BETTER = {"higher": " ↑", "lower": " ↓", None: ""}
-"""Which way of a metric is better, as its name is followed by it."""
+"""Suffix of a metric's name that shows its direction."""
 
 
 def heading(metric: dict[str, Any]) -> str:
-    """A metric's name, its unit, and which way is better."""
+    """Returns the heading of a metric: name, unit and direction."""
     unit = f" ({metric['unit']})" if metric["unit"] else ""
     return f"{metric['name']}{unit}{BETTER[metric['better']]}"
 
 
 def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:
-    """A row's figures on a set, one a metric; "not run" or "left out" where there is none."""
+    """Formats the values of a row on a dataset, one for each metric; "not run" or "left out" if there are none."""
     found = row["cells"][dataset]
     if not any(found.values()):
         return ["left out" if row["left_out"][dataset] else "not run", *["-"] * (len(table["metrics"]) - 1)]
@@ -21,23 +21,23 @@ def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list
 
 
 def published_columns(block: dict[str, Any]) -> list[tuple[str, str]]:
-    """Set and metric of each column of a published block."""
+    """Returns dataset and metric of each column of a published block."""
     return [(dataset, metric) for dataset in block["datasets"] for metric in block["metrics"]]
 
 
-def published_text(block: dict[str, Any], row: str, place: tuple[str, str]) -> str:
-    """A published figure, with as many digits as the block's longest."""
+def published_text(block: dict[str, Any], row: str, column: tuple[str, str]) -> str:
+    """Formats a published value with as many digits as the longest value of the block."""
     digits = max(len(str(block["rows"][name][d][m]).partition(".")[2]) for name in block["rows"] for d, m in
                  published_columns(block))  # fmt: skip
-    dataset, metric = place
+    dataset, metric = column
     return f"{block['rows'][row][dataset][metric]:.{digits}f}"
 
 
 def _cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
-    """Mean, spread, gain and the mark of significance: "0.0123 ± 0.0004 (+12.3 %)*"."""
+    """Formats mean, spread, gain and mark of significance as "0.0123 ± 0.0004 (+12.3 %)*"."""
     if cell is None:
         return "-"
-    # Adding 0 takes the sign from what rounds to -0.
+    # Adding 0 turns -0.0 into 0.0.
     text = f"{round(cell['mean'], metric['digits']) + 0:.{metric['digits']}f}"
     if cell["spread"] is not None:
         text += f" ± {cell['spread']:.{metric['digits']}f}"

@@ -1,4 +1,4 @@
-"""A table as CSV, one figure a line: what is measured, what is missing and why, what others published."""
+"""Formats a table as CSV with one value per line: measured, missing (with the reason) and published ones."""
 
 import csv
 import io
@@ -17,7 +17,7 @@ COLUMNS = (
 
 
 def tidy_csv(table: dict[str, Any]) -> str:
-    """What stands in <table>.csv; a figure that is missing has an empty mean and, in `why`, the reason."""
+    """Returns the content of <table>.csv; a missing value has an empty `mean`, and its reason in `why`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()

@@ -76,9 +76,9 @@ def test_the_command_at_the_end_measures_test_without_training(searched: tuple[W
     [
         (["evaluation.splits=[valid,test]"], "a search decodes validation alone"),
         (["search.trials=0"], "search.trials=0: give a whole number of at least 1"),
-        (["objective.temperature=2"], "nothing is left to search for: give a range"),
-        (["seed=1,2,3"], "seed is no hyper-parameter, so a search takes one value of it"),
-        (["evaluation.splits=[valid],[valid,test]"], "evaluation.splits is no hyper-parameter"),
+        (["objective.temperature=2"], "the search space is empty: give a range"),
+        (["seed=1,2,3"], "seed is no hyperparameter, so a search takes one value of it"),
+        (["evaluation.splits=[valid],[valid,test]"], "evaluation.splits is no hyperparameter"),
     ],
     ids=["test", "trials", "space", "seeds", "splits"],
 )

@@ -113,7 +113,7 @@ def test_packed_runs_are_done_in_another_checkout(tables: Tables) -> None:
     ("arguments", "says"),
     [
         (["scale=large"], "scale=large: table small has smoke"),
-        (["tables=none"], "tables=none: there is no such table; choose from small"),
+        (["tables=none"], "tables=none: there is no such table. Choose from small"),
         (["jobs=two"], "jobs=two: give a whole number"),
         (["objective=sft"], "objective=sft: this command takes scale, tables, jobs and list"),
     ],

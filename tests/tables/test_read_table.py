@@ -125,29 +125,29 @@ def test_a_scale_that_a_table_does_not_have(tmp_path: Path) -> None:
 
 
 def test_a_table_that_does_not_exist() -> None:
-    with pytest.raises(InputError, match=r"tables=nothing: there is no such table; choose from msl_accuracy"):
+    with pytest.raises(InputError, match=r"tables=nothing: there is no such table. Choose from msl_accuracy"):
         shipped_table("nothing")
 
 
 BAD = {
-    "task: next_item": ("task: ranking", "task: 'ranking' is none of next_item, rerank"),
-    "scores: trie": ("scores: null", "scores: null is none of trie, vocab"),
-    "reference: SFT": ("reference: LML", "reference: 'LML' is none of SFT, MSL, popularity"),
-    "tested: [NDCG@10]": ("tested: [epoch]", "tested: epoch cannot be tested by drawing users anew"),
-    "[NDCG@10]\n    rows": ("[NDCG@5]\n    rows", "tested: 'NDCG@5' is none of NDCG@10, MGU@5, epoch"),
-    "by_title.ndcg@10,": ("ndcg@10,", "metrics.NDCG@10: a record has no place 'ndcg@10'"),
-    "better: lower}": ("better: less}", "metrics.MGU@5.better: 'less' is none of higher, lower, null"),
-    "digits: 1": ("decimals: 1", "metrics.epoch: unknown key decimals; there are name, place"),
-    "[objective=msl]": ("objective=msl", "rows.MSL: expected keys with settings below them"),
-    "[baseline=popularity]": ("baseline=popularity", "rows.popularity.overrides: expected a list of texts"),
-    "smoke: {datasets: [games]}": ("large: {datasets: [games]}", "scales: 'large' is none of smoke"),
-    "datasets: [games]": ("seeds: [1]", "scales.smoke.datasets: expected a list of texts, got None"),
+    "task: next_item": ("task: ranking", "task: 'ranking' is not one of next_item, rerank"),
+    "scores: trie": ("scores: null", "scores: null is not one of trie, vocab"),
+    "reference: SFT": ("reference: LML", "reference: 'LML' is not one of SFT, MSL, popularity"),
+    "tested: [NDCG@10]": ("tested: [epoch]", "tested: epoch cannot be tested by resampling users"),
+    "[NDCG@10]\n    rows": ("[NDCG@5]\n    rows", "tested: 'NDCG@5' is not one of NDCG@10, MGU@5, epoch"),
+    "by_title.ndcg@10,": ("ndcg@10,", "metrics.NDCG@10: place 'ndcg@10' is no metric of a record"),
+    "better: lower}": ("better: less}", "metrics.MGU@5.better: 'less' is not one of higher, lower, null"),
+    "digits: 1": ("decimals: 1", "metrics.epoch: unknown key decimals. Known keys: name, place"),
+    "[objective=msl]": ("objective=msl", "rows.MSL: expected a mapping of names to settings"),
+    "[baseline=popularity]": ("baseline=popularity", "rows.popularity.overrides: expected a list of strings"),
+    "smoke: {datasets: [games]}": ("large: {datasets: [games]}", "scales: 'large' is not one of smoke"),
+    "datasets: [games]": ("seeds: [1]", "scales.smoke.datasets: expected a list of strings, got None"),
     "{datasets: [games]}": (
         "{datasets: [games], seeds: [one]}",
-        "scales.smoke.seeds: expected a list of whole numbers",
+        "scales.smoke.seeds: expected a list of integers",
     ),
-    "SFT: [.0101, .0220]": ("SFT: [.0101]", "published[0].rows.SFT: expected 2 sets of 1 figures each"),
-    "[.0101, .0220]": ("[.0101, high]", "published[0].rows.SFT: 'high' is no number"),
+    "SFT: [.0101, .0220]": ("SFT: [.0101]", "published[0].rows.SFT: expected 2 datasets with 1 values each"),
+    "[.0101, .0220]": ("[.0101, high]", "published[0].rows.SFT: 'high' is not a number"),
     "selection: on test": ("chosen: on test", "published[0]: unknown key chosen"),
     "about: Of little.": ("", "about is missing"),
     "title: A comparison": ("heading: A comparison", "unknown key heading"),
@@ -164,14 +164,14 @@ def test_what_cannot_be_used_is_named(part: str, tmp_path: Path) -> None:
 
 
 def test_a_rerank_table_has_no_scores(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="scores: 'trie' is none of null"):
+    with pytest.raises(InputError, match="scores: 'trie' is not one of null"):
         small_table(tmp_path, RERANK.replace("scores: null", "scores: trie"))
 
 
 def test_files_that_are_no_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         read_table(tmp_path / "absent.yaml")
-    with pytest.raises(InputError, match="is no YAML that can be used"):
+    with pytest.raises(InputError, match="is not valid YAML"):
         small_table(tmp_path, "title: [unclosed")
-    with pytest.raises(InputError, match="expected keys such as title and rows, found list"):
+    with pytest.raises(InputError, match="expected keys such as title and rows, got list"):
         small_table(tmp_path, "- a\n- b\n")

@@ -300,7 +300,7 @@ def test_hostile_archives_are_refused_before_anything_is_written(name: str, kind
     before = sorted(root.rglob("*"))
     with pytest.raises(InputError) as error:
         read_archives()
-    assert str(error.value).startswith(f"{file}: expected only regular files of records, found {name!r}. Remove the")
+    assert str(error.value).startswith(f"{file}: expected only regular files of records, got {name!r}. Remove the")
     assert sorted(root.rglob("*")) == before
 
 

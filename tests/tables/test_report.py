@@ -66,7 +66,7 @@ def test_published_figures_stand_apart_with_their_source(report: dict[str, Any])
     _, _, published = markdown(report).partition("### Published, not measured here: A paper, Table 1")
     assert "Backbone: a model" in published
     assert "Selection: on test" in published
-    assert "Language models scored by mode vocab, in this table trie: not to be compared." in published
+    assert "Not comparable: language models use vocab scores here, trie in this table." in published
     assert published.splitlines()[-1].split() == ["|", "SFT", "|", "0.0101", "|", "0.0220", "|"]
 
 

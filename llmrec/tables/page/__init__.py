@@ -1,4 +1,4 @@
-"""The HTML page of a report: one file with its style, its script and its data, which asks the network for nothing."""
+"""Renders a report as one self-contained HTML file with its style, script and data, which loads nothing else."""
 
 import html
 import json
@@ -8,20 +8,20 @@ from importlib.resources import files
 from typing import Any
 
 SCRIPTS = ("dom.js", "table.js", "provenance.js", "plots.js", "page.js")
-"""In one module, in this order."""
+"""Files that are joined into one JavaScript module, in this order."""
 DRAWN = ("curves", "fairness", "reference")
-"""What a run has for the plots alone."""
+"""Parts of a run that only the plots need."""
 
 
 def render(report: dict[str, Any], plots: Mapping[str, str]) -> str:
-    """Renders the page of a report as one text; its script makes tables and provenance.
+    """Renders the page of a report. Its script builds the tables and the provenance from the embedded data.
 
     Args:
-        report: plain data that JSON can hold; "tables", "runs", and when, where and at which scale it was made.
-        plots: by table name, its plots as HTML (plots.py).
+        report: The report (`report_data`).
+        plots: The plots as HTML, by name of the table (plots.py).
 
     Raises:
-        ValueError: a number of the report is NaN or infinite.
+        ValueError: A number of the report is NaN or infinite.
     """
     parts = {
         "title": html.escape(f"llmrec results, scale {report['scale']}"),
@@ -32,16 +32,16 @@ def render(report: dict[str, Any], plots: Mapping[str, str]) -> str:
             f'<template id="plots-{html.escape(name)}">{drawn}</template>' for name, drawn in plots.items()
         ),
     }
-    # One pass over the template alone: what is put in may hold braces of its own.
+    # A single pass over the template, since the inserted texts may contain braces, too.
     return re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read("page.html"))
 
 
 def _embedded(report: dict[str, Any]) -> str:
-    """The report as JSON, without what only the plots are made of."""
+    """Serializes the report as JSON, without the parts that only the plots need."""
     runs = {name: {k: v for k, v in run.items() if k not in DRAWN} for name, run in report["runs"].items()}
     shown = {key: value for key, value in report.items() if key != "gains"} | {"runs": runs}
-    # Without "<" no text of the report can close the script element or open a comment in it; json escapes all that is
-    # not ASCII.
+    # Without "<" no text of the report can close the script element or open a comment in it. json escapes all
+    # characters that are not ASCII.
     return json.dumps(shown, allow_nan=False).replace("<", "\\u003c")
 
 
