@@ -60,7 +60,7 @@ def imported_files(module: str) -> set[Path]:
 
     Imports inside functions and the `__init__` of each package are included. The standard library and installed
     packages are left out, and so are the parts of llmrec that change no result: the modules directly in the package
-    (commands, paths, errors) and the launchers. The files are parsed, not imported.
+    (commands, paths, errors), the launchers and the processes that they start. The files are parsed, not imported.
 
     Raises:
         InputError: The module does not exist, or a file cannot be parsed.
@@ -95,7 +95,7 @@ def _hashed_modules(names: Collection[str]) -> list[Module]:
 def _is_hashed(module: Module) -> bool:
     if module.file is None or _is_installed(module):
         return False
-    return module.file.parent not in (PACKAGE, PACKAGE / "launcher")
+    return module.file.parent not in (PACKAGE, PACKAGE / "launcher", PACKAGE / "processes")
 
 
 def _is_installed(module: Module) -> bool:

@@ -23,7 +23,7 @@ def files(cache: Path) -> int:
 def test_the_cached_catalogue_is_used_and_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = characters(merges=[("\n", '"')])
     titles, trie, path = load_catalogue(tokenizer, ITEMS, END, tmp_path)
-    monkeypatch.setattr(cached, "tokenise_titles", lambda *_: pytest.fail("tokenised again"))
+    monkeypatch.setattr(cached, "tokenize_titles", lambda *_: pytest.fail("tokenized again"))
     titles_again, trie_again, path_again = load_catalogue(tokenizer, ITEMS, END, tmp_path)
     assert titles_again.tokens.tolist() == titles.tokens.tolist()
     assert titles_again.offsets.tolist() == titles.offsets.tolist()

@@ -79,7 +79,7 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
     ("arguments", "says"),
     [
         (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
-        (["run={cell}", "decoding=nonsense"], "there are permutation, trie, vocab"),
+        (["run={cell}", "decoding=nonsense"], "Choose one of permutation, trie, vocab"),
         (["run={cell}", "decoding.nonsense=1"], "nonsense"),
         (["run={cell}", "decoding.beams"], "key=value"),
         (["run={cell}/eval"], "is not the folder of a run"),
