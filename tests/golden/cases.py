@@ -113,6 +113,8 @@ def _variants() -> dict[str, Case]:
         "gdrt, relevance by the current model": "objective=gdrt objective.reference=current trainer.epochs=2",
         "gdrt, static weights": "objective=gdrt objective.weights=inverse_relevance",
         "sft, two epochs": "objective=sft trainer.epochs=2 seed=7",
+        # AdamW hardly sees a clipping of all steps, as in the other runs.
+        "sft, some steps clipped": "objective=sft trainer.clip=1.4",
     }
     staged = {
         "gdrt, relevance by the stage": "objective=gdrt objective.reference=sft stage=sft",
@@ -153,7 +155,8 @@ FAMILIES = {
     "next_item": Family(
         _NEXT_ITEM + _FULL,
         _untuned({**BOTH_SCORES, **FURTHER_SCORES})
-        | _objectives(BOTH_SCORES, quick=True)
+        | _objectives({"trie": ""}, quick=True)
+        | {"sft": Case(_SFT, BOTH_SCORES, quick=True)}
         | _variants()
         | _baselines("popularity", "sasrec", "random"),
     ),
