@@ -136,7 +136,7 @@ def _rerank(evaluations: Evaluations, quick: bool = False) -> dict[str, Case]:
 
 _RERANK_VARIANTS = {
     "alro, raw gains": Case("objective=alro objective.normalise=false objective.gamma=5", BOTH_VOTES),
-    "sft, unconstrained": Case("objective=sft evaluation.unconstrained=true", {"bootstrap 1": ""}),
+    "sft, unconstrained": Case("objective=sft", {"unconstrained": "evaluation.unconstrained=true"}),
     "sft, next item": Case(
         "objective=sft task.relevance=next_item task.negatives=4 dataset.simulator.ratings=false", BOTH_VOTES
     ),
