@@ -52,7 +52,7 @@ SCALE ?= smoke
 reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the report; SCALE=smoke | cpu | paper
 	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) $(ARGS)
 
-list-tables: $(STAMP)  ## say which cells of the tables are done, outdated, failed, left, and the expected time
+list-tables: $(STAMP)  ## list the runs of the tables: done, outdated, failed, not run, and the expected time
 	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) list=true $(ARGS)
 
 bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
@@ -68,7 +68,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --upgrade pip
 	$(BIN)/python -m pip install --no-compile $(TORCH)
 	$(BIN)/python -m pip install --no-compile -c constraints.txt -e '.[dev]'
-	$(BIN)/python -c 'import llmrec.training.run_cell, llmrec.training.serve, transformers.models.llama.modeling_llama'
+	$(BIN)/python -c 'import llmrec.training.run_configuration, llmrec.training.recommending, transformers.models.llama.modeling_llama'
 	touch $@
 
 # A torch named on the command line is installed even where the stamp is fresh.

@@ -130,7 +130,7 @@ def figures(record: Path) -> dict[str, float]:
         "ndcg": measured["by_title"]["ndcg@10"],
         "error": measured["by_title"]["ndcg@10_se"],
         "popular": measured["fairness"]["head20_share"],
-        "floor": measured["popularity_floor"]["by_title"]["ndcg@10"],
+        "floor": measured["popularity_baseline"]["by_title"]["ndcg@10"],
         "speed": max(curves.get("train/tokens_per_second", [0.0])),
     }
 

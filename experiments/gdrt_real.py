@@ -75,7 +75,7 @@ def comparison(figures: Figures) -> str:
     )  # fmt: skip
     for name in ARMS:
         lines.append(row(name, str(len(figures[name])), *accuracy(figures[name])))
-    baseline = [{split: run[split]["popularity_floor"] for split in ("valid", "test")} for run in figures["SFT"][:1]]
+    baseline = [{split: run[split]["popularity_baseline"] for split in ("valid", "test")} for run in figures["SFT"][:1]]
     return "\n".join([*lines, row("popularity baseline", "1", *accuracy(baseline)), ""])
 
 

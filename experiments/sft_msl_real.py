@@ -50,7 +50,7 @@ def table(dataset: str, figures: dict[Key, list[dict]]) -> str:
         for name in OBJECTIVES:
             lines.append(row(name, [accuracy_of(run, None) for run in figures[name, scores]]))
         first_run = figures[next(iter(OBJECTIVES)), scores][:1]
-        lines += [row("popularity baseline", [accuracy_of(run, "popularity_floor") for run in first_run]), ""]
+        lines += [row("popularity baseline", [accuracy_of(run, "popularity_baseline") for run in first_run]), ""]
     return "\n".join(lines)
 
 

@@ -35,20 +35,20 @@ def main() -> None:
 
 
 def _diagnose(arguments: list[str]) -> None:
-    from llmrec.training.cells import Cell
     from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
+    from llmrec.training.run_folder import RunFolder
 
     own, overrides = split_arguments(arguments, ["run", *DEFAULTS, "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained run> is missing (try --help)")
     sample = _sample(DEFAULTS | own)
-    cell = Cell(Path(own["run"]))
-    config = override(cell.config(trusts(own)), overrides)
-    refuse_other_task(config, cell.folder)
+    run = RunFolder(Path(own["run"]))
+    config = override(run.config(trusts(own)), overrides)
+    refuse_other_task(config, run.folder)
 
-    from llmrec.diagnosis.diagnose_cell import diagnose
+    from llmrec.diagnosis.diagnose_run import diagnose
 
-    diagnose(cell, config, sample)
+    diagnose(run, config, sample)
 
 
 def _sample(values: dict[str, str]) -> dict[str, Any]:

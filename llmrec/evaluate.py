@@ -26,15 +26,15 @@ def main() -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from llmrec.training.cells import Cell
     from llmrec.training.overrides import override, split_arguments, trusts
-    from llmrec.training.run_cell import evaluate_again
+    from llmrec.training.run_configuration import evaluate_again
+    from llmrec.training.run_folder import RunFolder
 
     own, overrides = split_arguments(arguments, ["run", "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained run> is missing (try --help)")
-    cell = Cell(Path(own["run"]))
-    evaluate_again(cell, override(cell.config(trusts(own)), overrides))
+    run = RunFolder(Path(own["run"]))
+    evaluate_again(run, override(run.config(trusts(own)), overrides))
 
 
 if __name__ == "__main__":

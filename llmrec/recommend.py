@@ -36,8 +36,8 @@ def main() -> None:
 
 
 def _recommend(arguments: list[str]) -> None:
-    from llmrec.training.cells import Cell
     from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
+    from llmrec.training.run_folder import RunFolder
 
     logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
     own, overrides = split_arguments(arguments, OWN)
@@ -45,15 +45,15 @@ def _recommend(arguments: list[str]) -> None:
         raise InputError("give run=<the folder of a trained run> and either history=<JSON list> or file=<JSON lines>")
     k = _count(own.get("k", "10"))
     histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
-    cell = Cell(Path(own["run"]))
-    config = override(cell.config(trusts(own)), overrides)
-    refuse_other_task(config, cell.folder)
+    run = RunFolder(Path(own["run"]))
+    config = override(run.config(trusts(own)), overrides)
+    refuse_other_task(config, run.folder)
     # Beam search returns at most as many titles as it has beams.
     config.decoding.beams = max(k, config.decoding.beams)
 
-    from llmrec.training.serve import recommend
+    from llmrec.training.recommending import recommend
 
-    rows = [titles[:k] for titles in recommend(config, cell, histories)]
+    rows = [titles[:k] for titles in recommend(config, run, histories)]
     if "out" in own:
         _write(Path(own["out"]), rows)
     elif "file" in own:

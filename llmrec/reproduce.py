@@ -10,7 +10,7 @@ from llmrec.command import run_command
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
-    from llmrec.tables.cells import PlannedCell
+    from llmrec.tables.planned_runs import PlannedRun
 
 HELP = """\
 Trains and evaluates the missing or outdated runs of the tables in experiments/,
@@ -38,7 +38,7 @@ def _reproduce(arguments: list[str]) -> None:
     from llmrec.launcher.pool import Pool
     from llmrec.launcher.summary import print_summary
     from llmrec.report import write_report
-    from llmrec.tables.cells import planned
+    from llmrec.tables.planned_runs import planned
     from llmrec.tables.read_table import SHIPPED
     from llmrec.training.overrides import split_arguments
 
@@ -48,12 +48,12 @@ def _reproduce(arguments: list[str]) -> None:
     scale = own.get("scale", "smoke")
     names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
     slots = _slots(own.get("jobs"))
-    cells = planned(names, scale)
-    print(_expectation(cells, len(slots)), *_records(cells), sep="\n", flush=True)
+    runs = planned(names, scale)
+    print(_expectation(runs, len(slots)), *_records(runs), sep="\n", flush=True)
     if own.get("list") == "true":
-        _print_cells(cells)
+        _print_runs(runs)
         return
-    jobs = [cell.job for cell in cells if cell.job is not None and cell.why is None and not cell.job.done]
+    jobs = [run.job for run in runs if run.job is not None and run.why is None and not run.job.done]
     outcomes = Pool(slots, [], f"tables {scale}").run(jobs)
     if jobs:
         print_summary(outcomes, [job.overrides for job in jobs])
@@ -72,39 +72,39 @@ def _slots(jobs: str | None) -> list[dict[str, str]]:
     return shared_slots(int(jobs) if jobs else min(os.cpu_count() or 1, MOST_JOBS))
 
 
-def _expectation(cells: "list[PlannedCell]", slots: int) -> str:
+def _expectation(runs: "list[PlannedRun]", slots: int) -> str:
     """Describes how many runs are done, and how long the others are expected to take."""
-    states = Counter(cell.state for cell in cells)
-    missing = [cell for cell in cells if cell.state not in ("done", "cannot run")]
-    minutes = sum(cell.seconds or 0 for cell in missing) / slots / 60
+    states = Counter(run.state for run in runs)
+    missing = [run for run in runs if run.state not in ("done", "cannot run")]
+    minutes = sum(run.seconds or 0 for run in missing) / slots / 60
     counted = ", ".join(f"{count} {state}" for state, count in states.most_common())
     expected = f"; expected to take {minutes:.0f} minutes, {slots} at a time" if missing else "; nothing is left to run"
-    return f"{len(cells)} runs: {counted}{expected}"
+    return f"{len(runs)} runs: {counted}{expected}"
 
 
-def _records(cells: "list[PlannedCell]") -> list[str]:
+def _records(runs: "list[PlannedRun]") -> list[str]:
     """Returns a line on the runs that archives of records hold, if there are any."""
-    read = sum(cell.read_from is not None for cell in cells)
-    older = sum(bool(cell.older_in) for cell in cells)
+    read = sum(run.read_from is not None for run in runs)
+    older = sum(bool(run.older_in) for run in runs)
     if not read + older:
         return []
     return [f"experiments/results/records: {read} runs read; {older} runs of an older version, not used"]
 
 
-def _print_cells(cells: "list[PlannedCell]") -> None:
-    for cell in cells:
-        seconds = f"{cell.seconds:5.0f} s" if cell.seconds and cell.state != "cannot run" else "      -"
-        notes = "; ".join(_notes(cell))
-        print(f"{cell.state:<12}{seconds}  {' '.join(cell.overrides)}{f'   ({notes})' if notes else ''}")
+def _print_runs(runs: "list[PlannedRun]") -> None:
+    for run in runs:
+        seconds = f"{run.seconds:5.0f} s" if run.seconds and run.state != "cannot run" else "      -"
+        notes = "; ".join(_notes(run))
+        print(f"{run.state:<12}{seconds}  {' '.join(run.overrides)}{f'   ({notes})' if notes else ''}")
 
 
-def _notes(cell: "PlannedCell") -> Iterator[str]:
-    if cell.why and cell.state == "cannot run":
-        yield cell.why
-    if cell.read_from:
-        yield f"from {cell.read_from}"
-    if cell.older_in:
-        yield f"older version in {', '.join(cell.older_in)}"
+def _notes(run: "PlannedRun") -> Iterator[str]:
+    if run.why and run.state == "cannot run":
+        yield run.why
+    if run.read_from:
+        yield f"from {run.read_from}"
+    if run.older_in:
+        yield f"older version in {', '.join(run.older_in)}"
 
 
 if __name__ == "__main__":

@@ -15,14 +15,15 @@ from llmrec.atomic import check_writable, unwritable
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
-from llmrec.training.cells import cell_path
+from llmrec.renamed import refuse_renamed_overrides
+from llmrec.training.run_folder import run_path
 from llmrec.training.stages import PLANNED
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
-    """Returns the run's folder below runs/, as the resolver `llmrec.cell` of conf/config.yaml."""
+    """Returns the run's folder below runs/, as the resolver `llmrec.run_path` of conf/config.yaml."""
     try:
-        path = cell_path(_root_)
+        path = run_path(_root_)
         _check_planned(Path(_root_.paths.runs) / path)
         # Hydra writes there before it calls `_run`, and its own error names neither cause nor remedy.
         check_writable(Path(_root_.paths.runs) / path)
@@ -51,11 +52,11 @@ def _exit_with(error: InputError) -> None:
 def _run(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
-    from llmrec.training.run_cell import run_cell
+    from llmrec.training.run_configuration import run_configuration
 
     composed = OmegaConf.create({**config, "hydra": HydraConfig.get()})
     try:
-        run_cell(composed)
+        run_configuration(composed)
     except InputError as error:
         _exit_with(error)
     except OSError as error:
@@ -75,13 +76,16 @@ def main() -> None:
     """Entry point of `llmrec` and `python -m llmrec.run`."""
     # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    OmegaConf.register_new_resolver("llmrec.cell", _run_folder, replace=True)
+    OmegaConf.register_new_resolver("llmrec.run_path", _run_folder, replace=True)
     register_plugins()
     try:
+        refuse_renamed_overrides(sys.argv[1:])
         if os.environ.get("SLURM_PROCID", "0") == "0":
             _run()
         else:
             _follow()
+    except InputError as error:
+        _exit_with(error)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -17,7 +17,7 @@ from torch import Tensor
 from training_step import LORA
 from workload import BATCH, LLAMA3_VOCABULARY, dataset_and_config, llama3_tokenizer, peak_megabytes, random_llama
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.examples.rerank import RerankData
 from llmrec.objectives.alro import ALRO
@@ -30,7 +30,7 @@ WARMUP, STEPS = 1, 3
 def prepared(objective: Objective) -> tuple[Backbone, RerankData]:
     """The model in training mode, and the lists."""
     dataset, config = dataset_and_config("movielens_100k", "task=rerank")
-    model = adapt(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA))
+    model = add_adapter(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA))
     backbone = Backbone(model, llama3_tokenizer(dataset, config)).train()
     data = RerankData(dataset, backbone, config)
     data.setup_training(objective, dataset.lists["valid"].take(np.arange(BATCH)))
@@ -39,14 +39,14 @@ def prepared(objective: Objective) -> tuple[Backbone, RerankData]:
 
 def shared(backbone: Backbone, batch: ListBatch) -> Encoded:
     """Instruction and history once for both orders."""
-    return backbone.encode(batch.packed, batch.at)
+    return backbone.encode(batch.packed, batch.state_index)
 
 
 def apart(backbone: Backbone, batch: ListBatch) -> Encoded:
     """One plain sequence an order."""
-    backbone.plain = True
-    hidden = backbone.hidden(batch.packed, batch.at)
-    backbone.plain = False
+    backbone.uses_plain_path = True
+    hidden = backbone.hidden(batch.packed, batch.state_index)
+    backbone.uses_plain_path = False
     return Encoded(backbone.head, hidden)
 
 

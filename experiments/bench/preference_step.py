@@ -28,7 +28,7 @@ from workload import (
     random_llama,
 )
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.examples.batches import build_batch
 from llmrec.examples.next_item import NextItemData
@@ -41,7 +41,7 @@ WARMUP, STEPS = 1, 3
 def prepared(negatives: int) -> tuple[Backbone, NextItemData, SDPO]:
     """The model in training mode, the data, and the objective: uniform rejected titles, a reference of 0."""
     dataset, config = dataset_and_config("books")
-    model = adapt(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA))
+    model = add_adapter(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA))
     backbone = Backbone(model, llama3_tokenizer(dataset, config)).train()
     cache_dir = Path(config.paths.cache)
     data = NextItemData(dataset, backbone, config, cache_dir)
@@ -59,7 +59,7 @@ def branches(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.n
     """llmrec's own step."""
     batch = data.batch(rows)
     totals = objective.totals(batch)
-    return lambda: objective(backbone.encode(batch.packed, batch.at), batch, totals).loss
+    return lambda: objective(backbone.encode(batch.packed, batch.state_index), batch, totals).loss
 
 
 def sequences(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.ndarray) -> Callable[[], Tensor]:
@@ -68,7 +68,7 @@ def sequences(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.
     batch = build_batch(np.arange(len(titles)), prompts, [[title] for title in titles], data.responses, shared=0)
 
     def loss() -> Tensor:
-        losses, _ = objective.token_loss.checked_losses(backbone.encode(batch.packed, batch.at), batch)
+        losses, _ = objective.token_loss.checked_losses(backbone.encode(batch.packed, batch.state_index), batch)
         return of_sums(objective, -losses.new_zeros(len(titles)).index_add(0, batch.row, losses), rows)
 
     return loss

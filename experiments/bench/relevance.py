@@ -62,7 +62,7 @@ def main() -> None:
             batches = [data.batch(rows) for rows in step]
             totals = {"tokens": sum(objective.totals(batch)["tokens"] for batch in batches)}
             for batch in batches:
-                objective(backbone.encode(batch.packed, batch.at), batch, totals).loss.backward()
+                objective(backbone.encode(batch.packed, batch.state_index), batch, totals).loss.backward()
             optimizer.step()
             optimizer.zero_grad()
         return time.perf_counter() - start

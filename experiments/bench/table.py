@@ -189,8 +189,8 @@ def _of(rounds: list[dict[str, Any]], key: str) -> float:
     return median(figures[key] for figures in rounds)
 
 
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
+def _row(*runs: str) -> str:
+    return "| " + " | ".join(runs) + " |"
 
 
 def _rule(columns: int) -> str:

@@ -26,7 +26,7 @@ from workload import (
     random_llama,
 )
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.msl import MSL
@@ -38,7 +38,9 @@ LORA = {"name": "lora", "eight_bit": False, "rank": 8, "alpha": 16, "dropout": 0
 def prepared(adapter: str) -> tuple[Backbone, NextItemData, MSL]:
     """The model in training mode, the data with its positions chosen, the objective with its trie."""
     dataset, config = dataset_and_config("books")
-    model = adapt(random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA if adapter == "lora" else {"name": "none"}))
+    model = add_adapter(
+        random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA if adapter == "lora" else {"name": "none"})
+    )
     backbone = Backbone(model, llama3_tokenizer(dataset, config)).train()
     cache_dir = Path(config.paths.cache)
     data = NextItemData(dataset, backbone, config, cache_dir)
@@ -52,7 +54,7 @@ def ours(backbone: Backbone, data: NextItemData, objective: MSL, rows: np.ndarra
     """llmrec: logits of valid tokens at branching positions only, nothing fed after the last of them."""
     batch = data.batch(rows)
     totals = objective.totals(batch)
-    return lambda: objective(backbone.encode(batch.packed, batch.at), batch, totals).loss
+    return lambda: objective(backbone.encode(batch.packed, batch.state_index), batch, totals).loss
 
 
 def published(backbone: Backbone, data: NextItemData, _: MSL, rows: np.ndarray) -> Callable[[], Tensor]:

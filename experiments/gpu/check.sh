@@ -46,8 +46,8 @@ unpack() {
     if [ -f "$model" ]; then
         PYTHONPATH="$WORK/site:$PWD" "$PYTHON" -c "
 from pathlib import Path
-from llmrec.backbones.gguf import dequantised
-dequantised(Path('$model'), Path('$WORK/cache'))"
+from llmrec.backbones.gguf import dequantize
+dequantize(Path('$model'), Path('$WORK/cache'))"
     fi
 }
 

@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerBase
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 
 SMALL = bool(os.environ.get("SMALL"))
@@ -41,7 +41,7 @@ def random_backbone(tokenizer: PreTrainedTokenizerBase, adapted: bool) -> Backbo
     )
     with torch.device(DEVICE):
         model = LlamaForCausalLM(config).to(torch.bfloat16)
-    backbone = Backbone(adapt(model, LORA) if adapted else model, tokenizer)
+    backbone = Backbone(add_adapter(model, LORA) if adapted else model, tokenizer)
     backbone.autocast_dtype = torch.bfloat16
     return backbone
 

@@ -1,6 +1,6 @@
 """GPU check, stage training: seconds a step of each objective on the shape of Llama-3.2-1B, bf16, LoRA.
 
-python experiments/gpu/training.py [objective ...]      # sft msl gdrt rosepo alro by default
+python experiments/gpu/training.py [objective ...]      # gdrt rosepo alro msl sft by default
 
 Random weights, rows of Books (ALRO: lists of MovieLens-100K), the Llama-3 tokenizer, steps of 128 rows. Arms: micro-
 batches of 8, of 32 and as many as `auto` takes; with and without gradient checkpointing; and for SFT and MSL the
@@ -9,7 +9,6 @@ TFLOP/s: N the weights of the layers, 4 since LoRA's frozen weights have no grad
 once a step, no padding, nothing recomputed.
 """
 
-import itertools
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +30,7 @@ from llmrec.objectives.base import Objective
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import add
 
-OBJECTIVES = ("sft", "msl", "gdrt", "rosepo", "alro")
+OBJECTIVES = ("gdrt", "rosepo", "alro", "msl", "sft")
 ROWS, WARMUP, STEPS = (16, 1, 2) if SMALL else (128, 1, 3)
 PEAK_TFLOPS = 989
 """bf16 products of an H100 or H200, dense, by the data sheet."""
@@ -87,7 +86,7 @@ def ours(backbone: Backbone, data: Data, objective: Objective, micro: int | None
         totals = add(objective.totals(batch) for batch in moved)
         parts = []
         for batch in moved:
-            part = objective(backbone.encode(batch.packed, batch.at), batch, totals)
+            part = objective(backbone.encode(batch.packed, batch.state_index), batch, totals)
             part.loss.backward()
             parts.append(part.statistics | {"loss": part.loss.detach().double()})
         statistics = add(parts)
@@ -183,19 +182,17 @@ def measure(step: Step, data: Data, rows: np.ndarray, parameters: int) -> dict[s
 
 def arms(backbone: Backbone, data: Data, objective: Objective, name: str) -> Iterator[tuple[dict[str, Any], Step]]:
     """What is measured of an objective: the arm's description and its step."""
-    for checkpointing, micro in itertools.product((False, True), (8, 32, None)):
-        data.checkpointing = checkpointing
-        if checkpointing:
-            backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
-        said = micro or f"auto ({data.micro_rows(np.arange(ROWS))})"
-        yield {"checkpointing": checkpointing, "micro": said}, ours(backbone, data, objective, micro)
-    backbone.causal_lm.gradient_checkpointing_disable()
-    # Without shared columns single branches need no mask, so that attention takes the flash kernel.
-    yield {"checkpointing": False, "micro": "auto", "shared_columns": False}, ours(backbone, data, objective, None)
-    data.checkpointing = False
+    for micro in (None, 32, 8):
+        said = micro or f"auto ({data.micro_batch_rows(np.arange(ROWS))})"
+        yield {"checkpointing": False, "micro": said}, ours(backbone, data, objective, micro)
     if name in ("sft", "msl"):
         assert isinstance(data, NextItemData)
         yield {"published": True, "micro": 8}, published(backbone, data, masked=name == "msl")
+    # Without shared columns single branches need no mask, so that attention takes the flash kernel.
+    data.checkpointing = True
+    yield {"checkpointing": False, "micro": "auto", "shared_columns": False}, ours(backbone, data, objective, None)
+    backbone.causal_lm.gradient_checkpointing_enable({"use_reentrant": False})
+    yield {"checkpointing": True, "micro": "auto"}, ours(backbone, data, objective, None)
 
 
 def main(names: list[str]) -> None:

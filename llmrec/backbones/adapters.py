@@ -114,7 +114,7 @@ def _linear_at(linear: Any, hidden: Tensor, index: Tensor) -> Tensor:
     return functional.linear(hidden, linear.weight[index], None if bias is None else bias[index])
 
 
-def adapt(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
+def add_adapter(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
     """Adds a fresh LoRA adapter to a model.
 
     Args:

@@ -92,8 +92,8 @@ class Backbone(nn.Module):
     Attributes:
         model: The causal LM, or PEFT's wrapper of it.
         tokenizer: The model's tokenizer.
-        plain: Whether to run the model's own forward over one sequence per branch instead of sharing the prompt. Set by
-            the probe for models whose attention or head the fast path does not reproduce.
+        uses_plain_path: Whether to run the model's own forward over one sequence per branch instead of sharing the
+            prompt. Set by the probe for models whose attention or head the fast path does not reproduce.
         autocast_dtype: Data type of matrix products; None for that of the weights. It is part of the backbone so that
             training, validation, evaluation and recommendation all use the same.
         base_weights: Hash of the base model's weight files; None if all weights come from a run's folder.
@@ -104,7 +104,7 @@ class Backbone(nn.Module):
         super().__init__()
         self.model = model
         self.tokenizer = tokenizer
-        self.plain = False
+        self.uses_plain_path = False
         self.autocast_dtype: torch.dtype | None = None
         self.base_weights: str | None = None
         self.base_revision: str | None = None
@@ -117,7 +117,7 @@ class Backbone(nn.Module):
         return model
 
     @property
-    def adapted(self) -> bool:
+    def has_adapter(self) -> bool:
         """Whether the model has an adapter, which is then what is trained."""
         return is_adapted(self.model)
 
@@ -132,7 +132,7 @@ class Backbone(nn.Module):
 
     def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
         """Yields names and values of all weights, except those of a disabled adapter."""
-        off = self.adapted and not adapter_layers(self)
+        off = self.has_adapter and not adapter_layers(self)
         return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
 
     @property
@@ -158,7 +158,7 @@ class Backbone(nn.Module):
             packed: Prompts with their branches.
             index: Flat indices of the positions, `row * columns + column`, int64 `[N]`.
         """
-        if self.plain:
+        if self.uses_plain_path:
             return self._encode_plain(packed, index)
         return Encoded(self.head, self.hidden(packed, index))
 
@@ -167,7 +167,7 @@ class Backbone(nn.Module):
 
         Unlike `encode`, it returns hidden states on the plain path too.
         """
-        if self.plain:
+        if self.uses_plain_path:
             tokens, attended, sequence, position = _plain_sequences(packed, index)
             with self.autocast():
                 decoded = self.causal_lm.get_decoder()(input_ids=tokens, attention_mask=attended, use_cache=False)

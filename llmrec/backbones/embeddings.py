@@ -38,7 +38,7 @@ def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
     prompt = data.prompt_tokenizer.histories([[]]).of(0)
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     logger.info("embedding %s titles", f"{len(titles):,}")
-    return centred(
+    return center_and_normalise(
         map_across_ranks(len(titles), lambda rows: _embed(backbone, prompt, [titles[title] for title in rows]))
     )
 
@@ -69,7 +69,9 @@ def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndar
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} cannot be opened: {first_line(error)}") from error
     logger.info("embedding %s titles", f"{len(titles):,}")
-    return centred(np.asarray(model.encode(titles, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32))
+    return center_and_normalise(
+        np.asarray(model.encode(titles, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32)
+    )
 
 
 def _refuse_own_modules(folder: Path) -> None:
@@ -83,7 +85,7 @@ def _refuse_own_modules(folder: Path) -> None:
             )
 
 
-def centred(vectors: np.ndarray) -> np.ndarray:
+def center_and_normalise(vectors: np.ndarray) -> np.ndarray:
     """Subtracts the mean from vectors (float `[n, size]`) and scales them to unit length; zero vectors stay zero.
 
     Returns:

@@ -37,7 +37,7 @@ def package_folder(package: str) -> Path:
     return folder
 
 
-def dequantised(file: Path, cache_dir: Path) -> Path:
+def dequantize(file: Path, cache_dir: Path) -> Path:
     """Converts a GGUF file to a folder with float32 safetensors and the tokenizer, and returns the folder.
 
     The folder is created once per content of the file and cached, because transformers takes a minute or more to open

@@ -9,10 +9,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import cached_file
 
 from llmrec.atomic import locked
-from llmrec.backbones.adapters import adapt, cast_adapter, load_adapter, prepared_for_8_bit
+from llmrec.backbones.adapters import add_adapter, cast_adapter, load_adapter, prepared_for_8_bit
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
-from llmrec.backbones.gguf import dequantised, package_folder
+from llmrec.backbones.gguf import dequantize, package_folder
 from llmrec.backbones.model_files import files_hash
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
@@ -44,19 +44,19 @@ def build_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, start:
     return _open(config, dataset, cache_dir, None if start is None else start / WEIGHTS, trainable=True)
 
 
-def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, cell: Path) -> Backbone:
+def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, folder: Path) -> Backbone:
     """Opens the backbone with the trained weights of a run, on the run's device.
 
     Args:
         config: The resolved run config (groups backbone, adapter and trainer).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
-        cell: The run's folder.
+        folder: Folder of the run.
 
     Raises:
         InputError: If the model or the weights cannot be opened or do not fit the config.
     """
-    return _open(config, dataset, cache_dir, cell / WEIGHTS, trainable=False)
+    return _open(config, dataset, cache_dir, folder / WEIGHTS, trainable=False)
 
 
 def save_trained(backbone: Backbone, folder: Path) -> None:
@@ -85,8 +85,8 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     probe(backbone, longest=config.backbone.max_length, window=window)
     check_decoding(backbone)
     # All ranks must use the same path.
-    backbone.plain = not all_ranks_agree(not backbone.plain)
-    if backbone.autocast_dtype is not None and backbone.adapted and not trainable:
+    backbone.uses_plain_path = not all_ranks_agree(not backbone.uses_plain_path)
+    if backbone.autocast_dtype is not None and backbone.has_adapter and not trainable:
         cast_adapter(backbone.model, backbone.autocast_dtype)
     # Pretrained models open in evaluation mode, and Lightning keeps the mode in which it finds a model.
     return backbone.train(trainable)
@@ -108,7 +108,7 @@ def _adapted(
     if config.adapter.eight_bit:
         base = prepared_for_8_bit(base)
     if weights is None:
-        return adapt(base, config.adapter)
+        return add_adapter(base, config.adapter)
     return load_adapter(base, weights, trainable)
 
 
@@ -129,7 +129,7 @@ def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     path = package_folder(backbone.package) if backbone.package else backbone.path
     if not path:
         raise InputError("backbone=hf needs a model. Set backbone.path=<folder of a saved model, or hub name>")
-    return str(dequantised(Path(path) / backbone.gguf_file, cache_dir) if backbone.gguf_file else path)
+    return str(dequantize(Path(path) / backbone.gguf_file, cache_dir) if backbone.gguf_file else path)
 
 
 def weights_hash(path: str, cache_dir: Path) -> str:

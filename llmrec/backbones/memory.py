@@ -94,5 +94,5 @@ def activation_bytes(backbone: Backbone, checkpointing: bool) -> float:
     size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
     layer = size * (6 * hidden + 3 * queries + 4 * keys + 4 * inner) + 4 * 4 * hidden
     # Logits, their float32 copy and its gradient. The plain path computes logits at every position.
-    head = (size + 4 + 4) * config.vocab_size / (1 if backbone.plain else TOKENS_PER_LOGIT_POSITION)
+    head = (size + 4 + 4) * config.vocab_size / (1 if backbone.uses_plain_path else TOKENS_PER_LOGIT_POSITION)
     return layer + layers * size * hidden + head if checkpointing else layers * layer + head

@@ -22,7 +22,7 @@ MAX_CACHE_COLUMNS = 4096
 
 
 def probe(backbone: Backbone, longest: int, window: int | None) -> None:
-    """Checks the fast path against the model's own forward pass and sets `backbone.plain` if they differ.
+    """Checks the fast path against the model's own forward pass and sets `backbone.uses_plain_path` if they differ.
 
     It compares branches with plain sequences, logits from the head with the model's own logits, and decoding with a
     cache with decoding without one. If any of them differs, a warning names the model. An adapter is perturbed during
@@ -57,7 +57,7 @@ def probe(backbone: Backbone, longest: int, window: int | None) -> None:
         reason = f"gives other logits for branches than for plain sequences (relative difference {difference:.2g})"
     elif window is not None and window < longest:
         reason = f"attends to only {window} preceding tokens, fewer than backbone.max_length={longest}"
-    backbone.plain = reason is not None
+    backbone.uses_plain_path = reason is not None
     if reason:
         name = type(backbone.causal_lm).__name__
         logger.warning("%s %s; %s", name, reason, PLAIN_PATH)
@@ -104,9 +104,9 @@ def _difference(backbone: Backbone) -> float:
          for branch, start in zip(row, row_starts, strict=True)]
     )  # fmt: skip
     packed, index = packed.to(backbone.device), torch.from_numpy(positions).to(backbone.device)
-    backbone.plain = True
+    backbone.uses_plain_path = True
     plain = backbone.encode(packed, index).logits()
-    backbone.plain = False
+    backbone.uses_plain_path = False
     encoded = backbone.encode(packed, index)
     unshared = backbone.encode(replace(packed, shared=0), index)
     some = torch.arange(0, vocabulary, 3, device=backbone.device)

@@ -51,7 +51,7 @@ class SASRec(Baseline):
         learning_rate: Learning rate of AdamW.
         weight_decay: Weight decay of AdamW.
         batch_size: Rows of a batch.
-        most_epochs: Maximum number of epochs.
+        max_epochs: Maximum number of epochs.
         patience: Number of epochs without a better validation NDCG@10 after which training stops.
 
     Attributes:
@@ -76,14 +76,14 @@ class SASRec(Baseline):
         learning_rate: float = 0.003,
         weight_decay: float = 0.0,
         batch_size: int = 256,
-        most_epochs: int = 60,
+        max_epochs: int = 60,
         patience: int = 5,
     ) -> None:
         self.rows, self.max_history = rows, max_history
         self.hidden_size, self.layers, self.heads = hidden_size, layers, heads
         self.dropout, self.temperature = dropout, temperature
         self.learning_rate, self.weight_decay, self.batch_size = learning_rate, weight_decay, batch_size
-        self.most_epochs, self.patience = most_epochs, patience
+        self.max_epochs, self.patience = max_epochs, patience
         self._settings = dict(vars(self))
         _check(self._settings)
 
@@ -175,7 +175,7 @@ class SASRec(Baseline):
         training = self._training("selected", train, fitting, progress)
         self.selected = training.network
         with tqdm(desc="sasrec", unit="epoch", initial=len(progress.curve), disable=not fitting.progress) as bar:
-            while not progress.is_finished(self.most_epochs, self.patience):
+            while not progress.is_finished(self.max_epochs, self.patience):
                 loss = training.epoch()
                 progress.curve.append(self._ndcg10(valid))
                 if progress.chosen_epoch == len(progress.curve):
@@ -233,7 +233,7 @@ class _Titles:
 def _check(settings: Mapping[str, Any]) -> None:
     if settings["rows"] not in ("full", "sample"):
         raise ValueError(f"baseline.rows={settings['rows']}: choose one of full, sample")
-    for key in ("max_history", "hidden_size", "layers", "heads", "batch_size", "most_epochs", "patience"):
+    for key in ("max_history", "hidden_size", "layers", "heads", "batch_size", "max_epochs", "patience"):
         if isinstance(settings[key], bool) or not isinstance(settings[key], int) or settings[key] < 1:
             raise ValueError(f"baseline.{key}={settings[key]}: give a whole number of at least 1")
     if settings["hidden_size"] % settings["heads"]:

@@ -115,9 +115,9 @@ class FitState:
         """Number of the best epoch, from 1, the first one of a tie; 0 before the first epoch."""
         return int(np.argmax(self.curve)) + 1 if self.curve else 0
 
-    def is_finished(self, most_epochs: int, patience: int) -> bool:
+    def is_finished(self, max_epochs: int, patience: int) -> bool:
         """Returns whether the maximum number of epochs is reached, or the last `patience` epochs brought no gain."""
-        return len(self.curve) >= most_epochs or len(self.curve) - self.chosen_epoch >= patience
+        return len(self.curve) >= max_epochs or len(self.curve) - self.chosen_epoch >= patience
 
 
 @contextmanager

@@ -65,7 +65,7 @@ class Trie:
         return unreached.scatter_reduce(0, self.leaf_low[alone].long(), depth[alone], "amin")
 
     @cached_property
-    def longest(self) -> int:
+    def max_length(self) -> int:
         """Length of the longest title, in tokens with EOS."""
         return int(self.leaf_length.max())
 
@@ -73,14 +73,14 @@ class Trie:
         """Returns the number of valid tokens at each of `nodes` (int64 `[n]`) as int32 `[n]`."""
         return self.fan_out[nodes]
 
-    def forced(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    def forced_tokens(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
         """Returns the forced tokens after each node: the only valid ones, up to the next choice or EOS (excluded).
 
         Args:
             nodes: int64 `[n]`.
 
         Returns:
-            tokens: int64 `[n, longest]`; entries beyond a node's count are meaningless.
+            tokens: int64 `[n, max_length]`; entries beyond a node's count are meaningless.
             lengths: Number of forced tokens after each node, int64 `[n]`.
         """
         tokens: list[Tensor] = []

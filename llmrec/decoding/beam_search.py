@@ -45,7 +45,7 @@ class BeamSearch:
         CPU, where memory that is never written costs nothing, it is enough for the longest title.
         """
         if trie.leaf_length.device.type == "cpu":
-            return self.beams * trie.longest
+            return self.beams * trie.max_length
         depths = trie.unique_depth if self.scores == "trie" else trie.leaf_length
         return self.beams * int(np.ceil(np.quantile(depths.cpu().numpy(), 0.95)))
 
@@ -96,10 +96,10 @@ def search(
         leaves: int64 `[rows, beams]`, best first, -1 = no further title.
         scores: float32 `[rows, beams]`, -inf where there is no title.
     """
-    forced = trie.forced(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
+    forced = trie.forced_tokens(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
     prompts = [np.concatenate([prompt, forced]) for prompt in prompts]
     session: Session
-    if backbone.plain:
+    if backbone.uses_plain_path:
         session = PlainSession(backbone, prompts)
     else:
         session = CachedSession(backbone, shared, prompts, settings.appended_tokens(trie))
@@ -151,7 +151,7 @@ def _step(
 def _extend_branches(state: _State, session: Session, trie: Trie, branched: Tensor) -> None:
     """Appends the newest token of the beams that branched to the session, together with all forced tokens after it."""
     node = state.node[branched]
-    forced, count = trie.forced(node)
+    forced, count = trie.forced_tokens(node)
     # Edge e leads to node e + 1, so the token before a node is that of the edge with the preceding index.
     new_tokens = torch.cat([trie.edge_token[node - 1].long()[:, None], forced], dim=1)
     tokens = torch.zeros((*branched.shape, new_tokens.shape[1]), dtype=torch.long, device=node.device)
@@ -206,4 +206,4 @@ def _deciding_length(trie: Trie, settings: BeamSearch, generated: int) -> int:
     # A sum is at most 0 and can only decrease, so the bound takes the longest title for a positive penalty and the
     # current length, the shortest possible, for a negative one. "vocab" follows Hugging Face's rule, which always takes
     # the current length.
-    return trie.longest if settings.scores == "trie" and settings.length_penalty > 0 else generated
+    return trie.max_length if settings.scores == "trie" and settings.length_penalty > 0 else generated

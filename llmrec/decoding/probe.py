@@ -23,15 +23,16 @@ def check_decoding(backbone: Backbone) -> None:
     """Checks that the model can search a catalogue of a few random titles.
 
     The search runs without a cache and, unless the backbone is on the plain path already, with one. If the cached
-    search fails or scores the titles differently, sets `backbone.plain` and logs a warning that names the model.
+    search fails or scores the titles differently, sets `backbone.uses_plain_path` and logs a warning that names
+    the model.
 
     Raises:
         InputError: If the search fails on the plain path too.
     """
-    training, check_cache = backbone.training, not backbone.plain
+    training, check_cache = backbone.training, not backbone.uses_plain_path
     name = type(backbone.causal_lm).__name__
     backbone.eval()
-    backbone.plain = True
+    backbone.uses_plain_path = True
     try:
         plain_scores = _title_scores(backbone)
     except torch.OutOfMemoryError:
@@ -39,10 +40,10 @@ def check_decoding(backbone: Backbone) -> None:
     except Exception as error:
         raise InputError(f"{name} cannot decode titles ({first_line(error)}). Choose another model") from error
     if check_cache:
-        backbone.plain = False
+        backbone.uses_plain_path = False
         reason = _cache_failure(backbone, plain_scores)
         if reason:
-            backbone.plain = True
+            backbone.uses_plain_path = True
             logger.warning("%s %s; %s", name, reason, PLAIN_PATH)
     backbone.train(training)
 

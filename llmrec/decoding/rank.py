@@ -140,7 +140,7 @@ def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -
     config = backbone.causal_lm.config.get_text_config()
     size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
     width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
-    if backbone.plain:
+    if backbone.uses_plain_path:
         # The plain path runs one sequence per beam and computes logits at every position.
         row_bytes = beams * (length + appended // beams) * (8 * width + size * config.vocab_size)
         return max(1, int(_memory_bytes(backbone.device) // row_bytes))

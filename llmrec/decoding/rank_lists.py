@@ -118,7 +118,7 @@ def _greedy_order(
 ) -> Tensor:
     """Returns the indices of each row's identifiers, best first, int64 `[rows, m]`."""
     session: Session
-    if backbone.plain:
+    if backbone.uses_plain_path:
         session = PlainSession(backbone, prompts)
     else:
         session = CachedSession(backbone, shared, prompts, columns=trie.max_fan_out)

@@ -60,7 +60,7 @@ class SharedPrefix:
     def __init__(self, backbone: Backbone, tokens: np.ndarray) -> None:
         self.tokens = tokens
         self.cache: AppendCache | None = None
-        if len(tokens) and not backbone.plain:
+        if len(tokens) and not backbone.uses_plain_path:
             self.cache = AppendCache(layer_count(backbone), rows=1, capacity=len(tokens))
             ids = torch.from_numpy(tokens.astype(np.int64))[None].to(backbone.device)
             backbone.extend(self.cache, ids, torch.arange(len(tokens), device=backbone.device)[None], None)

@@ -76,7 +76,7 @@ def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> n
     Returns:
         int64 `[prompts, n]` with n <= `longest`. Tokens after an EOS are meaningless.
     """
-    if not backbone.plain:
+    if not backbone.uses_plain_path:
         return _generated(backbone, prompts, longest)
     # Not every model on the plain path supports left padding: BART and RWKV do not. Prompts of equal length need none.
     lengths = np.array([len(prompt) for prompt in prompts])

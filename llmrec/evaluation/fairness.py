@@ -171,9 +171,9 @@ def row_counts(
     `fairness`.
 
     Returns:
-        For NAME "popularity" and, if relevance was measured, "relevance", float64 [rows, 5] by bin: NAME.slots@K, the
-        recommendations of the top K, for K = 5 and 10; NAME.slots, those of the whole list; NAME.history, the entries
-        of the history. {} if the catalogue has fewer titles than bins.
+        For NAME "popularity" and, if relevance was measured, "relevance", float64 [rows, 5] by bin: NAME.exposure@K,
+        the recommendations of the top K, for K = 5 and 10; NAME.exposure, those of the whole list; NAME.history, the
+        entries of the history. {} if the catalogue has fewer titles than bins.
     """
     values = {"popularity": title_popularity(train, items)} | ({} if relevance is None else {"relevance": relevance})
     counts = {}
@@ -181,8 +181,8 @@ def row_counts(
         # An empty position is -1, which selects the last row, the zeros.
         shares = np.vstack([bin_shares(value), np.zeros(BINS)])
         for k in PARITY_CUTOFFS:
-            counts[f"{name}.slots@{k}"] = shares[recommended[:, :k]].sum(axis=1)
-        counts[f"{name}.slots"] = shares[recommended].sum(axis=1)
+            counts[f"{name}.exposure@{k}"] = shares[recommended[:, :k]].sum(axis=1)
+        counts[f"{name}.exposure"] = shares[recommended].sum(axis=1)
         history_shares = shares[items.title_of[rows.history]].T
         entries = [np.bincount(rows.history_row, weights=share, minlength=len(rows)) for share in history_shares]
         counts[f"{name}.history"] = np.stack(entries, axis=1)

@@ -38,7 +38,7 @@ def list_record(orders: np.ndarray, lists: Lists, dataset: Dataset, split: str) 
         "users": len(np.unique(lists.rows.user)),
         "candidates": lists.candidates.shape[1],
         "by_list": accuracies(orders[0], lists),
-        "popularity_floor": accuracies(popular_order(lists, dataset, split), lists),
+        "popularity_baseline": accuracies(popular_order(lists, dataset, split), lists),
         "random_order": {f"ndcg@{k}": float(random_ndcg(gains, k).mean()) for k in CUTOFFS},
     }
     columns: dict[str, Any] = {"list": np.arange(len(lists)), "user": pa.array(lists.rows.user.tolist(), pa.string())}

@@ -34,7 +34,7 @@ def lists_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
     for split, measured in metrics.items():
         name = SPLIT_NAMES[split]
         table.add_row(name, measured["recommender"], *_figures(measured["by_list"]), *_position(measured), style="bold")
-        table.add_row(name, "popularity", *_figures(measured["popularity_floor"]), *["-"] * 3)
+        table.add_row(name, "popularity", *_figures(measured["popularity_baseline"]), *["-"] * 3)
         table.add_row(name, "random", *_figures(measured["random_order"]), *["-"] * 3)
     return table
 

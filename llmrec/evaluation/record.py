@@ -75,7 +75,7 @@ def split_record(
         **_accuracies(recommended, rows, dataset.items, target_title),
         **_harms(recommended, rows, dataset, features, top1),
         "slices": by_slice(ranks, slices(rows, dataset.train, dataset.items), list_length),
-        "popularity_floor": {
+        "popularity_baseline": {
             **_accuracies(popular, rows, dataset.items, own_title),
             **_harms(popular, rows, dataset, features, popular_top1),
         },

@@ -72,7 +72,7 @@ def _accuracy_table(dataset: str, metrics: dict[str, dict[str, Any]]) -> Table:
     for split, measured in metrics.items():
         name = SPLIT_NAMES[split]
         table.add_row(name, _recommender(measured), *_figures(measured["by_title"]), style="bold")
-        table.add_row(name, "popularity", *_figures(measured["popularity_floor"]["by_title"]))
+        table.add_row(name, "popularity", *_figures(measured["popularity_baseline"]["by_title"]))
         if "best_ndcg10" in measured:
             table.add_row(name, "best possible", *_figures({"ndcg@10": measured["best_ndcg10"]}))
     return table
@@ -82,7 +82,7 @@ def _harm_table(metrics: dict[str, dict[str, Any]]) -> Table:
     rows = []
     for split, measured in metrics.items():
         rows.append((_label(SPLIT_NAMES[split], _recommender(measured)), _harm_figures(measured), "bold"))
-        rows.append((_label(SPLIT_NAMES[split], "popularity"), _harm_figures(measured["popularity_floor"]), ""))
+        rows.append((_label(SPLIT_NAMES[split], "popularity"), _harm_figures(measured["popularity_baseline"]), ""))
     headings = [heading for heading, _ in HARM_COLUMNS if any(heading in figures for _, figures, _ in rows)]
     # Without padding, eight metrics fit into 80 characters, and nine if the labels wrap.
     title = "fairness and harm"

@@ -103,7 +103,7 @@ class Pool:
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Work:
         """Starts a job's command; its output goes to JOB_LOG in the job's folder."""
-        return start_preloaded(COMMAND, arguments, environment, job.cell.folder / JOB_LOG)
+        return start_preloaded(COMMAND, arguments, environment, job.run.folder / JOB_LOG)
 
     def stop(self, works: Sequence[Any]) -> None:
         """Ends jobs that `begin` started."""
@@ -112,7 +112,7 @@ class Pool:
     def describe_failure(self, job: Job, work: Work, status: int) -> str:
         """Returns the exit status of a failed job and the file that shows why."""
         changed = "" if status else "the record is missing (did code, configuration or data change meanwhile?); "
-        return f"{changed}exit status {status}; its output: {job.cell.folder / JOB_LOG}"
+        return f"{changed}exit status {status}; its output: {job.run.folder / JOB_LOG}"
 
     def _collect(self, waiting: list[Job]) -> None:
         """Records the jobs that have ended. A job that found its folder locked by another process waits again."""
@@ -136,7 +136,7 @@ class Pool:
             if job.done:
                 waiting.remove(job)
                 self._end(Outcome(job, "there"), "was done already")
-            elif failed and not job.cell.trained:
+            elif failed and not job.run.trained:
                 waiting.remove(job)
                 why = f"its stage {self.names[failed[0].record]} failed"
                 self._end(Outcome(job, "skipped", why), f"SKIPPED: {why}")
@@ -152,36 +152,36 @@ class Pool:
                     break
 
     def _ready(self, job: Job) -> bool:
-        busy_folders = {running.job.cell.folder for running in self.running.values()}
-        has_stages = job.cell.trained or all(stage.cell.trained for stage in job.stages)
-        return has_stages and job.cell.folder not in busy_folders
+        busy_folders = {running.job.run.folder for running in self.running.values()}
+        has_stages = job.run.trained or all(stage.run.trained for stage in job.stages)
+        return has_stages and job.run.folder not in busy_folders
 
     def _claim(self, job: Job) -> ExitStack | None:
         """Returns a claim on the job's folder; None when another process works there, or has finished the job."""
         try:
             with ExitStack() as claim:
-                claim.enter_context(job.cell.claim())
+                claim.enter_context(job.run.claim())
                 # A run that belongs to no sweep holds only this lock.
-                with job.cell.lock():
+                with job.run.lock():
                     return None if job.done else claim.pop_all()
         except BusyError:
             if job.record not in self.waits_for:
                 self.waits_for.add(job.record)
-                name = f"{self.names[job.record]} ({job.cell.folder})"
+                name = f"{self.names[job.record]} ({job.run.folder})"
                 print(f"waiting for another process that works on {name}", flush=True)
             return None
 
     def _start(self, slot: int, job: Job, claim: ExitStack) -> None:
-        job.cell.failure.unlink(missing_ok=True)
+        job.run.failure.unlink(missing_ok=True)
         arguments = [*self.arguments, *job.overrides, "hydra.mode=RUN"]
-        work = self.begin(job, arguments, {**self.shared, **self.slots[slot], PLANNED: str(job.cell.folder)})
+        work = self.begin(job, arguments, {**self.shared, **self.slots[slot], PLANNED: str(job.run.folder)})
         self.running[slot] = Running(job, work, time.monotonic(), claim)
         self._print(job, self.started)
 
     def _fail(self, job: Job, why: str) -> None:
         command = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
-        job.cell.failure.write_text(f"{command}\n{why}\n", encoding="utf-8")
-        self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(job.cell.folder / JOB_LOG)} ({why})")
+        job.run.failure.write_text(f"{command}\n{why}\n", encoding="utf-8")
+        self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({why})")
 
     def _has_failed(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)
@@ -199,8 +199,8 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
     """Returns each job once, with the stages that are missing before the jobs that depend on them."""
     ordered: dict[Path, Job] = {}
     for job in jobs:
-        if not job.cell.trained:
-            missing = [stage for stage in job.stages if not stage.cell.trained]
+        if not job.run.trained:
+            missing = [stage for stage in job.stages if not stage.run.trained]
             ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
         ordered.setdefault(job.record, job)
     return list(ordered.values())

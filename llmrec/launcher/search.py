@@ -42,9 +42,9 @@ class SearchSweeper(Sweeper):
     config: DictConfig
     launcher: Launcher
 
-    def __init__(self, trials: int, at_once: int, seed: int, space: Mapping[str, str]) -> None:
+    def __init__(self, trials: int, parallel_trials: int, seed: int, space: Mapping[str, str]) -> None:
         """See conf/experiment/search.yaml."""
-        self.trials, self.at_once, self.seed, self.space = trials, at_once, seed, space
+        self.trials, self.parallel_trials, self.seed, self.space = trials, parallel_trials, seed, space
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes the sweep's config and opens the launcher (Hydra's interface)."""
@@ -74,7 +74,7 @@ class SearchSweeper(Sweeper):
                 "best trial must not be chosen on test. Remove this override; the command that is printed at the end "
                 "measures test"
             )
-        for name in ("trials", "at_once"):
+        for name in ("trials", "parallel_trials"):
             if getattr(self, name) < 1:
                 raise InputError(f"search.{name}={getattr(self, name)}: give a whole number of at least 1")
 
@@ -86,7 +86,7 @@ class SearchSweeper(Sweeper):
 
         ended: list[tuple[list[str], float | None]] = []
         while len(ended) < self.trials:
-            batch = [study.ask(space) for _ in range(min(self.at_once, self.trials - len(ended)))]
+            batch = [study.ask(space) for _ in range(min(self.parallel_trials, self.trials - len(ended)))]
             sampled = [[f"{key}={_format_value(value)}" for key, value in trial.params.items()] for trial in batch]
             for number, values in enumerate(sampled, len(ended) + 1):
                 print(f"trial {number} of {self.trials}: {' '.join(values)}", flush=True)

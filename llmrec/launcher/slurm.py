@@ -19,8 +19,8 @@ from llmrec.errors import BUSY, InputError
 from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
 from llmrec.processes.process import start_process
-from llmrec.training.cells import METRICS
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import METRICS
 from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ class SlurmPool(Pool):
 
     def begin(self, job: Job, arguments: Sequence[str], environment: Mapping[str, str]) -> Submitted:
         """Adds a job to the next submission."""
-        task = Task(arguments, environment, job.cell.folder.absolute())
+        task = Task(arguments, environment, job.run.folder.absolute())
         self.begun.append(Submitted(task, job.record / METRICS))
         return self.begun[-1]
 
@@ -169,7 +169,7 @@ class SlurmPool(Pool):
         from submitit.core.utils import FailedJobError
 
         ended = "" if isinstance(work.failure, FailedJobError) else f" ended as {work.job.state}"
-        logs = f"its output: {job.cell.folder / JOB_LOG}; SLURM's: {work.job.task(0).paths.stdout}"
+        logs = f"its output: {job.run.folder / JOB_LOG}; SLURM's: {work.job.task(0).paths.stdout}"
         return f"SLURM job {work.job.job_id}{ended}; {logs}"
 
     def _fill(self, waiting: list[Job]) -> None:

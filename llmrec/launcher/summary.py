@@ -6,8 +6,8 @@ from typing import Any
 
 from llmrec.errors import InputError
 from llmrec.launcher.pool import Outcome
-from llmrec.training.cells import METRICS
 from llmrec.training.plan import Job, names_apart
+from llmrec.training.run_folder import METRICS
 
 RANKED = {"by_title": "NDCG@10, full catalogue", "by_list": "NDCG@10, lists"}
 """Headings by the kind of ranking; figures of different kinds are not comparable."""

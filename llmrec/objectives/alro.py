@@ -47,7 +47,7 @@ class ALRO(Objective):
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the number of supervised tokens of the stored orders and the number of lists."""
-        device = batch.at.device
+        device = batch.state_index.device
         tokens = (batch.branch == 0).sum()
         return {"tokens": tokens, "lists": torch.full((), len(batch.example), device=device)}
 

@@ -33,7 +33,7 @@ class Batch:
 
     Attributes:
         packed: The input tokens of all rows.
-        at: Where the state that predicts each token is, an index into the flattened packed columns, int64 [N].
+        state_index: Where the state that predicts each token is, an index into the flattened packed columns, int64 [N].
         token: The token to predict, int64 [N].
         node: The trie node reached before the token, int64 [N].
         row: The row of each position, int64 [N].
@@ -43,7 +43,7 @@ class Batch:
     """
 
     packed: Packed
-    at: Tensor
+    state_index: Tensor
     token: Tensor
     node: Tensor
     row: Tensor
@@ -134,7 +134,7 @@ class Objective(nn.Module, ABC):
         learning_rate_factor: Factor on trainer.learning_rate. Objectives that continue from a tuned model use a factor
             below 1.
         needs_oracle: Whether the run must name a baseline as its oracle (stage.oracle).
-        most_epochs: Upper limit on trainer.epochs, None for no limit.
+        max_epochs: Upper limit on trainer.epochs, None for no limit.
     """
 
     tasks: ClassVar[Collection[str]] = ("next_item",)
@@ -143,7 +143,7 @@ class Objective(nn.Module, ABC):
     needs_whole_step = False
     learning_rate_factor = 1.0
     needs_oracle = False
-    most_epochs: int | None = None
+    max_epochs: int | None = None
 
     def prepare(self, preparation: Preparation) -> None:
         """Computes what training needs from the starting model and the data, such as rejected titles."""
@@ -240,7 +240,7 @@ class TokenLoss(Objective):
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the number of supervised tokens."""
-        return {"tokens": torch.full((), len(batch.at), device=batch.at.device)}
+        return {"tokens": torch.full((), len(batch.state_index), device=batch.state_index.device)}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.checked_losses(encoded, batch)

@@ -18,7 +18,7 @@ class CDPO(Pairwise):
         beta: See `Preference`.
         scores: See `Preference`.
         learning_rate_factor: See `Preference`.
-        most_epochs: See `Preference`.
+        max_epochs: See `Preference`.
     """
 
     def __init__(
@@ -28,9 +28,9 @@ class CDPO(Pairwise):
         beta: float = 0.1,
         scores: Scores = "vocab",
         learning_rate_factor: float = 0.1,
-        most_epochs: int | None = 3,
+        max_epochs: int | None = 3,
     ) -> None:
-        super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
+        super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
         if not 0 <= smoothing < 1:
             raise ValueError(f"objective.smoothing={smoothing}: expected a probability from 0 to below 1")
         self.eps = smoothing

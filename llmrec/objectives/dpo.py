@@ -15,9 +15,9 @@ class DPO(Pairwise):
         beta: float = 0.1,
         scores: Scores = "vocab",
         learning_rate_factor: float = 0.1,
-        most_epochs: int | None = 3,
+        max_epochs: int | None = 3,
     ) -> None:
-        super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
+        super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
 
     def smoothing(self, example: Tensor) -> Tensor:
         return self.reference.new_zeros(())

@@ -169,7 +169,7 @@ class GDRT(Objective):
             )
         if self.reference != "base":
             yield preparation.backbone
-        elif preparation.stage is None or preparation.backbone.adapted:
+        elif preparation.stage is None or preparation.backbone.has_adapter:
             with preparation.backbone.without_adapter():
                 yield preparation.backbone
         else:

@@ -36,7 +36,7 @@ class Preference(Objective):
         negatives: Number of rejected titles per row.
         scores: Normalize log-probabilities over the whole vocabulary ("vocab") or over the valid tokens ("trie").
         learning_rate_factor: Factor on trainer.learning_rate.
-        most_epochs: Upper limit on trainer.epochs, None for no limit.
+        max_epochs: Upper limit on trainer.epochs, None for no limit.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Preference(Objective):
         negatives: int,
         scores: Scores,
         learning_rate_factor: float,
-        most_epochs: int | None,
+        max_epochs: int | None,
     ) -> None:
         super().__init__()
         if not isinstance(rejected, Rejected):
@@ -58,11 +58,11 @@ class Preference(Objective):
             raise ValueError(
                 "objective.beta and objective.learning_rate_factor must be above 0, objective.negatives at least 1"
             )
-        if most_epochs is not None and most_epochs < 1:
-            raise ValueError(f"objective.most_epochs={most_epochs}: expected a whole number of at least 1, or null")
+        if max_epochs is not None and max_epochs < 1:
+            raise ValueError(f"objective.max_epochs={max_epochs}: expected a whole number of at least 1, or null")
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
         self.branch_count = 1 + negatives
-        self.learning_rate_factor, self.most_epochs = learning_rate_factor, most_epochs
+        self.learning_rate_factor, self.max_epochs = learning_rate_factor, max_epochs
         by_vocabulary = check_choice("scores", scores, "vocab", "trie") == "vocab"
         self.token_loss: TokenLoss = SFT() if by_vocabulary else MSL(temperature=1.0)
         self.monitored: dict[str, float] = {}
@@ -141,7 +141,7 @@ class Preference(Objective):
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
         # A loss of the user's own has its code elsewhere.
         code = code_hash(("objectives",), (type(self).__module__, type(self.token_loss).__module__))
-        settings = (type(self.token_loss).__name__, backbone.plain, code)
+        settings = (type(self.token_loss).__name__, backbone.uses_plain_path, code)
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")
@@ -160,7 +160,7 @@ class Preference(Objective):
         with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:
             for batch_rows in (order[start : start + size] for start in range(0, len(order), size)):
                 batch = data.batch(batch_rows).to(backbone.device)
-                encoded = backbone.encode(batch.packed, batch.at)
+                encoded = backbone.encode(batch.packed, batch.state_index)
                 scored[batch_rows] = self.log_probabilities(encoded, batch).float().cpu().numpy()
                 bar.update(len(batch_rows))
         backbone.train(training)

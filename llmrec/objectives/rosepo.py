@@ -28,7 +28,7 @@ class RosePO(Pairwise):
         beta: See `Preference`.
         scores: See `Preference`.
         learning_rate_factor: See `Preference`.
-        most_epochs: See `Preference`.
+        max_epochs: See `Preference`.
     """
 
     needs_oracle = True
@@ -40,9 +40,9 @@ class RosePO(Pairwise):
         beta: float = 0.1,
         scores: Scores = "vocab",
         learning_rate_factor: float = 0.1,
-        most_epochs: int | None = 3,
+        max_epochs: int | None = 3,
     ) -> None:
-        super().__init__(rejected, beta, 1, scores, learning_rate_factor, most_epochs)
+        super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
         self.oracle = oracle
 
     def prepare(self, preparation: Preparation) -> None:

@@ -21,9 +21,9 @@ class SDPO(Preference):
         beta: float = 0.1,
         scores: Scores = "vocab",
         learning_rate_factor: float = 0.1,
-        most_epochs: int | None = 3,
+        max_epochs: int | None = 3,
     ) -> None:
-        super().__init__(rejected, beta, negatives, scores, learning_rate_factor, most_epochs)
+        super().__init__(rejected, beta, negatives, scores, learning_rate_factor, max_epochs)
 
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
         return functional.softplus((rewards[:, 1:] - rewards[:, :1]).logsumexp(dim=1))

@@ -21,7 +21,7 @@ from llmrec.processes.process import Process, start_process
 from llmrec.processes.slots import visible_gpus
 
 SERVER = "llmrec.processes.serve_forks"
-RUN_IMPORTS = "llmrec.training.run_cell"
+RUN_IMPORTS = "llmrec.training.run_configuration"
 """Imported by the server only: this package does not depend on training."""
 LOST_STATUS = 255
 """The exit status of processes that ended because their server died."""

@@ -15,16 +15,16 @@ class Metric:
 
     Attributes:
         name: Heading of the column.
-        place: Path of the metric in a record, such as `by_title.ndcg@10` (see measures.py).
-        better: Direction, "higher" or "lower" is better; None for a metric without one.
+        metric_path: Path of the metric in a record, such as `by_title.ndcg@10` (see measures.py).
+        direction: Direction, "higher" or "lower" is better; None for a metric without one.
         gains: Whether gains in percent are shown. They mean nothing for a metric that may be close to 0 on either side.
         digits: Digits after the decimal point.
         unit: Unit, or "" for none.
     """
 
     name: str
-    place: str
-    better: str | None = None
+    metric_path: str
+    direction: str | None = None
     gains: bool = True
     digits: int = 4
     unit: str = ""
@@ -38,13 +38,13 @@ class Row:
         name: Name of the row.
         overrides: The overrides that all runs of the row share.
         once: Whether the recommender is deterministic and therefore run with the first seed only.
-        not_on: Datasets on which the recommender is not run, with the reason.
+        excluded_datasets: Datasets on which the recommender is not run, with the reason.
     """
 
     name: str
     overrides: tuple[str, ...]
     once: bool = False
-    not_on: Mapping[str, str] = field(default_factory=dict, hash=False)
+    excluded_datasets: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)

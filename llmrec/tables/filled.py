@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmrec.errors import InputError
-from llmrec.tables.cells import PlannedCell, Slot, slots
 from llmrec.tables.definition import Metric, Preset, Row, Table
 from llmrec.tables.figures import Arm, Paired, holm_adjusted, paired, reference_models
+from llmrec.tables.planned_runs import PlannedRun, Slot, slots
 from llmrec.tables.plans import Overrides
 from llmrec.tables.runs import Run
 
@@ -17,7 +17,7 @@ class State:
     """The state of a run.
 
     Attributes:
-        name: `PlannedCell.state`.
+        name: `PlannedRun.state`.
         why: Why there are no values of the run, in words; "" if there are.
     """
 
@@ -69,8 +69,8 @@ class Filled:
 
     def why(self, row: Row, dataset: str) -> str | None:
         """Returns which values of a row on a dataset are missing and why, in words; None if none are."""
-        if dataset in row.not_on:
-            return f"not run: {row.not_on[dataset]}"
+        if dataset in row.excluded_datasets:
+            return f"not run: {row.excluded_datasets[dataset]}"
         states = {slot: state for slot, state in self.states.items() if (slot.row, slot.dataset) == (row, dataset)}
         parts = []
         for why in dict.fromkeys(state.why for state in states.values() if state.why):
@@ -80,14 +80,14 @@ class Filled:
 
 
 def fill(
-    table: Table, scale: str, cells: Mapping[Overrides, tuple[PlannedCell, State]], runs: Mapping[Overrides, Run]
+    table: Table, scale: str, planned: Mapping[Overrides, tuple[PlannedRun, State]], runs: Mapping[Overrides, Run]
 ) -> Filled:
     """Fills a table with its finished runs.
 
     Args:
         table: The table.
         scale: Name of the scale.
-        cells: The planned runs of all tables of the report with their states, by overrides.
+        planned: The planned runs of all tables of the report with their states, by overrides.
         runs: The finished runs of all tables, by overrides.
 
     Raises:
@@ -95,7 +95,7 @@ def fill(
     """
     preset, placed = table.preset(scale), list(slots(table, scale))
     labels = {
-        dataset: _label(dataset, [cells[slot.overrides][0] for slot in placed if slot.dataset == dataset])
+        dataset: _label(dataset, [planned[slot.overrides][0] for slot in placed if slot.dataset == dataset])
         for dataset in preset.datasets
     }
     for slot in placed:
@@ -116,7 +116,7 @@ def fill(
         table=table,
         preset=preset,
         labels=labels,
-        states={slot: cells[slot.overrides][1] for slot in placed},
+        states={slot: planned[slot.overrides][1] for slot in placed},
         arms=arms,
         paired=compared,
         p={metric: holm_adjusted(found) for metric, found in compared.items()},
@@ -124,14 +124,15 @@ def fill(
     )
 
 
-def state_of(cell: PlannedCell) -> State:
+def state_of(run: PlannedRun) -> State:
     """Returns the current state of a planned run."""
-    name = cell.state
+    name = run.state
     words = {
         "done": "",
         "outdated": "outdated, made by older code or data",
-        "failed": f"failed, see {cell.job and cell.job.cell.failure}",
-        "cannot run": cell.why or "",
+        "not run": "not started",
+        "failed": f"failed, see {run.job and run.job.run.failure}",
+        "cannot run": run.why or "",
     }
     return State(name, words.get(name, name))
 
@@ -141,7 +142,7 @@ def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[s
     found = {}
     for metric in table.metrics:
         for (row, dataset), arm in arms.items():
-            models = reference_models([arm, _basis(table, arms, dataset)], metric.place)
+            models = reference_models([arm, _basis(table, arms, dataset)], metric.metric_path)
             if arm.runs and len(models) > 1:
                 found[metric.name, row, dataset] = models
     return found
@@ -162,7 +163,7 @@ def _compared(
     found = {}
     for (row, dataset), arm in arms.items():
         if row != table.reference and (metric.name, row, dataset) not in left_out:
-            comparison = paired(arm, arms[table.reference, dataset], metric.place)
+            comparison = paired(arm, arms[table.reference, dataset], metric.metric_path)
             if comparison is not None:
                 found[row, dataset] = comparison
     return found
@@ -182,6 +183,6 @@ def _check(run: Run, table: Table, preset: Preset, label: str) -> None:
             )
 
 
-def _label(dataset: str, cells: list[PlannedCell]) -> str:
+def _label(dataset: str, runs: list[PlannedRun]) -> str:
     """Returns the dataset's name in the paths of its runs, or its name in the YAML if none of them can be planned."""
-    return next((cell.job.cell.folder.parts[-5] for cell in cells if cell.job), dataset)
+    return next((run.job.run.folder.parts[-5] for run in runs if run.job), dataset)

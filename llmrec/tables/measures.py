@@ -22,7 +22,7 @@ BY_LIST = {f"by_list.ndcg@{k}": f"ndcg@{k}" for k in (1, 3, 5, 10)}
 BY_LIST |= {"position.ndcg_std": "ndcg_std", "position.kendall_tau": "kendall_tau"}
 """Metric path -> the column of users_test.parquet with its values by list."""
 PARITY = re.compile(r"fairness\.(popularity|relevance)\.(mgu|dgu)@(5|10)")
-TOP_BIN = {"fairness.head20_share": "popularity.slots", "fairness.top20_relevance_share": "relevance.slots"}
+TOP_BIN = {"fairness.head20_share": "popularity.exposure", "fairness.top20_relevance_share": "relevance.exposure"}
 """Metric path -> the column of users_test.parquet; the metric is the share of its first bin."""
 SEMANTIC, HALLUCINATED = "hallucination.semantic_share", "hallucinated"
 """Metric path and the column of users_test.parquet that it is computed from."""
@@ -106,10 +106,10 @@ def sums(users: pa.Table, metric_path: str) -> Sums:
         is_wrong, is_hallucinated = users[HALLUCINATED].is_valid(), users[HALLUCINATED].fill_null(False)
         return Sums(np.stack([is_hallucinated.to_numpy(), is_wrong.to_numpy()], axis=1).astype(np.float64), _ratio)
     if metric_path in TOP_BIN:
-        slots = _column_matrix(users, TOP_BIN[metric_path])
-        return Sums(np.stack([slots[:, 0], slots.sum(axis=1)], axis=1), _ratio)
+        exposure = _column_matrix(users, TOP_BIN[metric_path])
+        return Sums(np.stack([exposure[:, 0], exposure.sum(axis=1)], axis=1), _ratio)
     grouping, kind, cutoff = _path_groups(PARITY, metric_path)
-    both = [_column_matrix(users, f"{grouping}.{part}") for part in (f"slots@{cutoff}", "history")]
+    both = [_column_matrix(users, f"{grouping}.{part}") for part in (f"exposure@{cutoff}", "history")]
     return Sums(np.concatenate(both, axis=1), {"mgu": _mgu, "dgu": _dgu}[kind])
 
 
@@ -148,9 +148,11 @@ def _unfairness(parts: np.ndarray) -> np.ndarray:
     Args:
         parts: float64 `[..., 2 * groups]`, exposure and then histories.
     """
-    slots, histories = np.split(parts, 2, axis=-1)
+    exposure, histories = np.split(parts, 2, axis=-1)
     with np.errstate(invalid="ignore"):
-        found: np.ndarray = slots / slots.sum(axis=-1, keepdims=True) - histories / histories.sum(-1, keepdims=True)
+        found: np.ndarray = exposure / exposure.sum(axis=-1, keepdims=True) - histories / histories.sum(
+            -1, keepdims=True
+        )
     return found
 
 

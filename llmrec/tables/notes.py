@@ -39,7 +39,7 @@ def _significance(filled: Filled) -> list[str]:
     if not sizes:
         return []
     counts = ", ".join(f"{name} {size}" for name, size in sizes.items())
-    summed = [metric.name for metric in filled.table.metrics if metric.name in sizes and has_sums(metric.place)]
+    summed = [metric.name for metric in filled.table.metrics if metric.name in sizes and has_sums(metric.metric_path)]
     resampled = f" (for {', '.join(summed)}, which are computed over all users together: that bootstrap)"
     return [
         "Differences are means over seeds on the same test rows. 95 % intervals: bootstrap over users, not corrected "

@@ -18,8 +18,8 @@ from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
 from llmrec.tables.runs import read_users
-from llmrec.training.cells import CONFIG, METRICS, TRAINING
-from llmrec.training.plan import cell_overrides, read_overrides
+from llmrec.training.plan import read_overrides, run_overrides
+from llmrec.training.run_folder import CONFIG, METRICS, TRAINING
 
 # Hidden folders are left out, since records.py accepts no such name.
 RUN_FOLDERS = "/".join(["[!.]*"] * 5)
@@ -114,7 +114,7 @@ def _training(file: Path) -> bytes:
 
 
 def _overrides(file: Path) -> bytes:
-    return _yaml(OmegaConf.create(cell_overrides(read_overrides(file))))
+    return _yaml(OmegaConf.create(run_overrides(read_overrides(file))))
 
 
 def _yaml(config: DictConfig | ListConfig) -> bytes:

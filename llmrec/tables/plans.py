@@ -19,8 +19,8 @@ from llmrec.atomic import atomic_file
 from llmrec.code_hash import PACKAGE
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
-from llmrec.training.cells import Cell
 from llmrec.training.plan import Job, plan_job
+from llmrec.training.run_folder import RunFolder
 
 Overrides = tuple[str, ...]
 FILE = "plans.json"
@@ -64,7 +64,7 @@ def _plan(overrides: Overrides) -> dict[str, Any]:
 def _as_json(job: Job) -> dict[str, Any]:
     return {
         "overrides": job.overrides,
-        "cell": str(job.cell.folder),
+        "run": str(job.run.folder),
         "record": str(job.record),
         "stages": [_as_json(stage) for stage in job.stages],
         "name": job.name,
@@ -78,7 +78,7 @@ def _job_or_error(plan: dict[str, Any]) -> Job | InputError:
 def _as_job(plan: dict[str, Any]) -> Job:
     return Job(
         overrides=tuple(plan["overrides"]),
-        cell=Cell(Path(plan["cell"])),
+        run=RunFolder(Path(plan["run"])),
         record=Path(plan["record"]),
         stages=tuple(_as_job(stage) for stage in plan["stages"]),
         name=plan["name"],

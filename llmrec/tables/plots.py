@@ -100,7 +100,7 @@ def bias_panels(report: Data, table: Data) -> list[Panel]:
 
     Only tables with a fairness metric have them.
     """
-    if not any(metric["place"].startswith("fairness.") for metric in table["metrics"]):
+    if not any(metric["metric_path"].startswith("fairness.") for metric in table["metrics"]):
         return []
     runs = [(row, run) for row, run in _runs_of(report, table) if run["fairness"]]
     topics = [name for name in GROUPINGS if any(name in run["fairness"] for _, run in runs)]
@@ -140,8 +140,8 @@ def _draw_gains(table: Data, metric: Data, dataset: str, axis: Axes) -> list[Mar
 def _draw_gain(axis: Axes, height: int, metric: Data, cell: Data) -> list[Artist]:
     """Draws a gain and its interval; a gain that is not significant is a hollow marker."""
     color = MUTED
-    if cell["significant"] and metric["better"]:
-        color = BETTER if (cell["gain"] > 0) == (metric["better"] == "higher") else WORSE
+    if cell["significant"] and metric["direction"]:
+        color = BETTER if (cell["gain"] > 0) == (metric["direction"] == "higher") else WORSE
     face = color if cell["significant"] else SURFACE
     interval = axis.plot(cell["gain_interval"], [height, height], color=color, linewidth=1.5)
     return [*interval, *axis.plot(cell["gain"], height, "o", color=color, markerfacecolor=face)]

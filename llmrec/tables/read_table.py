@@ -85,7 +85,7 @@ class _Reader:
         metrics = {metric.name: metric for metric in table.metrics}
         for name in table.tested:
             self._known(name, metrics, "tested")
-            if not (has_users(metrics[name].place) or has_sums(metrics[name].place)):
+            if not (has_users(metrics[name].metric_path) or has_sums(metrics[name].metric_path)):
                 raise self._error("tested", f"{name} cannot be tested by resampling users. Remove it from the list")
 
     def _metrics(self, given: Any) -> tuple[Metric, ...]:
@@ -93,11 +93,13 @@ class _Reader:
         for name, settings in self._mapping(given, "metrics").items():
             where = f"metrics.{name}"
             metric = self._make(Metric, {"name": name, **self._mapping(settings, where)}, where)
-            if not known(metric.place):
+            if not known(metric.metric_path):
                 raise self._error(
-                    where, f"place {metric.place!r} is no metric of a record. Give a path such as by_title.ndcg@10"
+                    where,
+                    f"metric_path {metric.metric_path!r} is no metric of a record. Give a path "
+                    "such as by_title.ndcg@10",
                 )
-            self._known(metric.better, ("higher", "lower", None), f"{where}.better")
+            self._known(metric.direction, ("higher", "lower", None), f"{where}.direction")
             metrics.append(metric)
         return tuple(metrics)
 
@@ -141,13 +143,13 @@ class _Reader:
             metrics: Names of the metrics.
             where: The key of the row, for errors.
         """
-        listed = [cell if isinstance(cell, list) else [cell] for cell in row]
-        if len(listed) != len(datasets) or any(len(cell) != len(metrics) for cell in listed):
+        listed = [run if isinstance(run, list) else [run] for run in row]
+        if len(listed) != len(datasets) or any(len(run) != len(metrics) for run in listed):
             raise self._error(where, f"expected {len(datasets)} datasets with {len(metrics)} values each")
-        for figure in (figure for cell in listed for figure in cell):
+        for figure in (figure for run in listed for figure in run):
             if type(figure) not in (int, float):
                 raise self._error(where, f"{figure!r} is not a number")
-        return {name: dict(zip(metrics, cell, strict=True)) for name, cell in zip(datasets, listed, strict=True)}
+        return {name: dict(zip(metrics, run, strict=True)) for name, run in zip(datasets, listed, strict=True)}
 
     def _make(self, kind: type[Made], given: Mapping[str, Any], where: str) -> Made:
         known_fields = {field.name: field for field in fields(kind)}

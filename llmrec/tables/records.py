@@ -15,8 +15,8 @@ from llmrec.atomic import atomic_folder
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.runs import CURVES
-from llmrec.training.cells import CONFIG, METRICS, TRAINING, Cell
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import CONFIG, METRICS, TRAINING, RunFolder
 
 RECORDS = "results/records"
 """Folder of the archives, relative to experiments/."""
@@ -46,8 +46,8 @@ class Archive:
 
     def located(self, job: Job) -> Job:
         """Returns the job with its folders moved into this archive, whether or not they exist."""
-        run, evaluation = job.cell.folder.parts[-5:], job.record.parts[-7:]
-        return replace(job, cell=Cell(self.folder.joinpath(*run)), record=self.folder.joinpath(*evaluation))
+        run, evaluation = job.run.folder.parts[-5:], job.record.parts[-7:]
+        return replace(job, run=RunFolder(self.folder.joinpath(*run)), record=self.folder.joinpath(*evaluation))
 
 
 def read_archives() -> list[Archive]:

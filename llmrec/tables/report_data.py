@@ -6,15 +6,15 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from llmrec.tables.cells import plan_cells
 from llmrec.tables.definition import Metric, Published, Row, Table
 from llmrec.tables.figures import LEAST_SEEDS, LEVEL, figure, gain, histogram
 from llmrec.tables.filled import Filled, fill, state_of
 from llmrec.tables.notes import notes
+from llmrec.tables.planned_runs import plan_runs
 from llmrec.tables.run_data import run_data
 from llmrec.tables.runs import Run
 
-STATES = ("done", "outdated", "failed", "interrupted", "left", "cannot run")
+STATES = ("done", "outdated", "failed", "interrupted", "not run", "cannot run")
 
 
 def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
@@ -32,7 +32,7 @@ def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
         InputError: A record is of another task, score mode or dataset than its table, or a table has real and simulated
             datasets.
     """
-    cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_cells(tables, scale).items()}
+    cells = {overrides: (cell, state_of(cell)) for overrides, cell in plan_runs(tables, scale).items()}
     runs = {overrides: Run(cell.job) for overrides, (cell, state) in cells.items() if cell.job and state.name == "done"}
     filled = [fill(table, scale, cells, runs) for table in tables]
     shown = {run.id: run_data(run) | {"archive": cells[overrides][0].read_from} for overrides, run in runs.items()}
@@ -89,7 +89,7 @@ def _row(filled: Filled, row: Row) -> dict[str, Any]:
 
 def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, Any] | None:
     arm, reference = (filled.arms[name, dataset] for name in (row.name, filled.table.reference))
-    found = figure(list(arm.runs.values()), metric.place)
+    found = figure(list(arm.runs.values()), metric.metric_path)
     if found is None or (metric.name, row.name, dataset) in filled.left_out:
         return None
     relative = metric.gains and row.name != filled.table.reference
@@ -99,7 +99,7 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
         "mean": found.mean,
         "spread": found.spread,
         "seeds": found.seeds,
-        "gain": gain(arm, reference, metric.place) if relative else None,
+        "gain": gain(arm, reference, metric.metric_path) if relative else None,
         "low": compared and compared.comparison.low,
         "high": compared and compared.comparison.high,
         "gain_interval": compared.gain_interval if compared and relative else None,
@@ -126,7 +126,7 @@ def _published(block: Published, scores: str | None) -> dict[str, Any]:
 
 def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
     """Yields the histogram of the differences from the reference by user, for each tested metric, row and dataset."""
-    directions = {metric.name: metric.better for metric in filled.table.metrics}
+    directions = {metric.name: metric.direction for metric in filled.table.metrics}
     for metric, compared in filled.paired.items():
         for (row, dataset), comparison in compared.items():
             if comparison.by_user is None:

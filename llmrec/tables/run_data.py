@@ -21,7 +21,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "dataset": run.test["dataset"],
         "simulated": run.test["simulated"],
         "task": run.task,
-        "who": run.job.cell.folder.parent.name,
+        "who": run.job.run.folder.parent.name,
         "seed": training["seed"],
         "scale": training["scale"],
         "chosen_epoch": training.get("chosen_epoch", training.get("baseline", {}).get("chosen_epoch")),

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.errors import InputError
-from llmrec.training.cells import METRICS
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import METRICS
 
 CURVES = "curves.csv"
 USERS = "users_test.parquet"
@@ -78,13 +78,13 @@ class Run:
     @cached_property
     def training(self) -> dict[str, Any]:
         """The content of training.json."""
-        return self.job.cell.training
+        return self.job.run.training
 
     @cached_property
     def curves(self) -> dict[str, Points]:
         """The logged metrics by name; empty for a baseline that is not trained."""
         found: dict[str, Points] = {}
-        file = self.job.cell.folder / CURVES
+        file = self.job.run.folder / CURVES
         # Baselines such as popularity are not trained and have no such file.
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         for row in csv.DictReader(lines):

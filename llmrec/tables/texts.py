@@ -9,7 +9,7 @@ BETTER = {"higher": " ↑", "lower": " ↓", None: ""}
 def heading(metric: dict[str, Any]) -> str:
     """Returns the heading of a metric: name, unit and direction."""
     unit = f" ({metric['unit']})" if metric["unit"] else ""
-    return f"{metric['name']}{unit}{BETTER[metric['better']]}"
+    return f"{metric['name']}{unit}{BETTER[metric['direction']]}"
 
 
 def cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> list[str]:

@@ -10,7 +10,7 @@ from llmrec.tables.texts import published_columns
 MEASURED = "measured"
 LEFT_OUT = "left out: runs have different reference models"
 COLUMNS = (
-    "table", "source", "row", "dataset", "metric", "unit", "better", "mean", "spread", "seeds", "reference",
+    "table", "source", "row", "dataset", "metric", "unit", "direction", "mean", "spread", "seeds", "reference",
     "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "why", "task", "scores", "simulated",
     "backbone", "selection",
 )  # fmt: skip
@@ -45,7 +45,7 @@ def _measured(
         "dataset": dataset,
         "metric": metric["name"],
         "unit": metric["unit"],
-        "better": metric["better"],
+        "direction": metric["direction"],
         "reference": table["reference"],
         "gain_percent": cell.get("gain"),
         "difference_low": cell.get("low"),

@@ -18,14 +18,14 @@ from llmrec.training.curves import CurvesLogger
 
 
 def fit_baseline(
-    config: DictConfig, dataset: Dataset, cell: Path, device: str, loggers: list[Logger]
+    config: DictConfig, dataset: Dataset, folder: Path, device: str, loggers: list[Logger]
 ) -> dict[str, Any]:
     """Fits a baseline and writes `weights/` and curves.csv; resumes an interrupted fit.
 
     Args:
         config: The resolved run config.
         dataset: The opened dataset of the run.
-        cell: Folder of the run.
+        folder: Folder of the run.
         device: Device to fit on, such as `cuda`.
         loggers: Loggers of the fit, a CurvesLogger among them.
 
@@ -37,13 +37,13 @@ def fit_baseline(
     """
     started = time.perf_counter()
     baseline = build_baseline(config.baseline)
-    checkpoint = cell / CHECKPOINTS / "fit.ckpt"
+    checkpoint = folder / CHECKPOINTS / "fit.ckpt"
     fit_report = baseline.fit(
         dataset, Fitting(config.seed, device, checkpoint, _Curves(loggers).log, bool(config.trainer.progress))
     )
     # A fit that was killed after it had saved leaves the folder; fitting again gives the same weights.
-    shutil.rmtree(cell / WEIGHTS, ignore_errors=True)
-    with atomic_folder(cell / WEIGHTS) as temporary:
+    shutil.rmtree(folder / WEIGHTS, ignore_errors=True)
+    with atomic_folder(folder / WEIGHTS) as temporary:
         baseline.save(temporary)
     return {
         "baseline": fit_report,

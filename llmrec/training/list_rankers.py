@@ -18,8 +18,8 @@ from llmrec.decoding.rank_lists import free_rankings, rank_lists
 from llmrec.evaluation.graded import borda
 from llmrec.evaluation.list_record import accuracies, order_by_scores
 from llmrec.examples.rerank import RerankData
-from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.rankers import Progress, check_identity, open_fitted
+from llmrec.training.run_folder import RunFolder, is_baseline
 from llmrec.training.train import identity
 
 
@@ -130,21 +130,21 @@ def rank_shown(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarr
     return np.take_along_axis(order, rank(lists.shown(order)), axis=1)
 
 
-def open_list_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -> ListRanker:
+def open_list_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, device: str) -> ListRanker:
     """Opens the list ranker of a trained run.
 
     Args:
         config: The run's config, with the decoding settings to use.
         dataset: The run's dataset.
-        cell: The run's folder.
+        run: The run's folder.
         device: Device of the model, such as `cuda`.
 
     Raises:
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     if is_baseline(config):
-        return BaselineListRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset)
-    backbone = trained_backbone(config, dataset, Path(config.paths.cache), cell.folder)
+        return BaselineListRanker(config.baseline.name, open_fitted(config, dataset, run), dataset)
+    backbone = trained_backbone(config, dataset, Path(config.paths.cache), run.folder)
     for name, now in identity(backbone, dataset).items():
-        check_identity(cell, name, now)
+        check_identity(run, name, now)
     return ModelListRanker(backbone, RerankData(dataset, backbone, config), config.decoding)

@@ -15,8 +15,8 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from llmrec.collectives import is_rank_zero
 from llmrec.errors import InputError
 from llmrec.plain import plain
-from llmrec.training.cells import cell_name, is_baseline, run_source
 from llmrec.training.curves import CurvesLogger
+from llmrec.training.run_folder import is_baseline, run_name, run_source
 
 logger = logging.getLogger(__name__)
 
@@ -43,18 +43,18 @@ def named(config: DictConfig) -> Named:
     source, choices = run_source(config), config.hydra.runtime.choices
     model = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
     data = "simulated" if source.simulated else "real data"
-    return Named(cell_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
+    return Named(run_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
 
 
 @contextmanager
-def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterator[list[Logger]]:
+def open_loggers(config: DictConfig, folder: Path, named: Named | None) -> Iterator[list[Logger]]:
     """Opens the loggers of a run, and finishes them at the end of the context. Only those of rank 0 write.
 
     A resumed training continues the same W&B run.
 
     Args:
         config: The resolved run config, which is shown in W&B.
-        cell: Folder of the run.
+        folder: Folder of the run.
         named: Name and tags of the run in W&B; None to log to curves.csv only.
 
     Yields:
@@ -63,12 +63,12 @@ def open_loggers(config: DictConfig, cell: Path, named: Named | None) -> Iterato
     Raises:
         InputError: logger=tensorboard is set, but TensorBoard is not installed.
     """
-    loggers: list[Logger] = [CurvesLogger(cell / "curves.csv")]
+    loggers: list[Logger] = [CurvesLogger(folder / "curves.csv")]
     if named is not None and is_rank_zero():
         if config.logger.tensorboard:
-            loggers.append(_tensorboard(cell))
+            loggers.append(_tensorboard(folder))
         if config.logger.wandb:
-            loggers += _wandb(config, cell, named)
+            loggers += _wandb(config, folder, named)
     started = [log.experiment for log in loggers if isinstance(log, WandbLogger)]
     try:
         yield loggers
@@ -93,14 +93,14 @@ def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
             )
 
 
-def _tensorboard(cell: Path) -> TensorBoardLogger:
+def _tensorboard(folder: Path) -> TensorBoardLogger:
     try:
-        return TensorBoardLogger(cell, name=None, version="tensorboard")
+        return TensorBoardLogger(folder, name=None, version="tensorboard")
     except ModuleNotFoundError as error:
         raise InputError("logger=tensorboard needs TensorBoard. Run pip install 'llmrec[tensorboard]'") from error
 
 
-def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
+def _wandb(config: DictConfig, folder: Path, named: Named) -> list[WandbLogger]:
     """Starts W&B, online only if the user is logged in or WANDB_MODE asks for it; [] if it cannot start."""
     try:
         import wandb
@@ -113,10 +113,10 @@ def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
             # Lightning would start W&B at the first logged value, where a failure would end the training.
             run = wandb.init(
                 project=config.logger.project,
-                dir=cell,
+                dir=folder,
                 name=named.name,
                 tags=named.tags,
-                id=cell.name,
+                id=folder.name,
                 # WANDB_MODE may be any text; W&B itself refuses an unknown mode.
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
@@ -127,7 +127,7 @@ def _wandb(config: DictConfig, cell: Path, named: Named) -> list[WandbLogger]:
             logger.warning("W&B could not start in mode %s (%s)", attempt, error)
         else:
             run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
-            logger.info("W&B: %s, %s", attempt, cell / "wandb")
+            logger.info("W&B: %s, %s", attempt, folder / "wandb")
             return [WandbLogger(experiment=run)]
     return []
 

@@ -10,19 +10,19 @@ from tqdm import tqdm
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.evaluation.record import split_record
 from llmrec.evaluation.reference_features import ReferenceFeatures
-from llmrec.training.cells import Cell
 from llmrec.training.rankers import open_ranker
+from llmrec.training.run_folder import RunFolder
 
 
 def catalogue_measure(
-    config: DictConfig, dataset: Dataset, cell: Cell, device: str, features: ReferenceFeatures
+    config: DictConfig, dataset: Dataset, run: RunFolder, device: str, features: ReferenceFeatures
 ) -> Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]:
     """Opens a run's ranker for evaluation.
 
     Args:
         config: The run's config, with the decoding and evaluation settings to use.
         dataset: The run's dataset.
-        cell: The run's folder.
+        run: The run's folder.
         device: Device of the model, such as `cuda`.
         features: Reference features of the titles.
 
@@ -32,7 +32,7 @@ def catalogue_measure(
     Raises:
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
-    ranker = open_ranker(config, dataset, cell, device)
+    ranker = open_ranker(config, dataset, run, device)
 
     def measure(split: str) -> tuple[dict[str, Any], pa.Table, dict[str, float]]:
         rows: Rows = getattr(dataset, split)

@@ -11,21 +11,21 @@ from omegaconf import DictConfig
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.evaluation.list_record import list_record
-from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.list_rankers import ListRanker, open_list_ranker, rank_shown
 from llmrec.training.measure_catalogue import evaluation_bar
 from llmrec.training.rankers import Progress
+from llmrec.training.run_folder import RunFolder, is_baseline
 
 
 def lists_measure(
-    config: DictConfig, dataset: Dataset, cell: Cell, device: str
+    config: DictConfig, dataset: Dataset, run: RunFolder, device: str
 ) -> Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]:
     """Opens a run's list ranker for evaluation.
 
     Args:
         config: The run's config, with the decoding and evaluation settings to use.
         dataset: The run's dataset.
-        cell: The run's folder.
+        run: The run's folder.
         device: Device of the model, such as `cuda`.
 
     Returns:
@@ -35,7 +35,7 @@ def lists_measure(
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     evaluation = config.evaluation
-    ranker = open_list_ranker(config, dataset, cell, device)
+    ranker = open_list_ranker(config, dataset, run, device)
 
     def measure(split: str) -> tuple[dict[str, Any], pa.Table, dict[str, float]]:
         lists = dataset.lists[split]

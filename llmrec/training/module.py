@@ -166,7 +166,7 @@ class Recommender(LightningModule):
         """Runs a micro-batch's backward pass and returns its statistics; `counts` is 0 for a padding batch, else 1."""
         with nullcontext() if counts else padding_batch():
             packed = in_one_pass(self.backbone, batch.packed)
-            part: Part = self.objective(self.backbone.encode(packed, batch.at), batch, totals)
+            part: Part = self.objective(self.backbone.encode(packed, batch.state_index), batch, totals)
         self.manual_backward(part.loss * counts)
         added = {"loss": part.loss.detach().double(), "input_tokens": (batch.packed.branch >= 0).sum()}
         return scaled(part.statistics | added, counts)
@@ -235,7 +235,7 @@ class Recommender(LightningModule):
 def epochs_of(objective: Objective, config: DictConfig) -> int:
     """Returns the number of epochs of a run: trainer.epochs, or the objective's maximum if that is smaller."""
     epochs = int(config.trainer.epochs)
-    return epochs if objective.most_epochs is None else min(epochs, objective.most_epochs)
+    return epochs if objective.max_epochs is None else min(epochs, objective.max_epochs)
 
 
 def add(parts: Iterable[Sums]) -> Sums:

@@ -9,7 +9,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load_dataset
 from llmrec.plain import plain
-from llmrec.training.cells import run_source
+from llmrec.training.run_folder import run_source
 
 logger = logging.getLogger(__name__)
 

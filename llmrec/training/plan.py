@@ -9,10 +9,10 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.errors import InputError
-from llmrec.training.cells import METRICS, Cell, cell_name, cell_path, plain_config
+from llmrec.training.run_folder import METRICS, RunFolder, resolved_config, run_name, run_path
 from llmrec.training.stages import stage_overrides
 
-NOT_THE_CELL = ("launcher", "logger", "paths", "hydra", "trainer.progress")
+NOT_THE_RUN = ("launcher", "logger", "paths", "hydra", "trainer.progress")
 """Overrides that do not change what a run computes."""
 
 
@@ -22,14 +22,14 @@ class Job:
 
     Attributes:
         overrides: Command-line overrides of the run.
-        cell: Folder of the run.
+        run: Folder of the run.
         record: Folder of its evaluation.
         stages: Runs that must be trained before it.
         name: Name that is printed.
     """
 
     overrides: tuple[str, ...]
-    cell: Cell
+    run: RunFolder
     record: Path
     stages: tuple["Job", ...]
     name: str
@@ -37,29 +37,29 @@ class Job:
     @property
     def done(self) -> bool:
         """Whether the run is trained and evaluated."""
-        return self.cell.trained and (self.record / METRICS).is_file()
+        return self.run.trained and (self.record / METRICS).is_file()
 
     @property
     def state(self) -> str:
-        """One of done, failed, interrupted, outdated, left.
+        """One of done, failed, interrupted, outdated, not run.
 
         A run is failed if a launcher marked it and it has not been started since, interrupted if it was started but is
-        not done, outdated if its overrides were run with other code or data, and left otherwise.
+        not done, outdated if its overrides were run with other code or data, and not run otherwise.
         """
         if self.done:
             return "done"
-        if self.cell.failure.is_file():
+        if self.run.failure.is_file():
             return "failed"
-        if self.cell.config_file.is_file():
+        if self.run.config_file.is_file():
             return "interrupted"
-        return "outdated" if self.is_outdated else "left"
+        return "outdated" if self.is_outdated else "not run"
 
     @property
     def is_outdated(self) -> bool:
         """Whether a run with the same overrides was trained with other code or data, or evaluated in another way."""
-        overrides = sorted(cell_overrides(self.overrides))
-        for file in self.cell.folder.parent.glob("*/.hydra/overrides.yaml"):
-            if Cell(file.parents[1]).trained and sorted(cell_overrides(read_overrides(file))) == overrides:
+        overrides = sorted(run_overrides(self.overrides))
+        for file in self.run.folder.parent.glob("*/.hydra/overrides.yaml"):
+            if RunFolder(file.parents[1]).trained and sorted(run_overrides(read_overrides(file))) == overrides:
                 return True
         return False
 
@@ -84,13 +84,13 @@ def plan_job(overrides: Sequence[str]) -> Job:
 
 
 def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
-    cell = Cell(Path(config.paths.runs) / cell_path(config))
+    run = RunFolder(Path(config.paths.runs) / run_path(config))
     return Job(
         overrides=tuple(overrides),
-        cell=cell,
-        record=cell.evaluation(OmegaConf.create(plain_config(config))),
+        run=run,
+        record=run.evaluation(OmegaConf.create(resolved_config(config))),
         stages=tuple(plan_job(stage) for stage in stage_overrides(config).values()),
-        name=cell_name(config),
+        name=run_name(config),
     )
 
 
@@ -98,15 +98,15 @@ def names_apart(jobs: Sequence[Job]) -> dict[Path, str]:
     """Returns each job's name by its record, with the overrides that distinguish it from jobs of the same name."""
     overrides: dict[str, list[list[str]]] = {}
     for job in jobs:
-        overrides.setdefault(job.name, []).append(cell_overrides(job.overrides))
+        overrides.setdefault(job.name, []).append(run_overrides(job.overrides))
     names = {}
     for job in jobs:
         same_name = overrides[job.name]
-        own = [word for word in cell_overrides(job.overrides) if not all(word in words for words in same_name)]
+        own = [word for word in run_overrides(job.overrides) if not all(word in words for words in same_name)]
         names[job.record] = " ".join([job.name, *own])
     return names
 
 
-def cell_overrides(overrides: Sequence[str]) -> list[str]:
+def run_overrides(overrides: Sequence[str]) -> list[str]:
     """Returns the overrides that change what a run computes."""
-    return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_CELL)]
+    return [text for text in overrides if not text.lstrip("+").startswith(NOT_THE_RUN)]

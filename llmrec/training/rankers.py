@@ -19,7 +19,7 @@ from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.decoding.unconstrained import unconstrained
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
-from llmrec.training.cells import Cell, is_baseline
+from llmrec.training.run_folder import RunFolder, is_baseline
 from llmrec.training.train import identity
 
 CHANGED = {"catalogue": "another catalogue", "tokenizer": "another tokenizer", "base_weights": "other base weights"}
@@ -106,54 +106,54 @@ class BaselineRanker:
         return {}
 
 
-def open_ranker(config: DictConfig, dataset: Dataset, cell: Cell, device: str) -> Ranker:
+def open_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, device: str) -> Ranker:
     """Opens the ranker of a trained run.
 
     Args:
         config: The run's config, with the decoding settings to use.
         dataset: The run's dataset.
-        cell: The run's folder.
+        run: The run's folder.
         device: Device of the model, such as `cuda`.
 
     Raises:
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     if is_baseline(config):
-        return BaselineRanker(config.baseline.name, open_fitted(config, dataset, cell), dataset, config.decoding)
-    backbone, data = open_trained(config, dataset, cell)
+        return BaselineRanker(config.baseline.name, open_fitted(config, dataset, run), dataset, config.decoding)
+    backbone, data = open_trained(config, dataset, run)
     return ModelRanker(backbone, data, config.decoding)
 
 
-def open_fitted(config: DictConfig, dataset: Dataset, cell: Cell) -> Baseline:
+def open_fitted(config: DictConfig, dataset: Dataset, run: RunFolder) -> Baseline:
     """Opens the baseline of a fitted run.
 
     Raises:
         InputError: The catalogue is not the one that the baseline was fitted to.
     """
-    check_identity(cell, "catalogue", catalogue_hash(dataset.items))
-    return open_baseline(cell.folder, config.baseline, dataset)
+    check_identity(run, "catalogue", catalogue_hash(dataset.items))
+    return open_baseline(run.folder, config.baseline, dataset)
 
 
-def open_trained(config: DictConfig, dataset: Dataset, cell: Cell) -> tuple[Backbone, NextItemData]:
+def open_trained(config: DictConfig, dataset: Dataset, run: RunFolder) -> tuple[Backbone, NextItemData]:
     """Opens the trained backbone of a run and the data for its tokenizer.
 
     Raises:
         InputError: The run is a baseline, or catalogue, tokenizer or base weights are not those of its training.
     """
     if is_baseline(config):
-        raise InputError(f"{cell.folder} holds a baseline ({config.baseline.name}), not a language model: give another")
+        raise InputError(f"{run.folder} holds a baseline ({config.baseline.name}), not a language model: give another")
     cache_dir = Path(config.paths.cache)
-    backbone = trained_backbone(config, dataset, cache_dir, cell.folder)
+    backbone = trained_backbone(config, dataset, cache_dir, run.folder)
     for name, now in identity(backbone, dataset).items():
-        check_identity(cell, name, now)
+        check_identity(run, name, now)
     return backbone, NextItemData(dataset, backbone, config, cache_dir)
 
 
-def check_identity(cell: Cell, name: str, now: str) -> None:
+def check_identity(run: RunFolder, name: str, now: str) -> None:
     """Checks one part of the identity of a run's weights.
 
     Args:
-        cell: The run's folder.
+        run: The run's folder.
         name: catalogue, tokenizer or base_weights.
         now: The part's current hash.
 
@@ -162,9 +162,9 @@ def check_identity(cell: Cell, name: str, now: str) -> None:
     """
     remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path (or LLMREC_CACHE)"
     # Runs of earlier versions did not store the hash of the base weights.
-    trained_with = cell.training["identity"].get(name, now)
+    trained_with = run.training["identity"].get(name, now)
     if now != trained_with:
         raise InputError(
-            f"{cell.folder} was trained with {CHANGED[name]} ({trained_with[:12]}, now {now[:12]}), so its "
+            f"{run.folder} was trained with {CHANGED[name]} ({trained_with[:12]}, now {now[:12]}), so its "
             f"weights cannot be used. Point {remedy} to what it was trained with, or train again"
         )

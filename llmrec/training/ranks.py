@@ -23,9 +23,9 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import Process, stop_processes
-from llmrec.training.cells import is_baseline
 from llmrec.training.cluster import slurm_environment, slurm_tasks
 from llmrec.training.quiet import quiet
+from llmrec.training.run_folder import is_baseline
 from llmrec.training.work import Work, do_work
 
 RANK_TIMEOUT = timedelta(days=7)
@@ -38,7 +38,7 @@ WORK, HEARD = "work", "heard"
 """Keys of SLURM's store: the coordinator's work, and the number of tasks that have read it."""
 
 
-def carry_out(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
+def run_on_ranks(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
     """Does the work with as many ranks as the config asks for; with one, in this process.
 
     Args:
@@ -180,7 +180,7 @@ def _by_processes(work: Work, ranks: int) -> None:
     # This process owns the store because it outlives the ranks, and because a port that is only looked up as free may
     # be taken before a rank binds it.
     store = distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False, timeout=RANK_TIMEOUT)
-    job = work.cell.folder / "ranks.json"
+    job = work.run.folder / "ranks.json"
     job.write_text(work.to_json(), encoding="utf-8")
     threads = int(os.environ.get("OMP_NUM_THREADS") or os.cpu_count() or 1)
     shared = {
@@ -203,7 +203,7 @@ def _by_processes(work: Work, ranks: int) -> None:
 
 
 def _log(work: Work, rank: int) -> Path | None:
-    return work.cell.folder / f"rank-{rank}.log" if rank else None
+    return work.run.folder / f"rank-{rank}.log" if rank else None
 
 
 def _wait(ranks: Sequence[Process], work: Work) -> None:

@@ -15,7 +15,7 @@ from llmrec.processes.process import stop_processes
 
 START, ORACLE = "start", "oracle"
 """Names of stages: the run whose weights training starts from, and the baseline that estimates label noise."""
-PLANNED = "LLMREC_PLANNED_CELL"
+PLANNED = "LLMREC_PLANNED_RUN"
 """Environment variable with the folder that a launcher planned for its job; empty for a stage that a run starts."""
 
 

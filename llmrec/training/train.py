@@ -46,13 +46,13 @@ from llmrec.training.stages import ORACLE, START, Stage
 from llmrec.training.validation import validate
 
 logger = logging.getLogger(__name__)
-CHOSEN_BY = "valid/ndcg@10"
+SELECTION_METRIC = "valid/ndcg@10"
 
 
 def train(
     config: DictConfig,
     dataset: Dataset,
-    cell: Path,
+    folder: Path,
     stages: Mapping[str, Stage],
     features: ReferenceFeatures,
     loggers: list[Logger],
@@ -62,7 +62,7 @@ def train(
     Args:
         config: The resolved run config.
         dataset: The opened dataset of the run.
-        cell: Folder of the run.
+        folder: Folder of the run.
         stages: Finished stages that the run depends on, by START and ORACLE.
         features: Reference features of the titles.
         loggers: Loggers of the training, a CurvesLogger among them.
@@ -78,14 +78,14 @@ def train(
     module = _module(config, dataset, stages, features)
     prepared = time.perf_counter()
     epochs = epochs_of(module.objective, config)
-    fit = _train_module(module, cell, loggers) if epochs else _validate_untrained(module)
+    fit = _train_module(module, folder, loggers) if epochs else _validate_untrained(module)
     if is_rank_zero():
-        _save(module, cell)
+        _save(module, folder)
     barrier()
     return {
         **fit,
         "trained_parameters": _trained_parameters(module),
-        "plain_path": module.backbone.plain,
+        "plain_path": module.backbone.uses_plain_path,
         "precision": precision_record(config),
         "gradient_checkpointing": module.data.checkpointing,
         "micro_batch_rows": module.largest_micro_batch,
@@ -227,15 +227,15 @@ def _check(objective: Objective, config: DictConfig) -> None:
         )
 
 
-def _trainer(module: Recommender, cell: Path, loggers: list[Logger]) -> tuple[Trainer, ModelCheckpoint]:
+def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[Trainer, ModelCheckpoint]:
     config, settings = module.config, module.config.trainer
     best = ModelCheckpoint(
-        cell / CHECKPOINTS, filename="best-{epoch}", monitor=CHOSEN_BY, mode="max", save_top_k=1,
+        folder / CHECKPOINTS, filename="best-{epoch}", monitor=SELECTION_METRIC, mode="max", save_top_k=1,
         save_on_train_epoch_end=False, auto_insert_metric_name=False,
     )  # fmt: skip
     # With save_top_k=0 and save_last=True, Lightning would save nothing before the training ends.
     last = ModelCheckpoint(
-        cell / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+        folder / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
     callbacks: list[Callback] = [best, last, _Announcement(), _DefaultSigterm()]
     if settings.progress:
@@ -259,13 +259,13 @@ def _strategy(settings: DictConfig) -> str | Strategy:
     return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)
 
 
-def _train_module(module: Recommender, cell: Path, loggers: list[Logger]) -> dict[str, Any]:
+def _train_module(module: Recommender, folder: Path, loggers: list[Logger]) -> dict[str, Any]:
     """Trains the module and returns what training.json records of the fit."""
-    trainer, best = _trainer(module, cell, loggers)
-    chosen, epochs = _fit(module, trainer, best, cell)
+    trainer, best = _trainer(module, folder, loggers)
+    chosen, epochs = _fit(module, trainer, best, folder)
     return {
         "chosen_epoch": int(chosen["epoch"]),
-        "chosen_by": {CHOSEN_BY: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
+        "chosen_by": {SELECTION_METRIC: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
         "optimizer_steps": trainer.global_step,
         "timed_epochs": epochs,
     }
@@ -284,13 +284,13 @@ def _validate_untrained(module: Recommender) -> dict[str, Any]:
     }
 
 
-def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, cell: Path) -> tuple[dict[str, Any], int]:
+def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: Path) -> tuple[dict[str, Any], int]:
     """Trains from the last checkpoint, or from the start, and loads the selected weights into the module.
 
     Returns:
         The selected checkpoint and the number of epochs that this process trained.
     """
-    last = cell / CHECKPOINTS / "last.ckpt"
+    last = folder / CHECKPOINTS / "last.ckpt"
     resume = last if last.exists() else None
     initial = read_checkpoint(last) if resume else {"global_step": 0, "epoch": -1}
     # A killed training may have logged steps after its last checkpoint; they are trained and logged again.
@@ -330,8 +330,8 @@ def _trained_parameters(module: Recommender) -> int:
     return sum(weight.numel() for weight in module.parameters() if weight.requires_grad)
 
 
-def _save(module: Recommender, cell: Path) -> None:
-    weights = cell / WEIGHTS
+def _save(module: Recommender, folder: Path) -> None:
+    weights = folder / WEIGHTS
     # A training that was killed after it had saved leaves the folder; training again gives the same weights.
     shutil.rmtree(weights, ignore_errors=True)
     with atomic_folder(weights) as temporary:

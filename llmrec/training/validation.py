@@ -66,13 +66,13 @@ def target_losses(backbone: Backbone, data: NextItemData, rows: np.ndarray) -> n
     def run(part: np.ndarray) -> None:
         batch = data.validation_batch(rows[part]).to(backbone.device)
         owner, edge = trie.children(batch.node)
-        scores = edge_scores(backbone.encode(batch.packed, batch.at), owner, edge, trie, "trie", None)
+        scores = edge_scores(backbone.encode(batch.packed, batch.state_index), owner, edge, trie, "trie", None)
         target_scores = scores[trie.edge_token[edge] == batch.token[owner]]
         summed = torch.zeros(len(part), dtype=torch.float64, device=target_scores.device)
         losses[part] = -summed.index_add(0, batch.row, target_scores.double()).cpu().numpy()
 
     # Logits are needed wherever the trie allows several tokens, which may be at every token of a title.
-    longest = trie.longest
+    longest = trie.max_length
     run_in_batches(data.validation.prompts.lengths[rows], backbone, beams=longest, appended=longest, run=run)
     return losses
 

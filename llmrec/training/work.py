@@ -17,13 +17,13 @@ from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.reference_features import ReferenceFeatures, reference_features
 from llmrec.plain import plain
-from llmrec.training.cells import TRAINING, Cell, is_baseline
 from llmrec.training.checkpoints import CHECKPOINTS
-from llmrec.training.evaluate_cell import evaluate_cell
+from llmrec.training.evaluate_run import evaluate_run
 from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import Named, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
+from llmrec.training.run_folder import TRAINING, RunFolder, is_baseline
 from llmrec.training.stages import Stage
 from llmrec.training.train import train
 
@@ -34,14 +34,14 @@ class Work:
 
     Attributes:
         config: The resolved run config.
-        cell: The run's folder.
+        run: The run's folder.
         record: Folder of the evaluation.
         stages: Finished stages that the run depends on, by START and ORACLE.
         named: Name and tags of the run in W&B; None to log to curves.csv only.
     """
 
     config: DictConfig
-    cell: Cell
+    run: RunFolder
     record: Path
     stages: Mapping[str, Stage]
     named: Named | None
@@ -51,7 +51,7 @@ class Work:
         return json.dumps(
             {
                 "config": plain(self.config),
-                "cell": str(self.cell.folder),
+                "run": str(self.run.folder),
                 "record": str(self.record),
                 "stages": {name: [str(stage.folder), stage.baseline] for name, stage in self.stages.items()},
                 "named": None if self.named is None else vars(self.named),
@@ -64,7 +64,7 @@ class Work:
         fields = json.loads(text)
         return Work(
             config=OmegaConf.create(fields["config"]),
-            cell=Cell(Path(fields["cell"])),
+            run=RunFolder(Path(fields["run"])),
             record=Path(fields["record"]),
             stages={name: Stage(Path(folder), baseline) for name, (folder, baseline) in fields["stages"].items()},
             named=fields["named"] and Named(**fields["named"]),
@@ -79,8 +79,8 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
         dataset: The run's dataset if it is open already.
     """
     dataset = dataset or open_dataset(work.config)
-    with open_loggers(work.config, work.cell.folder, work.named) as loggers:
-        trained = work.cell.trained
+    with open_loggers(work.config, work.run.folder, work.named) as loggers:
+        trained = work.run.trained
         if not trained and is_rank_zero():
             _write_config(work, dataset)
         started = time.perf_counter()
@@ -89,23 +89,23 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
         features = reference_features(work.config, dataset, Path(work.config.paths.cache), device)
         if not trained:
             _train(work, dataset, features, loggers, started)
-        log_summary(loggers, evaluate_cell(work.config, dataset, work.cell, work.record, features)["splits"])
+        log_summary(loggers, evaluate_run(work.config, dataset, work.run, work.record, features)["splits"])
 
 
 def _write_config(work: Work, dataset: Dataset) -> None:
-    with atomic_file(work.cell.config_file) as temporary:
+    with atomic_file(work.run.config_file) as temporary:
         OmegaConf.save(work.config, temporary)
-    _write(work.cell.folder / "leakage.json", dataset.report)
+    _write(work.run.folder / "leakage.json", dataset.report)
 
 
 def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: list[Logger], started: float) -> None:
     """Trains and writes training.json; `started` is the time before the reference features were computed."""
-    config, cell = work.config, work.cell
+    config, run = work.config, work.run
     reference_seconds = time.perf_counter() - started
     if is_baseline(config):
-        training = fit_baseline(config, dataset, cell.folder, str(run_device(config.trainer)), loggers)
+        training = fit_baseline(config, dataset, run.folder, str(run_device(config.trainer)), loggers)
     else:
-        training = train(config, dataset, cell.folder, work.stages, features, loggers)
+        training = train(config, dataset, run.folder, work.stages, features, loggers)
     training |= {
         "seconds": {"reference features": reference_seconds, **training["seconds"]},
         "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
@@ -116,9 +116,9 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         "wall_seconds": time.perf_counter() - started,
     }
     if is_rank_zero():
-        _write(cell.folder / TRAINING, training)
+        _write(run.folder / TRAINING, training)
         # A finished training is never resumed, and weights/ holds the selected weights.
-        shutil.rmtree(cell.folder / CHECKPOINTS, ignore_errors=True)
+        shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
     barrier()
 
 

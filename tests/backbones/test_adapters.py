@@ -13,7 +13,7 @@ from torch import nn
 from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-from llmrec.backbones.adapters import adapt, load_adapter, outputs_at, perturbed_adapter
+from llmrec.backbones.adapters import add_adapter, load_adapter, outputs_at, perturbed_adapter
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
@@ -41,7 +41,7 @@ def base(layers: int = 2, hidden: int = 32) -> PreTrainedModel:
 
 def trained(model: PreTrainedModel, config: DictConfig) -> PeftModel:
     """Adds an adapter with nonzero B, since a fresh adapter changes nothing."""
-    adapted = adapt(model, config)
+    adapted = add_adapter(model, config)
     assert isinstance(adapted, PeftModel)
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
@@ -63,13 +63,13 @@ def logits(model: PreTrainedModel | PeftModel) -> torch.Tensor:
 
 def test_none_trains_every_weight_of_the_model_itself() -> None:
     model = base()
-    adapted = adapt(model, OmegaConf.create({"name": "none", "eight_bit": False}))
+    adapted = add_adapter(model, OmegaConf.create({"name": "none", "eight_bit": False}))
     assert adapted is model
     assert all(weight.requires_grad for weight in model.parameters())
 
 
 def test_lora_trains_the_named_modules_alone_at_the_papers_rank() -> None:
-    adapted = adapt(base(), lora())
+    adapted = add_adapter(base(), lora())
     weights = {name: weight for name, weight in adapted.named_parameters() if weight.requires_grad}
     # Two layers, two modules, A and B.
     assert len(weights) == 8
@@ -80,7 +80,7 @@ def test_lora_trains_the_named_modules_alone_at_the_papers_rank() -> None:
 
 def test_a_fresh_adapter_changes_nothing_and_a_trained_one_does() -> None:
     unchanged = logits(base().eval())
-    torch.testing.assert_close(logits(adapt(base(), lora()).eval()), unchanged)
+    torch.testing.assert_close(logits(add_adapter(base(), lora()).eval()), unchanged)
     assert not torch.allclose(logits(trained(base(), lora())), unchanged, atol=0.1)
 
 
@@ -97,7 +97,7 @@ def test_an_adapter_of_the_head_is_trained_by_the_tokens_that_msl_asks_for(
     architecture: Callable[[], PreTrainedModel],
 ) -> None:
     torch.manual_seed(0)
-    model = adapt(architecture().eval(), lora(modules=["lm_head"], dropout=0.0))
+    model = add_adapter(architecture().eval(), lora(modules=["lm_head"], dropout=0.0))
     objective, titles = MSL(temperature=1.0), [[5, 6, 1], [5, 7, 1], [8, 1]]
     batch = prepared_batch(objective, titles, targets=[0, 2])
     backbone = Backbone(model, tokenizer=None)
@@ -106,7 +106,7 @@ def test_an_adapter_of_the_head_is_trained_by_the_tokens_that_msl_asks_for(
     # In the first step A has no gradient, since B is zero.
     for _ in range(2):
         optimizer.zero_grad()
-        loss, _ = objective.token_losses(backbone.encode(batch.packed, batch.at), batch)
+        loss, _ = objective.token_losses(backbone.encode(batch.packed, batch.state_index), batch)
         loss.sum().backward()
         optimizer.step()
     (up,) = (weight for name, weight in model.named_parameters() if "lora_B" in name)
@@ -192,7 +192,7 @@ def test_outputs_at_keeps_the_layers_type(dtype: torch.dtype) -> None:
 
 
 def test_a_perturbed_adapter_changes_the_logits_and_is_restored_exactly() -> None:
-    model = adapt(base(), lora(modules=["q_proj", "lm_head"])).eval()
+    model = add_adapter(base(), lora(modules=["q_proj", "lm_head"])).eval()
     weights = {name: weight.clone() for name, weight in model.state_dict().items()}
     before = logits(model)
     torch.manual_seed(0)
@@ -240,7 +240,7 @@ def adapted_modules(model: PeftModel) -> set[str]:
 
 @pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
 def test_all_linear_adapts_every_linear_layer_but_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
-    model = adapt(architecture(), lora(modules="all-linear"))
+    model = add_adapter(architecture(), lora(modules="all-linear"))
     linear = {
         name.rsplit(".", 1)[-1]
         for name, module in architecture().named_modules()
@@ -256,11 +256,11 @@ def test_embeddings_are_adapted_on_both_paths(
     architecture: Callable[[], PreTrainedModel], modules: list[str], tmp_path: Path
 ) -> None:
     torch.manual_seed(0)
-    model = adapt(architecture().eval(), lora(modules=modules, dropout=0.0))
+    model = add_adapter(architecture().eval(), lora(modules=modules, dropout=0.0))
     assert adapted_modules(model) == set(modules)
     backbone = Backbone(model, characters())
     probe(backbone, longest=64, window=None)
-    assert not backbone.plain
+    assert not backbone.uses_plain_path
     before = logits(model)
     optimizer = torch.optim.SGD([weight for weight in model.parameters() if weight.requires_grad], lr=0.1)
     # In the first step one half of an adapter has no gradient, since the other is zero.
@@ -271,7 +271,7 @@ def test_embeddings_are_adapted_on_both_paths(
     assert all(weight.grad.abs().max() > 0 for weight in model.parameters() if weight.requires_grad)
     after = logits(model)
     assert (after - before).abs().max() > 0.01
-    backbone.plain = True
+    backbone.uses_plain_path = True
     packed, _ = pack([sequence(6, seed=0)], [[]])
     with torch.no_grad():
         torch.testing.assert_close(backbone.encode(packed, torch.tensor([1, 3, 5])).logits(), after)
@@ -283,19 +283,19 @@ def test_embeddings_are_adapted_on_both_paths(
 @pytest.mark.parametrize("modules", ["q_proj", "all_linear", "", [], None, [1], 3])
 def test_what_names_no_modules_is_refused_by_name(modules: object) -> None:
     with pytest.raises(InputError, match=rf"adapter\.modules={re.escape(str(modules))}: expected a list.*all-linear"):
-        adapt(llama(), lora(modules=modules))
+        add_adapter(llama(), lora(modules=modules))
 
 
 def test_modules_that_lora_cannot_adapt_are_refused_with_the_reason() -> None:
     with pytest.raises(InputError, match=r"adapter\.modules=\['norm'\]: LoRA cannot adapt.*LlamaForCausalLM.*RMSNorm"):
-        adapt(llama(), lora(modules=["norm"]))
+        add_adapter(llama(), lora(modules=["norm"]))
     with pytest.raises(InputError, match=r"adapter\.modules=all-linear: LoRA cannot adapt.*MambaForCausalLM.*out_proj"):
-        adapt(mamba(), lora(modules="all-linear"))
+        add_adapter(mamba(), lora(modules="all-linear"))
 
 
 def test_modules_that_the_model_lacks_are_refused_with_those_it_has() -> None:
     with pytest.raises(InputError, match=r"q_proj.*GPT2LMHeadModel has no such modules.*c_attn") as error:
-        adapt(gpt2(), lora())
+        add_adapter(gpt2(), lora())
     assert "c_proj" in str(error.value)
 
 

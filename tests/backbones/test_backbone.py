@@ -65,7 +65,7 @@ def test_single_branches_are_plain_sequences(architecture: Callable[[], PreTrain
 @torch.no_grad()
 def test_the_plain_path_is_plain_sequences(architecture: Callable[[], PreTrainedModel]) -> None:
     model = backbone(architecture)
-    model.plain = True
+    model.uses_plain_path = True
     packed, at = laid_out(BRANCHES, shared=len(START))
     torch.testing.assert_close(
         model.encode(packed, at).logits(), one_by_one(model.causal_lm, BRANCHES), atol=2e-5, rtol=1e-5
@@ -76,7 +76,7 @@ def test_the_plain_path_is_plain_sequences(architecture: Callable[[], PreTrained
 @torch.no_grad()
 def test_states_come_in_the_order_asked_for(plain: bool) -> None:
     model = backbone()
-    model.plain = plain
+    model.uses_plain_path = plain
     packed, at = laid_out(BRANCHES, shared=0)
     order = torch.tensor([7, 2, 2, 0])
     everywhere = model.encode(packed, at)
@@ -90,7 +90,7 @@ def test_states_come_in_the_order_asked_for(plain: bool) -> None:
 @torch.no_grad()
 def test_logits_of_some_tokens_are_columns_of_all(architecture: Callable[[], PreTrainedModel], plain: bool) -> None:
     model = backbone(architecture)
-    model.plain = plain
+    model.uses_plain_path = plain
     encoded = model.encode(*laid_out(BRANCHES, shared=0))
     some = torch.tensor([VOCABULARY - 1, 4, 4, 17])
     torch.testing.assert_close(encoded.logits(some), encoded.logits()[:, some])

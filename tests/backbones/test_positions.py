@@ -40,7 +40,7 @@ def xlnet() -> PreTrainedModel:
 def run(model: PreTrainedModel, length: int) -> None:
     """Runs a row of `length` tokens on the plain path."""
     backbone = Backbone(model.eval(), tokenizer=None)
-    backbone.plain = True
+    backbone.uses_plain_path = True
     packed, _ = pack([sequence(length, seed=0)], [[]])
     backbone.encode(packed, torch.tensor([length - 1]))
 

@@ -7,7 +7,7 @@ import pytest
 from torch import Tensor
 from transformers import BertConfig, BertLMHeadModel, PreTrainedModel
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import probe
 from llmrec.errors import InputError
@@ -26,7 +26,7 @@ def test_the_fast_path_is_taken_in_silence(
 ) -> None:
     model = backbone(architecture)
     probe(model, longest=64, window=None)
-    assert not model.plain
+    assert not model.uses_plain_path
     assert not caplog.records
 
 
@@ -36,7 +36,7 @@ def test_the_plain_path_is_taken_with_a_warning_that_names_the_model(
 ) -> None:
     model = backbone(architecture)
     probe(model, longest=64, window=window_of(model.causal_lm))
-    assert model.plain
+    assert model.uses_plain_path
     (record,) = [record for record in caplog.records if record.name.startswith("llmrec")]
     assert record.levelno == logging.WARNING
     assert type(model.causal_lm).__name__ in record.getMessage()
@@ -45,9 +45,9 @@ def test_the_plain_path_is_taken_with_a_warning_that_names_the_model(
 def test_a_window_that_no_row_outgrows_is_no_reason_for_the_plain_path() -> None:
     model = backbone(llama)
     probe(model, longest=64, window=64)
-    assert not model.plain
+    assert not model.uses_plain_path
     probe(model, longest=65, window=64)
-    assert model.plain
+    assert model.uses_plain_path
 
 
 def test_a_window_that_the_model_does_not_use_is_none() -> None:
@@ -66,15 +66,15 @@ def test_a_head_that_does_more_than_the_config_says_takes_the_plain_path() -> No
 
     model.causal_lm.forward = shifted
     probe(model, longest=64, window=None)
-    assert model.plain
+    assert model.uses_plain_path
 
 
 @pytest.mark.parametrize("architecture", [llama, tied_llama, gpt2])
 def test_the_fast_path_is_taken_with_an_adapter_of_the_head(architecture: Callable[[], PreTrainedModel]) -> None:
     model = backbone(architecture)
-    adapted = Backbone(adapt(model.causal_lm, lora(modules=["lm_head"])), model.tokenizer)
+    adapted = Backbone(add_adapter(model.causal_lm, lora(modules=["lm_head"])), model.tokenizer)
     probe(adapted, longest=64, window=None)
-    assert not adapted.plain
+    assert not adapted.uses_plain_path
 
 
 def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,16 +82,16 @@ def test_a_head_that_leaves_out_a_fresh_adapter_takes_the_plain_path(monkeypatch
         "llmrec.backbones.backbone.outputs_at", lambda layer, hidden, index: hidden @ layer.weight[index].T
     )
     for modules, plain in ((["q_proj"], False), (["lm_head"], True)):
-        adapted = Backbone(adapt(backbone(llama).causal_lm, lora(modules=modules)), characters())
+        adapted = Backbone(add_adapter(backbone(llama).causal_lm, lora(modules=modules)), characters())
         probe(adapted, longest=64, window=None)
-        assert adapted.plain is plain
+        assert adapted.uses_plain_path is plain
 
 
 def test_a_mask_that_is_narrower_than_a_row_with_many_branches(caplog: pytest.LogCaptureFixture) -> None:
     # Plain sequences work, and so do branches in a row that has no more columns than the model has positions.
     model = backbone(gpt_neo)
     probe(model, longest=64, window=None)
-    assert model.plain
+    assert model.uses_plain_path
     assert "GPTNeoForCausalLM cannot take branches of a prompt (The size of tensor a (128)" in caplog.text
 
 
@@ -107,7 +107,7 @@ def test_the_warning_says_why_a_model_cannot_take_branches(
 
     monkeypatch.setattr("llmrec.backbones.probe._difference", fails)
     probe(model, longest=64, window=None)
-    assert model.plain
+    assert model.uses_plain_path
     assert f"cannot take branches of a prompt ({said}); it runs one sequence per branch" in caplog.text
 
 

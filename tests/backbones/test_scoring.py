@@ -22,7 +22,7 @@ RESPONSES = [GENERATOR.integers(3, VOCABULARY, n) for n in (3, 1, 6, 2, 6)]
 def backbone(model: Callable[[], PreTrainedModel] = llama, plain: bool = False) -> Backbone:
     torch.manual_seed(1)
     made = Backbone(model(), characters())
-    made.plain = plain
+    made.uses_plain_path = plain
     return made.eval()
 
 

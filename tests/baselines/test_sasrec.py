@@ -22,7 +22,7 @@ from tests.evaluation.small import rows_of
 TITLES = [f"Volume {number}" for number in range(8)]
 SMALL: dict[str, Any] = {
     "max_history": 6, "hidden_size": 16, "layers": 2, "heads": 2, "dropout": 0.1, "learning_rate": 0.01,
-    "batch_size": 32, "most_epochs": 4, "patience": 2,
+    "batch_size": 32, "max_epochs": 4, "patience": 2,
 }  # fmt: skip
 
 
@@ -109,7 +109,7 @@ def held_out(tmp_path_factory: pytest.TempPathFactory) -> tuple[SASRec, dict[str
 
 @pytest.mark.parametrize("layers", [1, 2])
 def test_it_learns_what_follows_the_last_item(layers: int, tmp_path: Path) -> None:
-    sasrec, report = fitted(tmp_path, dataset(), layers=layers, most_epochs=20, patience=20, learning_rate=0.02)
+    sasrec, report = fitted(tmp_path, dataset(), layers=layers, max_epochs=20, patience=20, learning_rate=0.02)
     unseen = round_and_round(50, seed=3)
     titles, _ = sasrec.rank(unseen, "valid", k=1, exclude_history=False)
     assert (titles[:, 0] == unseen.target).mean() > 0.95
@@ -168,7 +168,7 @@ def test_ranking_is_that_of_the_scores(
 ) -> None:
     monkeypatch.setattr("llmrec.baselines.sasrec.SCORING_BATCH_ROWS", 16)
     data = dataset(["Same", *TITLES[1:7], "Same"])
-    sasrec, _ = fitted(tmp_path, data, most_epochs=1)
+    sasrec, _ = fitted(tmp_path, data, max_epochs=1)
     done: list[int] = []
     titles, best = sasrec.rank(data.valid, "valid", k, exclude_history, done.append)
     assert (titles.dtype, best.dtype) == (np.int32, np.float32)
@@ -199,7 +199,7 @@ def test_a_seed_gives_the_same_fit_and_leaves_torch_as_it_was(given: SASRec, tmp
 
 def test_the_selected_epoch_is_the_first_of_the_best_and_the_end_follows_the_patience(tmp_path: Path) -> None:
     logged: list[tuple[int, dict[str, float]]] = []
-    sasrec = SASRec(**(SMALL | {"most_epochs": 30, "learning_rate": 0.03}))
+    sasrec = SASRec(**(SMALL | {"max_epochs": 30, "learning_rate": 0.03}))
     report = sasrec.fit(dataset(), fitting(tmp_path, log=lambda values, step: logged.append((step, values))))
     curve = report["valid_ndcg@10_by_epoch"]
     assert report["chosen_epoch"] == curve.index(max(curve)) + 1
@@ -289,10 +289,10 @@ def test_a_finished_fit_is_not_made_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("changed", ["seed", "settings", "data"])
 def test_a_checkpoint_of_another_fit_is_not_gone_on_from(changed: str, tmp_path: Path) -> None:
-    fitted(tmp_path / "shared", dataset(), most_epochs=1)
+    fitted(tmp_path / "shared", dataset(), max_epochs=1)
     data = dataset(content_hash="1" if changed == "data" else "0")
     seed = 8 if changed == "seed" else 7
-    settings: dict[str, Any] = {"most_epochs": 1, "dropout": 0.2 if changed == "settings" else 0.1}
+    settings: dict[str, Any] = {"max_epochs": 1, "dropout": 0.2 if changed == "settings" else 0.1}
     over, _ = fitted(tmp_path / "shared", data, seed, **settings)
     anew, _ = fitted(tmp_path / "anew", data, seed, **settings)
     assert_same(weights(over, tmp_path / "a"), weights(anew, tmp_path / "b"))
@@ -342,7 +342,7 @@ def test_a_catalogue_of_one_item(tmp_path: Path) -> None:
     [
         ("rows", "all"), ("heads", 3), ("heads", 0), ("hidden_size", 1.5), ("layers", 0), ("max_history", 0),
         ("dropout", 1.0), ("dropout", -0.1), ("learning_rate", 0.0), ("learning_rate", float("nan")),
-        ("temperature", 0.0), ("weight_decay", -1.0), ("batch_size", 0), ("most_epochs", 0), ("patience", 0),
+        ("temperature", 0.0), ("weight_decay", -1.0), ("batch_size", 0), ("max_epochs", 0), ("patience", 0),
     ],
 )  # fmt: skip
 def test_settings_that_cannot_be_used(key: str, value: Any) -> None:

@@ -88,13 +88,15 @@ def test_a_root_with_one_child() -> None:
 )
 def test_what_is_forced_after_a_prefix_ends_before_a_choice_or_eos(prefix: list[int], tokens: list[int]) -> None:
     trie, _ = build_trie(token_titles([[9, 8, 5, 4, 4, EOS], [9, 8, 6, EOS], [9, 8, EOS]]))
-    forced, count = trie.forced(torch.tensor([node_of(trie, prefix)]))
+    forced, count = trie.forced_tokens(torch.tensor([node_of(trie, prefix)]))
     assert forced[0, : count[0]].tolist() == tokens
 
 
 def test_what_is_forced_after_several_nodes_at_once() -> None:
     trie, _ = build_trie(token_titles([[9, 8, 5, 4, 4, EOS], [9, 8, 6, EOS], [9, 8, EOS]]))
-    forced, count = trie.forced(torch.tensor([node_of(trie, [9, 8, 6]), node_of(trie, [9, 8, 5]), node_of(trie, [9])]))
+    forced, count = trie.forced_tokens(
+        torch.tensor([node_of(trie, [9, 8, 6]), node_of(trie, [9, 8, 5]), node_of(trie, [9])])
+    )
     assert count.tolist() == [0, 2, 1]
     assert forced.shape == (3, 2)
     assert forced[1].tolist() == [4, 4]

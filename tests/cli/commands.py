@@ -36,7 +36,7 @@ class Done:
         """The folder that the run named as its record; of a run with a stage, the run's own, which comes last."""
         return Path([line for line in self.output.splitlines() if line.startswith("record: ")][-1][8:])
 
-    def cell(self) -> Path:
+    def run(self) -> Path:
         """The folder of the training that the record belongs to."""
         return self.record().parents[1]
 

@@ -1,4 +1,4 @@
-"""One trained cell and one cache for all tests of the commands, made once even where pytest runs several workers."""
+"""One trained run and one cache for all tests of the commands, made once even where pytest runs several workers."""
 
 import fcntl
 import pickle

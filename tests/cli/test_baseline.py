@@ -1,4 +1,4 @@
-"""A baseline is a cell: run, read again, resumed, evaluated another way, asked for titles, as a language model is."""
+"""A baseline is a run: run, read again, resumed, evaluated another way, asked for titles, as a language model is."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.test_run import written
 
-SASREC = ("llmrec.run", "baseline=sasrec", "dataset=games", *DEBUG, "logger=csv", "baseline.most_epochs=8")
+SASREC = ("llmrec.run", "baseline=sasrec", "dataset=games", *DEBUG, "logger=csv", "baseline.max_epochs=8")
 CLOCK = ("seconds", "wall_seconds", "provenance")
 
 
@@ -25,12 +25,12 @@ def fitted(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFac
 
 def test_its_record_is_that_of_a_model(fitted: tuple[Workplace, Done], trained: tuple[Workplace, Done]) -> None:
     place, done = fitted
-    assert done.cell().parent == place.runs / "games-sim" / "next_item" / "baseline" / "sasrec"
+    assert done.run().parent == place.runs / "games-sim" / "next_item" / "baseline" / "sasrec"
     own, other = (json.loads((found.record() / "metrics.json").read_text()) for found in (done, trained[1]))
     assert own.keys() == other.keys()
     for split in ("valid", "test"):
         assert own["splits"][split].keys() == other["splits"][split].keys()
-        floors = (record["splits"][split]["popularity_floor"] for record in (own, other))
+        floors = (record["splits"][split]["popularity_baseline"] for record in (own, other))
         assert len({json.dumps(floor) for floor in floors}) == 1
         mine, theirs = (pq.read_table(found.record() / f"users_{split}.parquet") for found in (done, trained[1]))
         assert mine.schema == theirs.schema
@@ -42,19 +42,19 @@ def test_the_table_names_it(fitted: tuple[Workplace, Done]) -> None:
 
 
 def test_training_says_which_rows_it_was_fitted_to(fitted: tuple[Workplace, Done]) -> None:
-    found = json.loads((fitted[1].cell() / "training.json").read_text())["baseline"]
+    found = json.loads((fitted[1].run() / "training.json").read_text())["baseline"]
     assert (found["rows"], found["train_file_is_only_a_sample"], found["refitted"]) == ("full", False, False)
     assert found["fitted_rows"] > 200
-    assert "valid/ndcg@10" in (fitted[1].cell() / "curves.csv").read_text()
+    assert "valid/ndcg@10" in (fitted[1].run() / "curves.csv").read_text()
 
 
 def test_a_finished_one_is_read(fitted: tuple[Workplace, Done]) -> None:
     place, done = fitted
-    before = written(done.cell())
+    before = written(done.run())
     again = place.run(*SASREC, "objective=sft", "adapter=lora")
     assert "done already" in again.output
     assert again.record() == done.record()
-    assert written(done.cell()) == before
+    assert written(done.run()) == before
 
 
 @pytest.mark.parametrize("epoch", [1, 4])
@@ -62,24 +62,22 @@ def test_killed_while_fitting_it_ends_as_an_uninterrupted_one(
     epoch: int, fitted: tuple[Workplace, Done], place: Workplace
 ) -> None:
     whole = fitted[1]
-    cell = place.runs / whole.cell().relative_to(fitted[0].runs)
-    curves = cell / "curves.csv"
+    run = place.runs / whole.run().relative_to(fitted[0].runs)
+    curves = run / "curves.csv"
     place.start(*SASREC).kill_when(lambda: curves.exists() and f"\n{epoch},valid/" in curves.read_text())
-    assert not (cell / "training.json").exists()
+    assert not (run / "training.json").exists()
     resumed = place.run(*SASREC)
     assert resumed.status == 0, resumed.output
-    assert curves.read_text() == (whole.cell() / "curves.csv").read_text()
-    mine, theirs = (load_file(found.cell() / "weights" / "selected.safetensors") for found in (resumed, whole))
+    assert curves.read_text() == (whole.run() / "curves.csv").read_text()
+    mine, theirs = (load_file(found.run() / "weights" / "selected.safetensors") for found in (resumed, whole))
     assert mine.keys() == theirs.keys()
     assert all((mine[name] == theirs[name]).all() for name in mine)
-    assert facts(resumed.cell()) == facts(whole.cell())
+    assert facts(resumed.run()) == facts(whole.run())
 
 
 def test_it_is_evaluated_another_way(fitted: tuple[Workplace, Done]) -> None:
     place, done = fitted
-    evaluated = place.run(
-        "llmrec.evaluate", f"run={done.cell()}", "decoding.exclude_history=true", "evaluation.users=9"
-    )
+    evaluated = place.run("llmrec.evaluate", f"run={done.run()}", "decoding.exclude_history=true", "evaluation.users=9")
     assert evaluated.status == 0, evaluated.output
     assert evaluated.record() != done.record()
     found = json.loads((evaluated.record() / "metrics.json").read_text())["splits"]["test"]
@@ -91,7 +89,7 @@ def test_it_recommends_and_leaves_out_what_it_does_not_know(fitted: tuple[Workpl
     place, done = fitted
     known = pq.read_table(done.record() / "users_test.parquet")["target_title"][0].as_py()
     history = json.dumps([known, "Nobody knows this title"])
-    found = place.run("llmrec.recommend", f"run={done.cell()}", f"history={history}", "k=3")
+    found = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=3")
     assert found.status == 0, found.output
     assert "'Nobody knows this title' is not in the catalogue of games-sim; a baseline leaves it out" in found.output
     assert [line.split()[0] for line in found.output.splitlines()[-3:]] == ["1", "2", "3"]
@@ -99,16 +97,16 @@ def test_it_recommends_and_leaves_out_what_it_does_not_know(fitted: tuple[Workpl
 
 def test_it_cannot_be_diagnosed(fitted: tuple[Workplace, Done]) -> None:
     place, done = fitted
-    refused = place.run("llmrec.diagnose", f"run={done.cell()}")
+    refused = place.run("llmrec.diagnose", f"run={done.run()}")
     assert refused.status == 2
     assert "holds a baseline (sasrec), not a language model" in refused.output
 
 
 def test_popularity_is_the_floor_of_its_own_record(place: Workplace) -> None:
     done = place.train("baseline=popularity", "dataset=games")
-    assert done.cell().parent.name == "popularity"
+    assert done.run().parent.name == "popularity"
     for measured in json.loads((done.record() / "metrics.json").read_text())["splits"].values():
-        floor = measured["popularity_floor"]
+        floor = measured["popularity_baseline"]
         assert {name: measured[name] for name in floor} == floor
         assert measured["recommender"] == "popularity"
 
@@ -124,8 +122,8 @@ def test_settings_that_cannot_be_used_are_named(override: str, says: str, place:
     assert says in done.output
 
 
-def facts(cell: Path) -> dict:
+def facts(run: Path) -> dict:
     """What training.json says, times and machine aside."""
-    found = json.loads((cell / "training.json").read_text())
+    found = json.loads((run / "training.json").read_text())
     found["baseline"].pop("seconds")
     return {name: value for name, value in found.items() if name not in CLOCK}

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from llmrec.conf_dir import conf_dir
 from llmrec.objectives.base import Objective
-from llmrec.training.cells import plain_config
+from llmrec.training.run_folder import resolved_config
 
 CONF = Path(conf_dir())
 FILES = sorted(file.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml"))
@@ -134,7 +134,7 @@ def plain(*overrides: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose("config", list(overrides))
     assert isinstance(config, DictConfig)
-    return plain_config(config)
+    return resolved_config(config)
 
 
 def _listed(default: Any) -> Any:

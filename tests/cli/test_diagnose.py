@@ -1,4 +1,4 @@
-"""The diagnosis of a trained cell: what it shows and leaves, that it is read again, and what it refuses."""
+"""The diagnosis of a trained run: what it shows and leaves, that it is read again, and what it refuses."""
 
 import json
 import re
@@ -15,15 +15,15 @@ SMALL = ("users=20", "trainer.progress=false")
 
 
 @pytest.fixture(scope="module")
-def cell(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the trained cell: others hold the lock of the shared one meanwhile."""
-    return copied(trained[1].cell(), tmp_path_factory.mktemp("diagnosed") / "msl" / "0123456789abcdef")
+def run(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the trained run: others hold the lock of the shared one meanwhile."""
+    return copied(trained[1].run(), tmp_path_factory.mktemp("diagnosed") / "msl" / "0123456789abcdef")
 
 
 @pytest.fixture(scope="module")
-def diagnosed(trained: tuple[Workplace, Done], cell: Path) -> Done:
+def diagnosed(trained: tuple[Workplace, Done], run: Path) -> Done:
     """The diagnosis of 20 rows, as a user types it."""
-    done = trained[0].run("llmrec.diagnose", f"run={cell}", *SMALL)
+    done = trained[0].run("llmrec.diagnose", f"run={run}", *SMALL)
     assert done.status == 0, done.output
     return done
 
@@ -40,9 +40,9 @@ def test_table_shows_the_figures_of_the_record_within_100_columns(diagnosed: Don
     for kind, of in (("sum", "sum over the title"), ("per_token", "per token of the segment")):
         rows = {f"|{s}|, {of}": [f"{figures[kind][s]:.3f}" for figures in both] for s in SEGMENTS}
         rows[f"auxiliary : history, {of}"] = [f"{figures['ratio'][kind]:.2f}" for figures in both]
-        for name, cells in rows.items():
+        for name, runs in rows.items():
             line = next(line for line in lines if line.strip().startswith(name))
-            assert line.strip().removeprefix(name).split() == cells
+            assert line.strip().removeprefix(name).split() == runs
     shares = [figures["most_relevant"]["share"] for figures in both] + [0.2]
     line = next(line for line in lines if "most relevant titles" in line)
     assert line.split()[-3:] == [f"{share:.3f}" for share in shares]
@@ -84,18 +84,18 @@ def test_plot_is_there_as_png_and_svg(diagnosed: Done) -> None:
     ]
 
 
-def test_diagnosis_that_is_there_is_read(trained: tuple[Workplace, Done], cell: Path, diagnosed: Done) -> None:
+def test_diagnosis_that_is_there_is_read(trained: tuple[Workplace, Done], run: Path, diagnosed: Done) -> None:
     before = written(folder(diagnosed))
-    again = trained[0].run("llmrec.diagnose", f"run={cell}", *SMALL)
+    again = trained[0].run("llmrec.diagnose", f"run={run}", *SMALL)
     assert again.output.splitlines()[-12:] == diagnosed.output.splitlines()[-12:]
     assert written(folder(diagnosed)) == before
 
 
 def test_other_rows_or_decoding_make_another_diagnosis(
-    trained: tuple[Workplace, Done], cell: Path, diagnosed: Done
+    trained: tuple[Workplace, Done], run: Path, diagnosed: Done
 ) -> None:
     others = [
-        trained[0].run("llmrec.diagnose", f"run={cell}", "users=3", "trainer.progress=false", setting)
+        trained[0].run("llmrec.diagnose", f"run={run}", "users=3", "trainer.progress=false", setting)
         for setting in ("seed=1", "split=test", "decoding.beams=4")
     ]
     assert len({folder(done) for done in (diagnosed, *others)}) == 4
@@ -104,10 +104,10 @@ def test_other_rows_or_decoding_make_another_diagnosis(
     assert records[2]["after"]["most_relevant"]["slots"] == 3 * 4
 
 
-def test_cell_with_the_weights_it_began_with_was_changed_by_nothing(
-    trained: tuple[Workplace, Done], cell: Path, tmp_path: Path
+def test_run_with_the_weights_it_began_with_was_changed_by_nothing(
+    trained: tuple[Workplace, Done], run: Path, tmp_path: Path
 ) -> None:
-    untuned = copied(cell, tmp_path / "msl" / "0123456789abcdef")
+    untuned = copied(run, tmp_path / "msl" / "0123456789abcdef")
     (base,) = trained[0].cache.glob("tiny/games-sim-*/model.safetensors")
     shutil.copy(base, untuned / "weights" / "model.safetensors")
     done = trained[0].run("llmrec.diagnose", f"run={untuned}", *SMALL)
@@ -118,33 +118,33 @@ def test_cell_with_the_weights_it_began_with_was_changed_by_nothing(
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run={cell}", "users=0"], "users=0: give a whole number of at least 1"),
-        (["run={cell}", "users=some"], "users=some: give a whole number"),
-        (["run={cell}", "seed=-1"], "seed=-1: give a whole number of at least 0"),
-        (["run={cell}", "split=train"], "split=train: give valid or test"),
-        (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
-        (["run={cell}/weights"], "is not the folder of a run"),
+        (["run={run}", "users=0"], "users=0: give a whole number of at least 1"),
+        (["run={run}", "users=some"], "users=some: give a whole number"),
+        (["run={run}", "seed=-1"], "seed=-1: give a whole number of at least 0"),
+        (["run={run}", "split=train"], "split=train: give valid or test"),
+        (["run={run}", "objective.temperature=2"], "train another with llmrec.run"),
+        (["run={run}/weights"], "is not the folder of a run"),
         (["users=20"], "run=<the folder of a trained run> is missing"),
     ],
 )
 def test_what_a_diagnosis_cannot_take_is_refused(
-    arguments: list[str], says: str, trained: tuple[Workplace, Done], cell: Path
+    arguments: list[str], says: str, trained: tuple[Workplace, Done], run: Path
 ) -> None:
-    refused = trained[0].run("llmrec.diagnose", *(argument.format(cell=cell) for argument in arguments))
+    refused = trained[0].run("llmrec.diagnose", *(argument.format(run=run) for argument in arguments))
     assert refused.status == 2
     assert refused.output.startswith("llmrec: ")
     assert says in refused.output
 
 
-def test_cell_that_is_not_trained_is_refused(place: Workplace, cell: Path, tmp_path: Path) -> None:
-    shutil.copy(cell / "config.yaml", tmp_path)
+def test_run_that_is_not_trained_is_refused(place: Workplace, run: Path, tmp_path: Path) -> None:
+    shutil.copy(run / "config.yaml", tmp_path)
     refused = place.run("llmrec.diagnose", f"run={tmp_path}")
     assert refused.status == 2
     assert "is not trained yet" in refused.output
 
 
-def test_backbone_with_another_tokenizer_than_before_is_refused(place: Workplace, cell: Path, tmp_path: Path) -> None:
-    mine = copied(cell, tmp_path / "msl" / "0123456789abcdef")
+def test_backbone_with_another_tokenizer_than_before_is_refused(place: Workplace, run: Path, tmp_path: Path) -> None:
+    mine = copied(run, tmp_path / "msl" / "0123456789abcdef")
     (base,) = place.cache.glob("tiny/games-sim-*")
     shutil.copytree(place.cache, tmp_path / "cache")
     tokenizer = tmp_path / "cache" / base.relative_to(place.cache) / "tokenizer_config.json"
@@ -155,11 +155,11 @@ def test_backbone_with_another_tokenizer_than_before_is_refused(place: Workplace
     assert "has another tokenizer now" in refused.output
 
 
-def copied(cell: Path, to: Path) -> Path:
-    """What training left of a cell, elsewhere."""
-    shutil.copytree(cell / "weights", to / "weights")
+def copied(run: Path, to: Path) -> Path:
+    """What training left of a run, elsewhere."""
+    shutil.copytree(run / "weights", to / "weights")
     for name in ("config.yaml", "training.json"):
-        shutil.copy(cell / name, to)
+        shutil.copy(run / name, to)
     return to
 
 

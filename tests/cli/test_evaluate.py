@@ -1,4 +1,4 @@
-"""A trained cell, decoded and measured another way: nothing is trained, nothing is lost."""
+"""A trained run, decoded and measured another way: nothing is trained, nothing is lost."""
 
 import json
 import shutil
@@ -13,9 +13,9 @@ from tests.cli.test_run import written
 
 @pytest.fixture(scope="module")
 def with_vocab_scores(trained: tuple[Workplace, Done]) -> Done:
-    """The trained cell evaluated with scores over the whole vocabulary, as a user types it."""
+    """The trained run evaluated with scores over the whole vocabulary, as a user types it."""
     place, done = trained
-    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
+    evaluated = place.run("llmrec.evaluate", f"run={done.run()}", "decoding.scores=vocab", "trainer.progress=false")
     assert evaluated.status == 0, evaluated.output
     return evaluated
 
@@ -25,15 +25,15 @@ def test_other_scores_make_a_second_evaluation_beside_the_first(
 ) -> None:
     _, done = trained
     assert with_vocab_scores.record() != done.record()
-    assert with_vocab_scores.cell() == done.cell()
+    assert with_vocab_scores.run() == done.run()
     assert json.loads((with_vocab_scores.record() / "metrics.json").read_text())["decoding"]["scores"] == "vocab"
     assert json.loads((done.record() / "metrics.json").read_text())["decoding"]["scores"] == "trie"
 
 
 def test_evaluation_trains_nothing(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
-    cell = trained[1].cell()
-    ends = (cell / "training.json").stat().st_mtime_ns
-    assert all(time <= ends for name, time in written(cell).items() if not name.startswith("eval/"))
+    run = trained[1].run()
+    ends = (run / "training.json").stat().st_mtime_ns
+    assert all(time <= ends for name, time in written(run).items() if not name.startswith("eval/"))
     assert all((with_vocab_scores.record() / name).stat().st_mtime_ns > ends for name in ("metrics.json",))
 
 
@@ -47,15 +47,15 @@ def test_evaluation_measures_the_same_users(trained: tuple[Workplace, Done], wit
 
 def test_evaluation_that_is_there_is_read(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
     place, done = trained
-    before = written(done.cell())
-    again = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding.scores=vocab", "trainer.progress=false")
+    before = written(done.run())
+    again = place.run("llmrec.evaluate", f"run={done.run()}", "decoding.scores=vocab", "trainer.progress=false")
     assert again.record() == with_vocab_scores.record()
-    assert written(done.cell()) == before
+    assert written(done.run()) == before
 
 
 def test_decoding_group_takes_all_settings_of_its_file(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
-    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", "decoding=vocab", "evaluation.users=5")
+    evaluated = place.run("llmrec.evaluate", f"run={done.run()}", "decoding=vocab", "evaluation.users=5")
     assert evaluated.status == 0, evaluated.output
     record = json.loads((evaluated.record() / "metrics.json").read_text())
     assert record["decoding"] == {"scores": "vocab", "beams": 10, "length_penalty": 1.0, "exclude_history": False}
@@ -65,7 +65,7 @@ def test_decoding_group_takes_all_settings_of_its_file(trained: tuple[Workplace,
 def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
     asked = ("evaluation.unconstrained=true", "evaluation.users=6", "trainer.progress=false")
-    evaluated = place.run("llmrec.evaluate", f"run={done.cell()}", *asked)
+    evaluated = place.run("llmrec.evaluate", f"run={done.run()}", *asked)
     assert evaluated.status == 0, evaluated.output
     for split in json.loads((evaluated.record() / "metrics.json").read_text())["splits"].values():
         assert split["unconstrained"]["users"] == 6
@@ -78,11 +78,11 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["run={cell}", "objective.temperature=2"], "train another with llmrec.run"),
-        (["run={cell}", "decoding=nonsense"], "Choose one of permutation, trie, vocab"),
-        (["run={cell}", "decoding.nonsense=1"], "nonsense"),
-        (["run={cell}", "decoding.beams"], "key=value"),
-        (["run={cell}/eval"], "is not the folder of a run"),
+        (["run={run}", "objective.temperature=2"], "train another with llmrec.run"),
+        (["run={run}", "decoding=nonsense"], "Choose one of permutation, trie, vocab"),
+        (["run={run}", "decoding.nonsense=1"], "nonsense"),
+        (["run={run}", "decoding.beams"], "key=value"),
+        (["run={run}/eval"], "is not the folder of a run"),
         (["decoding=vocab"], "run=<the folder of a trained run> is missing"),
     ],
 )
@@ -90,24 +90,24 @@ def test_what_an_evaluation_cannot_take_is_refused(
     arguments: list[str], says: str, trained: tuple[Workplace, Done]
 ) -> None:
     place, done = trained
-    refused = place.run("llmrec.evaluate", *(argument.format(cell=done.cell()) for argument in arguments))
+    refused = place.run("llmrec.evaluate", *(argument.format(run=done.run()) for argument in arguments))
     assert refused.status == 2
     assert refused.output.startswith("llmrec: ")
     assert says in refused.output
 
 
-def test_cell_that_is_not_trained_is_refused(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
+def test_run_that_is_not_trained_is_refused(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
     place, done = trained
-    (tmp_path / "config.yaml").write_text((done.cell() / "config.yaml").read_text())
+    (tmp_path / "config.yaml").write_text((done.run() / "config.yaml").read_text())
     refused = place.run("llmrec.evaluate", f"run={tmp_path}")
     assert refused.status == 2
     assert "is not trained yet" in refused.output
 
 
-def test_older_cell_is_measured_by_what_has_come_since(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
+def test_older_run_is_measured_by_what_has_come_since(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
     place, done = trained
     older = tmp_path / "msl" / "0123456789abcdef"
-    shutil.copytree(done.cell(), older, ignore=shutil.ignore_patterns("eval"))
+    shutil.copytree(done.run(), older, ignore=shutil.ignore_patterns("eval"))
     config = (older / "config.yaml").read_text()
     for line in ("  reference:\n    relevance: auto\n    encoder: auto\n", "  orders: 5\n", "    ratings: false\n"):
         assert config.count(line) == 1

@@ -20,16 +20,16 @@ def test_wandb_is_offline_without_a_login_and_a_resumed_run_keeps_its_id(place: 
     # No login, and nothing to reach: whatever waits for a network fails here.
     nowhere = {"HOME": str(home), "HTTPS_PROXY": "http://127.0.0.1:9"}
     offline = Workplace(place.root, place.cache, nowhere)
-    offline.start(*WANDB).kill_when(lambda: any(map(after_the_first_checkpoint, cells(offline))))
+    offline.start(*WANDB).kill_when(lambda: any(map(after_the_first_checkpoint, runs(offline))))
     resumed = offline.run(*WANDB)
     assert resumed.status == 0, resumed.output
     assert "W&B: offline" in resumed.output
 
-    started = sorted((resumed.cell() / "wandb").glob("offline-run-*"))
+    started = sorted((resumed.run() / "wandb").glob("offline-run-*"))
     assert len(started) == 2
-    assert {folder.name.rpartition("-")[2] for folder in started} == {resumed.cell().name}
+    assert {folder.name.rpartition("-")[2] for folder in started} == {resumed.run().name}
     assert all(list(folder.glob("*.wandb")) for folder in started)
-    assert (resumed.cell() / "curves.csv").is_file()
+    assert (resumed.run() / "curves.csv").is_file()
 
 
 def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None:
@@ -56,18 +56,18 @@ def test_without_wandb_all_else_works(place: Workplace) -> None:
     done = place.run("llmrec.run", *DEBUG, "logger=wandb", "trainer.epochs=1", "evaluation.users=5")
     assert done.status == 0, done.output
     assert "W&B is not installed" in done.output
-    assert (done.cell() / "curves.csv").is_file()
+    assert (done.run() / "curves.csv").is_file()
     assert (done.record() / "metrics.json").is_file()
 
 
-def test_tensorboard_writes_its_events_into_the_cell(place: Workplace) -> None:
+def test_tensorboard_writes_its_events_into_the_run(place: Workplace) -> None:
     done = place.run("llmrec.run", *DEBUG, "logger=tensorboard", "trainer.epochs=1", "evaluation.users=5")
     assert done.status == 0, done.output
-    assert list((done.cell() / "tensorboard").glob("events.out.tfevents.*"))
+    assert list((done.run() / "tensorboard").glob("events.out.tfevents.*"))
 
 
-def cells(place: Workplace) -> list[Path]:
-    """The cells that runs in a workplace have begun."""
+def runs(place: Workplace) -> list[Path]:
+    """The runs that runs in a workplace have begun."""
     return list((place.runs / "games-sim" / "next_item" / "tiny" / "msl").glob("*"))
 
 

@@ -14,19 +14,19 @@ def test_a_sweep_trains_sft_and_the_oracle_once(swept: tuple[Workplace, Done]) -
     place, done = swept
     assert done.status == 0, done.output
     assert "[0/6] " in done.output
-    (sft,), (sasrec,) = cells(place, "tiny/sft"), cells(place, "baseline/sasrec")
+    (sft,), (sasrec,) = runs(place, "tiny/sft"), runs(place, "baseline/sasrec")
     names = {
         "dpo-uniform": {"start": sft}, "cdpo-uniform": {"start": sft}, "sdpo-uniform": {"start": sft},
         "rosepo-sasrec-self_hard": {"start": sft, "oracle": sasrec},
     }  # fmt: skip
     for name, stages in names.items():
-        (cell,) = cells(place, f"tiny/{name}")
-        assert training(cell)["stages"] == {stage: str(folder) for stage, folder in stages.items()}
+        (run,) = runs(place, f"tiny/{name}")
+        assert training(run)["stages"] == {stage: str(folder) for stage, folder in stages.items()}
 
 
 def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None:
     place, _ = swept
-    stages = [*cells(place, "tiny/sft"), *cells(place, "baseline/sasrec")]
+    stages = [*runs(place, "tiny/sft"), *runs(place, "baseline/sasrec")]
     before = [written(stage) for stage in stages]
     arguments = ("objective=rosepo", "objective/rejected=semantic", "dataset.reference={relevance: tiny}")
     done = place.run("llmrec.run", *SHORT, *arguments)
@@ -36,23 +36,23 @@ def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None
 
 
 def test_the_record_says_what_the_oracle_said(swept: tuple[Workplace, Done]) -> None:
-    (cell,) = cells(swept[0], "tiny/rosepo-sasrec-self_hard")
-    objective = training(cell)["objective"]
+    (run,) = runs(swept[0], "tiny/rosepo-sasrec-self_hard")
+    objective = training(run)["objective"]
     assert objective["smoothing"]["pairs"] == objective["rejected"]["titles"] == 160
     assert 0 <= objective["smoothing"]["share_at_cap"] <= 1
     assert sum(objective["smoothing"]["histogram"]["counts"]) <= 160
-    logged = (cell / "curves.csv").read_text()
+    logged = (run / "curves.csv").read_text()
     assert all(f",train/{name}," in logged for name in ("margin", "preferred", "loss"))
 
 
 def test_the_steps_are_smaller_than_those_of_sft(swept: tuple[Workplace, Done]) -> None:
-    highest = {name: max(learning_rates(cells(swept[0], f"tiny/{name}")[0])) for name in ("sft", "dpo-uniform")}
+    highest = {name: max(learning_rates(runs(swept[0], f"tiny/{name}")[0])) for name in ("sft", "dpo-uniform")}
     assert highest["dpo-uniform"] == pytest.approx(0.1 * highest["sft"])
 
 
 def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: tuple[Workplace, Done]) -> None:
     place, _ = swept
-    (sft,) = cells(place, "tiny/sft")
+    (sft,) = runs(place, "tiny/sft")
     before = written(sft)
     failed = place.run(
         "llmrec.run", *SHORT, "objective=rosepo", 'stage.oracle=["baseline=sasrec","baseline.patience=0"]'
@@ -93,18 +93,18 @@ def test_an_experiment_may_choose_the_objective(swept: tuple[Workplace, Done]) -
     assert "done already" in done.output, done.output
 
 
-def cells(place: Workplace, names: str) -> list[Path]:
-    """The trained cells of a backbone and an objective, or of a baseline."""
+def runs(place: Workplace, names: str) -> list[Path]:
+    """The trained runs of a backbone and an objective, or of a baseline."""
     folder = place.runs / "games-sim" / "next_item" / names
     return sorted(file.parent for file in folder.glob("*/training.json"))
 
 
-def training(cell: Path) -> dict:
+def training(run: Path) -> dict:
     """What training.json says."""
-    return json.loads((cell / "training.json").read_text())
+    return json.loads((run / "training.json").read_text())
 
 
-def learning_rates(cell: Path) -> list[float]:
+def learning_rates(run: Path) -> list[float]:
     """Those of every step."""
-    lines = (cell / "curves.csv").read_text().splitlines()
+    lines = (run / "curves.csv").read_text().splitlines()
     return [float(line.split(",")[2]) for line in lines if ",train/learning_rate," in line]

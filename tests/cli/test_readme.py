@@ -26,13 +26,13 @@ def followed(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathF
 def test_own_objective_trains(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("objective=smoothed"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
-    assert done.cell().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
+    assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
 
 
 def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("objective/token_loss=smoothed"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
-    assert done.cell().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "gdrt-smoothed"
+    assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "gdrt-smoothed"
 
 
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
@@ -40,7 +40,7 @@ def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
     reference = "dataset.reference.relevance=tiny"
     done = followed.run("llmrec.run", *arguments("dataset=shop"), *DEBUG, "logger=csv", reference)
     assert done.status == 0, done.output
-    assert done.cell().parents[3] == followed.runs / "shop"
+    assert done.run().parents[3] == followed.runs / "shop"
     assert "SIMULATED" not in done.output
 
 

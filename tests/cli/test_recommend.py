@@ -1,4 +1,4 @@
-"""Recommendations of a trained cell: from the command line, from a file, for titles it does not know."""
+"""Recommendations of a trained run: from the command line, from a file, for titles it does not know."""
 
 import json
 import re
@@ -8,8 +8,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec.datasets.dataset import draw
-from llmrec.training.cells import Cell
 from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
 
 
@@ -24,7 +24,7 @@ def test_history_on_the_command_line_gives_k_titles_best_first(
     trained: tuple[Workplace, Done], titles: list[str]
 ) -> None:
     place, done = trained
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(titles[:2])}", "k=3")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={json.dumps(titles[:2])}", "k=3")
     assert asked.status == 0, asked.output
     places, scores, given = zip(*map(parts, asked.output.strip().splitlines()), strict=True)
     assert places == ("1", "2", "3")
@@ -36,7 +36,7 @@ def test_file_gives_one_list_a_line_and_out_takes_them(trained: tuple[Workplace,
     place, done = trained
     (tmp_path / "histories.jsonl").write_text('["A title that nobody knows"]\n' * 2, encoding="utf-8")
     out = tmp_path / "made" / "lists.jsonl"
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"file={tmp_path / 'histories.jsonl'}", f"out={out}")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"file={tmp_path / 'histories.jsonl'}", f"out={out}")
     assert asked.status == 0, asked.output
     first, second = map(json.loads, out.read_text(encoding="utf-8").splitlines())
     assert first == second
@@ -51,20 +51,20 @@ def test_file_in_a_batch_gives_what_each_history_gives_alone(
     histories = [titles[:1], titles[1:6], titles[3:4]]
     lines = "\n".join(json.dumps(history) for history in histories)
     (tmp_path / "histories.jsonl").write_text(lines, encoding="utf-8")
-    together = place.run("llmrec.recommend", f"run={done.cell()}", f"file={tmp_path / 'histories.jsonl'}", "k=4")
-    alone = place.run("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(histories[1])}", "k=4")
+    together = place.run("llmrec.recommend", f"run={done.run()}", f"file={tmp_path / 'histories.jsonl'}", "k=4")
+    alone = place.run("llmrec.recommend", f"run={done.run()}", f"history={json.dumps(histories[1])}", "k=4")
     listed = [entry["title"] for entry in json.loads(together.output.splitlines()[1])]
     assert listed == [parts(line)[2] for line in alone.output.strip().splitlines()]
 
 
 def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
-    config = Cell(done.cell()).config()
+    config = RunFolder(done.run()).config()
     config.paths = {"data": str(place.data), "cache": str(place.cache), "runs": str(place.runs)}
     dataset = quiet_dataset(config)
     evaluated = draw(len(dataset.test), config.evaluation.users, config.evaluation.sample_seed)
     history = json.dumps([dataset.items.titles[item] for item in dataset.test.history_of(evaluated[7])])
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={history}", "k=10")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=10")
     recorded = pq.read_table(done.record() / "users_test.parquet").column("titles")[7].as_py()
     assert [parts(line)[2] for line in asked.output.strip().splitlines()] == recorded
 
@@ -72,7 +72,7 @@ def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tu
 def test_unknown_title_is_used_as_text_with_a_warning(trained: tuple[Workplace, Done], titles: list[str]) -> None:
     place, done = trained
     history = json.dumps([titles[0], 'Nobody knows "é"'], ensure_ascii=False)
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={history}", "k=1")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=1")
     assert asked.status == 0
     warnings = [line for line in asked.output.splitlines() if line.startswith("llmrec: ")]
     assert len(warnings) == 1
@@ -82,13 +82,13 @@ def test_unknown_title_is_used_as_text_with_a_warning(trained: tuple[Workplace, 
 
 def test_more_titles_than_beams_can_be_asked_for(trained: tuple[Workplace, Done], titles: list[str]) -> None:
     place, done = trained
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(titles[:1])}", "k=25")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={json.dumps(titles[:1])}", "k=25")
     assert len(asked.output.strip().splitlines()) == 25
 
 
 def test_more_titles_than_the_catalogue_has_gives_all_of_it(trained: tuple[Workplace, Done], titles: list[str]) -> None:
     place, done = trained
-    asked = place.run("llmrec.recommend", f"run={done.cell()}", f"history={json.dumps(titles[:1])}", "k=1000")
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={json.dumps(titles[:1])}", "k=1000")
     given = [parts(line)[2] for line in asked.output.strip().splitlines()]
     assert len(set(given)) == len(given)
     announced = re.search(r"\(([0-9]+) titles\)", done.output)
@@ -98,7 +98,7 @@ def test_more_titles_than_the_catalogue_has_gives_all_of_it(trained: tuple[Workp
 
 def test_history_can_be_left_out_of_the_list(trained: tuple[Workplace, Done], titles: list[str]) -> None:
     place, done = trained
-    arguments = (f"run={done.cell()}", f"history={json.dumps(titles[:5])}", "k=1000", "decoding.exclude_history=true")
+    arguments = (f"run={done.run()}", f"history={json.dumps(titles[:5])}", "k=1000", "decoding.exclude_history=true")
     asked = place.run("llmrec.recommend", *arguments)
     given = {parts(line)[2] for line in asked.output.strip().splitlines()}
     assert not given & set(titles[:5])
@@ -119,7 +119,7 @@ def test_history_can_be_left_out_of_the_list(trained: tuple[Workplace, Done], ti
 )
 def test_what_cannot_be_answered_is_refused(arguments: list[str], says: str, trained: tuple[Workplace, Done]) -> None:
     place, done = trained
-    refused = place.run("llmrec.recommend", f"run={done.cell()}", *arguments)
+    refused = place.run("llmrec.recommend", f"run={done.run()}", *arguments)
     assert refused.status == 2
     assert says in refused.output
     assert "Traceback" not in refused.output
@@ -128,7 +128,7 @@ def test_what_cannot_be_answered_is_refused(arguments: list[str], says: str, tra
 def test_malformed_line_of_a_file_is_named(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
     place, done = trained
     (tmp_path / "histories.jsonl").write_text('["A"]\n"A"\n', encoding="utf-8")
-    refused = place.run("llmrec.recommend", f"run={done.cell()}", f"file={tmp_path / 'histories.jsonl'}")
+    refused = place.run("llmrec.recommend", f"run={done.run()}", f"file={tmp_path / 'histories.jsonl'}")
     assert refused.status == 2
     assert "histories.jsonl, line 2" in refused.output
 

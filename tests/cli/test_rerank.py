@@ -23,14 +23,14 @@ ALRO = ("objective=alro", *MOVIES)
 
 
 def rerank_place(shared: Path) -> Workplace:
-    """Where the cells lie that all tests share, with a cache of their own: they have narrower backbones."""
+    """Where the runs lie that all tests share, with a cache of their own: they have narrower backbones."""
     place = Workplace(shared / "rerank", shared / "rerank" / "cache")
     place.root.mkdir(exist_ok=True)
     return place
 
 
-def alro_cell(shared: Path) -> Done:
-    """A trained ALRO cell, trained once for all tests."""
+def alro_run(shared: Path) -> Done:
+    """A trained ALRO run, trained once for all tests."""
     return once(shared / "alro.pickle", lambda: rerank_place(shared).train(*ALRO))
 
 
@@ -42,22 +42,22 @@ def movies(shared: Path) -> Workplace:
 
 @pytest.fixture(scope="session")
 def alro(shared: Path) -> Done:
-    """As alro_cell."""
-    return alro_cell(shared)
+    """As alro_run."""
+    return alro_run(shared)
 
 
 @pytest.fixture(scope="session")
 def sft(shared: Path, movies: Workplace) -> Done:
-    """An SFT cell of the same lists."""
+    """An SFT run of the same lists."""
     return once(shared / "sft.pickle", lambda: movies.train(*SFT))
 
 
 def test_alro_ranks_lists_by_itself(alro: Done, movies: Workplace) -> None:
-    assert alro.cell().parent == movies.runs / "movielens_100k-sim" / "rerank" / "tiny" / "alro"
+    assert alro.run().parent == movies.runs / "movielens_100k-sim" / "rerank" / "tiny" / "alro"
     for split, measured in splits(alro).items():
         assert measured["recommender"] == "model"
         assert measured["lists"] == len(lists(alro, split)["list"]) >= measured["users"] > 1
-        for name in ("by_list", "popularity_floor"):
+        for name in ("by_list", "popularity_baseline"):
             assert measured[name].keys() == {*(f"ndcg@{k}" for k in (1, 3, 5, 10)), "ndcg@1_se", "ndcg@10_se"}
         assert all(0 < value < 1 for value in measured["random_order"].values())
         assert (measured["position"]["orders"], measured["candidates"]) == (5, 10)
@@ -79,7 +79,7 @@ def test_the_table_of_lists_gives_the_figures_of_the_record(alro: Done) -> None:
 
 
 def test_the_curves_hold_the_parts_of_the_loss(alro: Done) -> None:
-    lines = [line.split(",") for line in (alro.cell() / "curves.csv").read_text().splitlines()[1:]]
+    lines = [line.split(",") for line in (alro.run() / "curves.csv").read_text().splitlines()[1:]]
     curves = {(int(step), name): float(value) for step, name, value in lines}
     assert {step for step, name in curves if name == "train/loss"} == set(range(6))
     for step in range(6):
@@ -89,7 +89,7 @@ def test_the_curves_hold_the_parts_of_the_loss(alro: Done) -> None:
 
 
 def test_report_and_console_name_the_lists(alro: Done) -> None:
-    report = json.loads((alro.cell() / "leakage.json").read_text())["lists"]["splits"]
+    report = json.loads((alro.run() / "leakage.json").read_text())["lists"]["splits"]
     assert all(report[split]["lists"] == len(lists(alro, split)["list"]) for split in ("valid", "test"))
     assert "task rerank: tuned on 48 lists\n" in alro.output
     sizes = ", ".join(f"{split} {of['lists']:,} ({of['users']:,} users)" for split, of in report.items())
@@ -102,55 +102,55 @@ def test_the_final_table_has_re_ranker_floor_and_chance(alro: Done) -> None:
         name = {"valid": "validation", "test": "test"}[split]
         for ranker, place in (
             ("model", "by_list"),
-            ("popularity", "popularity_floor"),
+            ("popularity", "popularity_baseline"),
             ("random", "random_order"),
         ):
             row = [name, *ranker.split(), *(f"{measured[place][f'ndcg@{k}']:.4f}" for k in (1, 3, 5, 10))]
             assert any(line[: len(row)] == row for line in lines), row
 
 
-def test_a_finished_cell_is_read(alro: Done, movies: Workplace) -> None:
-    before = written(alro.cell())
+def test_a_finished_run_is_read(alro: Done, movies: Workplace) -> None:
+    before = written(alro.run())
     again = movies.train(*ALRO)
     assert "done already" in again.output
     assert again.record() == alro.record()
-    assert written(alro.cell()) == before
+    assert written(alro.run()) == before
 
 
 def test_sft_ranks_the_same_lists(alro: Done, sft: Done) -> None:
-    assert sft.cell().parent.parts[-3:] == ("rerank", "tiny", "sft")
+    assert sft.run().parent.parts[-3:] == ("rerank", "tiny", "sft")
     assert_same_lists(sft, alro)
 
 
 @pytest.mark.parametrize("baseline", ["random", "popularity", "sasrec", "mean_rating"])
 def test_a_baseline_ranks_the_same_lists(baseline: str, alro: Done, movies: Workplace) -> None:
-    few_epochs = ("baseline.most_epochs=2",) if baseline == "sasrec" else ()
+    few_epochs = ("baseline.max_epochs=2",) if baseline == "sasrec" else ()
     done = movies.train(f"baseline={baseline}", "task=rerank", *MOVIES, *few_epochs)
-    assert done.cell().parent.parts[-3:] == ("rerank", "baseline", baseline)
+    assert done.run().parent.parts[-3:] == ("rerank", "baseline", baseline)
     assert_same_lists(done, alro)
     assert any(line.split()[:2] == ["test", baseline] for line in done.output.splitlines())
     for split, measured in splits(done).items():
-        assert measured["popularity_floor"] == splits(alro)[split]["popularity_floor"]
-        assert (measured["by_list"] == measured["popularity_floor"]) == (baseline == "popularity")
+        assert measured["popularity_baseline"] == splits(alro)[split]["popularity_baseline"]
+        assert (measured["by_list"] == measured["popularity_baseline"]) == (baseline == "popularity")
         # Scores of titles do not know the order shown; chance is another one in each.
         assert (measured["position"]["kendall_tau"] == 1) == (baseline != "random")
 
 
-def test_a_stage_is_the_sft_cell_of_the_same_lists(sft: Done, movies: Workplace) -> None:
+def test_a_stage_is_the_sft_run_of_the_same_lists(sft: Done, movies: Workplace) -> None:
     before = trained_files(sft)
     staged = movies.train(*ALRO, "stage=sft", "evaluation.orders=1")
     assert "first its stage: " not in staged.output
-    assert json.loads((staged.cell() / "training.json").read_text())["stages"] == {"start": str(sft.cell())}
+    assert json.loads((staged.run() / "training.json").read_text())["stages"] == {"start": str(sft.run())}
     assert trained_files(sft) == before
     assert "position" not in splits(staged)["test"]
 
 
-def test_a_cell_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Workplace) -> None:
+def test_a_run_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Workplace) -> None:
     before = trained_files(sft)
     asked = ("decoding.bootstrap=3", "evaluation.orders=2", "evaluation.unconstrained=true", "trainer.progress=false")
-    evaluated = movies.run("llmrec.evaluate", f"run={sft.cell()}", *asked)
+    evaluated = movies.run("llmrec.evaluate", f"run={sft.run()}", *asked)
     assert evaluated.status == 0, evaluated.output
-    assert evaluated.cell() == sft.cell()
+    assert evaluated.run() == sft.run()
     assert evaluated.record() != sft.record()
     assert trained_files(sft) == before
     assert_same_lists(evaluated, sft)
@@ -167,7 +167,7 @@ def test_a_cell_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Wor
 
 def test_without_ratings_a_list_holds_the_next_item(movies: Workplace) -> None:
     done = movies.train("objective=alro", "dataset=games", *LISTS, "evaluation.orders=2")
-    assert done.cell().parent.parts[-4:] == ("games-sim", "rerank", "tiny", "alro")
+    assert done.run().parent.parts[-4:] == ("games-sim", "rerank", "tiny", "alro")
     assert "  lists of 10 candidates (9 sampled), relevance by next item: train " in done.output
     (prepared,) = (movies.cache / "datasets").glob("games-sim-*")
     ids = pq.read_table(prepared / "items.parquet")["item"].to_pylist()
@@ -179,11 +179,11 @@ def test_without_ratings_a_list_holds_the_next_item(movies: Workplace) -> None:
 
 
 @pytest.mark.parametrize("command", [("llmrec.recommend", 'history=["A"]'), ("llmrec.diagnose",)])
-def test_what_ranks_the_catalogue_refuses_the_cell(command: tuple[str, ...], alro: Done, movies: Workplace) -> None:
+def test_what_ranks_the_catalogue_refuses_the_run(command: tuple[str, ...], alro: Done, movies: Workplace) -> None:
     module, *arguments = command
-    refused = movies.run(module, f"run={alro.cell()}", *arguments)
+    refused = movies.run(module, f"run={alro.run()}", *arguments)
     assert refused.status == 2
-    expected = f"llmrec: {alro.cell()} is of task=rerank; this command takes one of task=next_item"
+    expected = f"llmrec: {alro.run()} is of task=rerank; this command takes one of task=next_item"
     assert refused.output.strip() == expected
 
 
@@ -197,7 +197,7 @@ def test_what_ranks_the_catalogue_refuses_the_cell(command: tuple[str, ...], alr
     ],
 )
 def test_what_an_evaluation_cannot_take_is_refused(override: str, says: str, alro: Done, movies: Workplace) -> None:
-    refused = movies.run("llmrec.evaluate", f"run={alro.cell()}", override)
+    refused = movies.run("llmrec.evaluate", f"run={alro.run()}", override)
     assert refused.status == 2
     assert refused.output.startswith("llmrec: ")
     assert says in refused.output
@@ -216,8 +216,8 @@ def lists(done: Done, split: str) -> dict[str, list[Any]]:
 
 
 def trained_files(done: Done) -> dict[str, int]:
-    """When the files of a cell's training were last written; another worker may evaluate it meanwhile."""
-    return {name: time for name, time in written(done.cell()).items() if not name.startswith("eval/")}
+    """When the files of a run's training were last written; another worker may evaluate it meanwhile."""
+    return {name: time for name, time in written(done.run()).items() if not name.startswith("eval/")}
 
 
 def dcg(relevance: np.ndarray) -> np.ndarray:

@@ -12,31 +12,31 @@ from safetensors.torch import load_file
 
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.conftest import SHORT
-from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
+from tests.cli.test_rerank import ALRO, alro_run, rerank_place
 from tests.cli.trees import Tree, needs_proc
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
 MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
 
 
-def after_the_first_checkpoint(cell: Path) -> bool:
+def after_the_first_checkpoint(run: Path) -> bool:
     """Right after the first epoch has been saved."""
-    return (cell / "checkpoints" / "last.ckpt").exists()
+    return (run / "checkpoints" / "last.ckpt").exists()
 
 
-def in_the_first_epoch(cell: Path) -> bool:
+def in_the_first_epoch(run: Path) -> bool:
     """Before there is a checkpoint: all begins again."""
-    return reached(cell, 1)
+    return reached(run, 1)
 
 
-def in_the_second_epoch(cell: Path) -> bool:
+def in_the_second_epoch(run: Path) -> bool:
     """Steps after the checkpoint are lost and made again."""
-    return reached(cell, 7)
+    return reached(run, 7)
 
 
-def in_the_evaluation(cell: Path) -> bool:
+def in_the_evaluation(run: Path) -> bool:
     """After training, before the record is there."""
-    return (cell / "training.json").exists()
+    return (run / "training.json").exists()
 
 
 @pytest.mark.parametrize(
@@ -46,9 +46,9 @@ def test_killed_run_ends_as_an_uninterrupted_one(
     moment: Callable[[Path], bool], trained: tuple[Workplace, Done], place: Workplace
 ) -> None:
     whole = trained[1]
-    cell = place.runs / whole.cell().relative_to(trained[0].runs)
-    place.start(*COMMAND).kill_when(lambda: moment(cell))
-    assert not list(cell.glob("eval/*/metrics.json"))
+    run = place.runs / whole.run().relative_to(trained[0].runs)
+    place.start(*COMMAND).kill_when(lambda: moment(run))
+    assert not list(run.glob("eval/*/metrics.json"))
 
     resumed = place.run(*COMMAND)
     assert resumed.status == 0, resumed.output
@@ -61,12 +61,12 @@ def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> No
     away = Workplace(place.root / "killed", place.cache)
     away.root.mkdir()
     whole = place.train(*command)
-    cell = away.runs / whole.cell().relative_to(place.runs)
-    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: after_the_first_checkpoint(cell))
+    run = away.runs / whole.run().relative_to(place.runs)
+    away.start("llmrec.run", *command, "logger=csv").kill_when(lambda: after_the_first_checkpoint(run))
     resumed = away.train(*command)
     assert "resuming from" in resumed.output
     assert_same(resumed, whole)
-    groups, expected = ((done.cell() / "training.json").read_text() for done in (resumed, whole))
+    groups, expected = ((done.run() / "training.json").read_text() for done in (resumed, whole))
     assert json.loads(groups)["objective"] == json.loads(expected)["objective"]
 
 
@@ -77,13 +77,13 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workp
     shutil.copytree(swept[0].cache, away.cache, ignore=shutil.ignore_patterns("reference", "self_hard"))
     (record,) = swept[0].runs.glob("*/*/tiny/rosepo-sasrec-self_hard/*/eval/*")
     whole = Done(0, f"record: {record}")
-    cell, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
+    run, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
     # While the oracle is fitted, which ends with the run; the stage that was finished before it stays.
     Tree(away, "llmrec.run", *command).when(lambda: bool(list(oracle.glob("*/curves.csv")))).kill_alone()
-    (sft,) = (cell / "sft").glob("*/training.json")
+    (sft,) = (run / "sft").glob("*/training.json")
     trained = sft.stat().st_mtime_ns
-    cell = away.runs / whole.cell().relative_to(swept[0].runs)
-    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(cell))
+    run = away.runs / whole.run().relative_to(swept[0].runs)
+    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(run))
     resumed = away.train(*command)
     assert "resuming from" in resumed.output
     assert_same(resumed, whole)
@@ -101,11 +101,11 @@ def test_an_interrupted_run_takes_its_stage_with_it(place: Workplace) -> None:
 
 
 def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Path, tmp_path: Path) -> None:
-    whole, place = alro_cell(shared), rerank_place(shared)
+    whole, place = alro_run(shared), rerank_place(shared)
     away = Workplace(tmp_path, place.cache)
-    cell = away.runs / whole.cell().relative_to(place.runs)
+    run = away.runs / whole.run().relative_to(place.runs)
     command = (*ALRO, *DEBUG, "logger=csv")
-    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(cell))
+    away.start("llmrec.run", *command).kill_when(lambda: after_the_first_checkpoint(run))
     resumed = away.run("llmrec.run", *command)
     assert "resuming from" in resumed.output, resumed.output
     assert_same(resumed, whole)
@@ -116,21 +116,21 @@ def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Pa
 def test_killed_training_leaves_no_half_written_file(
     by: signal.Signals, trained: tuple[Workplace, Done], place: Workplace
 ) -> None:
-    cell = place.runs / trained[1].cell().relative_to(trained[0].runs)
-    place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(cell), by)
-    assert not (cell / "weights").exists()
-    assert not (cell / "training.json").exists()
+    run = place.runs / trained[1].run().relative_to(trained[0].runs)
+    place.start(*COMMAND).kill_when(lambda: in_the_first_epoch(run), by)
+    assert not (run / "weights").exists()
+    assert not (run / "training.json").exists()
 
 
-def reached(cell: Path, step: int) -> bool:
+def reached(run: Path, step: int) -> bool:
     """Whether curves.csv has come to an optimizer step."""
-    curves = cell / "curves.csv"
+    curves = run / "curves.csv"
     return curves.exists() and f"\n{step},train/loss," in curves.read_text()
 
 
 def assert_same(resumed: Done, whole: Done) -> None:
     """Weights, curves, figures and the users' lists are equal; times are not compared."""
-    weights, expected = (load_file(done.cell() / "weights" / "model.safetensors") for done in (resumed, whole))
+    weights, expected = (load_file(done.run() / "weights" / "model.safetensors") for done in (resumed, whole))
     assert weights.keys() == expected.keys()
     assert all((weights[name] == expected[name]).all() for name in expected)
     assert curves(resumed) == curves(whole)
@@ -142,7 +142,7 @@ def assert_same(resumed: Done, whole: Done) -> None:
 
 def curves(done: Done) -> list[str]:
     """The lines of curves.csv, less those that depend on the machine's load."""
-    lines = (done.cell() / "curves.csv").read_text().splitlines()
+    lines = (done.run() / "curves.csv").read_text().splitlines()
     return [line for line in lines if line.split(",")[1] not in MEASURED_BY_THE_CLOCK]
 
 

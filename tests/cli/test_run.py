@@ -43,25 +43,25 @@ def test_final_table_shows_the_figures_of_the_record(trained: tuple[Workplace, D
     assert row[3] == f"{splits['test']['by_title']['ndcg@10']:.4f}"
 
 
-def test_record_lies_in_the_folder_of_its_cell(trained: tuple[Workplace, Done]) -> None:
+def test_record_lies_in_the_folder_of_its_run(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
-    assert done.cell().parent == place.runs / "games-sim" / "next_item" / "tiny" / "msl"
-    assert all((done.cell() / file).is_file() for file in TRAINING_FILES)
+    assert done.run().parent == place.runs / "games-sim" / "next_item" / "tiny" / "msl"
+    assert all((done.run() / file).is_file() for file in TRAINING_FILES)
     assert all((done.record() / file).is_file() for file in EVALUATION_FILES)
 
 
-def test_finished_cell_keeps_no_checkpoints(trained: tuple[Workplace, Done]) -> None:
-    assert not (trained[1].cell() / "checkpoints").exists()
+def test_finished_run_keeps_no_checkpoints(trained: tuple[Workplace, Done]) -> None:
+    assert not (trained[1].run() / "checkpoints").exists()
 
 
 def test_curves_hold_loss_temperature_gradient_norm_throughput_and_memory(trained: tuple[Workplace, Done]) -> None:
-    logged = {line.split(",")[1] for line in (trained[1].cell() / "curves.csv").read_text().splitlines()[1:]}
+    logged = {line.split(",")[1] for line in (trained[1].run() / "curves.csv").read_text().splitlines()[1:]}
     wanted = ("loss", "temperature", "gradient_norm", "learning_rate", "tokens_per_second", "memory_gib")
     assert {f"train/{name}" for name in wanted} | {"valid/ndcg@10"} <= logged
 
 
 def test_training_says_where_it_comes_from(trained: tuple[Workplace, Done]) -> None:
-    training = json.loads((trained[1].cell() / "training.json").read_text())
+    training = json.loads((trained[1].run() / "training.json").read_text())
     assert training["scale"] == "debug"
     assert training["dataset"]["name"] == "games-sim"
     assert training["dataset"]["simulated"]
@@ -75,27 +75,27 @@ def test_table_of_users_has_one_row_per_evaluated_user(trained: tuple[Workplace,
     assert {"user", "target", "titles", "scores", "rank"} <= set(table.column_names)
 
 
-def test_finished_cell_is_read_and_not_run_again(place: Workplace) -> None:
-    # A cell of its own: other workers evaluate the shared one meanwhile.
+def test_finished_run_is_read_and_not_run_again(place: Workplace) -> None:
+    # A run of its own: other workers evaluate the shared one meanwhile.
     done = place.train("objective=msl", "dataset=games")
-    before = written(done.cell())
+    before = written(done.run())
     again = place.train("objective=msl", "dataset=games")
     assert "done already" in again.output
     assert again.record() == done.record()
-    assert written(done.cell()) == before
+    assert written(done.run()) == before
 
 
-def test_stage_is_run_first_as_a_cell_of_its_own_and_then_reused(place: Workplace) -> None:
+def test_stage_is_run_first_as_a_run_of_its_own_and_then_reused(place: Workplace) -> None:
     short = ("trainer.epochs=1", "evaluation.users=5")
     staged = place.train("objective=msl", "stage=sft", *short)
     (stage,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").iterdir()
     assert "first its stage: " in staged.output
-    assert json.loads((staged.cell() / "training.json").read_text())["stages"] == {"start": str(stage)}
+    assert json.loads((staged.run() / "training.json").read_text())["stages"] == {"start": str(stage)}
 
     before = written(stage)
-    assert place.train("objective=sft", *short).cell() == stage
+    assert place.train("objective=sft", *short).run() == stage
     again = place.train("objective=msl", "stage=sft", "objective.temperature=2", *short)
-    assert again.cell() != staged.cell()
+    assert again.run() != staged.run()
     assert "first its stage: " not in again.output
     assert written(stage) == before
 
@@ -103,12 +103,12 @@ def test_stage_is_run_first_as_a_cell_of_its_own_and_then_reused(place: Workplac
 def test_saved_huggingface_model_with_lora_and_a_fixed_temperature(place: Workplace) -> None:
     saved = save_random_llama(place.root / "llama", tokenizer_of=place.cache)
     done = place.train("backbone=hf", f"backbone.path={saved}", "adapter=lora", "objective.temperature=4.5")
-    assert done.cell().parent.parent.name == "hf-lora"
-    weights = done.cell() / "weights"
+    assert done.run().parent.parent.name == "hf-lora"
+    weights = done.run() / "weights"
     assert (weights / "adapter_model.safetensors").is_file()
     assert not (weights / "model.safetensors").exists()
     temperatures = {
-        line.split(",")[2] for line in (done.cell() / "curves.csv").read_text().splitlines() if ",train/temp" in line
+        line.split(",")[2] for line in (done.run() / "curves.csv").read_text().splitlines() if ",train/temp" in line
     }
     assert temperatures == {"4.5"}
 
@@ -153,10 +153,10 @@ def save_random_llama(folder: Path, tokenizer_of: Path) -> Path:
     return folder
 
 
-def written(cell: Path) -> dict[str, int]:
+def written(run: Path) -> dict[str, int]:
     """When each file that a training or an evaluation leaves was last written."""
     return {
-        str(file.relative_to(cell)): file.stat().st_mtime_ns
-        for file in cell.rglob("*")
+        str(file.relative_to(run)): file.stat().st_mtime_ns
+        for file in run.rglob("*")
         if file.is_file() and file.name not in (".lock", "run.log") and ".hydra" not in file.parts
     }

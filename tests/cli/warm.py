@@ -5,7 +5,7 @@ import gc
 from hydra import compose, initialize_config_dir
 from transformers import LlamaForCausalLM  # noqa: F401
 
-import llmrec.training.serve  # noqa: F401
+import llmrec.training.recommending  # noqa: F401
 from llmrec.code_hash import code_hash
 from llmrec.conf_dir import conf_dir
 

@@ -102,7 +102,7 @@ def test_the_way_of_computing_changes_nothing(scores: Scores) -> None:
         found(backbone, trie, prompts[::-1], settings)[::-1],
         [found(backbone, trie, [prompt], settings, shared=2)[0] for prompt in prompts],
     ]
-    backbone.plain = True
+    backbone.uses_plain_path = True
     others.append(found(backbone, trie, prompts, settings, shared=4))
     for other in others:
         for (ours, points), (same, same_points) in zip(whole, other, strict=True):
@@ -125,7 +125,7 @@ def test_small_catalogues(titles: list[Title], scores: Scores, plain: bool) -> N
     """More beams than titles: every title once, then padding (checked by `found`)."""
     tokens, backbone, prompts = token_titles(titles), random_backbone(seed=1), random_prompts()
     expected = [title_scores(backbone, prompt, tokens, scores) for prompt in prompts]
-    backbone.plain = plain
+    backbone.uses_plain_path = plain
     result = found(backbone, build_trie(tokens)[0], prompts, BeamSearch(10, scores), shared=3)
     for wanted, (ours, points) in zip(expected, result, strict=True):
         assert ours == list(wanted)

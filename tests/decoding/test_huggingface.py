@@ -43,7 +43,7 @@ def test_equals_huggingface(quote: int | None, length_penalty: float, beams: int
     titles = random_titles(200, seed=beams, quote=quote)
     backbone, prompts = random_backbone(seed=beams), random_prompts(shared=4)
     settings = BeamSearch(beams, "vocab", length_penalty)
-    backbone.plain = plain
+    backbone.uses_plain_path = plain
     ours = found(backbone, build_trie(titles)[0], prompts, settings, shared=4)
     for prompt, (row, scores) in zip(prompts, ours, strict=True):
         expected, expected_scores = huggingface(backbone, titles, prompt, settings)

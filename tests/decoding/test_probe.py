@@ -41,7 +41,7 @@ def warnings_of(caplog: pytest.LogCaptureFixture) -> list[str]:
 def test_the_cached_search_is_taken_in_silence(
     architecture: Callable[[], PreTrainedModel], caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert not loaded(architecture).plain
+    assert not loaded(architecture).uses_plain_path
     assert not warnings_of(caplog)
 
 
@@ -65,7 +65,7 @@ def test_what_passes_trains(architecture: Callable[[], PreTrainedModel]) -> None
     losses = []
     for _ in range(5):
         optimizer.zero_grad()
-        loss = objective.token_losses(model.encode(batch.packed, batch.at), batch)[0].sum()
+        loss = objective.token_losses(model.encode(batch.packed, batch.state_index), batch)[0].sum()
         loss.backward()
         optimizer.step()
         losses.append(float(loss))
@@ -92,9 +92,9 @@ def test_what_passes_generates_greedily_whatever_else_is_in_the_batch(
 def test_a_model_that_takes_branches_but_cannot_be_searched_with_a_cache(caplog: pytest.LogCaptureFixture) -> None:
     model = backbone(xglm)
     probe(model, longest=64, window=None)
-    assert not model.plain
+    assert not model.uses_plain_path
     check_decoding(model)
-    assert model.plain
+    assert model.uses_plain_path
     (warning,) = warnings_of(caplog)
     assert warning.startswith("XGLMForCausalLM cannot decode titles with a cache (")
 
@@ -110,7 +110,7 @@ def test_a_cached_search_that_scores_otherwise_is_not_taken(
     monkeypatch.setattr(Backbone, "extend", displaced)
     model = backbone(llama)
     check_decoding(model)
-    assert model.plain
+    assert model.uses_plain_path
     (warning,) = warnings_of(caplog)
     assert "LlamaForCausalLM scores titles differently with a cache than without" in warning
 
@@ -120,7 +120,7 @@ def test_a_model_that_cannot_be_searched_at_all_is_refused_by_name(
     plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = backbone(llama)
-    model.plain = plain
+    model.uses_plain_path = plain
 
     def fails(*_: object, **__: object) -> None:
         raise KeyError("no such\nkernel")
@@ -151,6 +151,6 @@ def test_products_in_bfloat16_are_no_reason_for_the_plain_path(caplog: pytest.Lo
     model.autocast_dtype = torch.bfloat16
     probe(model, longest=64, window=None)
     check_decoding(model)
-    assert not model.plain
+    assert not model.uses_plain_path
     assert model.autocast_dtype == torch.bfloat16
     assert not warnings_of(caplog)

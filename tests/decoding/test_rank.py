@@ -37,7 +37,7 @@ def test_rows_come_back_in_their_order(memory: int, monkeypatch: pytest.MonkeyPa
 
 def test_batches_of_the_plain_path_are_sized_by_its_sequences(monkeypatch: pytest.MonkeyPatch) -> None:
     backbone, prompts, sizes = random_backbone(seed=2), [random_prompts()[0]] * 8, []
-    backbone.plain = True
+    backbone.uses_plain_path = True
     tokens = len(prompts[0]) + SETTINGS.appended_tokens(TRIE) // 5
     # Five beams, each with eight bytes of its 64 widest activations and float32 logits of 32 tokens at every position.
     monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", 3 * 5 * tokens * (8 * 64 + 4 * 32))

@@ -37,7 +37,7 @@ def by_hand(model: Backbone, identifiers: Sequence[int], prompt: np.ndarray) -> 
 @pytest.mark.parametrize("size", [2, 3, 9])
 def test_equals_plain_forward_passes(size: int, shared: int, plain: bool) -> None:
     model, identifiers = random_backbone(seed=3), list(range(20, 20 - size, -1))
-    model.plain = plain
+    model.uses_plain_path = plain
     prompts = random_prompts(shared)
     ranked = rank_lists.rank_lists(model, Permutations.of(identifiers, EOS), Prompts.joined(prompts))
     assert ranked.tolist() == [by_hand(model, identifiers, prompt) for prompt in prompts]

@@ -8,7 +8,7 @@ from llmrec.decoding.session import CachedSession, PlainSession, Session, Shared
 from tests.decoding.small import random_backbone, random_prompts
 
 BACKBONE, PLAIN, PROMPTS = random_backbone(seed=4), random_backbone(seed=4), random_prompts(shared=4)
-PLAIN.plain = True
+PLAIN.uses_plain_path = True
 
 
 def opened(kind: str) -> Session:

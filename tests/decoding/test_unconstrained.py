@@ -81,7 +81,7 @@ def test_equals_a_plain_loop(lora: bool, tmp_path: Path) -> None:
 @pytest.mark.parametrize("architecture", [*FAST, *PLAIN])
 def test_equals_a_plain_loop_for_other_architectures(architecture: Callable[[], PreTrainedModel]) -> None:
     own = speaking(architecture)
-    own.plain = architecture in PLAIN
+    own.uses_plain_path = architecture in PLAIN
     assert_greedy(own, PROMPTS, TWELVE)
 
 

@@ -54,7 +54,7 @@ def test_attribution_is_the_difference_of_two_plain_passes(
 ) -> None:
     monkeypatch.setattr(module, "BATCH_ROWS", 3)
     backbone = random_backbone()
-    backbone.plain = plain
+    backbone.uses_plain_path = plain
     found, log_probability = attributions(backbone, ablation)
     for row in range(len(ROWS)):
         titles = [TITLES[item] for item in ROWS.history_of(row)]

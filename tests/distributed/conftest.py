@@ -1,3 +1,3 @@
-"""What the tests of the commands share: one trained cell, one cache with the pretrained backbone."""
+"""What the tests of the commands share: one trained run, one cache with the pretrained backbone."""
 
 from tests.cli.conftest import place, shared, trained  # noqa: F401

@@ -36,7 +36,7 @@ def _step(world: World, rows: list[int], rank: int) -> Step:
     (batch,) = micro_batches(world, mine or [0])
     totals = all_reduce_sums(scaled(world.objective.totals(batch), counts))
     with nullcontext() if mine else padding_batch():
-        part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+        part = world.objective(world.backbone.encode(batch.packed, batch.state_index), batch, totals)
     (part.loss * counts).backward()
     closed = all_reduce_sums(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
     loss = float(closed.pop("loss"))

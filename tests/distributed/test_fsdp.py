@@ -44,7 +44,7 @@ pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs to
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every case's cell as one process left it (one/), and two ranks that were killed (two/).
+    """A folder with every case's run as one process left it (one/), and two ranks that were killed (two/).
 
     They then went on, but for sft.
     """
@@ -80,17 +80,17 @@ def test_mixed_precision_trains_float32_weights(root: Path) -> None:
 
 
 def test_one_process_goes_on_from_the_checkpoint_of_two_ranks(root: Path) -> None:
-    cell = root / "two" / "sft"
-    assert max(int(name.split(",")[0]) for name in _curves(cell)) == KILLED - 1
-    _train(cell, _config(root, "sft"))
-    assert_same(cell, root / "one" / "sft")
+    run = root / "two" / "sft"
+    assert max(int(name.split(",")[0]) for name in _curves(run)) == KILLED - 1
+    _train(run, _config(root, "sft"))
+    assert_same(run, root / "one" / "sft")
 
 
 def test_command_trains_and_evaluates_as_one_process(root: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path, root / "cache")
     done = place.run("llmrec.run", *SMALL, *NARROW, *CASES["sft"], *FSDP)
     assert done.status == 0, done.output
-    assert_same(done.cell(), root / "one" / "sft")
+    assert_same(done.run(), root / "one" / "sft")
     assert (done.record() / "metrics.json").exists()
 
 
@@ -104,7 +104,7 @@ def test_adapter_is_refused_before_training(tmp_path: Path) -> None:
 
 def assert_same(found: Path, expected: Path) -> None:
     """Weights and curves are equal but for the order of additions; times are not compared."""
-    weights, theirs = (load_file(cell / WEIGHTS / "model.safetensors") for cell in (found, expected))
+    weights, theirs = (load_file(run / WEIGHTS / "model.safetensors") for run in (found, expected))
     assert weights.keys() == theirs.keys()
     for name, weight in weights.items():
         torch.testing.assert_close(weight, theirs[name], atol=2e-6, rtol=0)
@@ -113,9 +113,9 @@ def assert_same(found: Path, expected: Path) -> None:
     assert curves == pytest.approx(expected_curves, rel=1e-4)
 
 
-def _curves(cell: Path) -> dict[str, float]:
+def _curves(run: Path) -> dict[str, float]:
     """What curves.csv says, by step and name."""
-    lines = [line.rsplit(",", 1) for line in (cell / "curves.csv").read_text().splitlines()[1:]]
+    lines = [line.rsplit(",", 1) for line in (run / "curves.csv").read_text().splitlines()[1:]]
     return {name: float(value) for name, value in lines if name.split(",")[1] not in BY_THE_CLOCK}
 
 

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from torch import distributed, testing
 
 from tests.cli.commands import DEBUG, Workplace
-from tests.cli.test_rerank import ALRO, alro_cell, rerank_place
+from tests.cli.test_rerank import ALRO, alro_run, rerank_place
 from tests.cli.trees import Tree, needs_proc
 
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
@@ -31,8 +31,8 @@ def test_three_ranks_are_one_where_no_number_of_rows_divides(place: Workplace, t
     for root in (one.root, three.root):
         root.mkdir()
     done = three.train(*UNEVEN, *DDP, "trainer.devices=3")
-    assert_alike(done.cell(), one.train(*UNEVEN).cell())
-    hardware = json.loads((done.cell() / "training.json").read_text())["provenance"]["hardware"]
+    assert_alike(done.run(), one.train(*UNEVEN).run())
+    hardware = json.loads((done.run() / "training.json").read_text())["provenance"]["hardware"]
     assert hardware["ranks"] == 3
     # The first rank speaks for all.
     assert done.output.count(" parameters of tiny on ") == 1
@@ -42,7 +42,7 @@ def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path, rerank_place(shared).cache)
     done = place.run("llmrec.run", *ALRO, *DEBUG, *DDP)
     assert done.status == 0, done.output
-    assert_alike(done.cell(), alro_cell(shared).cell())
+    assert_alike(done.run(), alro_run(shared).run())
 
 
 def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
@@ -71,17 +71,17 @@ def test_what_cannot_be_is_refused_before_anything_starts(place: Workplace, sett
     assert (done.status, said in done.output) == (2, True), done.output
 
 
-def assert_alike(cell: Path, expected: Path) -> None:
+def assert_alike(run: Path, expected: Path) -> None:
     """Curves, weights, figures and the users' lists, to the rounding of sums that were added in another order."""
-    assert cell.name == expected.name
-    mine, theirs = curves(cell), curves(expected)
+    assert run.name == expected.name
+    mine, theirs = curves(run), curves(expected)
     assert mine.keys() == theirs.keys()
     for place, value in theirs.items():
         assert mine[place] == pytest.approx(value, rel=2e-3, abs=1e-5, nan_ok=True), place
-    weights, others = (load_file(folder / "weights" / "model.safetensors") for folder in (cell, expected))
+    weights, others = (load_file(folder / "weights" / "model.safetensors") for folder in (run, expected))
     for name, weight in others.items():
         testing.assert_close(weights[name], weight, atol=1e-4, rtol=1e-3, msg=name)
-    (record,), (other,) = (list(folder.glob("eval/*")) for folder in (cell, expected))
+    (record,), (other,) = (list(folder.glob("eval/*")) for folder in (run, expected))
     assert record.name == other.name
     for split in ("valid", "test"):
         users, same = (pq.read_table(folder / f"users_{split}.parquet").to_pydict() for folder in (record, other))
@@ -90,9 +90,9 @@ def assert_alike(cell: Path, expected: Path) -> None:
         assert_close(figures(record, split), figures(other, split), split)
 
 
-def curves(cell: Path) -> dict[tuple[str, str], float]:
+def curves(run: Path) -> dict[tuple[str, str], float]:
     """Step and metric -> value."""
-    with open(cell / "curves.csv", newline="") as file:
+    with open(run / "curves.csv", newline="") as file:
         lines = [line for line in csv.DictReader(file) if line["metric"] not in BY_THE_CLOCK]
     return {(line["step"], line["metric"]): float(line["value"]) for line in lines}
 

@@ -51,7 +51,7 @@ def test_the_popularity_floor_by_hand() -> None:
     assert popular_order(lists_of(), DATASET, "test").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
     metrics, _ = list_record(RANKED[None], lists_of(), DATASET, "test")
     last = (3 + 1 / log2(3) + 3 / 2) / (3 + 3 / log2(3) + 1 / 2)
-    assert metrics["popularity_floor"]["ndcg@3"] == pytest.approx((1 + 1 + last) / 3)
+    assert metrics["popularity_baseline"]["ndcg@3"] == pytest.approx((1 + 1 + last) / 3)
 
 
 def test_ties_of_scores_do_not_hang_on_the_order_shown() -> None:
@@ -124,7 +124,7 @@ def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None
     assert popular_order(lists_of(), dataset, "valid").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
     assert popular_order(lists_of(), dataset, "test").tolist() == [[2, 1, 0], [0, 2, 1], [1, 0, 2]]
     floors = [
-        list_record(RANKED[None], lists_of(), dataset, split)[0]["popularity_floor"] for split in ("valid", "test")
+        list_record(RANKED[None], lists_of(), dataset, split)[0]["popularity_baseline"] for split in ("valid", "test")
     ]
     # The third list's gains are 3, 3, 1 as it stands: Braid and then Anno are the best order.
     assert [floor["ndcg@1"] for floor in floors] == pytest.approx([1, 1])

@@ -15,12 +15,12 @@ BARE = {
     "candidates": 10,
     "recommender": "model",
     "by_list": NDCG,
-    "popularity_floor": dict.fromkeys(NDCG, 0.4),
+    "popularity_baseline": dict.fromkeys(NDCG, 0.4),
     "random_order": dict.fromkeys(NDCG, 0.3),
 }
 FULL = BARE | {
     "by_list": NDCG | ERRORS,
-    "popularity_floor": dict.fromkeys(NDCG, 0.4) | {"ndcg@10_se": 0.0456},
+    "popularity_baseline": dict.fromkeys(NDCG, 0.4) | {"ndcg@10_se": 0.0456},
     "position": {"orders": 5, "ndcg@10": 0.69, "ndcg_std": 0.0345, "kendall_tau": -0.25},
     "unconstrained": {"parse_failure_rate": 0.125, "lists": 1234},
 }

@@ -60,14 +60,14 @@ def test_rows_of_the_users_table_sum_to_what_is_measured_of_all() -> None:
     lists[:, 2:5] = [[1, 3, 2], [1, 3, 4], [0, -1, -1], [2, 0, 4]]
     metrics, table = record_of(lists, np.zeros(lists.shape), features=ReferenceFeatures(RELEVANCE, EMBEDDINGS))
     for name in ("popularity", "relevance"):
-        parts = {part: np.stack(table[f"{name}.{part}"].to_numpy()) for part in ("slots@5", "slots", "history")}
+        parts = {part: np.stack(table[f"{name}.{part}"].to_numpy()) for part in ("exposure@5", "exposure", "history")}
         counted = {part: rows.sum(axis=0) for part, rows in parts.items()}
         parity = metrics["fairness"][name]
         assert counted["history"] / counted["history"].sum() == pytest.approx(parity["gh"])
-        assert counted["slots"] / counted["slots"].sum() == pytest.approx(parity["gp@10"])
-        apart = np.abs(counted["slots@5"] / counted["slots@5"].sum() - parity["gh"])
+        assert counted["exposure"] / counted["exposure"].sum() == pytest.approx(parity["gp@10"])
+        apart = np.abs(counted["exposure@5"] / counted["exposure@5"].sum() - parity["gh"])
         assert apart.mean() == pytest.approx(parity["mgu@5"], abs=1e-6)
-    slots = np.stack(table["popularity.slots"].to_numpy())
+    slots = np.stack(table["popularity.exposure"].to_numpy())
     assert slots[:, 0].sum() / slots.sum() == pytest.approx(metrics["fairness"]["head20_share"])
     # The first row's first title is right.
     assert table["hallucinated"].is_null().to_pylist()[0]
@@ -81,11 +81,11 @@ def test_popularity_floor_stands_on_the_same_rows() -> None:
     metrics, _ = record_of(lists, np.zeros(lists.shape))
     # Anno and Civ were a target twice each, Braid once, Doom and Elite never: ranks of the targets 1, 2, 5, 3.
     floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
-    assert metrics["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    assert metrics["popularity_baseline"]["by_title"]["ndcg@10"] == pytest.approx(floor)
     without, _ = record_of(lists, np.zeros(lists.shape), exclude_history=True)
     # Histories leave out Braid and Civ; Civ and Doom; Anno; Doom: ranks 1, 0, 4, 3.
     floor = (1 + 0 + 1 / log2(5) + 1 / 2) / 4
-    assert without["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    assert without["popularity_baseline"]["by_title"]["ndcg@10"] == pytest.approx(floor)
 
 
 def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None:
@@ -99,9 +99,9 @@ def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None
     )
     # Titles as above; with Doom in front the ranks of the targets are 2, 3, 5, 4.
     floor = (1 + 1 / log2(3) + 1 / log2(6) + 1 / 2) / 4
-    assert before["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    assert before["popularity_baseline"]["by_title"]["ndcg@10"] == pytest.approx(floor)
     floor = (1 / log2(3) + 1 / 2 + 1 / log2(6) + 1 / log2(5)) / 4
-    assert after["popularity_floor"]["by_title"]["ndcg@10"] == pytest.approx(floor)
+    assert after["popularity_baseline"]["by_title"]["ndcg@10"] == pytest.approx(floor)
     assert before["slices"] == after["slices"]
     assert before["fairness"] == after["fairness"]
 
@@ -119,7 +119,7 @@ def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
             "top20_relevance_share": 2 / 2 / 5,
         }
     )
-    assert metrics["popularity_floor"]["fairness"] == pytest.approx(
+    assert metrics["popularity_baseline"]["fairness"] == pytest.approx(
         {
             "head20_share": 1 / 2,
             "coverage": 2 / 5,
@@ -133,7 +133,7 @@ def test_fairness_of_the_model_and_of_the_popularity_floor() -> None:
 def test_floor_and_model_are_held_against_the_same_histories() -> None:
     lists = ten_titles()
     metrics, _ = record_of(lists, np.zeros(lists.shape), features=ReferenceFeatures(RELEVANCE))
-    floor = metrics["popularity_floor"]["fairness"]
+    floor = metrics["popularity_baseline"]["fairness"]
     for grouping in ("popularity", "relevance"):
         assert metrics["fairness"][grouping]["gh"] == floor[grouping]["gh"]
     # By popularity: Civ, Anno and Braid by halves in two bins, Doom, Elite. The popularity
@@ -148,13 +148,13 @@ def test_hallucination_of_the_model_and_of_the_popularity_floor() -> None:
     model = metrics["hallucination"]
     assert (model["wrong_top1"], model["mean_similarity"], model["repeated"]) == (2, pytest.approx(0.8 / 2), 0)
     # The popularity baseline recommends Anno to all: wrong for histories of Civ and Doom, of Anno, and of Doom.
-    floor = metrics["popularity_floor"]["hallucination"]
+    floor = metrics["popularity_baseline"]["hallucination"]
     assert (floor["wrong_top1"], floor["repeated"]) == (3, pytest.approx(1 / 3))
     assert floor["mean_similarity"] == pytest.approx((0.8 + 1 - 1) / 3)
     assert floor["threshold"] == model["threshold"]
     without, _ = record_of(RECOMMENDED, SCORES, features=ReferenceFeatures(RELEVANCE))
     assert "hallucination" not in without
-    assert "hallucination" not in without["popularity_floor"]
+    assert "hallucination" not in without["popularity_baseline"]
 
 
 def test_simulated_data_is_named_and_has_its_best_possible() -> None:
@@ -173,7 +173,7 @@ def test_users_table() -> None:
     assert table.schema.field("titles").type == pa.list_(pa.string())
     assert table.schema.field("scores").type == pa.list_(pa.float32())
     counted = [name for name in table.column_names if name.startswith("popularity.")]
-    assert counted == ["popularity.slots@5", "popularity.slots@10", "popularity.slots", "popularity.history"]
+    assert counted == ["popularity.exposure@5", "popularity.exposure@10", "popularity.exposure", "popularity.history"]
     assert table.drop_columns(counted).to_pydict() == {
         "row": [0, 1, 2, 3],
         "user": ["u0", "u1", "u2", "u3"],
@@ -201,7 +201,7 @@ def test_permuting_users_permutes_the_table_and_keeps_the_metrics() -> None:
     )
     assert permuted["by_title"] == pytest.approx(metrics["by_title"])
     assert permuted["fairness"] == metrics["fairness"]
-    assert permuted["popularity_floor"]["by_item"] == pytest.approx(metrics["popularity_floor"]["by_item"])
+    assert permuted["popularity_baseline"]["by_item"] == pytest.approx(metrics["popularity_baseline"]["by_item"])
     assert other.drop_columns("row") == table.drop_columns("row").take(pa.array(order))
 
 

@@ -146,13 +146,13 @@ def test_one_seed_gives_one_result() -> None:
 
 def test_samples_drawn_in_chunks_are_all_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     differences, users = np.random.default_rng(0).normal(size=60), np.repeat(np.arange(20), 3)
-    at_once = against_zero(differences, users, samples=1001)
+    parallel_trials = against_zero(differences, users, samples=1001)
     # Of 20 users 5 samples, of which the last chunk has one; and fewer draws than users.
     for draws in (100, 7):
         monkeypatch.setattr(significance, "DRAWS_AT_ONCE", draws)
         in_chunks = against_zero(differences, users, samples=1001)
-        assert in_chunks.low == pytest.approx(at_once.low, abs=0.1)
-        assert in_chunks.p_value == pytest.approx(at_once.p_value, abs=0.1)
+        assert in_chunks.low == pytest.approx(parallel_trials.low, abs=0.1)
+        assert in_chunks.p_value == pytest.approx(parallel_trials.p_value, abs=0.1)
         assert against_zero(floats(1, -1), np.arange(2), samples=1001).p_value == 1
 
 

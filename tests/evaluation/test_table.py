@@ -15,7 +15,7 @@ SPLIT = {
     "simulated": True,
     "users": 14940,
     "by_title": ACCURACY,
-    "popularity_floor": {"by_title": FLOOR},
+    "popularity_baseline": {"by_title": FLOOR},
     "best_ndcg10": 0.2468,
 }
 SPREAD = {"head20_share": 0.61, "coverage": 0.0525, "gini": 0.975, "average_popularity": 12.5}
@@ -23,17 +23,17 @@ FAIRNESS = SPREAD | {"popularity": {"groups": 5, "mgu@5": 0.1821, "dgu@5": 0.7, 
 FLOOR_FAIRNESS = FAIRNESS | {"head20_share": 1.0}
 FAIR_SPLIT = SPLIT | {
     "fairness": FAIRNESS,
-    "popularity_floor": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS},
+    "popularity_baseline": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS},
 }
 RELEVANCE = {"relevance": {"groups": 5, "mgu@5": 0.25}, "top20_relevance_share": 0.8}
 RELEVANT_SPLIT = SPLIT | {
     "fairness": FAIRNESS | RELEVANCE,
-    "popularity_floor": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS | RELEVANCE},
+    "popularity_baseline": {"by_title": FLOOR, "fairness": FLOOR_FAIRNESS | RELEVANCE},
 }
 HALLUCINATION = {"hallucination": {"semantic_share": 0.3456, "wrong_top1": 900, "threshold": 0.4}}
 EMBEDDED_SPLIT = RELEVANT_SPLIT | {
     "hallucination": HALLUCINATION["hallucination"] | {"semantic_share": 0.1234},
-    "popularity_floor": RELEVANT_SPLIT["popularity_floor"] | HALLUCINATION,
+    "popularity_baseline": RELEVANT_SPLIT["popularity_baseline"] | HALLUCINATION,
 }
 FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "users": 14940}}
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
@@ -46,43 +46,43 @@ def printed(capsys: pytest.CaptureFixture[str], metrics: dict, folder: str = "ru
 
 def test_rows_and_columns(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, {"valid": SPLIT, "test": SPLIT})
-    cells = [line.split() for line in lines]
+    runs = [line.split() for line in lines]
     headings = ["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"]
-    assert headings in cells
+    assert headings in runs
     assert lines[0].split("; ")[1].strip() == "users: validation 14,940, test 14,940"
-    assert ["test", "model", "0.0100", "0.0173", "0.0040", "0.0200", "0.0300", "0.0110"] in cells
-    assert ["validation", "popularity", *["0.0035"] * 6] in cells
-    assert ["test", "best", "possible", "-", "0.2468", "-", "-", "-", "-"] in cells
+    assert ["test", "model", "0.0100", "0.0173", "0.0040", "0.0200", "0.0300", "0.0110"] in runs
+    assert ["validation", "popularity", *["0.0035"] * 6] in runs
+    assert ["test", "best", "possible", "-", "0.2468", "-", "-", "-", "-"] in runs
 
 
 def test_fairness_stands_below_the_accuracy(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": FAIR_SPLIT})]
-    heading = cells.index(["split", "recommender", "pop.", "pop.", "20", "%", "age", "Gini"])
-    assert cells[heading - 1] == ["MGU@5", "DGU@5", "head", "cover-"]
+    runs = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": FAIR_SPLIT})]
+    heading = runs.index(["split", "recommender", "pop.", "pop.", "20", "%", "age", "Gini"])
+    assert runs[heading - 1] == ["MGU@5", "DGU@5", "head", "cover-"]
     model = ["0.1821", "0.7000", "0.6100", "0.0525", "0.9750"]
     floor = ["0.1821", "0.7000", "1.0000", "0.0525", "0.9750"]
-    assert cells[heading + 2 : heading + 6] == [
+    assert runs[heading + 2 : heading + 6] == [
         ["validation", "model", *model],
         ["validation", "popularity", *floor],
         ["test", "model", *model],
         ["test", "popularity", *floor],
     ]
-    assert heading > cells.index(["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"])
+    assert heading > runs.index(["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"])
 
 
 def test_relevance_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [line.split() for line in printed(capsys, {"test": RELEVANT_SPLIT})]
-    assert ["MGU@5", "MGU@5", "DGU@5", "head", "cover-", "rel."] in cells
-    assert ["split", "recommender", "pop.", "rel.", "pop.", "20", "%", "age", "Gini", "20", "%"] in cells
-    assert ["test", "model", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000"] in cells
+    runs = [line.split() for line in printed(capsys, {"test": RELEVANT_SPLIT})]
+    assert ["MGU@5", "MGU@5", "DGU@5", "head", "cover-", "rel."] in runs
+    assert ["split", "recommender", "pop.", "rel.", "pop.", "20", "%", "age", "Gini", "20", "%"] in runs
+    assert ["test", "model", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000"] in runs
 
 
 def test_harm_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [line.split() for line in printed(capsys, {"valid": EMBEDDED_SPLIT, "test": FULL_SPLIT})]
-    heading = next(number for number, line in enumerate(cells) if line[:3] == ["split", "recommender", "pop."])
-    assert cells[heading - 1][-3:] == ["rel.", "sem.", "invalid"]
-    assert cells[heading][-4:] == ["20", "%", "hall.", "titles"]
-    assert [(*line[:2], *line[-2:]) for line in cells[heading + 2 : heading + 6]] == [
+    runs = [line.split() for line in printed(capsys, {"valid": EMBEDDED_SPLIT, "test": FULL_SPLIT})]
+    heading = next(number for number, line in enumerate(runs) if line[:3] == ["split", "recommender", "pop."])
+    assert runs[heading - 1][-3:] == ["rel.", "sem.", "invalid"]
+    assert runs[heading][-4:] == ["20", "%", "hall.", "titles"]
+    assert [(*line[:2], *line[-2:]) for line in runs[heading + 2 : heading + 6]] == [
         ("validation", "model", "0.1234", "-"),
         ("validation", "popularity", "0.3456", "-"),
         ("test", "model", "0.1234", "0.2500"),
@@ -91,15 +91,15 @@ def test_harm_has_its_columns_when_it_was_measured(capsys: pytest.CaptureFixture
 
 
 def test_a_baseline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
-    cells = [line.split() for line in printed(capsys, {"test": FAIR_SPLIT | {"recommender": "sasrec"}})]
-    assert [line[:2] for line in cells].count(["test", "sasrec"]) == 2
-    assert not any("model" in line for line in cells)
+    runs = [line.split() for line in printed(capsys, {"test": FAIR_SPLIT | {"recommender": "sasrec"}})]
+    assert [line[:2] for line in runs].count(["test", "sasrec"]) == 2
+    assert not any("model" in line for line in runs)
 
 
 def test_what_only_the_floor_has_is_a_dash_for_the_model(capsys: pytest.CaptureFixture[str]) -> None:
     silent = FAIR_SPLIT | {"fairness": {}}
-    cells = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": silent})]
-    assert ["test", "model", *["-"] * 5] in cells
+    runs = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": silent})]
+    assert ["test", "model", *["-"] * 5] in runs
 
 
 def test_a_record_without_fairness_has_one_table(capsys: pytest.CaptureFixture[str]) -> None:
@@ -129,11 +129,11 @@ def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
 def test_all_columns_wrap_the_labels_there() -> None:
     text = narrow(FULL_SPLIT)
     assert "…" not in text
-    cells = [line.split() for line in text.splitlines()]
-    model = cells.index(
+    runs = [line.split() for line in text.splitlines()]
+    model = runs.index(
         ["test", "0.1821", "0.2500", "0.7000", "0.6100", "0.0525", "0.9750", "0.8000", "0.1234", "0.2500"]
     )
-    assert cells[model + 1] == ["model"]
+    assert runs[model + 1] == ["model"]
 
 
 def test_what_stands_beneath(capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,7 @@ def test_a_row_is_its_prompt_and_what_must_be_read_of_its_target(tmp_path: Path)
 def test_the_response_is_what_sft_supervises(tmp_path: Path) -> None:
     batch = module(tmp_path, SFT()).batch(np.array([1, 2]))
     assert words(batch.token) == f'"Go"{EOS}"Chess"{EOS}'
-    assert words(batch.packed.tokens.flatten()[batch.at]) == '\n"Go"\n"Chess"'
+    assert words(batch.packed.tokens.flatten()[batch.state_index]) == '\n"Go"\n"Chess"'
     assert batch.row.tolist() == [0] * 5 + [1] * 8
     assert batch.branch.tolist() == [0] * 13
     assert batch.example.tolist() == [1, 2]
@@ -73,7 +73,7 @@ def test_the_choices_are_what_msl_supervises(tmp_path: Path) -> None:
     data = module(tmp_path, MSL())
     batch = data.batch(np.array([1, 2]))
     assert words(batch.token) == 'G"Ch'
-    assert words(batch.packed.tokens.flatten()[batch.at]) == '"o"C'
+    assert words(batch.packed.tokens.flatten()[batch.state_index]) == '"o"C'
     assert data.trie.fan_out[batch.node].tolist() == [2, 2, 2, 2]
     assert int(batch.response_tokens) == 13
 
@@ -112,7 +112,7 @@ def test_titles_that_the_tokenizer_makes_equal_have_one_target(tmp_path: Path) -
     data = module(tmp_path, SFT(), items)
     # The targets are b, c, d, a, b: Chess, Cafè, Go, Café, Chess.
     assert data.target_titles(ROWS).tolist() == [1, 0, 3, 0, 1]
-    assert len(data.batch(np.array([1])).at) == 7
+    assert len(data.batch(np.array([1])).state_index) == 7
 
 
 def test_steps_of_an_epoch(tmp_path: Path) -> None:
@@ -156,7 +156,7 @@ def test_an_objective_may_ask_for_several_branches(tmp_path: Path) -> None:
     assert words(batch.token[batch.branch == 0]) == f'"Chess"{EOS}'
     assert words(batch.token[batch.branch == 1]) == f'"Go"{EOS}'
     # Both first tokens are predicted by the prompt's last.
-    first = [batch.at[batch.branch == branch][0] for branch in (0, 1)]
+    first = [batch.state_index[batch.branch == branch][0] for branch in (0, 1)]
     assert first[0] == first[1]
     assert not batch.packed.single
 

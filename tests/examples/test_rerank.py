@@ -133,7 +133,7 @@ def test_alro_asks_the_slots_of_a_second_order() -> None:
 def test_alro_without_its_second_loss_runs_one_order() -> None:
     batch, sft = batch_of(module(ALRO(beta=0)), 0, 1), batch_of(module(SFT()), 0, 1)
     assert batch.place.shape == (2, 1, 4)
-    for name in ("at", "token", "node", "row", "branch", "place", "target"):
+    for name in ("state_index", "token", "node", "row", "branch", "place", "target"):
         assert torch.equal(getattr(batch, name), getattr(sft, name))
     assert torch.equal(batch.packed.tokens, sft.packed.tokens)
 
@@ -150,19 +150,21 @@ def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
     columns = batch.packed.tokens.shape[1]
     branches, size = batch.place.shape[1:]
     slot = torch.tensor([size - node.bit_count() for node in batch.node.tolist()])
-    for n in range(len(batch.at)):
+    for n in range(len(batch.state_index)):
         row, branch = int(batch.row[n]), int(batch.branch[n])
         sequence = row * branches + branch
         prompt = len(data.list_prompts.shown(*_order(batch, row, branch))[0])
         position = prompt - 1 + int(slot[n])
-        at_row, column = divmod(int(batch.at[n]), columns)
+        at_row, column = divmod(int(batch.state_index[n]), columns)
         assert at_row == row
         assert int(batch.packed.branch[row, column]) in (0, branch + 1)
         assert int(index[row, column, 1]) == int(batch.packed.positions[row, column]) == position
         assert batch.packed.tokens[row, column] == tokens[sequence, position]
         # The supervised token is the next input token, if there is one.
         assert position + 1 == lengths[sequence] or tokens[sequence, position + 1] == batch.token[n]
-    assert len(set(zip(batch.row.tolist(), batch.branch.tolist(), slot.tolist(), strict=True))) == len(batch.at)
+    assert len(set(zip(batch.row.tolist(), batch.branch.tolist(), slot.tolist(), strict=True))) == len(
+        batch.state_index
+    )
 
 
 def _order(batch: ListBatch, row: int, branch: int) -> tuple[np.ndarray, np.ndarray]:
@@ -223,7 +225,9 @@ def test_nodes_are_the_identifiers_left() -> None:
     for n, (token, node) in enumerate(zip(batch.token.tolist(), batch.node.tolist(), strict=True)):
         valid = data.trie.edge_token[edge[owner == n]].tolist()
         assert token in valid
-        same = (batch.row == batch.row[n]) & (batch.branch == batch.branch[n]) & (torch.arange(len(batch.at)) < n)
+        same = (
+            (batch.row == batch.row[n]) & (batch.branch == batch.branch[n]) & (torch.arange(len(batch.state_index)) < n)
+        )
         left = set(batch.identifiers.tolist()) - set(batch.token[same].tolist())
         assert set(valid) == (left or {TOKENIZER.eos_token_id})
         assert node.bit_count() == len(left)

@@ -50,7 +50,7 @@ FURTHER_SCORES = MappingProxyType(
 
 UNTUNED = "objective=sft trainer.epochs=0"
 """The run that leaves the weights with which the others of its family start."""
-_SASREC = "baseline=sasrec baseline.most_epochs=3"
+_SASREC = "baseline=sasrec baseline.max_epochs=3"
 _SFT = "objective=sft"
 _MSL = "objective=msl objective.bounds=[0.1,5.0]"
 """With bounds within which the temperature of a random model moves."""
@@ -93,7 +93,7 @@ def _objectives(evaluations: Evaluations, quick: bool = False) -> dict[str, Case
         "cdpo": Case("objective=cdpo", evaluations, (_SFT,), quick),
         "sdpo": Case("objective=sdpo", evaluations, (_SFT,), quick),
         "rosepo": Case(
-            "objective=rosepo stage.oracle=['baseline=sasrec','baseline.most_epochs=3']",
+            "objective=rosepo stage.oracle=['baseline=sasrec','baseline.max_epochs=3']",
             evaluations,
             (_SFT, _SASREC),
             quick,

@@ -21,15 +21,15 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from llmrec.conf_dir import conf_dir
-from llmrec.training.cells import Cell, cell_path
 from llmrec.training.overrides import override
-from llmrec.training.run_cell import evaluate_again, run_cell
+from llmrec.training.run_configuration import evaluate_again, run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 
 BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
 """Curves that no two runs share."""
 KEPT = ("chosen_epoch", "chosen_by", "optimizer_steps", "trained_parameters", "objective", "baseline")
 """What is compared of a training's record: the rest is provenance and times."""
-LONG_SECTIONS = ("slices", "popularity_floor")
+LONG_SECTIONS = ("slices", "popularity_baseline")
 """Of the metrics of a split."""
 
 Ranking = dict[str, Any]
@@ -54,8 +54,8 @@ def run(root: Path, overrides: Sequence[str]) -> Path:
     with _one_thread(), initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", [*overrides, *_paths(root)], return_hydra_config=True)
         HydraConfig.instance().set_config(config)
-        folder = root / "runs" / cell_path(config)
-        run_cell(config)
+        folder = root / "runs" / run_path(config)
+        run_configuration(config)
     return folder
 
 
@@ -70,7 +70,7 @@ def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:
     Returns:
         The folder of the evaluation.
     """
-    run = Cell(folder)
+    run = RunFolder(folder)
     config = override(run.config(), [*overrides, *_paths(root)])
     with _one_thread():
         evaluate_again(run, config)
@@ -127,7 +127,7 @@ def _ranking(row: dict[str, Any]) -> Ranking:
 
 
 def _training(folder: Path) -> dict[str, Any]:
-    return Cell(folder).training
+    return RunFolder(folder).training
 
 
 def _paths(root: Path) -> list[str]:

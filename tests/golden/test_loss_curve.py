@@ -43,7 +43,7 @@ def curve(objective: Objective) -> list[float]:
     totals, losses = objective.totals(batch), []
     optimizer = torch.optim.SGD(backbone.parameters(), lr=0.2)
     for _ in range(5):
-        part = objective(backbone.encode(batch.packed, batch.at), batch, totals)
+        part = objective(backbone.encode(batch.packed, batch.state_index), batch, totals)
         part.loss.backward()
         optimizer.step()
         optimizer.zero_grad()

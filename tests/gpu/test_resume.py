@@ -39,7 +39,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(name: str, cache: Path, tmp_pat
     command = ("llmrec.run", *OBJECTIVES[name], *COMMAND)
     expected = whole.typed(*command)
     assert expected.status == 0, expected.output
-    run = killed.runs / expected.cell().relative_to(whole.runs)
+    run = killed.runs / expected.run().relative_to(whole.runs)
     process = subprocess.Popen(
         [sys.executable, "-m", *command], cwd=killed.root, env=killed.environment(), start_new_session=True,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
@@ -53,7 +53,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(name: str, cache: Path, tmp_pat
     assert resumed.status == 0, resumed.output
     assert "resuming from" in resumed.output
     # Sums of a GPU are in no fixed order.
-    assert losses(run) == pytest.approx(losses(expected.cell()), rel=1e-2)
+    assert losses(run) == pytest.approx(losses(expected.run()), rel=1e-2)
 
 
 def losses(run: Path) -> list[float]:

@@ -112,7 +112,7 @@ def test_an_objective_that_needs_the_whole_step_refuses_accumulation(
 
 def test_branches_are_plain_sequences(case: Case, cache: Path) -> None:
     fast, plain = build_world(case, cache), build_world(case, cache)
-    plain.backbone.plain = True
+    plain.backbone.uses_plain_path = True
     assert_same_step(take_step(fast, micro_batches(fast, ALL)), take_step(plain, micro_batches(plain, ALL)))
 
 
@@ -131,7 +131,7 @@ def test_a_few_steps_lower_the_loss(case: Case, cache: Path) -> None:
     before = take_step(world, batches).loss
     totals = world.objective.totals(batches[0])
     for _ in range(6):
-        part = world.objective(world.backbone.encode(batches[0].packed, batches[0].at), batches[0], totals)
+        part = world.objective(world.backbone.encode(batches[0].packed, batches[0].state_index), batches[0], totals)
         part.loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from llmrec.backbones.adapters import adapt
+from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.embeddings import title_embeddings
 from llmrec.backbones.tiny import train_tokenizer
@@ -66,7 +66,7 @@ CONFIG = OmegaConf.create(
             "hidden_size": 16,
             "dropout": 0.0,
             "learning_rate": 0.01,
-            "most_epochs": 60,
+            "max_epochs": 60,
             "patience": 60,
         },
     }
@@ -168,7 +168,7 @@ def random_backbone(lora: bool = False, task: str = "next_item") -> Backbone:
     model = LlamaForCausalLM(config)
     if not lora:
         return Backbone(model, tokenizer)
-    adapted = adapt(model, LORA)
+    adapted = add_adapter(model, LORA)
     for name, weight in adapted.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(weight, std=0.3)
@@ -255,7 +255,7 @@ def take_step(world: World, batches: Sequence[Batch]) -> Step:
     totals = add([world.objective.totals(batch) for batch in batches])
     parts = []
     for batch in batches:
-        part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+        part = world.objective(world.backbone.encode(batch.packed, batch.state_index), batch, totals)
         part.loss.backward()
         parts.append({**part.statistics, "loss": part.loss.detach().double()})
     closed = add(parts)

@@ -14,7 +14,7 @@ pytest.importorskip("optuna")
 RANGE = "objective.temperature=interval(1,10)"
 SEARCH = (
     "llmrec.run", "-m", "experiment=search", "objective=msl", "dataset=games", *DEBUG, "evaluation.users=40",
-    "logger=csv", "launcher.jobs=2", "trainer.learning_rate=1e-3", RANGE, "search.trials=3", "search.at_once=2",
+    "logger=csv", "launcher.jobs=2", "trainer.learning_rate=1e-3", RANGE, "search.trials=3", "search.parallel_trials=2",
 )  # fmt: skip
 
 

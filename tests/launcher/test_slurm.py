@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.launcher.slurm import SlurmPool, open_executor
-from llmrec.training.cells import Cell
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import RunFolder
 from tests.launcher.fake_slurm import install, states, submissions
 
 FailedJobError = pytest.importorskip("submitit.core.utils").FailedJobError
@@ -26,14 +26,14 @@ from pathlib import Path
 words = dict(word.split("=") for word in sys.argv[1:])
 if "fails" in words:
     sys.exit(f"cannot be trained: {words['fails']}")
-folder = Path(words["cell"])
+folder = Path(words["run"])
 (folder / "begun").touch()
 time.sleep(float(words.get("seconds", 0)))
 (folder / "training.json").write_text("{}")
 (folder / "eval").mkdir(exist_ok=True)
 (folder / "eval" / "metrics.json").write_text(json.dumps(dict(os.environ)))
 """
-"""In the place of llmrec.run: leaves what a cell leaves, at once."""
+"""In the place of llmrec.run: leaves what a run leaves, at once."""
 
 
 @pytest.fixture
@@ -70,10 +70,10 @@ def pool_of(cluster: Path, *overrides: str, jobs: int = 4) -> SlurmPool:
 
 
 def job_of(cluster: Path, name: str, *words: str, stages: tuple[Job, ...] = ()) -> Job:
-    """A job that leaves its record in a cell of that name."""
-    cell = Cell(cluster.parent / "runs" / name)
-    cell.folder.mkdir(parents=True)
-    return Job((f"cell={cell.folder}", *words), cell, cell.folder / "eval", stages, name)
+    """A job that leaves its record in a run of that name."""
+    run = RunFolder(cluster.parent / "runs" / name)
+    run.folder.mkdir(parents=True)
+    return Job((f"run={run.folder}", *words), run, run.folder / "eval", stages, name)
 
 
 def left_by(job: Job) -> dict[str, str]:
@@ -103,7 +103,7 @@ def test_a_device_is_a_task(cluster: Path) -> None:
     while not states(cluster) <= {"COMPLETED", "FAILED"}:
         time.sleep(0.02)
     assert left_by(job)["SLURM_STEP_NUM_TASKS"] == "2"
-    assert {file.name for file in job.cell.folder.glob("*.log")} == {"job.log", "rank-1.log"}
+    assert {file.name for file in job.run.folder.glob("*.log")} == {"job.log", "rank-1.log"}
 
 
 def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: Path) -> None:
@@ -111,9 +111,9 @@ def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: P
     above, other = job_of(cluster, "above", stages=(broken,)), job_of(cluster, "other")
     first, second, third = pool_of(cluster).run([broken, above, other])
     assert [end.state for end in (first, second, third)] == ["failed", "skipped", "done"]
-    assert f"its output: {broken.cell.folder / 'job.log'}; SLURM's: {cluster / 'submitit'}" in first.why
-    assert "cannot be trained: no_such_model" in (broken.cell.folder / "job.log").read_text()
-    assert "no_such_model" in broken.cell.failure.read_text()
+    assert f"its output: {broken.run.folder / 'job.log'}; SLURM's: {cluster / 'submitit'}" in first.why
+    assert "cannot be trained: no_such_model" in (broken.run.folder / "job.log").read_text()
+    assert "no_such_model" in broken.run.failure.read_text()
 
 
 def test_sbatch_gets_any_option_of_its_own() -> None:
@@ -133,7 +133,7 @@ def test_what_is_refused_while_others_run_waits_for_them(cluster: Path, capsys: 
     submit, refused = pool.executor.submit_array, []
 
     def full(tasks: Sequence[Any]) -> list[Any]:
-        if any("cell=" + str(late.cell.folder) in task.arguments for task in tasks) and not slow.done:
+        if any("run=" + str(late.run.folder) in task.arguments for task in tasks) and not slow.done:
             refused.append(tasks)
             raise FailedJobError("QOSMaxSubmitJobPerUserLimit")
         taken: list[Any] = submit(tasks)
@@ -141,7 +141,7 @@ def test_what_is_refused_while_others_run_waits_for_them(cluster: Path, capsys: 
 
     pool.executor.submit_array = full  # type: ignore[method-assign]
     assert [end.state for end in pool.run([slow, late])] == ["done", "done"]
-    # When the stage has left its cell, perhaps again when its job has ended; not again and again.
+    # When the stage has left its run, perhaps again when its job has ended; not again and again.
     assert len(refused) in (1, 2)
     assert (
         "QOSMaxSubmitJobPerUserLimit; tried again once one of the 1 in the queue has ended" in capsys.readouterr().out
@@ -152,7 +152,7 @@ def test_an_interrupted_sweep_takes_its_jobs_out_of_the_queue(cluster: Path, mon
     pool, job = pool_of(cluster), job_of(cluster, "slow", "seconds=60")
 
     def interrupt(waiting: list[Job]) -> None:
-        if (job.cell.folder / "begun").exists():
+        if (job.run.folder / "begun").exists():
             raise KeyboardInterrupt
 
     monkeypatch.setattr(pool, "_settle", interrupt)

@@ -7,8 +7,8 @@ import pytest
 
 from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary
-from llmrec.training.cells import Cell
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import RunFolder
 
 
 def finished(folder: Path, name: str, view: str, **figures: float) -> Outcome:
@@ -17,7 +17,7 @@ def finished(folder: Path, name: str, view: str, **figures: float) -> Outcome:
     record.mkdir()
     splits = {split: {view: {"ndcg@10": value}} for split, value in figures.items()}
     (record / "metrics.json").write_text(json.dumps({"splits": splits}))
-    return Outcome(Job((), Cell(folder), record, (), name), "done")
+    return Outcome(Job((), RunFolder(folder), record, (), name), "done")
 
 
 def test_tasks_stand_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,8 +23,8 @@ def mixed(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFact
     return place, place.run(*SWEEP, "objective=dpo,sft", "trainer.learning_rate=1e-3,-1")
 
 
-def cell(place: Workplace, who: str) -> Path:
-    """The one finished cell of an objective."""
+def run(place: Workplace, who: str) -> Path:
+    """The one finished run of an objective."""
     (found,) = (place.runs / "games-sim" / "next_item" / "tiny").glob(f"{who}/*/training.json")
     return found.parent
 
@@ -34,12 +34,12 @@ def test_stages_run_first_and_once(mixed: tuple[Workplace, Done]) -> None:
     said = [line.partition("] ")[2] for line in done.output.splitlines()]
     names = [f"games-sim-next_item-{who}-42 trainer.learning_rate=" for who in ("sft", "dpo-uniform")]
     sft, dpo = (f"{name}0.001: " for name in names)
-    trained, begun = cell(place, "sft") / "training.json", cell(place, "dpo-uniform") / ".hydra" / "config.yaml"
+    trained, begun = run(place, "sft") / "training.json", run(place, "dpo-uniform") / ".hydra" / "config.yaml"
     assert trained.stat().st_mtime_ns < begun.stat().st_mtime_ns
     assert said.count(f"{dpo}started") == 1
     assert said.count(f"{sft}started") == said.count(f"{names[0]}-1: started") == 1
-    assert json.loads((cell(place, "dpo-uniform") / "training.json").read_text())["stages"] == {
-        "start": str(cell(place, "sft"))
+    assert json.loads((run(place, "dpo-uniform") / "training.json").read_text())["stages"] == {
+        "start": str(run(place, "sft"))
     }
 
 
@@ -60,13 +60,13 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
 
 def test_what_is_done_is_not_run_again(mixed: tuple[Workplace, Done]) -> None:
     place, _ = mixed
-    before = (cell(place, "sft") / "job.log").stat().st_mtime_ns
+    before = (run(place, "sft") / "job.log").stat().st_mtime_ns
     # In an interpreter of its own, to which nothing is known that a test has loaded.
     again = place.typed(*GOOD)
     assert again.status == 0, again.output
     assert "started" not in again.output
     assert again.output.count("was done already") == 2
-    assert (cell(place, "sft") / "job.log").stat().st_mtime_ns == before
+    assert (run(place, "sft") / "job.log").stat().st_mtime_ns == before
 
 
 def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
@@ -74,7 +74,7 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
 ) -> None:
     whole = mixed[0]
     place = Workplace(tmp_path, whole.cache)
-    sft, dpo = cells = [cell(whole, who).relative_to(whole.runs) for who in ("sft", "dpo-uniform")]
+    sft, dpo = runs = [run(whole, who).relative_to(whole.runs) for who in ("sft", "dpo-uniform")]
     in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "eval/*/.users_*"
     Tree(place, *GOOD).when(functools.partial(has, place.runs / sft, in_training)).kill_alone()
     for folder, trace in ((sft, in_evaluation), (dpo, writing)):
@@ -83,7 +83,7 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     both = [Tree(place, *GOOD) for _ in range(2)]
     ended = [tree.wait() for tree in both]
     assert [done.status for done in ended] == [0, 0], ended
-    for folder in cells:
+    for folder in runs:
         assert_same(*(Done(0, f"record: {next((root.runs / folder).glob('eval/*'))}") for root in (place, whole)))
     # Each job was run by one of them; the other waited, and found it done.
     said = "".join(done.output for done in ended)
@@ -92,7 +92,7 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
 
 
 def has(folder: Path, trace: str) -> bool:
-    """Whether a cell holds a file of that pattern."""
+    """Whether a run holds a file of that pattern."""
     return bool(list(folder.glob(trace)))
 
 
@@ -105,9 +105,9 @@ def test_an_interrupted_sweep_takes_its_jobs_with_it(mixed: tuple[Workplace, Don
     assert "Traceback" not in done.output
 
 
-def test_a_job_whose_cell_is_not_the_planned_one_is_refused(mixed: tuple[Workplace, Done], tmp_path: Path) -> None:
+def test_a_job_whose_run_is_not_the_planned_one_is_refused(mixed: tuple[Workplace, Done], tmp_path: Path) -> None:
     # As where code was changed since the sweep began.
-    place = Workplace(tmp_path, mixed[0].cache, {"LLMREC_PLANNED_CELL": "runs/games-sim/next_item/tiny/sft/0"})
+    place = Workplace(tmp_path, mixed[0].cache, {"LLMREC_PLANNED_RUN": "runs/games-sim/next_item/tiny/sft/0"})
     done = place.run("llmrec.run", *DEBUG, "objective=sft", "dataset=games")
     assert done.status == 2
     assert "have changed since the sweep began; start the sweep again" in done.output

@@ -275,7 +275,7 @@ def list_batch(world: World, rows: list[int] = ALL) -> ListBatch:
 
 def random_logits(batch: ListBatch) -> Tensor:
     """float32 [N, vocabulary]."""
-    return torch.randn((len(batch.at), 500), generator=torch.Generator().manual_seed(1))
+    return torch.randn((len(batch.state_index), 500), generator=torch.Generator().manual_seed(1))
 
 
 def slots_of(batch: ListBatch) -> list[int]:

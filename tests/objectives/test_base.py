@@ -22,7 +22,7 @@ class Response(TokenLoss):
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
         """Returns ones."""
-        return torch.ones(len(encoded)), {"seen": torch.tensor(float(len(batch.at)))}
+        return torch.ones(len(encoded)), {"seen": torch.tensor(float(len(batch.state_index)))}
 
 
 class Branching(Response):
@@ -40,7 +40,7 @@ def test_a_token_loss_gets_the_positions_that_it_declares(kind: type[TokenLoss],
 def test_the_states_of_branching_positions_are_those_before_the_choice() -> None:
     batch = prepared_batch(Branching(), TITLES, [1, 2])
     # The prompt has two columns. The forced token 9 is in the third, whose state predicts the branching token.
-    before = batch.packed.tokens.flatten()[batch.at]
+    before = batch.packed.tokens.flatten()[batch.state_index]
     assert before.tolist() == [9, 5, 9]
     assert batch.packed.tokens.tolist() == [[3, 4, 9, 5], [3, 4, 9, 0]]
 
@@ -55,7 +55,7 @@ def test_nodes_are_those_whose_children_are_the_choice() -> None:
 def test_the_mean_is_over_the_supervised_tokens_of_all_micro_batches() -> None:
     objective = Branching()
     parts = [prepared_batch(objective, TITLES, targets) for targets in ([0, 2], [1])]
-    encoded = [given(torch.zeros(len(batch.at), 10)) for batch in parts]
+    encoded = [given(torch.zeros(len(batch.state_index), 10)) for batch in parts]
     assert [len(states) for states in encoded] == [3, 2]
     assert step(objective, list(zip(encoded, parts, strict=True))) == pytest.approx(1.0)
 
@@ -67,5 +67,5 @@ def test_response_tokens_are_counted_supervised_or_not() -> None:
 def test_a_catalogue_of_one_title_leaves_nothing_to_choose_and_no_loss() -> None:
     objective = Branching()
     batch = prepared_batch(objective, [[9, 5, EOS]], [0])
-    assert len(batch.at) == 0
+    assert len(batch.state_index) == 0
     assert step(objective, [(given(torch.zeros(0, 10)), batch)]) == 0.0

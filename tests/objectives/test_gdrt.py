@@ -123,7 +123,7 @@ def test_the_same_step_has_the_gradient_of_the_closed_form(tmp_path: Path) -> No
     case = ("gdrt", "objective.group_count=3", "objective.temperature=0.7", "objective.statistics=same_step")
     world = build_world(case, tmp_path)
     (batch,) = micro_batches(world, ALL)
-    losses, _ = world.objective.token_loss.token_losses(world.backbone.encode(batch.packed, batch.at), batch)
+    losses, _ = world.objective.token_loss.token_losses(world.backbone.encode(batch.packed, batch.state_index), batch)
     group = world.objective._group(batch)
     means = torch.stack([losses[group == number].mean() for number in range(3)])
     share = torch.bincount(group, minlength=3) / len(group)
@@ -313,7 +313,7 @@ def title_loss(world: World, target: int) -> float:
     (batch,) = micro_batches(world, np.flatnonzero(TOY.target == target)[:1])
     loss = world.objective.token_loss if isinstance(world.objective, GDRT) else world.objective
     with torch.no_grad():
-        return float(loss.token_losses(world.backbone.encode(batch.packed, batch.at), batch)[0].sum())
+        return float(loss.token_losses(world.backbone.encode(batch.packed, batch.state_index), batch)[0].sum())
 
 
 def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, steps: int) -> World:
@@ -327,7 +327,7 @@ def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, st
     batch = world.data.batch(np.arange(len(sample)))
     totals = world.objective.totals(batch)
     for _ in range(steps):
-        part = world.objective(world.backbone.encode(batch.packed, batch.at), batch, totals)
+        part = world.objective(world.backbone.encode(batch.packed, batch.state_index), batch, totals)
         part.loss.backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -89,4 +89,4 @@ def test_supervised_tokens_are_those_of_the_token_loss(underneath: str, tmp_path
                 rows[edge] = rows.get(edge, 0) + 1
             node = edge + 1
     assert dict(zip(tokens.edge.tolist(), tokens.rows.tolist(), strict=True)) == rows
-    assert tokens.rows.sum() == sum(len(world.data.batch(np.array([row])).at) for row in range(8))
+    assert tokens.rows.sum() == sum(len(world.data.batch(np.array([row])).state_index) for row in range(8))

@@ -211,7 +211,7 @@ def test_positions_after_the_first_choice_do_not_count() -> None:
     for second in (dict.fromkeys(range(5, 10), 0.0), {5: 0.0, 6: 9.0, 7: 9.0, 8: -9.0, 9: 1.0}):
         objective = MSL()
         batch = prepared_batch(objective, titles, [4])
-        assert len(batch.at) == 2
+        assert len(batch.state_index) == 2
         step(objective, [(given(logits(first, second)), batch)])
         results.append(float(objective.tau))
     assert results[0] == results[1] != 1.5
@@ -223,7 +223,7 @@ def test_it_is_held_where_no_choice_is_wide_enough(eta: float) -> None:
     titles = TITLES if eta == 0.25 else WIDE
     objective = MSL(eta=eta)
     batch = prepared_batch(objective, titles, [1])
-    rows = torch.randn(len(batch.at), VOCABULARY)
+    rows = torch.randn(len(batch.state_index), VOCABULARY)
     step(objective, [(given(rows), batch)])
     assert float(objective.tau) == 1.5
 

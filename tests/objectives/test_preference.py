@@ -162,7 +162,7 @@ def test_another_precision_has_a_reference_of_its_own(tmp_path: Path) -> None:
     # Under the reference, all rewards are 0 at the first step.
     (batch,) = micro_batches(world, ALL)
     with torch.no_grad():
-        found = preference_of(world).log_probabilities(world.backbone.encode(batch.packed, batch.at), batch)
+        found = preference_of(world).log_probabilities(world.backbone.encode(batch.packed, batch.state_index), batch)
     torch.testing.assert_close(found, preference_of(world).reference, atol=0.1, rtol=0)
 
 
@@ -186,7 +186,7 @@ def test_no_second_model_is_opened(tmp_path: Path) -> None:
     [
         ({"beta": 0}, "objective.beta"),
         ({"learning_rate_factor": 0}, "learning_rate_factor"),
-        ({"most_epochs": 0}, "objective.most_epochs=0"),
+        ({"max_epochs": 0}, "objective.max_epochs=0"),
         ({"scores": "words"}, "choose one of vocab, trie"),
         ({"rejected": None}, "objective.rejected is a NoneType"),
     ],

@@ -1,4 +1,4 @@
-"""Made-up records of planned cells: what a training and an evaluation leave, without either."""
+"""Made-up records of planned runs: what a training and an evaluation leave, without either."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ def write_run(
     lists: Sequence[float] = LISTS,
     **changes: Any,
 ) -> Run:
-    """A finished next-item cell whose test rows have these ranks; lists: shares of bins, of every row.
+    """A finished next-item run whose test rows have these ranks; lists: shares of bins, of every row.
 
     changes: of metrics.json, by key.
     """
@@ -59,13 +59,13 @@ def write_run(
         "hallucinated": list(hallucinated),
     }
     for name in ("popularity", "relevance"):
-        columns |= {f"{name}.slots{at}": [[k * share for share in lists]] * len(ranks) for at, k in SLOTS.items()}
+        columns |= {f"{name}.exposure{at}": [[k * share for share in lists]] * len(ranks) for at, k in SLOTS.items()}
         columns[f"{name}.history"] = [[10 * share for share in HISTORIES]] * len(ranks)
     return _write(job, record | changes, columns)
 
 
 def write_lists(job: Job, ndcg: Sequence[float], **changes: Any) -> Run:
-    """A finished re-ranking cell whose test lists have these NDCG@10."""
+    """A finished re-ranking run whose test lists have these NDCG@10."""
     position = {"ndcg_std": 0.02, "kendall_tau": 0.5}
     mean = float(np.mean(ndcg))
     split = {
@@ -105,12 +105,12 @@ def _catalogue_split(job: Job, ranks: Sequence[int]) -> dict[str, Any]:
 
 
 def _dataset(job: Job) -> str:
-    return job.cell.folder.parts[-5]
+    return job.run.folder.parts[-5]
 
 
 def _write(job: Job, record: Mapping[str, Any], columns: Mapping[str, Any]) -> Run:
     job.record.mkdir(parents=True)
-    job.cell.config_file.touch()
+    job.run.config_file.touch()
     training = {
         "chosen_epoch": 1,
         "seconds": {"preparing": 1.0, "training": 30.0},
@@ -120,10 +120,10 @@ def _write(job: Job, record: Mapping[str, Any], columns: Mapping[str, Any]) -> R
         "provenance": PROVENANCE,
         "wall_seconds": 33.0,
     }
-    (job.cell.folder / "training.json").write_text(json.dumps(training))
+    (job.run.folder / "training.json").write_text(json.dumps(training))
     lines = ["step,metric,value", "0,train/loss,3.5", "0,train/memory_gib,0.5", "1,train/loss,3.25"]
     lines += ["1,train/memory_gib,0.75", "1,valid/ndcg@10,0.125"]
-    (job.cell.folder / "curves.csv").write_text("\n".join(lines) + "\n")
+    (job.run.folder / "curves.csv").write_text("\n".join(lines) + "\n")
     pq.write_table(pa.table(dict(columns)), job.record / "users_test.parquet")
     (job.record / "metrics.json").write_text(json.dumps(record))
     return Run(job)

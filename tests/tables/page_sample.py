@@ -6,20 +6,34 @@ from typing import Any
 DATASETS = ["games-sim", "office-sim"]
 SEEDS = (1, 2, 3)
 ACCURACY = [
-    {"name": "NDCG@10", "better": "higher", "digits": 4, "unit": "", "gains": True, "place": "by_title.ndcg@10"},
-    {"name": "HR@10", "better": "higher", "digits": 4, "unit": "", "gains": True, "place": "by_title.hr@10"},
-    {"name": "training", "better": None, "digits": 1, "unit": "s", "gains": False, "place": "cost.seconds"},
+    {
+        "name": "NDCG@10",
+        "direction": "higher",
+        "digits": 4,
+        "unit": "",
+        "gains": True,
+        "metric_path": "by_title.ndcg@10",
+    },
+    {"name": "HR@10", "direction": "higher", "digits": 4, "unit": "", "gains": True, "metric_path": "by_title.hr@10"},
+    {"name": "training", "direction": None, "digits": 1, "unit": "s", "gains": False, "metric_path": "cost.seconds"},
 ]
 FAIRNESS = [
     {
         "name": "MGU@5 popularity",
-        "better": "lower",
+        "direction": "lower",
         "digits": 4,
         "unit": "",
         "gains": True,
-        "place": "fairness.popularity.mgu@5",
+        "metric_path": "fairness.popularity.mgu@5",
     },
-    {"name": "coverage", "better": "higher", "digits": 3, "unit": "", "gains": True, "place": "fairness.coverage"},
+    {
+        "name": "coverage",
+        "direction": "higher",
+        "digits": 3,
+        "unit": "",
+        "gains": True,
+        "metric_path": "fairness.coverage",
+    },
 ]
 BASE = {"NDCG@10": 0.11, "HR@10": 0.22, "training": 88.0, "MGU@5 popularity": 0.071, "coverage": 0.8}
 
@@ -36,12 +50,12 @@ def sample_report() -> dict[str, Any]:
         "about": "Does masking tokens that lead to no title help, and does the adaptive temperature?",
         "published": [_published()],
         "notes": ["Made-up figures for a test.", "Holm over the three comparisons of a dataset and metric."],
-        "counts": {"done": 20, "outdated": 0, "failed": 1, "interrupted": 0, "left": 3},
+        "counts": {"done": 20, "outdated": 0, "failed": 1, "interrupted": 0, "not run": 3},
     }
     fairness |= {
         "title": "Fairness of GDRT",
         "about": "Whose titles get room in the lists? Parity by five bins of popularity and relevance.",
-        "counts": {"done": 24, "outdated": 0, "failed": 0, "interrupted": 0, "left": 0},
+        "counts": {"done": 24, "outdated": 0, "failed": 0, "interrupted": 0, "not run": 0},
     }
     return {
         "scale": "smoke",
@@ -77,7 +91,7 @@ def empty_report() -> dict[str, Any]:
     table = report["tables"][0]
     for row in table["rows"]:
         row |= {"cells": {}, "runs": {}, "why": dict.fromkeys(DATASETS, "not run: left")}
-    counts = dict.fromkeys(table["counts"], 0) | {"left": 24}
+    counts = dict.fromkeys(table["counts"], 0) | {"not run": 24}
     table |= {"published": [], "counts": counts}
     return report | {"tables": [table], "runs": {}, "gains": [], "revision": None, "hardware": {}}
 

@@ -7,8 +7,8 @@ from textwrap import dedent
 import pytest
 
 from llmrec.tables import records
-from llmrec.tables.cells import plan_cells, slots
 from llmrec.tables.definition import Table
+from llmrec.tables.planned_runs import plan_runs, slots
 from llmrec.tables.read_table import read_table
 from llmrec.training.plan import Job
 
@@ -25,9 +25,9 @@ TABLE = """
     scores: trie
     reference: SFT
     metrics:
-      NDCG@10: {place: by_title.ndcg@10, better: higher}
-      MGU@5: {place: fairness.popularity.mgu@5, better: lower}
-      epoch: {place: cost.seconds_per_epoch, better: lower, digits: 1, unit: s}
+      NDCG@10: {metric_path: by_title.ndcg@10, direction: higher}
+      MGU@5: {metric_path: fairness.popularity.mgu@5, direction: lower}
+      epoch: {metric_path: cost.seconds_per_epoch, direction: lower, digits: 1, unit: s}
     tested: [NDCG@10]
     rows:
       SFT: [objective=sft]
@@ -52,13 +52,16 @@ RERANK = """
     scores: null
     reference: SFT
     metrics:
-      NDCG@10: {place: by_list.ndcg@10, better: higher}
-      order std: {place: position.ndcg_std, better: lower}
-      ranking: {place: cost.lists_per_second, better: higher, digits: 0, unit: lists/s}
+      NDCG@10: {metric_path: by_list.ndcg@10, direction: higher}
+      order std: {metric_path: position.ndcg_std, direction: lower}
+      ranking: {metric_path: cost.lists_per_second, direction: higher, digits: 0, unit: lists/s}
     tested: [NDCG@10, order std]
     rows:
       SFT: [objective=sft, task=rerank]
-      mean rating: {overrides: [baseline=mean_rating, task=rerank], once: true, not_on: {games: games has no ratings}}
+      mean rating:
+        overrides: [baseline=mean_rating, task=rerank]
+        once: true
+        excluded_datasets: {games: games has no ratings}
     scales:
       smoke: {datasets: [movielens_100k, games], seeds: [1]}
 """
@@ -76,7 +79,7 @@ def small_table(folder: Path, text: str = TABLE, scales: str = SCALES, name: str
 
 def jobs_of(table: Table) -> Jobs:
     """The jobs of its cells at scale smoke."""
-    cells = plan_cells([table], "smoke")
+    cells = plan_runs([table], "smoke")
     planned = {(slot.row.name, slot.dataset, slot.seed): cells[slot.overrides].job for slot in slots(table, "smoke")}
     return {place: job for place, job in planned.items() if job}
 

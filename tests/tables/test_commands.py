@@ -65,7 +65,7 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     tables.use(TABLE.replace("MSL: [objective=msl]", BROKEN))
     listed = tables.typed(reproduce, "list=true")
     assert listed.status == 0
-    assert listed.output.splitlines()[0] == "3 runs: 3 left; expected to take 2 minutes, 2 at a time"
+    assert listed.output.splitlines()[0] == "3 runs: 3 not run; expected to take 2 minutes, 2 at a time"
     assert not tables.place.runs.exists()
 
     first = tables.typed(reproduce, "jobs=1")
@@ -130,7 +130,7 @@ def test_a_report_of_nothing_says_that_nothing_was_run(tables: Tables) -> None:
     tables.use(TABLE)
     done = tables.typed(report, "out=here")
     assert done.status == 0, done.output
-    assert "small: 0 of 3 runs done, 3 left" in done.output
+    assert "small: 0 of 3 runs done, 3 not run" in done.output
     assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
     folder = tables.place.root / "here"
     assert {file.name for file in folder.iterdir()} == {"report.html", "report.md", "small.tex", "small.csv"}

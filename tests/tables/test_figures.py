@@ -23,8 +23,8 @@ from llmrec.tables.figures import (
     same_rows,
 )
 from llmrec.tables.measures import has_sums, has_users, sums, value, values
-from llmrec.training.cells import Cell
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import RunFolder
 from tests.tables.fake_runs import USERS, write_lists, write_run
 
 NDCG = "by_title.ndcg@10"
@@ -33,7 +33,7 @@ MISSED = [0] * len(USERS)
 
 def job_at(root: Path, who: str, seed: int, task: str = "next_item") -> Job:
     """A job whose cell and record lie where a run's would, below root."""
-    cell = Cell(root / "games-sim" / task / "tiny" / who / f"{seed:016x}")
+    cell = RunFolder(root / "games-sim" / task / "tiny" / who / f"{seed:016x}")
     return Job((f"objective={who}", f"seed={seed}"), cell, cell.folder / "eval" / "e", (), f"games-sim-{who}-{seed}")
 
 

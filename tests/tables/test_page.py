@@ -58,7 +58,7 @@ def test_best_of_a_column_is_marked_by_the_metrics_own_direction(sample: "Page")
     table = table_of(report, "gdrt_fairness")
     for place, (dataset, metric) in enumerate(_columns(table)):
         means = {row["name"]: row["cells"][dataset][metric["name"]]["mean"] for row in table["rows"]}
-        best = (min if metric["better"] == "lower" else max)(means, key=means.__getitem__)
+        best = (min if metric["direction"] == "lower" else max)(means, key=means.__getitem__)
         marked = sample.locator(f"#gdrt_fairness .results tr:has(td:nth-child({place + 2}).best) th")
         assert marked.evaluate_all("all => all.map(e => e.firstChild.data)") == [best]
     assert sample.locator("#msl_accuracy .results td:nth-child(4).best").count() == 0  # training has no better end
@@ -70,7 +70,7 @@ def test_only_significant_gains_have_a_mark_and_a_tone(sample: "Page") -> None:
     table = table_of(report, "gdrt_fairness")
     cells = [(m, row["cells"][d][m["name"]]) for row in table["rows"][1:] for d, m in _columns(table)]
     sure = [(metric, cell) for metric, cell in cells if cell["significant"]]
-    better = [cell for metric, cell in sure if (cell["gain"] > 0) == (metric["better"] == "higher")]
+    better = [cell for metric, cell in sure if (cell["gain"] > 0) == (metric["direction"] == "higher")]
     gains = sample.locator("#gdrt_fairness .results .gain")
     assert 0 < len(better) < len(sure) < len(cells)
     assert gains.count() == len(cells)

@@ -9,8 +9,8 @@ from hydra import initialize_config_dir
 
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
-from llmrec.tables.cells import slots
 from llmrec.tables.definition import Table
+from llmrec.tables.planned_runs import slots
 from llmrec.tables.read_table import SCALES, SHIPPED, read_table, shipped_table
 from llmrec.training.plan import plan_job
 from tests.tables.small_table import RERANK, TABLE, small_table
@@ -69,7 +69,7 @@ def test_every_row_of_every_shipped_table_can_be_planned(tables: dict[str, Table
                 slot = next(slot for slot in slots(table, "smoke") if slot.row == row)
                 if slot.overrides not in planned:
                     planned[slot.overrides] = plan_job(slot.overrides)
-                folder = planned[slot.overrides].cell.folder
+                folder = planned[slot.overrides].run.folder
                 assert folder.parts[-5] == f"{slot.dataset}-sim"
                 assert folder.parts[-4] == table.task
     assert len({job.record for job in planned.values()}) == len(planned)
@@ -135,9 +135,9 @@ BAD = {
     "reference: SFT": ("reference: LML", "reference: 'LML' is not one of SFT, MSL, popularity"),
     "tested: [NDCG@10]": ("tested: [epoch]", "tested: epoch cannot be tested by resampling users"),
     "[NDCG@10]\n    rows": ("[NDCG@5]\n    rows", "tested: 'NDCG@5' is not one of NDCG@10, MGU@5, epoch"),
-    "by_title.ndcg@10,": ("ndcg@10,", "metrics.NDCG@10: place 'ndcg@10' is no metric of a record"),
-    "better: lower}": ("better: less}", "metrics.MGU@5.better: 'less' is not one of higher, lower, null"),
-    "digits: 1": ("decimals: 1", "metrics.epoch: unknown key decimals. Known keys: name, place"),
+    "by_title.ndcg@10,": ("ndcg@10,", "metrics.NDCG@10: metric_path 'ndcg@10' is no metric of a record"),
+    "direction: lower}": ("direction: less}", "metrics.MGU@5.direction: 'less' is not one of higher, lower, null"),
+    "digits: 1": ("decimals: 1", "metrics.epoch: unknown key decimals. Known keys: name, metric_path"),
     "[objective=msl]": ("objective=msl", "rows.MSL: expected a mapping of names to settings"),
     "[baseline=popularity]": ("baseline=popularity", "rows.popularity.overrides: expected a list of strings"),
     "smoke: {datasets: [games]}": ("large: {datasets: [games]}", "scales: 'large' is not one of smoke"),

@@ -19,16 +19,16 @@ from omegaconf import OmegaConf
 from llmrec import report as report_command
 from llmrec import reproduce
 from llmrec.errors import InputError
-from llmrec.tables import cells
-from llmrec.tables.cells import PlannedCell, plan_cells, planned
+from llmrec.tables import planned_runs
 from llmrec.tables.definition import Table
 from llmrec.tables.pack import pack_records
+from llmrec.tables.planned_runs import PlannedRun, plan_runs, planned
 from llmrec.tables.records import read_archives
 from llmrec.tables.report_data import report_data
 from llmrec.tables.runs import NOT_READ
 from llmrec.tables.tidy_csv import tidy_csv
-from llmrec.training.cells import Cell
 from llmrec.training.plan import Job
+from llmrec.training.run_folder import RunFolder
 from tests.tables.fake_runs import write_run
 from tests.tables.small_table import jobs_of, small_table
 
@@ -58,7 +58,7 @@ def ran(root: Path, table: Table) -> dict[tuple[str, int], Job]:
 def finish(job: Job, ranks: list[int]) -> None:
     """A finished run with weights, logs and files that name the machine."""
     write_run(job, ranks)
-    folder = job.cell.folder
+    folder = job.run.folder
     for name in ("weights/model.safetensors", "checkpoints/last.ckpt", "wandb/run.wandb", "job.log", ".lock"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("heavy")
@@ -91,14 +91,14 @@ def read(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
     return content.read()
 
 
-def cell_of(table: Table, job: Job) -> PlannedCell:
-    """The table's cell of a job."""
-    return plan_cells([table], "smoke")[job.overrides]
+def planned_run(table: Table, job: Job) -> PlannedRun:
+    """The table's run of a job."""
+    return plan_runs([table], "smoke")[job.overrides]
 
 
 def listed(table: Table, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> list[str]:
     """The lines of `make list-tables` for a table."""
-    monkeypatch.setattr(cells, "shipped_table", lambda name: table)
+    monkeypatch.setattr(planned_runs, "shipped_table", lambda name: table)
     monkeypatch.setattr(sys, "argv", ["reproduce", "list=true", "tables=small"])
     reproduce.main()
     return capsys.readouterr().out.splitlines()
@@ -125,11 +125,11 @@ def test_tables_of_records_are_those_of_the_runs(root: Path, table: Table, ran: 
 def test_only_records_travel_and_nothing_names_the_machine(root: Path, ran: Mapping[Any, Job]) -> None:
     packed = contents(commit(root))
     run_files = {"config.yaml", "training.json", "curves.csv", "leakage.json", ".hydra/overrides.yaml"}
-    expected = {f"{below(job.cell.folder, 5)}/{name}" for job in ran.values() for name in run_files}
+    expected = {f"{below(job.run.folder, 5)}/{name}" for job in ran.values() for name in run_files}
     expected |= {f"{below(job.record, 7)}/{n}" for job in ran.values() for n in ("metrics.json", "users_test.parquet")}
     assert packed.keys() == expected
     assert not [name for name, content in packed.items() if AT_HOME.encode() in content or b"heavy" in content]
-    training = json.loads(packed[f"{below(ran['SFT', 1].cell.folder, 5)}/training.json"])
+    training = json.loads(packed[f"{below(ran['SFT', 1].run.folder, 5)}/training.json"])
     assert training["stages"] == {"start": RUN}
     (columns, *_) = [pq.read_schema(io.BytesIO(packed[name])).names for name in packed if name.endswith(".parquet")]
     assert "rank" in columns
@@ -154,7 +154,7 @@ def test_equal_records_give_equal_bytes(root: Path, ran: Mapping[Any, Job], monk
 
 
 def test_unfinished_runs_and_evaluations_are_left_out(root: Path, ran: Mapping[Any, Job]) -> None:
-    (ran["SFT", 1].cell.folder / "training.json").unlink()
+    (ran["SFT", 1].run.folder / "training.json").unlink()
     (ran["SFT", 2].record / "metrics.json").unlink()
     begun = ran["MSL", 1].record.with_name("begun")
     begun.mkdir()
@@ -162,7 +162,7 @@ def test_unfinished_runs_and_evaluations_are_left_out(root: Path, ran: Mapping[A
     file = root / "experiments" / "one.tar.gz"
     packed = pack_records(root / "runs", file)
     assert (packed.finished, packed.unfinished, packed.size) == (1, 2, file.stat().st_size)
-    one = below(ran["MSL", 1].cell.folder, 5)
+    one = below(ran["MSL", 1].run.folder, 5)
     assert not [name for name in contents(file) if not name.startswith(f"{one}/") or "begun" in name]
 
 
@@ -170,8 +170,8 @@ def test_what_was_run_here_comes_before_records(root: Path, table: Table, ran: M
     commit(root)
     here = ran["SFT", 1]
     write_run(here, [1] * 8)
-    cell = cell_of(table, here)
-    assert (cell.job, cell.read_from) == (here, None)
+    run = planned_run(table, here)
+    assert (run.job, run.read_from) == (here, None)
     assert report_data([table], "smoke")["tables"][0]["rows"][0]["cells"]["games-sim"]["NDCG@10"]["mean"] > 0.5
 
 
@@ -179,26 +179,26 @@ def test_records_stand_in_for_what_failed_here_or_was_interrupted(
     root: Path, table: Table, ran: Mapping[Any, Job]
 ) -> None:
     commit(root)
-    failed, begun = ran["SFT", 1].cell, ran["SFT", 2].cell
+    failed, begun = ran["SFT", 1].run, ran["SFT", 2].run
     for here in (failed, begun):
         here.folder.mkdir(parents=True)
     failed.failure.write_text("exit status 2")
     begun.config_file.touch()
-    assert [cell_of(table, ran["SFT", seed]).state for seed in (1, 2)] == ["done", "done"]
+    assert [planned_run(table, ran["SFT", seed]).state for seed in (1, 2)] == ["done", "done"]
 
 
 def test_of_two_archives_the_first_is_read(root: Path, table: Table, ran: Mapping[Any, Job]) -> None:
     shutil.copy(commit(root, "b.tar.gz"), root / "experiments" / "results" / "records" / "a.tar.gz")
-    assert cell_of(table, ran["SFT", 1]).read_from == "records/a.tar.gz"
+    assert planned_run(table, ran["SFT", 1]).read_from == "records/a.tar.gz"
 
 
 def test_times_of_records_are_not_expected_of_this_machine(
     root: Path, table: Table, ran: Mapping[Any, Job], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cells, "shipped_table", lambda name: table)
+    monkeypatch.setattr(planned_runs, "shipped_table", lambda name: table)
 
     def expected() -> set[float | None]:
-        return {cell.seconds for cell in planned(["small"], "smoke") if "objective=msl" in cell.overrides}
+        return {run.seconds for run in planned(["small"], "smoke") if "objective=msl" in run.overrides}
 
     assert expected() == {40}
     commit(root)
@@ -218,19 +218,19 @@ def test_records_of_older_code_are_named_and_not_used(
     job = ran["SFT", 1]
     shutil.rmtree(root / "runs")
     if changed == "training":
-        folder = job.cell.folder.with_name("0" * 16)
-        older = replace(job, cell=Cell(folder), record=folder / "eval" / job.record.name)
+        folder = job.run.folder.with_name("0" * 16)
+        older = replace(job, run=RunFolder(folder), record=folder / "eval" / job.record.name)
     else:
         older = replace(job, record=job.record.with_name("0" * 16))
     finish(older, RANKS["SFT", 1])
     commit(root)
-    found = plan_cells([table], "smoke")
+    found = plan_runs([table], "smoke")
     mine = found.pop(job.overrides)
-    assert (mine.state, mine.read_from, mine.older_in) == ("left", None, ("records/ours.tar.gz",))
-    assert {(cell.state, cell.older_in) for cell in found.values()} == {("left", ())}
+    assert (mine.state, mine.read_from, mine.older_in) == ("not run", None, ("records/ours.tar.gz",))
+    assert {(run.state, run.older_in) for run in found.values()} == {("not run", ())}
     assert report_data([table], "smoke")["tables"][0]["counts"]["done"] == 0
     first, second, *lines = listed(table, monkeypatch, capsys)
-    assert first.startswith("5 runs: 5 left; ")
+    assert first.startswith("5 runs: 5 not run; ")
     assert second == "experiments/results/records: 0 runs read; 1 runs of an older version, not used"
     (named,) = [line for line in lines if "older" in line]
     assert named.endswith(f"  {' '.join(job.overrides)}   (older version in records/ours.tar.gz)")

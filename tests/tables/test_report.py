@@ -39,7 +39,7 @@ def report(root: Path) -> dict[str, Any]:
     write_run(jobs["SFT", "games", 1], hits(1))
     write_run(jobs["SFT", "games", 2], hits(2))
     write_run(jobs["MSL", "games", 1], hits(3))
-    failed = jobs["MSL", "games", 2].cell
+    failed = jobs["MSL", "games", 2].run
     failed.folder.mkdir(parents=True)
     failed.failure.write_text("python -m llmrec.run\nexit status 2\n")
     return report_data([table], "smoke")
@@ -58,7 +58,7 @@ def test_markdown_has_means_spreads_gains_and_what_is_missing(report: dict[str, 
     assert "## A comparison (simulated data)" in text
     assert "- games-sim: MSL: not run: failed, see " in text
     assert "(seed 2)" in text
-    assert "- games-sim: popularity: not run: left" in text
+    assert "- games-sim: popularity: not run: not started" in text
     assert "- A note of its own." in text
 
 
@@ -192,11 +192,11 @@ def test_only_more_than_one_seed_is_called_significant(root: Path) -> None:
         assert (cell["p"] < 0.001, cell["significant"]) == (True, significant)
 
 
-BINS = "MGU@5: {place: fairness.popularity.mgu@5, better: lower}"
+BINS = "MGU@5: {metric_path: fairness.popularity.mgu@5, direction: lower}"
 REFERRED = TABLE.replace(
     BINS,
-    f"{BINS}\n      MGU@5 relevance: {{place: fairness.relevance.mgu@5, better: lower}}"
-    "\n      hallucination: {place: hallucination.semantic_share, better: lower}",
+    f"{BINS}\n      MGU@5 relevance: {{metric_path: fairness.relevance.mgu@5, direction: lower}}"
+    "\n      hallucination: {metric_path: hallucination.semantic_share, direction: lower}",
 ).replace("tested: [NDCG@10]", "tested: [NDCG@10, MGU@5 relevance, hallucination]")
 """The small table with metrics that are made of relevance and of embeddings."""
 OTHER = {"model": "other", "weights": "2" * 64}
@@ -280,7 +280,7 @@ def test_a_rerank_table_says_where_a_row_cannot_be(root: Path) -> None:
 
 
 def test_a_figure_next_to_0_has_no_gain_in_percent(root: Path) -> None:
-    metric = "order std: {place: position.ndcg_std, better: lower"
+    metric = "order std: {metric_path: position.ndcg_std, direction: lower"
     table = small_table(root / "tables", RERANK.replace(metric, f"{metric}, gains: false"))
     jobs = jobs_of(table)
     for row in ("SFT", "mean rating"):
@@ -302,7 +302,7 @@ def test_plans_are_kept_until_what_they_follow_from_changes(tmp_path: Path, monk
     assert jobs_of(table) == first
     monkeypatch.setenv("LLMREC_RUNS", str(tmp_path / "elsewhere"))
     moved = jobs_of(table)
-    assert {str(job.cell.folder).startswith(str(tmp_path / "elsewhere")) for job in moved.values()} == {True}
+    assert {str(job.run.folder).startswith(str(tmp_path / "elsewhere")) for job in moved.values()} == {True}
 
 
 def test_a_plan_that_runs_something_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""One pretrained backbone for all small cells of this folder; a trained cell is opened where the test put things."""
+"""One pretrained backbone for all small runs of this folder; a trained run is opened where the test put things."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ import pytest
 
 @pytest.fixture(scope="session")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A cache that the small cells share."""
+    """A cache that the small runs share."""
     return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(autouse=True)
 def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cell that is opened again looks for data, cache and runs here, never in the checkout."""
+    """A run that is opened again looks for data, cache and runs here, never in the checkout."""
     for name in ("data", "cache", "runs"):
         monkeypatch.setenv(f"LLMREC_{name.upper()}", str(tmp_path / name))

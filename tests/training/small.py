@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.conf_dir import conf_dir
-from llmrec.training.cells import plain_config
+from llmrec.training.run_folder import resolved_config
 
 SMALL = (
     "scale=debug",
@@ -49,6 +49,6 @@ def composed(root: Path, *overrides: str) -> Iterator[DictConfig]:
 def resolved(root: Path, *overrides: str) -> DictConfig:
     """The same, resolved and without the hydra node, as training and evaluation take it."""
     with composed(root, *overrides) as config:
-        plain = OmegaConf.create(plain_config(config))
+        plain = OmegaConf.create(resolved_config(config))
     assert isinstance(plain, DictConfig)
     return plain

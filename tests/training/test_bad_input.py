@@ -7,20 +7,20 @@ import pytest
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.training.cells import Cell, cell_path
-from llmrec.training.run_cell import evaluate_again, run_cell
+from llmrec.training.run_configuration import evaluate_again, run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic, write_lines, write_msl
 from tests.training.small import composed
 
 
 @pytest.fixture
-def cell(tmp_path: Path) -> Cell:
-    """A trained cell of a real set in the generic layout."""
+def run(tmp_path: Path) -> RunFolder:
+    """A trained run of a real set in the generic layout."""
     write_generic(tmp_path / "data" / "games")
     with composed(tmp_path, "trainer.epochs=1") as config:
-        run_cell(config)
-        return Cell(tmp_path / "runs" / cell_path(config))
+        run_configuration(config)
+        return RunFolder(tmp_path / "runs" / run_path(config))
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def cell(tmp_path: Path) -> Cell:
         (["objective=rosepo", "objective.oracle.cap=-1"], r"objective\.oracle\.cap=-1"),
         (["objective=rosepo", "stage=sft"], r"Use stage=sft_and_oracle"),
         (["objective=dpo", "stage=none", "objective/rejected=semantic"], r"dataset\.reference\.relevance=tiny"),
-        (["objective=dpo", "objective.most_epochs=1", "validation.every=2"], r"the 1 epochs"),
+        (["objective=dpo", "objective.max_epochs=1", "validation.every=2"], r"the 1 epochs"),
         (["baseline=sasrec", "baseline.rows=half"], r"baseline\.rows=half"),
         (["dataset.reference={encoder: /absent}"], r"dataset\.reference\.encoder=/absent"),
         (["dataset.wording.verb=[played, bought]"], r"dataset\.wording\.verb=.*give one text"),
@@ -83,7 +83,7 @@ def cell(tmp_path: Path) -> Cell:
 )
 def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str, tmp_path: Path, cache: Path) -> None:
     with composed(tmp_path, f"paths.cache={cache}", *overrides) as config, pytest.raises(InputError, match=says):
-        run_cell(config)
+        run_configuration(config)
     # Nor has a stage been trained for it, or anything begun.
     assert not [path for name in ("training.json", "weights", "*.ckpt") for path in tmp_path.rglob(name)]
 
@@ -91,65 +91,65 @@ def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str,
 def test_malformed_row_of_a_set_is_named(tmp_path: Path) -> None:
     write_msl(tmp_path / "data" / "games", test=['9,"[3, 4, 5]",40', '9,"[3, 4, oops]",50'])
     with composed(tmp_path) as config, pytest.raises(InputError, match=r"test\.csv, row 3: item_ids is .*oops"):
-        run_cell(config)
+        run_configuration(config)
 
 
 def test_splits_that_overlap_are_refused(tmp_path: Path) -> None:
     write_msl(tmp_path / "data" / "games", valid=['9,"[3, 4]",30'])
     with composed(tmp_path) as config, pytest.raises(InputError, match=r"train\.csv"):
-        run_cell(config)
+        run_configuration(config)
 
 
-def test_cell_of_another_catalogue_is_refused(cell: Cell, tmp_path: Path) -> None:
+def test_run_of_another_catalogue_is_refused(run: RunFolder, tmp_path: Path) -> None:
     items = tmp_path / "data" / "games" / "items.csv"
     write_lines(items, items.read_text().replace("Title 3", "Another title").splitlines())
     with pytest.raises(InputError, match=r"was trained with another catalogue .*LLMREC_DATA"):
-        evaluate_again(cell, other_decoding(cell))
+        evaluate_again(run, other_decoding(run))
 
 
-def test_cell_whose_data_are_gone_is_not_evaluated_on_simulated_ones(cell: Cell, tmp_path: Path) -> None:
+def test_run_whose_data_are_gone_is_not_evaluated_on_simulated_ones(run: RunFolder, tmp_path: Path) -> None:
     (tmp_path / "data" / "games").rename(tmp_path / "data" / "elsewhere")
     with pytest.raises(InputError, match="was trained with another catalogue"):
-        evaluate_again(cell, other_decoding(cell))
+        evaluate_again(run, other_decoding(run))
 
 
-def test_cell_of_another_tokenizer_is_refused(cell: Cell) -> None:
-    file = cell.folder / "weights" / "tokenizer.json"
+def test_run_of_another_tokenizer_is_refused(run: RunFolder) -> None:
+    file = run.folder / "weights" / "tokenizer.json"
     tokenizer = json.loads(file.read_text(encoding="utf-8"))
     merges = tokenizer["model"]["merges"]
     merges[0], merges[1] = merges[1], merges[0]
     file.write_text(json.dumps(tokenizer), encoding="utf-8")
     with pytest.raises(InputError, match="was trained with another tokenizer"):
-        evaluate_again(cell, other_decoding(cell))
+        evaluate_again(run, other_decoding(run))
 
 
-def test_cell_without_its_weights_is_refused(cell: Cell) -> None:
-    (cell.folder / "weights").rename(cell.folder / "elsewhere")
+def test_run_without_its_weights_is_refused(run: RunFolder) -> None:
+    (run.folder / "weights").rename(run.folder / "elsewhere")
     with pytest.raises(InputError, match=r"weights is missing\. Train the run again"):
-        evaluate_again(cell, other_decoding(cell))
+        evaluate_again(run, other_decoding(run))
 
 
 def test_a_stage_of_another_dataset_is_refused(tmp_path: Path, cache: Path) -> None:
     with composed(tmp_path, f"paths.cache={cache}", "objective=dpo", "trainer.epochs=1") as config:
         (stage,) = stage_configs(config).values()
-        run_cell(stage)
-        folder = Cell(tmp_path / "runs" / cell_path(stage)).folder
+        run_configuration(stage)
+        folder = RunFolder(tmp_path / "runs" / run_path(stage)).folder
         training = json.loads((folder / "training.json").read_text())
         training["dataset"] |= {"name": "office", "content_hash": "0123456789abcdef"}
         (folder / "training.json").write_text(json.dumps(training))
         with pytest.raises(InputError, match=r"was trained on office \(0123456789ab\), this run is on games-sim"):
-            run_cell(config)
+            run_configuration(config)
 
 
-def test_damaged_record_is_refused_by_its_name(cell: Cell) -> None:
-    (record,) = (cell.folder / "eval").glob("*/metrics.json")
+def test_damaged_record_is_refused_by_its_name(run: RunFolder) -> None:
+    (record,) = (run.folder / "eval").glob("*/metrics.json")
     record.write_text(record.read_text()[:50])
     with pytest.raises(InputError, match=f"{record} is damaged"):
-        evaluate_again(cell, cell.config())
+        evaluate_again(run, run.config())
 
 
-def other_decoding(cell: Cell) -> DictConfig:
-    """The cell's config with a decoding that has not been measured."""
-    config = cell.config()
+def other_decoding(run: RunFolder) -> DictConfig:
+    """The run's config with a decoding that has not been measured."""
+    config = run.config()
     config.decoding.beams = 2
     return config

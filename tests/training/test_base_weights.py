@@ -9,8 +9,8 @@ from safetensors.torch import load_file, save_file
 
 from llmrec.backbones.load import save_trained
 from llmrec.errors import InputError
-from llmrec.training.cells import Cell, cell_path
-from llmrec.training.run_cell import evaluate_again, run_cell
+from llmrec.training.run_configuration import evaluate_again, run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from tests.invariants.world import random_backbone
 from tests.training.small import composed
 
@@ -23,28 +23,28 @@ def base(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def cell(base: Path, tmp_path: Path, cache: Path) -> Cell:
+def run(base: Path, tmp_path: Path, cache: Path) -> RunFolder:
     """An adapter that was trained on it."""
     overrides = (f"paths.cache={cache}", "backbone=hf", f"backbone.path={base}", "trainer.epochs=1")
     with composed(tmp_path, *overrides, "backbone.max_length=200", "objective=sft") as config:
-        run_cell(config)
-        return Cell(tmp_path / "runs" / cell_path(config))
+        run_configuration(config)
+        return RunFolder(tmp_path / "runs" / run_path(config))
 
 
-def test_the_record_names_the_base_weights(cell: Cell, base: Path) -> None:
+def test_the_record_names_the_base_weights(run: RunFolder, base: Path) -> None:
     content = hashlib.sha256((base / "model.safetensors").read_bytes()).hexdigest()
     expected = hashlib.sha256(f"model.safetensors {content}\n".encode()).hexdigest()
-    assert cell.training["identity"]["base_weights"] == expected
-    assert cell.training["precision"] == {"weights": "float32", "products": "float32", "tf32": False}
+    assert run.training["identity"]["base_weights"] == expected
+    assert run.training["precision"] == {"weights": "float32", "products": "float32", "tf32": False}
 
 
-def test_an_adapter_on_other_base_weights_is_refused(cell: Cell, base: Path) -> None:
+def test_an_adapter_on_other_base_weights_is_refused(run: RunFolder, base: Path) -> None:
     weights = load_file(base / "model.safetensors")
     save_file({name: weight + 1e-3 for name, weight in weights.items()}, base / "model.safetensors", {"format": "pt"})
-    config = cell.config()
+    config = run.config()
     config.decoding.beams = 3
     with pytest.raises(InputError, match=r"trained with other base weights .* Point backbone\.path .*to what it was"):
-        evaluate_again(cell, config)
+        evaluate_again(run, config)
 
 
 def test_weights_that_are_not_finite_are_refused_by_file(base: Path, tmp_path: Path) -> None:
@@ -54,4 +54,4 @@ def test_weights_that_are_not_finite_are_refused_by_file(base: Path, tmp_path: P
     save_file(weights, base / "model.safetensors", {"format": "pt"})
     overrides = ("backbone=hf", f"backbone.path={base}", "backbone.max_length=200")
     with composed(tmp_path, *overrides) as config, pytest.raises(InputError, match=rf"{name} in model\.safetensors"):
-        run_cell(config)
+        run_configuration(config)

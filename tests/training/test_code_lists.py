@@ -1,4 +1,4 @@
-"""The lists of code in fingerprint.py hold every module that a result depends on."""
+"""The lists of code in keys.py hold every module that a result depends on."""
 
 from pathlib import Path
 
@@ -6,23 +6,23 @@ import pytest
 
 from llmrec import code_hash as hashing
 from llmrec.code_hash import PACKAGE, imported_files
-from llmrec.training import fingerprint
-from llmrec.training.cells import plain_config, run_source
-from llmrec.training.fingerprint import (
+from llmrec.training import keys
+from llmrec.training.keys import (
     BASELINE_CODE,
     DIAGNOSIS_CODE,
     EVALUATION_CODE,
     REFERENCE_CODE,
     TRAINING_CODE,
-    training_fingerprint,
+    training_key,
 )
+from llmrec.training.run_folder import resolved_config, run_source
 from tests.training.small import composed
 
 NO_RESULT = {
-    "training/cells.py": "names and locks folders",
+    "training/run_folder.py": "names and locks folders",
     "training/cluster.py": "starts ranks, which compute the same as one process",
     "training/curves.py": "writes what was logged",
-    "training/fingerprint.py": "makes keys",
+    "training/keys.py": "makes keys",
     "training/loggers.py": "writes what was logged",
     "training/open_dataset.py": "opens what llmrec/datasets makes and prints about it",
     "training/overrides.py": "reads the command line",
@@ -31,8 +31,8 @@ NO_RESULT = {
     "training/quiet.py": "silences libraries",
     "training/rank.py": "starts a rank",
     "training/ranks.py": "starts ranks, which compute the same as one process",
-    "training/run_cell.py": "decides what is missing and has it done",
-    "training/serve.py": "prints recommendations, of which nothing is kept",
+    "training/run_configuration.py": "decides what is missing and has it done",
+    "training/recommending.py": "prints recommendations, of which nothing is kept",
     "training/stages.py": "finds stages, whose own keys are part of the run's",
     "training/work.py": "calls training and evaluation",
 }
@@ -68,8 +68,8 @@ NOT_DIAGNOSIS = {
     [
         ("llmrec.training.train", (*TRAINING_CODE, *REFERENCE_CODE), NOT_TRAINING),
         ("llmrec.training.fit_baseline", BASELINE_CODE, NOT_FITTING),
-        ("llmrec.training.evaluate_cell", EVALUATION_CODE, NOT_EVALUATION),
-        ("llmrec.diagnosis.diagnose_cell", DIAGNOSIS_CODE, NOT_DIAGNOSIS),
+        ("llmrec.training.evaluate_run", EVALUATION_CODE, NOT_EVALUATION),
+        ("llmrec.diagnosis.diagnose_run", DIAGNOSIS_CODE, NOT_DIAGNOSIS),
     ],
 )
 def test_every_module_that_is_imported_is_listed_or_has_a_reason(
@@ -77,7 +77,7 @@ def test_every_module_that_is_imported_is_listed_or_has_a_reason(
 ) -> None:
     covered = files_of((*listed, *NO_RESULT, *reasons))
     missing = {str(file.relative_to(PACKAGE)) for file in imported_files(module) - covered if has_code(file)}
-    assert not missing, f"add to a list in fingerprint.py, or here with the reason why it changes no result: {missing}"
+    assert not missing, f"add to a list in keys.py, or here with the reason why it changes no result: {missing}"
 
 
 def test_every_module_of_training_is_listed_or_has_a_reason() -> None:
@@ -92,13 +92,13 @@ def test_every_listed_place_exists(places: tuple[str, ...]) -> None:
 
 def test_the_clipping_of_gradients_makes_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with composed(tmp_path) as config:
-        settings, source = plain_config(config), run_source(config)
-    before = training_fingerprint(settings, source, {})
+        settings, source = resolved_config(config), run_source(config)
+    before = training_key(settings, source, {})
     read = hashing._read
     clipped = lambda file: hashing._Code("changed", ()) if file.name == "sharded.py" else read(file)  # noqa: E731
     monkeypatch.setattr(hashing, "_read", clipped)
-    assert training_fingerprint(settings, source, {}) != before
-    assert "training/sharded.py" in fingerprint.TRAINING_CODE
+    assert training_key(settings, source, {}) != before
+    assert "training/sharded.py" in keys.TRAINING_CODE
 
 
 def files_of(places: tuple[str, ...]) -> set[Path]:

@@ -9,8 +9,8 @@ import torch
 
 from llmrec.errors import InputError
 from llmrec.training import checkpoints
-from llmrec.training.cells import Cell, cell_path
-from llmrec.training.run_cell import evaluate_again, run_cell
+from llmrec.training.run_configuration import evaluate_again, run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from tests.training.small import composed
 
 NAN = ("objective=sft", "objective._target_=tests.training.failing.NanAt")
@@ -21,12 +21,12 @@ def test_nan_loss_stops_the_training_at_its_step_and_keeps_the_last_good_checkpo
 ) -> None:
     with composed(tmp_path, f"paths.cache={cache}", *NAN, "+objective.step=4", "+objective.where=loss") as config:
         with pytest.raises(InputError, match=r"the loss became nan at step 4 \(epoch 1\).*checkpoint is kept"):
-            run_cell(config)
-        cell = Cell(tmp_path / "runs" / cell_path(config))
-    kept = torch.load(cell.folder / "checkpoints" / "last.ckpt", weights_only=True)
+            run_configuration(config)
+        run = RunFolder(tmp_path / "runs" / run_path(config))
+    kept = torch.load(run.folder / "checkpoints" / "last.ckpt", weights_only=True)
     assert kept["global_step"] == 3
     assert all(weight.isfinite().all() for weight in kept["state_dict"].values())
-    assert not cell.trained
+    assert not run.trained
 
 
 def test_nan_gradient_never_reaches_the_weights(tmp_path: Path, cache: Path) -> None:
@@ -34,8 +34,8 @@ def test_nan_gradient_never_reaches_the_weights(tmp_path: Path, cache: Path) -> 
     arguments = (*NAN, "+objective.step=5", "+objective.where=gradient")
     with composed(tmp_path, f"paths.cache={cache}", *arguments) as config:
         with pytest.raises(InputError, match=r"gradient .* nan at step 5"):
-            run_cell(config)
-        assert not Cell(tmp_path / "runs" / cell_path(config)).trained
+            run_configuration(config)
+        assert not RunFolder(tmp_path / "runs" / run_path(config)).trained
 
 
 def test_full_disk_while_a_checkpoint_is_written_is_an_error_with_its_remedy(
@@ -47,29 +47,29 @@ def test_full_disk_while_a_checkpoint_is_written_is_an_error_with_its_remedy(
     with composed(tmp_path, f"paths.cache={cache}") as config:
         monkeypatch.setattr(checkpoints.torch, "save", no_space)
         with pytest.raises(InputError, match=r"cannot write .*checkpoints.*No space left on device"):
-            run_cell(config)
-        assert not Cell(tmp_path / "runs" / cell_path(config)).trained
+            run_configuration(config)
+        assert not RunFolder(tmp_path / "runs" / run_path(config)).trained
 
 
 def test_full_disk_while_evaluating_keeps_the_old_record(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with composed(tmp_path, f"paths.cache={cache}", "trainer.epochs=1") as config:
-        run_cell(config)
-        cell = Cell(tmp_path / "runs" / cell_path(config))
-    (record,) = (cell.folder / "eval").glob("*/metrics.json")
+        run_configuration(config)
+        run = RunFolder(tmp_path / "runs" / run_path(config))
+    (record,) = (run.folder / "eval").glob("*/metrics.json")
     before = record.read_bytes()
-    other = cell.config()
+    other = run.config()
     other.decoding.beams = 3
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", _no_space)
         with pytest.raises(InputError, match=r"cannot write .*No space left on device.*LLMREC_RUNS"):
-            evaluate_again(cell, other)
+            evaluate_again(run, other)
     assert record.read_bytes() == before
-    assert [path for path in (cell.folder / "eval").rglob("*") if path.is_file() and path.parent != record.parent] == []
+    assert [path for path in (run.folder / "eval").rglob("*") if path.is_file() and path.parent != record.parent] == []
 
-    evaluate_again(cell, other)
-    assert len(list((cell.folder / "eval").glob("*/metrics.json"))) == 2
+    evaluate_again(run, other)
+    assert len(list((run.folder / "eval").glob("*/metrics.json"))) == 2
 
 
 def test_full_disk_before_training_is_an_error_with_its_remedy(
@@ -78,7 +78,7 @@ def test_full_disk_before_training_is_an_error_with_its_remedy(
     with composed(tmp_path, f"paths.cache={cache}", "seed=7") as config:
         monkeypatch.setattr(os, "fsync", _no_space)
         with pytest.raises(InputError, match=r"cannot write .*Free some space"):
-            run_cell(config)
+            run_configuration(config)
 
 
 def test_cache_that_cannot_be_written_is_an_error_with_its_remedy(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_cache_that_cannot_be_written_is_an_error_with_its_remedy(tmp_path: Path
         composed(tmp_path, f"paths.cache={tmp_path / 'file' / 'cache'}") as config,
         pytest.raises(InputError, match=rf"cannot write {tmp_path / 'file' / 'cache'}.*paths\.cache"),
     ):
-        run_cell(config)
+        run_configuration(config)
 
 
 def _no_space(descriptor: int) -> None:

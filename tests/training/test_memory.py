@@ -10,9 +10,9 @@ from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.packing import Packed
 from llmrec.errors import InputError
 from llmrec.training import memory
-from llmrec.training.cells import Cell, cell_path
 from llmrec.training.memory import fit_into_memory
-from llmrec.training.run_cell import run_cell
+from llmrec.training.run_configuration import run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from tests.invariants.world import ROWS, World, build_world
 from tests.training.small import composed
 
@@ -84,12 +84,12 @@ def limited(monkeypatch: pytest.MonkeyPatch, most: int) -> list[int]:
     return refused
 
 
-def losses(tmp_path: Path, cache: Path, *overrides: str) -> tuple[list[float], Cell]:
+def losses(tmp_path: Path, cache: Path, *overrides: str) -> tuple[list[float], RunFolder]:
     with composed(tmp_path, f"paths.cache={cache}", "trainer.epochs=1", "objective=sft", *overrides) as config:
-        run_cell(config)
-        cell = Cell(tmp_path / "runs" / cell_path(config))
-    lines = (cell.folder / "curves.csv").read_text().splitlines()
-    return [float(line.split(",")[2]) for line in lines if ",train/loss," in line], cell
+        run_configuration(config)
+        run = RunFolder(tmp_path / "runs" / run_path(config))
+    lines = (run.folder / "curves.csv").read_text().splitlines()
+    return [float(line.split(",")[2]) for line in lines if ",train/loss," in line], run
 
 
 def test_where_memory_runs_out_micro_batches_are_halved(

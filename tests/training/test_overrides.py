@@ -1,4 +1,4 @@
-"""Overrides of a trained cell's config: what they may change and what not."""
+"""Overrides of a trained run's config: what they may change and what not."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.training.small import resolved
 
 @pytest.fixture
 def config(tmp_path: Path) -> DictConfig:
-    """The config of a cell."""
+    """The config of a run."""
     return resolved(tmp_path)
 
 
@@ -33,12 +33,12 @@ def test_another_reference_model_may_measure_it(config: DictConfig) -> None:
     assert override(config, ["dataset.reference=null"]).dataset.reference is None
 
 
-def test_devices_may_be_fewer_than_the_cell_was_trained_with(config: DictConfig) -> None:
+def test_devices_may_be_fewer_than_the_run_was_trained_with(config: DictConfig) -> None:
     config.trainer.devices = 8
     assert override(config, ["trainer.devices=1"]).trainer.devices == 1
 
 
-def test_config_of_the_cell_stays_as_it_is(config: DictConfig) -> None:
+def test_config_of_the_run_stays_as_it_is(config: DictConfig) -> None:
     override(config, ["decoding.beams=20"])
     assert config.decoding.beams == 10
 

@@ -9,9 +9,9 @@ from omegaconf import OmegaConf
 
 from llmrec.backbones.load import build_backbone
 from llmrec.evaluation import reference_features, reference_model
-from llmrec.training.cells import Cell, cell_path, plain_config
 from llmrec.training.open_dataset import quiet_dataset
-from llmrec.training.run_cell import run_cell
+from llmrec.training.run_configuration import run_configuration
+from llmrec.training.run_folder import RunFolder, resolved_config, run_path
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
@@ -33,8 +33,8 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def record_of(root: Path, *overrides: str) -> dict[str, Any]:
     """What a run leaves in metrics.json."""
     with composed(root, *SHORT, *overrides) as config:
-        run_cell(config)
-        folder = Cell(root / "runs" / cell_path(config)).evaluation(OmegaConf.create(plain_config(config)))
+        run_configuration(config)
+        folder = RunFolder(root / "runs" / run_path(config)).evaluation(OmegaConf.create(resolved_config(config)))
     return dict(json.loads((folder / "metrics.json").read_text()))
 
 
@@ -85,24 +85,24 @@ def test_runs_and_baselines_of_a_real_set_share_its_reference_and_only_the_first
 def test_an_objective_that_takes_the_embeddings_says_whose(tmp_path: Path) -> None:
     def training(*overrides: str) -> dict[str, Any]:
         with composed(tmp_path, *SHORT, *overrides) as config:
-            run_cell(config)
-            return Cell(tmp_path / "runs" / cell_path(config)).training
+            run_configuration(config)
+            return RunFolder(tmp_path / "runs" / run_path(config)).training
 
-    dpo = ("objective=dpo", "stage=none", "objective.most_epochs=1")
+    dpo = ("objective=dpo", "stage=none", "objective.max_epochs=1")
     semantic = training(*dpo, "objective/rejected=semantic")
     assert semantic["reference"]["model"] == "tiny (hidden states)"
     assert "reference" not in training(*dpo)
 
 
 def test_an_older_runs_config_gets_the_reference_and_loses_what_named_it(tmp_path: Path) -> None:
-    older = plain_config(resolved(tmp_path))
+    older = resolved_config(resolved(tmp_path))
     del older["dataset"]["reference"]
     older["evaluation"] |= {"relevance_model": "tiny", "sentence_model": None}
-    cell = Cell(tmp_path)
-    cell.config_file.write_text(json.dumps(older))
-    config = cell.config()
+    run = RunFolder(tmp_path)
+    run.config_file.write_text(json.dumps(older))
+    config = run.config()
     assert config.dataset.reference == {"relevance": "auto", "encoder": "auto"}
     assert config.evaluation == resolved(tmp_path).evaluation
     # What a run has left out stays left out.
-    cell.config_file.write_text(json.dumps(plain_config(resolved(tmp_path))))
-    assert cell.config().dataset.reference is None
+    run.config_file.write_text(json.dumps(resolved_config(resolved(tmp_path))))
+    assert run.config().dataset.reference is None

@@ -18,10 +18,10 @@ from llmrec.baselines.open import open_baseline
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import reference_backbone
 from llmrec.stored_config import shipped_class
-from llmrec.training.cells import Cell, cell_path
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.plan import read_overrides
-from llmrec.training.run_cell import run_cell
+from llmrec.training.run_configuration import run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from llmrec.training.stages import Stage
 from llmrec.training.train import _open_oracle
 from llmrec.training.work import Work
@@ -46,16 +46,16 @@ COMMANDS: Mapping[str, Callable[[Path, str], None]] = {
 
 
 @pytest.fixture
-def stored(tmp_path: Path) -> Cell:
+def stored(tmp_path: Path) -> RunFolder:
     """A run's folder that holds a config alone."""
-    cell = Cell(tmp_path / "stranger")
-    cell.folder.mkdir()
-    OmegaConf.save(resolved(tmp_path, "baseline=popularity"), cell.config_file)
-    return cell
+    run = RunFolder(tmp_path / "stranger")
+    run.folder.mkdir()
+    OmegaConf.save(resolved(tmp_path, "baseline=popularity"), run.config_file)
+    return run
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_file_beside_the_config_is_not_run(command: str, stored: Cell) -> None:
+def test_a_file_beside_the_config_is_not_run(command: str, stored: RunFolder) -> None:
     ran = stored.folder / "ran"
     (stored.folder / "hubconf.py").write_text(f"open({str(ran)!r}, 'w')\ndef model(): pass\n")
     hub = {"_target_": "torch.hub.load", "repo_or_dir": str(stored.folder), "model": "model", "source": "local"}
@@ -85,7 +85,7 @@ def test_a_file_beside_the_config_is_not_run(command: str, stored: Cell) -> None
         None,
     ],
 )
-def test_a_target_that_is_no_baseline_of_llmrec_is_refused(target: Any, stored: Cell) -> None:
+def test_a_target_that_is_no_baseline_of_llmrec_is_refused(target: Any, stored: RunFolder) -> None:
     change(stored, baseline={"name": "mine", "_target_": target})
     with pytest.raises(InputError, match=r"baseline\._target_: .* is refused: it is no baseline that ships"):
         stored.config()
@@ -103,15 +103,15 @@ def test_a_target_that_is_no_baseline_of_llmrec_is_refused(target: Any, stored: 
         ({"_recursive_": False}, "baseline._recursive_"),
     ],
 )
-def test_a_nested_target_is_refused_at_every_depth(settings: dict[str, Any], place: str, stored: Cell) -> None:
+def test_a_nested_target_is_refused_at_every_depth(settings: dict[str, Any], place: str, stored: RunFolder) -> None:
     change(stored, baseline={"name": "popularity", "_target_": POPULARITY, **settings})
     with pytest.raises(InputError, match=rf"{re.escape(place)}: .* is refused.*trust=true"):
         stored.config()
 
 
-@pytest.mark.parametrize("value", ["${oc.env:HOME}", "a ${seed} b", "${llmrec.cell:}"])
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "a ${seed} b", "${llmrec.run_path:}"])
 @pytest.mark.parametrize("trust", [False, True])
-def test_an_interpolation_is_refused_by_name(value: str, trust: bool, stored: Cell) -> None:
+def test_an_interpolation_is_refused_by_name(value: str, trust: bool, stored: RunFolder) -> None:
     change(stored, dataset={"wording": {"item": value}})
     where = re.escape(f"{stored.config_file}, dataset.wording.item: {value}")
     with pytest.raises(InputError, match=rf"{where} is an interpolation"):
@@ -119,7 +119,7 @@ def test_an_interpolation_is_refused_by_name(value: str, trust: bool, stored: Ce
 
 
 @pytest.mark.parametrize("text", ["a: [", "- 1\n", "a: !!python/object/apply:os.system [true]\n"])
-def test_a_file_that_is_no_config_is_named(text: str, stored: Cell) -> None:
+def test_a_file_that_is_no_config_is_named(text: str, stored: RunFolder) -> None:
     stored.config_file.write_text(text)
     with pytest.raises(InputError, match=str(stored.config_file)):
         stored.config()
@@ -129,7 +129,7 @@ def test_a_file_that_is_no_config_is_named(text: str, stored: Cell) -> None:
     ("backbone", "place"),
     [({"trust_remote_code": True}, "trust_remote_code"), ({"attention": "somebody/kernel"}, "attention")],
 )
-def test_code_beside_weights_is_taken_only_with_trust(backbone: dict[str, Any], place: str, stored: Cell) -> None:
+def test_code_beside_weights_is_taken_only_with_trust(backbone: dict[str, Any], place: str, stored: RunFolder) -> None:
     change(stored, backbone=backbone)
     for command in COMMANDS.values():
         with pytest.raises(InputError, match=rf"backbone\.{place}: .* is refused.*trust=true"):
@@ -137,12 +137,12 @@ def test_code_beside_weights_is_taken_only_with_trust(backbone: dict[str, Any], 
     assert stored.config(trust=True).backbone[place] == backbone[place]
 
 
-def test_no_override_takes_code_beside_weights(stored: Cell) -> None:
+def test_no_override_takes_code_beside_weights(stored: RunFolder) -> None:
     with pytest.raises(InputError, match=r"backbone\.trust_remote_code=true: a trained run takes only"):
         evaluate._evaluate([f"run={stored.folder}", "backbone.trust_remote_code=true"])
 
 
-def test_trust_is_true_or_false(stored: Cell) -> None:
+def test_trust_is_true_or_false(stored: RunFolder) -> None:
     with pytest.raises(InputError, match="trust=yes: give true"):
         evaluate._evaluate([f"run={stored.folder}", "trust=yes"])
 
@@ -153,26 +153,26 @@ def test_a_users_own_baseline_is_fitted_by_its_command_and_opened_with_trust(
     ran = tmp_path / "ran"
     (tmp_path / "my_baseline.py").write_text(OWN.replace("RAN", str(ran)))
     monkeypatch.syspath_prepend(tmp_path)
-    cell = trained(tmp_path, "baseline=popularity", "baseline._target_=my_baseline.Mine")
+    run = trained(tmp_path, "baseline=popularity", "baseline._target_=my_baseline.Mine")
     del sys.modules["my_baseline"]
     ran.unlink()
     with pytest.raises(InputError, match=r"my_baseline\.Mine is refused"):
-        COMMANDS["evaluate"](cell.folder, "trust=false")
+        COMMANDS["evaluate"](run.folder, "trust=false")
     assert not ran.exists()
-    COMMANDS["evaluate"](cell.folder, "trust=true")
+    COMMANDS["evaluate"](run.folder, "trust=true")
     assert ran.exists()
-    assert len(list((cell.folder / "eval").iterdir())) == 2
+    assert len(list((run.folder / "eval").iterdir())) == 2
 
 
 def test_only_the_weights_of_a_baselines_folder_are_read(tmp_path: Path) -> None:
-    cell = trained(tmp_path, "baseline=popularity")
-    config = cell.config()
-    change(cell, baseline={"name": "popularity", "_target_": "os.system"})
+    run = trained(tmp_path, "baseline=popularity")
+    config = run.config()
+    change(run, baseline={"name": "popularity", "_target_": "os.system"})
     dataset = quiet_dataset(config)
-    assert type(open_baseline(cell.folder, config.baseline, dataset)).__name__ == "Popularity"
+    assert type(open_baseline(run.folder, config.baseline, dataset)).__name__ == "Popularity"
     # The settings of a run's oracle, which ranks get as JSON, are those that the run's own command composes.
-    stage = Stage(cell.folder, OmegaConf.to_container(config.baseline))  # type: ignore[arg-type]
-    work = Work(config, cell, tmp_path, {"oracle": stage}, None)
+    stage = Stage(run.folder, OmegaConf.to_container(config.baseline))  # type: ignore[arg-type]
+    work = Work(config, run, tmp_path, {"oracle": stage}, None)
     assert isinstance(_open_oracle(Work.from_json(work.to_json()).stages["oracle"], dataset), Baseline)
 
 
@@ -182,11 +182,11 @@ def test_an_objective_of_ones_own_is_not_needed_to_measure_a_run(
     (tmp_path / "my_sft.py").write_text("from llmrec.objectives.sft import SFT\n\n\nclass Mine(SFT):\n    pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     overrides = ("objective=sft", "objective._target_=my_sft.Mine", "trainer.epochs=0")
-    cell = trained(tmp_path, f"paths.cache={cache}", *overrides)
+    run = trained(tmp_path, f"paths.cache={cache}", *overrides)
     del sys.modules["my_sft"]
     monkeypatch.setenv("LLMREC_CACHE", str(cache))
     for command in COMMANDS.values():
-        command(cell.folder, "trust=false")
+        command(run.folder, "trust=false")
     assert "my_sft" not in sys.modules
 
 
@@ -232,17 +232,17 @@ def test_what_was_typed_is_read_as_text(tmp_path: Path) -> None:
     assert read_overrides(tmp_path / "overrides.yaml") == ["paths.runs=${oc.env:NOBODY_SETS_THIS}", "7"]
 
 
-def trained(root: Path, *overrides: str) -> Cell:
+def trained(root: Path, *overrides: str) -> RunFolder:
     """The folder of a run after its training."""
     with composed(root, *overrides) as config:
-        run_cell(config)
-        return Cell(root / "runs" / cell_path(config))
+        run_configuration(config)
+        return RunFolder(root / "runs" / run_path(config))
 
 
-def change(cell: Cell, **groups: Any) -> None:
+def change(run: RunFolder, **groups: Any) -> None:
     """Changes settings in the config of a run's folder; a group `baseline` is replaced as a whole."""
-    config = OmegaConf.load(cell.config_file)
+    config = OmegaConf.load(run.config_file)
     assert isinstance(config, DictConfig)
     for group, settings in groups.items():
         config[group] = settings if group == "baseline" else {**config[group], **settings}
-    OmegaConf.save(config, cell.config_file)
+    OmegaConf.save(config, run.config_file)

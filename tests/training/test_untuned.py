@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.training.cells import Cell, cell_path
-from llmrec.training.run_cell import run_cell
+from llmrec.training.run_configuration import run_configuration
+from llmrec.training.run_folder import RunFolder, run_path
 from tests.training.small import composed
 
 FIGURES = {"sft": {"ndcg@10", "hr@10", "loss"}, "dpo": {"ndcg@10", "hr@10", "loss"}, "alro": {"ndcg@10"}}
@@ -15,8 +15,8 @@ FIGURES = {"sft": {"ndcg@10", "hr@10", "loss"}, "dpo": {"ndcg@10", "hr@10", "los
 def test_nothing_is_trained(objective: str, tmp_path: Path, cache: Path) -> None:
     overrides = (f"objective={objective}", "stage=none", "trainer.epochs=0")
     with composed(tmp_path, f"paths.cache={cache}", *overrides) as config:
-        run_cell(config)
-        cell = Cell(tmp_path / "runs" / cell_path(config))
-    assert cell.training["optimizer_steps"] == 0
-    assert cell.training["chosen_by"].keys() == {f"valid/{name}" for name in FIGURES[objective]} | {"users"}
-    assert list(cell.folder.glob("eval/*/metrics.json"))
+        run_configuration(config)
+        run = RunFolder(tmp_path / "runs" / run_path(config))
+    assert run.training["optimizer_steps"] == 0
+    assert run.training["chosen_by"].keys() == {f"valid/{name}" for name in FIGURES[objective]} | {"users"}
+    assert list(run.folder.glob("eval/*/metrics.json"))

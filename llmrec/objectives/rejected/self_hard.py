@@ -40,7 +40,7 @@ class SelfHard(Rejected):
         excluded, prompts = excluded_titles(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, excluded)
         code = code_hash(("objectives",), (type(self).__module__,))
-        settings = ("self-hard", self.beams, count, backbone.plain, code)
+        settings = ("self-hard", self.beams, count, backbone.uses_plain_path, code)
 
         def search() -> np.ndarray:
             logger.info("self-hard: searching for wrong recommendations of %s rows", f"{len(rows):,}")

@@ -22,7 +22,7 @@ function sortKeys(table, row) {
 
 function tableHead(table, rows, body) {
   const metrics = columns(table).map(({ metric }, i) =>
-    sortableHead(metricLabel(metric), metric.better, i + 1, rows, body));
+    sortableHead(metricLabel(metric), metric.direction, i + 1, rows, body));
   return headRows(table.datasets, sortableHead("method", null, 0, rows, body), metrics);
 }
 
@@ -36,11 +36,11 @@ function headRows(datasets, corner, metrics) {
   return el("thead", {}, el("tr", {}, corner, names), el("tr", {}, metrics));
 }
 
-function sortableHead(label, better, column, rows, body) {
-  const arrow = { higher: "\u2191", lower: "\u2193" }[better];
+function sortableHead(label, direction, column, rows, body) {
+  const arrow = { higher: "\u2191", lower: "\u2193" }[direction];
   const head = el("th", { scope: "col", "aria-sort": "none" },
     el("button", { class: "sort", onclick: () => sortBy(head, column, rows, body) }, label,
-      arrow ? el("span", { class: "aim", title: `${better} is better` }, `\u00a0${arrow}`) : null));
+      arrow ? el("span", { class: "aim", title: `${direction} is better` }, `\u00a0${arrow}`) : null));
   return head;
 }
 
@@ -95,8 +95,8 @@ function figureCell(metric, cell, best, incomplete, open) {
 // null where there is nothing to be best of.
 function bestOf(table, dataset, metric) {
   const means = table.rows.map((row) => cellOf(row, dataset, metric)?.mean ?? null).filter((mean) => mean !== null);
-  if (!metric.better || means.length < 2) return null;
-  return metric.better === "higher" ? Math.max(...means) : Math.min(...means);
+  if (!metric.direction || means.length < 2) return null;
+  return metric.direction === "higher" ? Math.max(...means) : Math.min(...means);
 }
 
 function figureText(metric, cell) {
@@ -113,8 +113,8 @@ function gainText(metric, cell) {
 
 // The class of a significant gain; none where a metric has no better direction.
 function toneOf(metric, cell) {
-  if (!metric.better || !cell.significant || !cell.gain) return "";
-  return cell.gain > 0 === (metric.better === "higher") ? " better" : " worse";
+  if (!metric.direction || !cell.significant || !cell.gain) return "";
+  return cell.gain > 0 === (metric.direction === "higher") ? " better" : " worse";
 }
 
 function seedCount(seeds) {

@@ -15,7 +15,7 @@ from llmrec.training.plan import Job
 
 
 @dataclass(frozen=True)
-class PlannedCell:
+class PlannedRun:
     """A run that appears in one or more tables.
 
     Attributes:
@@ -54,7 +54,7 @@ class Slot:
     overrides: tuple[str, ...]
 
 
-def planned(tables: Sequence[str], scale: str) -> list[PlannedCell]:
+def planned(tables: Sequence[str], scale: str) -> list[PlannedRun]:
     """Plans each run of the named tables once.
 
     Runs are ordered by seed, then by table, row and dataset, so that incomplete tables already compare all rows. The
@@ -64,21 +64,21 @@ def planned(tables: Sequence[str], scale: str) -> list[PlannedCell]:
     Raises:
         InputError: A table or the scale does not exist.
     """
-    cells = list(plan_cells([shipped_table(name) for name in tables], scale).values())
+    runs = list(plan_runs([shipped_table(name) for name in tables], scale).values())
     measured_seconds = defaultdict(list)
-    for cell in cells:
+    for run in runs:
         # Records from archives are left out, since they may come from a faster machine.
-        if cell.job and cell.job.done and cell.read_from is None:
-            measured_seconds[_group(cell.job)].append(Run(cell.job).wall_seconds)
+        if run.job and run.job.done and run.read_from is None:
+            measured_seconds[_group(run.job)].append(Run(run.job).wall_seconds)
     return [
-        replace(cell, seconds=median(measured_seconds[_group(cell.job)]))
-        if cell.job and measured_seconds[_group(cell.job)]
-        else cell
-        for cell in cells
+        replace(run, seconds=median(measured_seconds[_group(run.job)]))
+        if run.job and measured_seconds[_group(run.job)]
+        else run
+        for run in runs
     ]
 
 
-def plan_cells(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedCell]:
+def plan_runs(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedRun]:
     """Returns the runs by their overrides, in the order of `planned`, with the scale's estimate of their duration."""
     slots_by_overrides: dict[Overrides, list[tuple[int, Slot, Table]]] = defaultdict(list)
     for table in tables:
@@ -89,7 +89,7 @@ def plan_cells(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedCe
     archives = read_archives()
     return {
         overrides: _with_archived_record(
-            _cell(overrides, job, [table for *_, table in slots_by_overrides[overrides]], scale), archives
+            _planned_run(overrides, job, [table for *_, table in slots_by_overrides[overrides]], scale), archives
         )
         for overrides, job in jobs.items()
     }
@@ -100,7 +100,7 @@ def slots(table: Table, scale: str) -> Iterator[Slot]:
     preset = table.preset(scale)
     for row in table.rows:
         for dataset in preset.datasets:
-            if dataset not in row.not_on:
+            if dataset not in row.excluded_datasets:
                 for seed in preset.seeds[:1] if row.once else preset.seeds:
                     yield Slot(row, dataset, seed, _overrides(preset, row, dataset, seed))
 
@@ -110,24 +110,24 @@ def _overrides(preset: Preset, row: Row, dataset: str, seed: int) -> tuple[str, 
     return (*row.overrides, f"dataset={dataset}", f"seed={seed}", *decoding, *preset.overrides)
 
 
-def _cell(overrides: Overrides, job: Job | InputError, tables: list[Table], scale: str) -> PlannedCell:
+def _planned_run(overrides: Overrides, job: Job | InputError, tables: list[Table], scale: str) -> PlannedRun:
     preset = tables[0].preset(scale)
     why = str(job) if isinstance(job, InputError) else None
     if preset.needs == "gpu" and not _has_gpu():
         why = "needs a GPU"
     names = tuple(dict.fromkeys(table.name for table in tables))
-    return PlannedCell(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
+    return PlannedRun(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
 
 
-def _with_archived_record(cell: PlannedCell, archives: Sequence[Archive]) -> PlannedCell:
+def _with_archived_record(run: PlannedRun, archives: Sequence[Archive]) -> PlannedRun:
     """Returns the run with its record in an archive, unless the run is done on this machine."""
-    if cell.job is None or cell.job.done:
-        return cell
-    located = {archive.name: archive.located(cell.job) for archive in archives}
+    if run.job is None or run.job.done:
+        return run
+    located = {archive.name: archive.located(run.job) for archive in archives}
     for name, job in located.items():
         if job.done:
-            return replace(cell, job=job, read_from=name)
-    return replace(cell, older_in=tuple(name for name, job in located.items() if job.is_outdated))
+            return replace(run, job=job, read_from=name)
+    return replace(run, older_in=tuple(name for name, job in located.items() if job.is_outdated))
 
 
 def _has_gpu() -> bool:
@@ -139,5 +139,5 @@ def _has_gpu() -> bool:
 
 def _group(job: Job) -> tuple[str, str]:
     """Returns the task and the objective or baseline, which determine how long a run takes."""
-    *_, task, _, recommender, _ = job.cell.folder.parts
+    *_, task, _, recommender, _ = job.run.folder.parts
     return task, recommender

@@ -47,7 +47,7 @@ EVALUATION_CODE = (
     "decoding",
     "examples",
     "evaluation",
-    "training/evaluate_cell.py",
+    "training/evaluate_run.py",
     "training/list_rankers.py",
     "training/measure_catalogue.py",
     "training/measure_lists.py",
@@ -61,10 +61,10 @@ DIAGNOSIS_CODE = (
     "decoding",
     "examples",
     "diagnosis/attribution.py",
-    "diagnosis/diagnose_cell.py",
+    "diagnosis/diagnose_run.py",
     "evaluation/fairness.py",
     "objectives/groups.py",
-    "training/evaluate_cell.py",
+    "training/evaluate_run.py",
     "training/rankers.py",
 )
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
@@ -77,7 +77,7 @@ NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
 """Settings of the trainer group that determine where a training runs, not its result."""
 
 
-def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping[str, str]) -> str:
+def training_key(config: dict[str, Any], source: Source, stages: Mapping[str, str]) -> str:
     """Returns the key of a training, from the config, data and code that determine the weights.
 
     Args:
@@ -102,7 +102,7 @@ def training_fingerprint(config: dict[str, Any], source: Source, stages: Mapping
     return _short(groups, source.content_hash, dict(stages), embedder, code)
 
 
-def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
+def evaluation_key(config: dict[str, Any], simulated: bool) -> str:
     """Returns the key of an evaluation, from the config and code that decode and measure a trained run.
 
     Args:
@@ -117,7 +117,7 @@ def evaluation_fingerprint(config: dict[str, Any], simulated: bool) -> str:
     return _short(groups, reference, code_hash(EVALUATION_CODE, _targets(groups)))
 
 
-def diagnosis_fingerprint(config: dict[str, Any], sample: dict[str, Any]) -> str:
+def diagnosis_key(config: dict[str, Any], sample: dict[str, Any]) -> str:
     """Returns the key of a diagnosis, from the sample, the decoding and the code that diagnose a trained run.
 
     Args:

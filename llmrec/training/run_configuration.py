@@ -11,13 +11,13 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
-from llmrec.training.cells import Cell, cell_path, is_baseline, plain_config
 from llmrec.training.cluster import slurm_tasks
-from llmrec.training.evaluate_cell import check_evaluation
+from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import named
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
-from llmrec.training.ranks import carry_out, coordinator, ranks_of
+from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
+from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_path
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
 from llmrec.training.work import Work
@@ -25,7 +25,7 @@ from llmrec.training.work import Work
 logger = logging.getLogger(__name__)
 
 
-def run_cell(config: DictConfig) -> None:
+def run_configuration(config: DictConfig) -> None:
     """Trains and evaluates a run and prints its table; what is done already is read.
 
     Args:
@@ -37,31 +37,31 @@ def run_cell(config: DictConfig) -> None:
     """
     quiet()
     announce(config)
-    cell = Cell(Path(config.paths.runs) / cell_path(config))
-    plain = OmegaConf.create(plain_config(config))
-    folder = cell.evaluation(plain)
+    run = RunFolder(Path(config.paths.runs) / run_path(config))
+    plain = OmegaConf.create(resolved_config(config))
+    folder = run.evaluation(plain)
     # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
     with coordinator() as tasks:
         check_evaluation(config)
         check_device(config)
         ranks_of(config)
-        with cell.lock():
+        with run.lock():
             if not (folder / METRICS_FILE).is_file():
-                if not cell.trained:
+                if not run.trained:
                     check_trained_dtype(config)
                 dataset = open_dataset(plain)
-                stages = {} if cell.trained else _finished_stages(config, plain, dataset)
-                carry_out(Work(plain, cell, folder, stages, named(config)), dataset, tasks)
+                stages = {} if run.trained else _finished_stages(config, plain, dataset)
+                run_on_ranks(Work(plain, run, folder, stages, named(config)), dataset, tasks)
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
-    print_record(cell, folder)
+    print_record(run, folder)
 
 
-def evaluate_again(cell: Cell, config: DictConfig) -> None:
+def evaluate_again(run: RunFolder, config: DictConfig) -> None:
     """Evaluates a trained run with other decoding or evaluation settings and prints the table.
 
     Args:
-        cell: The run's folder.
+        run: The run's folder.
         config: The run's resolved config with overrides.
 
     Raises:
@@ -70,28 +70,28 @@ def evaluate_again(cell: Cell, config: DictConfig) -> None:
     """
     quiet()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not cell.trained:
-        raise InputError(f"{cell.folder} is not trained yet. Finish it with the command that started it")
+    if not run.trained:
+        raise InputError(f"{run.folder} is not trained yet. Finish it with the command that started it")
     check_evaluation(config)
     check_device(config)
     announce(config)
-    with cell.lock():
-        folder = cell.evaluation(config)
+    with run.lock():
+        folder = run.evaluation(config)
         if not (folder / METRICS_FILE).is_file():
-            carry_out(Work(config, cell, folder, {}, None), open_dataset(config), None)
-    print_record(cell, folder)
+            run_on_ranks(Work(config, run, folder, {}, None), open_dataset(config), None)
+    print_record(run, folder)
 
 
-def print_record(cell: Cell, folder: Path) -> None:
+def print_record(run: RunFolder, folder: Path) -> None:
     """Prints the table of a finished evaluation.
 
     Args:
-        cell: The run's folder.
+        run: The run's folder.
         folder: The evaluation's folder.
     """
     record = read_metrics(folder)
     names = {"valid": "decoding validation", "test": "decoding test"}
-    seconds = cell.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
+    seconds = run.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
     print_final_table(record["splits"], seconds, folder)
 
 
@@ -104,23 +104,23 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
     else:
         build_objective(plain, overrides)
     for name, stage in stage_configs(config).items():
-        cell = Cell(Path(stage.paths.runs) / cell_path(stage))
-        if not cell.trained:
+        run = RunFolder(Path(stage.paths.runs) / run_path(stage))
+        if not run.trained:
             if slurm_tasks() > 1:
                 raise InputError(
-                    f"the stage {cell.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
+                    f"the stage {run.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
                     f"-m llmrec.run {' '.join(overrides[name])}), or use launcher=slurm, which does"
                 )
             run_stage(overrides[name], config)
-        _check_stage(cell, dataset)
-        finished[name] = Stage(cell.folder, plain_config(stage)["baseline"])
+        _check_stage(run, dataset)
+        finished[name] = Stage(run.folder, resolved_config(stage)["baseline"])
     return finished
 
 
-def _check_stage(cell: Cell, dataset: Dataset) -> None:
-    trained_on = cell.training["dataset"]
+def _check_stage(run: RunFolder, dataset: Dataset) -> None:
+    trained_on = run.training["dataset"]
     if trained_on["content_hash"] != dataset.content_hash:
         raise InputError(
-            f"the stage {cell.folder} was trained on {trained_on['name']} ({trained_on['content_hash'][:12]}), this "
+            f"the stage {run.folder} was trained on {trained_on['name']} ({trained_on['content_hash'][:12]}), this "
             f"run is on {dataset.name} ({dataset.content_hash[:12]}). Delete that folder to train the stage again"
         )

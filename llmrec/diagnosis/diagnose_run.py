@@ -32,11 +32,11 @@ from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.plain import plain
-from llmrec.training.cells import Cell
-from llmrec.training.fingerprint import diagnosis_fingerprint
+from llmrec.training.keys import diagnosis_key
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.rankers import CHANGED, open_trained
+from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"
@@ -72,11 +72,11 @@ class ModelMeasures:
         return self.attribution | {"most_relevant": share, "by_relevance": losses}
 
 
-def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
+def diagnose(run: RunFolder, config: DictConfig, sample: dict[str, Any]) -> None:
     """Diagnoses a trained run and prints a table. A diagnosis that exists already is read.
 
     Args:
-        cell: The run.
+        run: The run.
         config: The run's config; the groups decoding and paths may be overridden.
         sample: The rows to diagnose: `users` (number of rows), `seed`, and `split` ("valid" or "test").
 
@@ -85,28 +85,28 @@ def diagnose(cell: Cell, config: DictConfig, sample: dict[str, Any]) -> None:
     """
     quiet()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not cell.trained:
-        raise InputError(f"{cell.folder} is not trained yet. Finish the training with the command that started it.")
+    if not run.trained:
+        raise InputError(f"{run.folder} is not trained yet. Finish the training with the command that started it.")
     announce(config)
-    with cell.lock():
-        folder = cell.folder / "diagnosis" / diagnosis_fingerprint(plain(config), sample)
+    with run.lock():
+        folder = run.folder / "diagnosis" / diagnosis_key(plain(config), sample)
         if not (folder / DIAGNOSIS_FILE).is_file():
-            _write(folder, diagnose_cell(config, open_dataset(config), cell, sample))
+            _write(folder, diagnose_run(config, open_dataset(config), run, sample))
         else:
             logger.info("reading the existing diagnosis from %s", folder)
     print_diagnosis(json.loads((folder / DIAGNOSIS_FILE).read_text(encoding="utf-8")), folder)
 
 
-def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> dict[str, Any]:
+def diagnose_run(config: DictConfig, dataset: Dataset, run: RunFolder, sample: dict[str, Any]) -> dict[str, Any]:
     """Computes the record of a diagnosis: its settings, and the figures before and after tuning with their counts.
 
     Arguments: as in `diagnose`. Source: feature ablation as the tool is from a secondary source on arXiv 2510.10978;
     the rest is our reading.
     """
     started = time.perf_counter()
-    after = _after(config, dataset, cell, sample)
-    before, targets, relevance = _before(config, dataset, cell, sample)
-    folder = cell.folder.resolve()
+    after = _after(config, dataset, run, sample)
+    before, targets, relevance = _before(config, dataset, run, sample)
+    folder = run.folder.resolve()
     return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
@@ -123,22 +123,22 @@ def diagnose_cell(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict
     }
 
 
-def _after(config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]) -> ModelMeasures:
-    backbone, data = open_trained(config, dataset, cell)
+def _after(config: DictConfig, dataset: Dataset, run: RunFolder, sample: dict[str, Any]) -> ModelMeasures:
+    backbone, data = open_trained(config, dataset, run)
     return _measure(config, data, backbone, sample, "after")
 
 
 def _before(
-    config: DictConfig, dataset: Dataset, cell: Cell, sample: dict[str, Any]
+    config: DictConfig, dataset: Dataset, run: RunFolder, sample: dict[str, Any]
 ) -> tuple[ModelMeasures, np.ndarray, list[np.ndarray]]:
     """Returns the measures before any tuning, each row's target title, and each title's relevance by token."""
     cache_dir = Path(config.paths.cache)
     backbone = build_backbone(config, dataset, cache_dir)
     current = identity(backbone, dataset)
-    changed = [name for name, value in cell.training["identity"].items() if current[name] != value]
+    changed = [name for name, value in run.training["identity"].items() if current[name] != value]
     if changed:
         raise InputError(
-            f"the backbone that {cell.folder} was tuned from has {CHANGED[changed[0]]} now. Restore the backbone, "
+            f"the backbone that {run.folder} was tuned from has {CHANGED[changed[0]]} now. Restore the backbone, "
             "or train again."
         )
     data = NextItemData(dataset, backbone, config, cache_dir)

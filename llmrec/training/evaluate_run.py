@@ -15,9 +15,9 @@ from llmrec.errors import InputError
 from llmrec.evaluation.record import write_record
 from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.plain import plain
-from llmrec.training.cells import Cell, is_baseline
 from llmrec.training.measure_catalogue import catalogue_measure
 from llmrec.training.measure_lists import lists_measure
+from llmrec.training.run_folder import RunFolder, is_baseline
 
 SPLITS = (["valid"], ["test"], ["valid", "test"])
 """Allowed values of evaluation.splits."""
@@ -25,15 +25,15 @@ Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
 """Maps a split to its metrics, its table with one row per user or list, and named parts of its time in seconds."""
 
 
-def evaluate_cell(
-    config: DictConfig, dataset: Dataset, cell: Cell, folder: Path, features: ReferenceFeatures
+def evaluate_run(
+    config: DictConfig, dataset: Dataset, run: RunFolder, folder: Path, features: ReferenceFeatures
 ) -> dict[str, Any]:
     """Evaluates a trained run on evaluation.splits and writes the record.
 
     Args:
         config: The run's config, with the decoding and evaluation settings to use.
         dataset: The run's dataset.
-        cell: The run's folder.
+        run: The run's folder.
         folder: Folder to write the record to.
         features: Reference features of the titles.
 
@@ -41,7 +41,7 @@ def evaluate_cell(
         The record, on every rank; its metrics are under `splits`.
     """
     started = time.perf_counter()
-    measure = _open(config, dataset, cell, features)
+    measure = _open(config, dataset, run, features)
     metrics: dict[str, Any] = {}
     tables: dict[str, pa.Table] = {}
     seconds = {"opening": time.perf_counter() - started}
@@ -54,7 +54,7 @@ def evaluate_cell(
         "decoding": plain(config.decoding),
         "evaluation": plain(config.evaluation),
         "reference": dict(features.models),
-        "training": cell.folder.name,
+        "training": run.folder.name,
         "precision": _precision(config),
         "splits": metrics,
         "seconds": seconds,
@@ -65,11 +65,11 @@ def evaluate_cell(
     return record
 
 
-def _open(config: DictConfig, dataset: Dataset, cell: Cell, features: ReferenceFeatures) -> Measure:
+def _open(config: DictConfig, dataset: Dataset, run: RunFolder, features: ReferenceFeatures) -> Measure:
     device = str(run_device(config.trainer))
     if dataset.lists:
-        return lists_measure(config, dataset, cell, device)
-    return catalogue_measure(config, dataset, cell, device, features)
+        return lists_measure(config, dataset, run, device)
+    return catalogue_measure(config, dataset, run, device, features)
 
 
 def _precision(config: DictConfig) -> dict[str, Any] | None:

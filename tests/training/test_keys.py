@@ -1,4 +1,4 @@
-"""What makes two trainings the same cell, and what does not."""
+"""What makes two trainings the same run, and what does not."""
 
 import shutil
 import sys
@@ -12,8 +12,8 @@ from llmrec import code_hash as hashing
 from llmrec.code_hash import code_hash, imported_files
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_model
-from llmrec.training.cells import Cell, cell_path
-from llmrec.training.fingerprint import diagnosis_fingerprint
+from llmrec.training.keys import diagnosis_key
+from llmrec.training.run_folder import RunFolder, run_path
 from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
@@ -32,14 +32,14 @@ def nowhere(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def cell(nowhere: Path) -> str:
-    """The path of the cell without any overrides."""
-    return cell_of(nowhere)
+def run(nowhere: Path) -> str:
+    """The path of the run without any overrides."""
+    return path_of(nowhere)
 
 
 @pytest.fixture(scope="module")
 def evaluation(nowhere: Path) -> str:
-    """The fingerprint of the evaluation without any overrides."""
+    """The key of the evaluation without any overrides."""
     return evaluation_of(nowhere)
 
 
@@ -59,8 +59,8 @@ def evaluation(nowhere: Path) -> str:
         "paths.cache=elsewhere",
     ],
 )
-def test_what_leaves_the_weights_alone_leaves_the_cell_alone(override: str, cell: str, nowhere: Path) -> None:
-    assert cell_of(nowhere, override) == cell
+def test_what_leaves_the_weights_alone_leaves_the_run_alone(override: str, run: str, nowhere: Path) -> None:
+    assert path_of(nowhere, override) == run
 
 
 @pytest.mark.parametrize(
@@ -81,32 +81,32 @@ def test_what_leaves_the_weights_alone_leaves_the_cell_alone(override: str, cell
         "dataset=office",
     ],
 )
-def test_what_moves_the_weights_makes_another_cell(override: str, cell: str, nowhere: Path) -> None:
-    assert cell_of(nowhere, override).rpartition("/")[2] != cell.rpartition("/")[2]
+def test_what_moves_the_weights_makes_another_run(override: str, run: str, nowhere: Path) -> None:
+    assert path_of(nowhere, override).rpartition("/")[2] != run.rpartition("/")[2]
 
 
-def test_settings_of_the_stage_make_another_cell(tmp_path: Path) -> None:
+def test_settings_of_the_stage_make_another_run(tmp_path: Path) -> None:
     stages = (f'stage.start=["objective=sft","seed={seed}"]' for seed in (1, 2))
-    one, other = (cell_of(tmp_path, "stage=sft", stage) for stage in stages)
+    one, other = (path_of(tmp_path, "stage=sft", stage) for stage in stages)
     assert one != other
 
 
-def test_content_of_the_data_makes_another_cell(tmp_path: Path) -> None:
+def test_content_of_the_data_makes_another_run(tmp_path: Path) -> None:
     folder = write_generic(tmp_path / "data" / "games")
-    before = cell_of(tmp_path)
+    before = path_of(tmp_path)
     with open(folder / "interactions.csv", "a") as file:
         file.write("u1,i1,99999999,5\n")
-    assert cell_of(tmp_path) != before
+    assert path_of(tmp_path) != before
 
 
 def test_path_names_dataset_task_backbone_with_adapter_and_objective(tmp_path: Path) -> None:
-    path = cell_of(tmp_path, "adapter=lora")
+    path = path_of(tmp_path, "adapter=lora")
     assert path.startswith("games-sim/next_item/tiny-lora/msl/")
 
 
 def test_real_data_is_not_called_simulated(tmp_path: Path) -> None:
     write_generic(tmp_path / "data" / "games")
-    assert cell_of(tmp_path).startswith("games/")
+    assert path_of(tmp_path).startswith("games/")
 
 
 @pytest.mark.parametrize(
@@ -143,45 +143,45 @@ def test_a_package_that_is_installed_later_makes_another_evaluation(
     assert without == null != evaluation_of(tmp_path, auto)
 
 
-def test_the_reference_model_makes_another_cell_only_where_it_is_trained_with(nowhere: Path) -> None:
+def test_the_reference_model_makes_another_run_only_where_it_is_trained_with(nowhere: Path) -> None:
     for ranker in (["objective=msl"], ["objective=rosepo", "objective/rejected=uniform"], ["baseline=sasrec"]):
-        assert cell_of(nowhere, *ranker, TINY) == cell_of(nowhere, *ranker, FOLDER) == cell_of(nowhere, *ranker)
+        assert path_of(nowhere, *ranker, TINY) == path_of(nowhere, *ranker, FOLDER) == path_of(nowhere, *ranker)
     for rejected in ("semantic", "mixture"):
         ranker = ["objective=rosepo", f"objective/rejected={rejected}"]
-        cells = {cell_of(nowhere, *ranker, reference) for reference in (TINY, FOLDER, ENCODER)}
-        assert len(cells) == 3
+        runs = {path_of(nowhere, *ranker, reference) for reference in (TINY, FOLDER, ENCODER)}
+        assert len(runs) == 3
         # Relevance does not embed titles where an encoder does.
         relevant = ENCODER.replace("relevance: null", "relevance: tiny")
-        assert cell_of(nowhere, *ranker, relevant) == cell_of(nowhere, *ranker, ENCODER)
+        assert path_of(nowhere, *ranker, relevant) == path_of(nowhere, *ranker, ENCODER)
     own = ["objective=rosepo", "objective/rejected=semantic", "objective.rejected.embeddings=an/encoder"]
-    assert cell_of(nowhere, *own, TINY) == cell_of(nowhere, *own, FOLDER)
+    assert path_of(nowhere, *own, TINY) == path_of(nowhere, *own, FOLDER)
 
 
 @pytest.mark.parametrize("ranker", ["objective=alro", "baseline=random"])
-def test_other_lists_make_another_cell_and_other_rankings_another_evaluation(ranker: str, nowhere: Path) -> None:
-    run = (ranker, "task=rerank")
-    cell, evaluation = cell_of(nowhere, *run), evaluation_of(nowhere, *run)
+def test_other_lists_make_another_run_and_other_rankings_another_evaluation(ranker: str, nowhere: Path) -> None:
+    arguments = (ranker, "task=rerank")
+    run, evaluation = path_of(nowhere, *arguments), evaluation_of(nowhere, *arguments)
     for override in ("task.candidates=5", "task.seed=1"):
-        assert cell_of(nowhere, *run, override) != cell
+        assert path_of(nowhere, *arguments, override) != run
     for override in ("decoding.bootstrap=5", "evaluation.orders=3"):
-        assert cell_of(nowhere, *run, override) == cell
-        assert evaluation_of(nowhere, *run, override) != evaluation
+        assert path_of(nowhere, *arguments, override) == run
+        assert evaluation_of(nowhere, *arguments, override) != evaluation
 
 
 @pytest.mark.parametrize("lists", [(), ("task.candidates=5",)])
 def test_a_stage_has_the_lists_of_its_run(lists: tuple[str, ...], nowhere: Path) -> None:
     with composed(nowhere, "objective=alro", "stage=sft", *lists) as config:
-        stage = cell_path(stage_configs(config)["start"])
-    assert stage == cell_of(nowhere, "objective=sft", "task=rerank", *lists)
+        stage = run_path(stage_configs(config)["start"])
+    assert stage == path_of(nowhere, "objective=sft", "task=rerank", *lists)
 
 
 def test_rows_and_decoding_make_another_diagnosis(nowhere: Path) -> None:
     plain = {override: settings(nowhere, *override) for override in ((), ("decoding=vocab",), ("seed=3",))}
     sample = {"users": 5, "seed": 0, "split": "valid"}
-    first = diagnosis_fingerprint(plain[()], sample)
-    assert diagnosis_fingerprint(plain["seed=3",], sample) == first
-    assert diagnosis_fingerprint(plain["decoding=vocab",], sample) != first
-    assert diagnosis_fingerprint(plain[()], sample | {"split": "test"}) != first
+    first = diagnosis_key(plain[()], sample)
+    assert diagnosis_key(plain["seed=3",], sample) == first
+    assert diagnosis_key(plain["decoding=vocab",], sample) != first
+    assert diagnosis_key(plain[()], sample | {"split": "test"}) != first
 
 
 @pytest.mark.parametrize(
@@ -211,10 +211,10 @@ def test_code_of_a_users_objective_counts(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "my_objective.py"
     file.write_text(OBJECTIVE)
-    before = cell_of(tmp_path, "objective._target_=my_objective.Mine")
+    before = path_of(tmp_path, "objective._target_=my_objective.Mine")
     file.write_text(OBJECTIVE.replace("1.0", "2.0"))
     hashing._read.cache_clear()
-    assert cell_of(tmp_path, "objective._target_=my_objective.Mine") != before
+    assert path_of(tmp_path, "objective._target_=my_objective.Mine") != before
 
 
 @pytest.mark.parametrize("target", ["objective", "baseline", "objective.nested", "objective.several"])
@@ -229,9 +229,9 @@ def test_code_of_a_users_helper_counts_wherever_the_target_stands(
         "objective.nested": [f"+objective.nested={named}"],
         "objective.several": [f"+objective.several=[1,{named}]"],
     }[target]
-    before = cell_of(tmp_path, *overrides)
+    before = path_of(tmp_path, *overrides)
     change(package / "helper.py", "SCALE = 3\n")
-    assert cell_of(tmp_path, *overrides) != before
+    assert path_of(tmp_path, *overrides) != before
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_files_of_one_name_have_a_fixed_order(tmp_path: Path, monkeypatch: pytes
 
 def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> None:
     with pytest.raises(InputError, match=r"no module 'nobody\.knows'.*PYTHONPATH"):
-        cell_of(nowhere, "objective._target_=nobody.knows.Mine")
+        path_of(nowhere, "objective._target_=nobody.knows.Mine")
 
 
 def test_cells_do_not_depend_on_where_the_package_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -339,15 +339,15 @@ def change(file: Path, source: str) -> None:
     hashing._read.cache_clear()
 
 
-def cell_of(root: Path, *overrides: str) -> str:
-    """The path of the cell of a run with overrides."""
+def path_of(root: Path, *overrides: str) -> str:
+    """The path of a run with overrides."""
     with composed(root, *overrides) as config:
-        return cell_path(config)
+        return run_path(config)
 
 
 def evaluation_of(root: Path, *overrides: str) -> str:
-    """The fingerprint of the evaluation of a run with overrides."""
-    return Cell(root).evaluation(resolved(root, *overrides)).name
+    """The key of the evaluation of a run with overrides."""
+    return RunFolder(root).evaluation(resolved(root, *overrides)).name
 
 
 def settings(root: Path, *overrides: str) -> dict[str, Any]:

@@ -14,20 +14,20 @@ from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import pad_leaves, rank_titles
 from llmrec.examples.next_item import NextItemData
-from llmrec.training.cells import Cell
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.rankers import ModelRanker, open_ranker
+from llmrec.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
 
 
-def recommend(config: DictConfig, cell: Cell, histories: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
+def recommend(config: DictConfig, run: RunFolder, histories: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
     """Recommends titles for each history.
 
     Args:
         config: The run's config, with the decoding settings and paths to use.
-        cell: The run's folder.
+        run: The run's folder.
         histories: Titles, oldest first; only the newest dataset.max_history titles are used, as in training.
 
     Returns:
@@ -39,7 +39,7 @@ def recommend(config: DictConfig, cell: Cell, histories: Sequence[Sequence[str]]
     quiet()
     dataset = quiet_dataset(config)
     histories = [list(history)[-config.dataset.max_history :] for history in histories]
-    ranker = open_ranker(config, dataset, cell, str(run_device(config.trainer)))
+    ranker = open_ranker(config, dataset, run, str(run_device(config.trainer)))
     with tqdm(total=len(histories), unit="user", disable=len(histories) < 20) as bar:
         if isinstance(ranker, ModelRanker):
             _warn_unknown(histories, dataset, "it is used as text")

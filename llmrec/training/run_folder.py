@@ -20,15 +20,16 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError
 from llmrec.plain import plain
+from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
-from llmrec.training.fingerprint import evaluation_fingerprint, training_fingerprint
+from llmrec.training.keys import evaluation_key, training_key
 from llmrec.training.stages import stage_configs
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
 
 
 @dataclass(frozen=True)
-class Cell:
+class RunFolder:
     """The folder of a run.
 
     Attributes:
@@ -89,7 +90,7 @@ class Cell:
 
     def evaluation(self, config: DictConfig) -> Path:
         """Returns the folder of the evaluation with the decoding and evaluation settings of a config."""
-        return self.folder / "eval" / evaluation_fingerprint(plain(config), run_source(config).simulated)
+        return self.folder / "eval" / evaluation_key(plain(config), run_source(config).simulated)
 
     def lock(self) -> AbstractContextManager[None]:
         """Locks the run's folder against other processes; the lock of a process that dies is released.
@@ -130,7 +131,7 @@ def run_source(config: DictConfig) -> Source:
     return locate(plain(config.dataset), Path(config.paths.data))
 
 
-def cell_path(config: DictConfig) -> str:
+def run_path(config: DictConfig) -> str:
     """Returns a run's folder below runs/: <dataset>/<task>/<backbone>/<objective>/<training key>.
 
     Args:
@@ -139,15 +140,16 @@ def cell_path(config: DictConfig) -> str:
     Raises:
         InputError: The data or a stage cannot be used.
     """
+    refuse_renamed_keys(config)
     source = run_source(config)
-    stages = {name: cell_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
+    stages = {name: run_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
     model = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    key = training_fingerprint(plain_config(config), source, stages)
+    key = training_key(resolved_config(config), source, stages)
     return "/".join([source.name, choices["task"], *model, key])
 
 
-def cell_name(config: DictConfig) -> str:
+def run_name(config: DictConfig) -> str:
     """Returns the name of a run for people: <dataset>-<task>-<objective or baseline>-<seed>.
 
     Args:
@@ -171,7 +173,7 @@ def _model_names(choices: Mapping[str, str]) -> list[str]:
     return [backbone, "-".join([choices["objective"].replace("/", "-"), *parts])]
 
 
-def plain_config(config: DictConfig) -> dict[str, Any]:
+def resolved_config(config: DictConfig) -> dict[str, Any]:
     """Returns the resolved run config without Hydra's own node, as plain containers."""
     groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     # A masked copy has no parent, so interpolations from the root resolve within the copy.
