@@ -7,7 +7,7 @@
 set -uo pipefail
 source experiments/gpu/sweeps.sh
 
-SCALE="scale=llm-gpu" SEEDS="1 2 3 4 5" RATES="1e-4,3e-4,1e-3" SETS="office,games"
+SCALE="scale=llm-gpu" SEEDS="1 2 3 4 5" RATES="${RATES:-1e-4,3e-4,1e-3}" SETS="office,games"
 if [ -n "$SMALL" ]; then SCALE="$LITTLE" SEEDS="1" RATES="1e-3"; fi
 
 # shellcheck disable=SC2086
