@@ -16,7 +16,7 @@ OUT="${OUT:-$WORK/out}"
 PYTHON="${PYTHON:-python3}"
 STAGES="${*:-tests training decoding real curve resume}"
 TOTAL="${TOTAL:-540}"  # seconds
-PYTEST="-q -m gpu -n ${WORKERS:-8} -p no:cacheprovider -p no:warnings"
+PYTEST="-q -m gpu -n ${WORKERS:-4} -p no:cacheprovider -p no:warnings"
 began=$(date +%s)
 
 unpack() {

@@ -1,6 +1,8 @@
 # What the stages that train share: sweeps for as long as there is time. Sourced, not run.
 
-JOBS="${JOBS:-4}"
+# Jobs share the GPU by time slices: four at once take as long as one after another (experiments/results/gpu_h200).
+# Two overlap the start of one with the training of the other.
+JOBS="${JOBS:-2}"
 # LoRA on more modules doubles the launches, which bound a model of this size.
 MODEL="backbone=smollm2-135m-instruct-q4_1 adapter.rank=16 adapter.alpha=32 adapter.dropout=0"
 COMMON="dataset.source=real logger=csv trainer.progress=false dataset.reference=null launcher=local launcher.jobs=$JOBS"
