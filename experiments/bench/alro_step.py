@@ -9,19 +9,29 @@ sequence of its own, projected at the same positions only; sft: what a step cost
 import json
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 from training_step import LORA
-from workload import BATCH, LLAMA3_VOCABULARY, dataset_and_config, llama3_tokenizer, peak_megabytes, random_llama
+from workload import (
+    BATCH,
+    LLAMA3_VOCABULARY,
+    dataset_and_config,
+    llama3_tokenizer,
+    peak_megabytes,
+    preparation,
+    random_llama,
+)
 
 from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.examples.rerank import RerankData
 from llmrec.objectives.alro import ALRO
-from llmrec.objectives.base import ListBatch, Objective
+from llmrec.objectives.base import Objective
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
 
 WARMUP, STEPS = 1, 3
@@ -37,12 +47,12 @@ def prepared(objective: Objective) -> tuple[Backbone, RerankData]:
     return backbone, data
 
 
-def shared(backbone: Backbone, batch: ListBatch) -> Encoded:
+def shared(backbone: Backbone, batch: Batch) -> Encoded:
     """Instruction and history once for both orders."""
     return backbone.encode(batch.packed, batch.state_index)
 
 
-def apart(backbone: Backbone, batch: ListBatch) -> Encoded:
+def apart(backbone: Backbone, batch: Batch) -> Encoded:
     """One plain sequence an order."""
     backbone.uses_plain_path = True
     hidden = backbone.hidden(batch.packed, batch.state_index)
@@ -54,6 +64,7 @@ def main(arm: str) -> None:
     """Prints one JSON line: median seconds a step, losses, the first gradient's norm, tokens, peak memory."""
     objective: Objective = SFT() if arm == "sft" else ALRO()
     backbone, data = prepared(objective)
+    objective.prepare(preparation(backbone, data, Path(".")))
     encode = {"branches": shared, "sequences": apart, "sft": shared}[arm]
     batches = [data.batch(np.arange(BATCH) + BATCH * step) for step in range(WARMUP + STEPS)]
     trained = [weight for weight in backbone.parameters() if weight.requires_grad]

@@ -64,12 +64,12 @@ def branches(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.n
 
 def sequences(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.ndarray) -> Callable[[], Tensor]:
     """One sequence a title, logits at the titles' positions only."""
-    titles, prompts = titles_of(data, objective, rows)
-    batch = build_batch(np.arange(len(titles)), prompts, [[title] for title in titles], data.responses, shared=0)
+    branches = [[branch] for row in rows for branch in objective.branches(data.example(int(row)))]
+    batch = build_batch(np.arange(len(branches)), branches, shared=0)
 
     def loss() -> Tensor:
         losses, _ = objective.token_loss.checked_losses(backbone.encode(batch.packed, batch.state_index), batch)
-        return of_sums(objective, -losses.new_zeros(len(titles)).index_add(0, batch.row, losses), rows)
+        return of_sums(objective, -losses.new_zeros(len(branches)).index_add(0, batch.row, losses), rows)
 
     return loss
 
@@ -95,7 +95,7 @@ def published(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.
 
 def titles_of(data: NextItemData, objective: SDPO, rows: np.ndarray) -> tuple[list[int], list[np.ndarray]]:
     """Target and rejected titles of all rows, one after another, and the prompt of each."""
-    titles = [title for row in rows for title in objective.branches(int(row), int(data.sample_titles[row]))]
+    titles = [title for row in rows for title in (data.sample_titles[row], *objective.titles[row])]
     return titles, [data.sample.prompts.of(row) for row in rows for _ in range(1 + objective.negatives)]
 
 

@@ -14,11 +14,11 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import build_backbone
 from llmrec.backbones.relevance import title_relevance
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.load import load_dataset
 from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.sft import SFT
 

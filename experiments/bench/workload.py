@@ -16,7 +16,8 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load_dataset
 from llmrec.examples.next_item import NextItemData
-from llmrec.objectives.base import Preparation
+from llmrec.examples.rerank import RerankData
+from llmrec.training.preparation import RunPreparation
 
 BATCH = 8
 LLAMA3_VOCABULARY = 128_256
@@ -49,11 +50,11 @@ def random_llama(vocabulary: int) -> LlamaForCausalLM:
     return LlamaForCausalLM(config)
 
 
-def preparation(backbone: Backbone, data: NextItemData, cache_dir: Path) -> Preparation:
+def preparation(backbone: Backbone, data: NextItemData | RerankData, cache_dir: Path) -> RunPreparation:
     """What an objective is shown that needs neither another model nor embeddings."""
-    return Preparation(
+    return RunPreparation(
         backbone=backbone, open_base=lambda: backbone, trie=data.trie, data=data, cache_dir=cache_dir, stage=None,
-        seed=0, embed_titles=lambda *_: np.zeros((len(data.titles), 1), dtype=np.float32),
+        seed=0, embed_titles=lambda *_: np.zeros((1, 1), dtype=np.float32),
     )  # fmt: skip
 
 

@@ -2,8 +2,8 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,13 +16,10 @@ from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.collectives import map_across_ranks
 from llmrec.errors import InputError
 
-if TYPE_CHECKING:
-    from llmrec.examples.next_item import NextItemData
-
 logger = logging.getLogger(__name__)
 
 
-def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
+def title_embeddings(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> np.ndarray:
     """Embeds each distinct title as the mean of its tokens' last hidden states after the history-free prompt.
 
     The embeddings are centered, because most of a language model's hidden state is common to all titles and does not
@@ -30,13 +27,12 @@ def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
 
     Args:
         backbone: The model.
-        data: The dataset for the backbone's tokenizer.
+        prompt: The history-free prompt, int `[length]`.
+        titles: Tokens of the distinct titles with EOS, int `[length]` each.
 
     Returns:
         float32 `[titles, hidden size]`, centered and of unit length, so that dot products are cosine similarities.
     """
-    prompt = data.prompt_tokenizer.histories([[]]).of(0)
-    titles = [data.titles.of(title) for title in range(len(data.titles))]
     logger.info("embedding %s titles", f"{len(titles):,}")
     return center_and_normalise(
         map_across_ranks(len(titles), lambda rows: _embed(backbone, prompt, [titles[title] for title in rows]))

@@ -1,5 +1,6 @@
 """Opens a run's backbone for training or with trained weights, adds the adapter and runs the load-time checks."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,6 @@ from llmrec.backbones.probe import probe
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
-from llmrec.decoding.probe import check_decoding
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,42 +29,27 @@ if TYPE_CHECKING:
 WEIGHTS = "weights"
 
 
-def build_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, start: Path | None = None) -> Backbone:
-    """Opens the backbone that training starts from, on the run's device.
+def open_backbone(
+    config: DictConfig,
+    dataset: Dataset,
+    cache_dir: Path,
+    weights: Path | None,
+    trainable: bool,
+    check: Callable[[Backbone], None],
+) -> Backbone:
+    """Opens a run's backbone on the run's device, and checks that the fast path gives the results of the model's own.
 
     Args:
         config: The resolved run config (groups backbone, adapter and trainer).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
-        start: The folder of a run whose trained weights to continue from; None for the base model with a fresh adapter.
+        weights: The folder of trained weights; None for the base model with a fresh adapter.
+        trainable: Whether the backbone is trained, or only evaluated.
+        check: A further check, which may set `uses_plain_path`.
 
     Raises:
         InputError: If the model or the weights cannot be opened or do not fit the config.
     """
-    return _open(config, dataset, cache_dir, None if start is None else start / WEIGHTS, trainable=True)
-
-
-def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, folder: Path) -> Backbone:
-    """Opens the backbone with the trained weights of a run, on the run's device.
-
-    Args:
-        config: The resolved run config (groups backbone, adapter and trainer).
-        dataset: The dataset, on which `tiny` is pretrained.
-        cache_dir: llmrec's cache folder.
-        folder: Folder of the run.
-
-    Raises:
-        InputError: If the model or the weights cannot be opened or do not fit the config.
-    """
-    return _open(config, dataset, cache_dir, folder / WEIGHTS, trainable=False)
-
-
-def save_trained(backbone: Backbone, folder: Path) -> None:
-    """Saves the trained weights (the adapter, or the whole model) as safetensors, and the tokenizer."""
-    save_model(backbone.model, backbone.tokenizer, folder)
-
-
-def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path | None, trainable: bool) -> Backbone:
     if weights is not None and not weights.is_dir():
         raise InputError(f"{weights} is missing. Train the run again: delete its folder and repeat the command")
     device = run_device(config.trainer)
@@ -83,13 +68,18 @@ def _open(config: DictConfig, dataset: Dataset, cache_dir: Path, weights: Path |
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
     window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
     probe(backbone, longest=config.backbone.max_length, window=window)
-    check_decoding(backbone)
+    check(backbone)
     # All ranks must use the same path.
     backbone.uses_plain_path = not all_ranks_agree(not backbone.uses_plain_path)
     if backbone.autocast_dtype is not None and backbone.has_adapter and not trainable:
         cast_adapter(backbone.model, backbone.autocast_dtype)
     # Pretrained models open in evaluation mode, and Lightning keeps the mode in which it finds a model.
     return backbone.train(trainable)
+
+
+def save_trained(backbone: Backbone, folder: Path) -> None:
+    """Saves the trained weights (the adapter, or the whole model) as safetensors, and the tokenizer."""
+    save_model(backbone.model, backbone.tokenizer, folder)
 
 
 def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:

@@ -7,7 +7,6 @@ cached under a content hash of everything that it depends on: prompt, title toke
 import logging
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
@@ -16,9 +15,6 @@ from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.collectives import map_across_ranks
-
-if TYPE_CHECKING:
-    from llmrec.examples.next_item import NextItemData
 
 logger = logging.getLogger(__name__)
 
@@ -54,18 +50,6 @@ def title_relevance(
         "relevance",
     )
     return np.split(relevance, np.cumsum(lengths)[:-1])
-
-
-def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Path | None) -> list[np.ndarray]:
-    """Computes `title_relevance` for all distinct titles of a dataset, in order.
-
-    Args:
-        backbone: The model.
-        data: The dataset for the backbone's tokenizer.
-        cache_dir: llmrec's cache folder; None computes without a cache.
-    """
-    titles = [data.titles.of(title) for title in range(len(data.titles))]
-    return title_relevance(backbone, data.prompt_tokenizer.histories([[]]).of(0), titles, cache_dir)
 
 
 def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> list[np.ndarray]:

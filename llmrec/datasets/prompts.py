@@ -211,6 +211,15 @@ class PromptTokenizer:
             too_long = [r for r in too_long if len(encoded[r]) > self.limit]
         return fitted, encoded, cut
 
+    def text(self, text: str) -> np.ndarray:
+        """Tokenises a prompt with any text that ends as the dataset's prompts do, int32 [length]."""
+        return np.array(self._encode([text])[0], dtype=np.int32)
+
+    def history(self, titles: Sequence[str]) -> np.ndarray:
+        """Tokenises the prompt of one history, as `histories`, without the cache: int32 [length]."""
+        _, encoded, _ = self._fit([titles])
+        return np.array(encoded[0], dtype=np.int32)
+
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [tokens[: len(tokens) - self.moved] for tokens in encode_prompts(self.tokenizer, texts)]
 

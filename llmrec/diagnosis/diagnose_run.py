@@ -13,10 +13,10 @@ from tqdm import tqdm
 
 from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import build_backbone
-from llmrec.backbones.relevance import catalogue_relevance
+from llmrec.backbones.relevance import title_relevance
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.diagnosis.attribution import (
     PASSES,
@@ -144,7 +144,7 @@ def _before(
     data = NextItemData(dataset, backbone, config, cache_dir)
     with backbone.without_adapter():
         measured = _measure(config, data, backbone, sample, "before")
-        relevance = catalogue_relevance(backbone, data, cache_dir)
+        relevance = title_relevance(backbone, *data.history_free_titles(), cache_dir)
     return measured, data.target_titles(_rows(dataset, sample)), relevance
 
 

@@ -20,14 +20,15 @@ from llmrec.backbones.array_cache import MODEL_CODE, cached_array
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import set_float32_precision
 from llmrec.backbones.embeddings import sentence_embeddings, title_embeddings
-from llmrec.backbones.load import base_path, build_backbone
+from llmrec.backbones.load import base_path
 from llmrec.backbones.model_files import files_hash, model_folder
-from llmrec.backbones.relevance import catalogue_relevance
+from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.code_hash import code_hash
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import render
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model
 from llmrec.examples.next_item import NextItemData
@@ -142,14 +143,20 @@ class _LanguageModel:
         """Returns the titles' relevance, float64 [titles]."""
 
         def make() -> np.ndarray:
-            tokens = catalogue_relevance(*self.opened, cache_dir=None)
+            backbone, data = self.opened
+            tokens = title_relevance(backbone, *data.history_free_titles(), cache_dir=None)
             return np.array([title.sum(dtype=np.float64) for title in tokens])
 
         return self.files.cached("relevance", self.texts, (self.titles,), make)
 
     def embeddings(self) -> np.ndarray:
         """Returns the titles' embeddings, float32 [titles, size]."""
-        return self.files.cached("embeddings", self.texts, (self.titles, None), lambda: title_embeddings(*self.opened))
+
+        def make() -> np.ndarray:
+            backbone, data = self.opened
+            return title_embeddings(backbone, *data.history_free_titles())
+
+        return self.files.cached("embeddings", self.texts, (self.titles, None), make)
 
 
 class _Encoder:

@@ -1,85 +1,71 @@
-"""Builds micro-batches: prompts, the titles that continue them, and the positions that an objective supervises."""
+"""Builds micro-batches from branches: prompts, the responses that continue them, and the supervised positions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from llmrec.backbones.packing import pack, predictor_columns
-from llmrec.catalogue.titles import TitleTokens
-from llmrec.objectives.base import Batch
+from llmrec.objectives.batch import FREE_TEXT, Batch, Branch
 
 
-@dataclass(frozen=True)
-class Responses:
-    """The distinct titles as responses.
-
-    Attributes:
-        titles: The tokens of each title, EOS included.
-        path: Trie node reached before each token, int32 [title tokens], aligned with `titles.tokens`.
-        supervised: Whether each token is supervised, bool [title tokens], aligned with `titles.tokens`.
-    """
-
-    titles: TitleTokens
-    path: np.ndarray
-    supervised: np.ndarray
-
-    def fed(self, title: int) -> np.ndarray:
-        """Returns the input tokens of a title, int32 [length]: those before its last supervised token."""
-        positions = self._positions(title)
-        return self.titles.of(title)[: positions[-1] if len(positions) else 0]
-
-    def supervision(self, title: int, starts: np.ndarray, row: int, branch: int) -> np.ndarray:
-        """Returns the supervised positions of one branch in the layout of `Batch`.
-
-        Args:
-            title: The distinct title that the branch holds.
-            starts: Where the branch starts, int64 [2], as `pack` returns it.
-            row: The branch's row in the micro-batch.
-            branch: The branch's number in its row.
-
-        Returns:
-            int64 [5, positions]: flat column of the predicting hidden state, token, trie node, row and branch.
-        """
-        positions = self._positions(title)
-        start = self.titles.offsets[title]
-        return np.stack(
-            [
-                predictor_columns(starts, positions),
-                self.titles.tokens[start + positions],
-                self.path[start + positions],
-                np.full(len(positions), row),
-                np.full(len(positions), branch),
-            ]
-        )
-
-    def _positions(self, title: int) -> np.ndarray:
-        return np.flatnonzero(self.supervised[self.titles.offsets[title] : self.titles.offsets[title + 1]])
-
-
-def build_batch(
-    examples: np.ndarray,
-    prompts: Sequence[np.ndarray],
-    branches: Sequence[Sequence[int]],
-    responses: Responses,
-    shared: int,
-) -> Batch:
+def build_batch(examples: np.ndarray, branches: Sequence[Sequence[Branch]], shared: int) -> Batch:
     """Builds a micro-batch.
 
     Args:
         examples: Indices of the examples, int [rows].
-        prompts: The prompt of each example, int [length].
-        branches: The distinct titles that continue each prompt, one branch a title.
-        responses: The tokens of the titles and which of them are supervised.
-        shared: Number of tokens that all prompts begin with (see `Packed.shared`).
+        branches: The branches of each example, at least one.
+        shared: Maximum number of tokens to encode once for all rows, if all prompts begin with them (see
+            `Packed.shared`).
     """
-    packed, starts = pack(prompts, [[responses.fed(title) for title in row] for row in branches], shared)
+    prefixes = [_common_prefix([branch.prompt for branch in row]) for row in branches]
+    positions = [[np.flatnonzero(branch.response.supervised) for branch in row] for row in branches]
+    inputs = [
+        [_input_tokens(branch, len(prefix), supervised) for branch, supervised in zip(row, row_positions, strict=True)]
+        for row, row_positions, prefix in zip(branches, positions, prefixes, strict=True)
+    ]
+    packed, starts = pack(prefixes, inputs, _shared_columns(prefixes, shared))
     parts = [
-        responses.supervision(title, starts[row][branch], row, branch)
-        for row, titles in enumerate(branches)
-        for branch, title in enumerate(titles)
+        np.stack(
+            [
+                predictor_columns(starts[r][b], len(branch.prompt) - len(prefixes[r]) + positions[r][b]),
+                branch.response.tokens[positions[r][b]],
+                branch.response.nodes[positions[r][b]],
+                np.full(len(positions[r][b]), r),
+                np.full(len(positions[r][b]), b),
+            ]
+        )
+        for r, row in enumerate(branches)
+        for b, branch in enumerate(row)
     ]
     column, token, node, row, branch = torch.from_numpy(np.concatenate(parts, axis=1).astype(np.int64)).unbind(0)
-    response_tokens = sum(len(responses.titles.of(title)) for titles in branches for title in titles)
-    return Batch(packed, column, token, node, row, branch, torch.from_numpy(examples), torch.tensor(response_tokens))
+    response_tokens = torch.tensor(sum(len(branch.response.tokens) for row in branches for branch in row))
+    has_free_text = bool((node == FREE_TEXT).any())
+    return Batch(packed, column, token, node, row, branch, torch.from_numpy(examples), response_tokens, has_free_text)
+
+
+def _common_prefix(prompts: Sequence[np.ndarray]) -> np.ndarray:
+    """Returns the tokens that all prompts begin with: the whole prompt if there is only one."""
+    first = prompts[0]
+    if all(prompt is first for prompt in prompts):
+        return first
+    shortest = min(map(len, prompts))
+    same = np.all([prompt[:shortest] == first[:shortest] for prompt in prompts], axis=0)
+    return first[: shortest if same.all() else int(same.argmin())]
+
+
+def _input_tokens(branch: Branch, prefix: int, supervised: np.ndarray) -> np.ndarray:
+    """Returns the tokens of a branch after the common prefix, up to the last supervised token (excluded)."""
+    response = branch.response.tokens[: supervised[-1] if len(supervised) else 0]
+    return np.concatenate([branch.prompt[prefix:], response])
+
+
+def _shared_columns(prefixes: Sequence[np.ndarray], limit: int) -> int:
+    """Returns how many tokens, at most `limit`, all prefixes begin with, without the last one of the shortest."""
+    shared = max(0, min(limit, min(map(len, prefixes)) - 1))
+    first = prefixes[0][:shared]
+    for prefix in prefixes[1:]:
+        same = prefix[:shared] == first[:shared]
+        if not same.all():
+            shared = int(same.argmin())
+    return shared

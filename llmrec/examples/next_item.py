@@ -1,5 +1,6 @@
 """The Lightning data module of task next_item: turns rows of a dataset into batches for an objective."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,9 +13,11 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
-from llmrec.examples.batches import Responses, build_batch
+from llmrec.examples.batches import build_batch
+from llmrec.examples.example import TrainingExample
 from llmrec.examples.training_data import TrainingData
-from llmrec.objectives.base import Batch, Objective
+from llmrec.objectives.base import Objective
+from llmrec.objectives.batch import Batch, Branch, Response
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,25 @@ class Split:
 
     rows: Rows
     prompts: Prompts
+
+
+class CatalogueExample(TrainingExample):
+    """A training row of task next_item."""
+
+    data: "NextItemData"
+
+    @property
+    def target(self) -> Response:
+        return self.title(int(self.data.sample_titles[self.index]))
+
+    def title(self, title: int) -> Response:
+        return self.data.response(title, self.data.supervised)
+
+    def prompt_for(self, titles: Sequence[str]) -> np.ndarray:
+        return self.data.prompt_tokenizer.history(titles)
+
+    def text_prompt(self, text: str) -> np.ndarray:
+        return self.data.prompt_tokenizer.text(text)
 
 
 class NextItemData(TrainingData):
@@ -34,6 +56,10 @@ class NextItemData(TrainingData):
         path: Trie node reached before each title token, int32 [title tokens].
         fan_out: Number of tokens that the trie allows in the place of each title token, int32 [title tokens].
         prompt_tokenizer: Turns histories into prompts.
+        sample: The rows that train the model, with their prompts.
+        sample_titles: The distinct title of each row's target, int [rows].
+        supervised: Whether the objective supervises each title token, bool [title tokens].
+        validation: The rows by which a checkpoint is selected, with their prompts.
     """
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
@@ -45,7 +71,7 @@ class NextItemData(TrainingData):
             config: The resolved run config (dataset.wording, backbone.max_length, trainer, validation, seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
-        super().__init__(dataset, config)
+        super().__init__(dataset, backbone.tokenizer, config)
         items = dataset.items
         self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
         self.fan_out = self.trie.fan_out.numpy()[self.path]
@@ -64,6 +90,10 @@ class NextItemData(TrainingData):
             InputError: If the prompts of the training sample do not share one template.
         """
         return self.prompt_tokenizer.history_free(self.sample.prompts)
+
+    def history_free_titles(self) -> tuple[np.ndarray, list[np.ndarray]]:
+        """Returns the prompt with an empty history and the tokens of each distinct title, int32 [length] each."""
+        return self.prompt_tokenizer.histories([[]]).of(0), [self.titles.of(title) for title in range(len(self.titles))]
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the distinct title of each target, int32 [rows].
@@ -84,34 +114,44 @@ class NextItemData(TrainingData):
         self.sample = self.split(self.dataset.sample)
         self.validation = self.split(validation)
         self.sample_titles = self.dataset.items.title_of[self.dataset.sample.target]
-        supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
-        self.responses = Responses(self.titles, self.path, supervised)
-        self.choices = Responses(self.titles, self.path, self.fan_out > 1)
+        self.supervised = objective.supervised(torch.from_numpy(self.fan_out)).numpy()
+
+    def response(self, title: int, supervised: np.ndarray) -> Response:
+        """Returns a distinct title as a response.
+
+        Args:
+            title: The distinct title.
+            supervised: Whether each token of the titles is supervised, bool [title tokens].
+        """
+        tokens = slice(self.titles.offsets[title], self.titles.offsets[title + 1])
+        return Response(self.titles.tokens[tokens], self.path[tokens], supervised[tokens])
 
     @property
     def sample_prompts(self) -> Prompts:
         return self.sample.prompts
 
     @cached_property
-    def added_tokens(self) -> int:
-        """Number of tokens that a row's branches add to its prompt: the 95th percentile over the sample's titles."""
-        input_lengths = [len(self.responses.fed(title)) for title in np.unique(self.sample_titles)]
-        return int(self.objective.branch_count * np.quantile(input_lengths, 0.95))
+    def response_tokens(self) -> int:
+        titles = np.unique(self.sample_titles)
+        last = [np.flatnonzero(self.response(title, self.supervised).supervised)[-1:] for title in titles]
+        return int(np.quantile([int(position.sum()) for position in last], 0.95))
 
     @property
     def validation_rows(self) -> int:
         return len(self.validation.rows)
 
-    def batch(self, rows: np.ndarray) -> Batch:
-        prompts = [self.sample.prompts.of(row) for row in rows]
-        branches = [self.objective.branches(int(row), int(self.sample_titles[row])) for row in rows]
-        return build_batch(rows, prompts, branches, self.responses, self.shared)
+    def example(self, row: int) -> CatalogueExample:
+        return CatalogueExample(self, row)
 
     def validation_batch(self, rows: np.ndarray) -> Batch:
         """Returns a micro-batch of validation rows (int [rows]) with their targets as the only branch.
 
         The positions are those where the trie leaves more than one choice.
         """
-        prompts = [self.validation.prompts.of(row) for row in rows]
-        targets = self.dataset.items.title_of[self.validation.rows.target[rows]]
-        return build_batch(rows, prompts, [[int(title)] for title in targets], self.choices, shared=0)
+        titles = self.dataset.items.title_of[self.validation.rows.target[rows]]
+        has_choice = self.fan_out > 1
+        branches = [
+            [Branch(self.validation.prompts.of(row), self.response(int(title), has_choice))]
+            for row, title in zip(rows, titles, strict=True)
+        ]
+        return build_batch(rows, branches, shared=0)

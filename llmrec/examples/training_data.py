@@ -11,11 +11,14 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
+from transformers import PreTrainedTokenizerBase
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.steps import LengthGroupedSteps
-from llmrec.objectives.base import Batch, Objective
+from llmrec.examples.batches import build_batch
+from llmrec.objectives.base import Objective
+from llmrec.objectives.batch import Batch, Example
 
 Element = TypeVar("Element")
 
@@ -26,8 +29,8 @@ class Step:
 
     Attributes:
         batches: The micro-batches.
-        fillers: Number of padding batches at the end of `batches`. They do not count towards the loss: the rank runs
-            them so that all ranks run the same number of micro-batches.
+        padding_batches: Number of padding batches at the end of `batches`. They do not count towards the loss: the rank
+            runs them so that all ranks run the same number of micro-batches.
     """
 
     batches: list[Batch]
@@ -46,25 +49,27 @@ class Step:
 class TrainingData(LightningDataModule):
     """Loads training rows as micro-batches of optimizer steps, and the indices of validation rows.
 
-    The data module of a task defines what a row is: `sample_prompts`, `added_tokens`, `validation_rows` and `batch`.
+    The data module of a task defines what a row is: `sample_prompts`, `response_tokens`, `validation_rows` and
+    `example`.
 
     Attributes:
         dataset: The dataset.
+        tokenizer: The backbone's tokenizer.
         config: The resolved run config.
         objective: The objective to train.
         epoch: The current epoch; seeds what is drawn anew each epoch.
         checkpointing: Whether the model recomputes its activations (gradient checkpointing), in which case rows cannot
             share columns; set by `fit_into_memory`.
         micro_batch_limit: Maximum number of rows of a micro-batch after the memory ran out; None before that.
-        micro_tokens: Maximum number of tokens of a micro-batch with trainer.micro_batch_size=auto; set by
+        micro_batch_tokens: Maximum number of tokens of a micro-batch with trainer.micro_batch_size=auto; set by
             `fit_into_memory`.
     """
 
     objective: Objective
 
-    def __init__(self, dataset: Dataset, config: DictConfig) -> None:
+    def __init__(self, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: DictConfig) -> None:
         super().__init__()
-        self.dataset, self.config = dataset, config
+        self.dataset, self.tokenizer, self.config = dataset, tokenizer, config
         self.epoch = 0
         self.checkpointing = False
         self.micro_batch_limit: int | None = None
@@ -77,8 +82,8 @@ class TrainingData(LightningDataModule):
 
     @property
     @abstractmethod
-    def added_tokens(self) -> int:
-        """Number of tokens that a training row adds to its prompt; about 95 % of the rows add no more than this."""
+    def response_tokens(self) -> int:
+        """Number of input tokens of a response; about 95 % of the responses have no more than this."""
 
     @property
     @abstractmethod
@@ -86,8 +91,22 @@ class TrainingData(LightningDataModule):
         """Number of validation rows, by which a checkpoint is selected."""
 
     @abstractmethod
+    def example(self, row: int) -> Example:
+        """Returns a training row, from which the objective makes its branches."""
+
     def batch(self, rows: np.ndarray) -> Batch:
         """Returns the micro-batch of some training rows (int [rows])."""
+        branches = [self.objective.branches(self.example(int(row))) for row in rows]
+        return build_batch(rows, branches, self.shared)
+
+    @property
+    def added_tokens(self) -> int:
+        """Number of tokens that an example's branches add to its prompt: their responses, and the other prompts.
+
+        A row's prompts have the shared tokens in common. The other prompts are counted as the longest of the sample.
+        """
+        other_prompts = (self.objective.prompt_count - 1) * int(self.sample_prompts.lengths.max() - self.shared)
+        return self.objective.branch_count * self.response_tokens + other_prompts
 
     @property
     def steps_per_epoch(self) -> int:

@@ -7,13 +7,17 @@ positions and the pair weights of SLL. Our reading (I): the final sum of SLL and
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from llmrec.backbones.backbone import Encoded
-from llmrec.objectives.base import Batch, ListBatch, Objective, Part, Sums
+from llmrec.objectives.base import Objective, Part, Sums
+from llmrec.objectives.batch import Batch, Branch, Example
+from llmrec.objectives.preparation import Preparation
 
 
 class ALRO(Objective):
@@ -38,8 +42,25 @@ class ALRO(Objective):
                 "objective.alpha and objective.beta must be at least 0, objective.sigma and objective.gamma above 0"
             )
         self.alpha, self.beta, self.sigma, self.gamma, self.normalise = alpha, beta, sigma, gamma, normalise
-        self.permutations = 1 if beta else 0
+        self.branch_count = self.prompt_count = 2 if beta else 1
         self.monitored: dict[str, float] = {}
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Stores the target orders and gains of the training lists, and the tokens of the identifiers."""
+        lists, device = preparation.lists, preparation.backbone.device
+        self.identifiers = torch.from_numpy(lists.identifier_tokens).to(device)
+        self.target = torch.from_numpy(lists.target).to(device)
+        self.gains = torch.from_numpy(lists.gains).to(device)
+
+    def branches(self, example: Example) -> list[Branch]:
+        """Returns the stored order and, for PSL, a random one, of which the m identifiers are supervised, not EOS."""
+        stored = Branch(example.prompt, example.target)
+        if self.branch_count == 1:
+            return [stored]
+        candidates = np.arange(len(example.target.tokens) - 1)
+        other = example.in_order(example.generator().permuted(candidates[None], axis=1)[0])
+        ranking = replace(other.response, supervised=np.arange(len(candidates) + 1) < len(candidates))
+        return [stored, replace(other, response=ranking)]
 
     def supervised(self, fan_out: Tensor) -> Tensor:
         """Supervises every token of the ranking, EOS included."""
@@ -53,11 +74,10 @@ class ALRO(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """Computes the batch's part of L_SFT, averaged over the step's tokens, and of SLL and PSL, over its lists."""
-        assert isinstance(batch, ListBatch)
         stored = torch.nonzero(batch.branch == 0)[:, 0]
         logits = encoded[stored].logits()
         sft = functional.cross_entropy(logits, batch.token[stored], reduction="sum") / totals["tokens"]
-        slots = logits.view(len(batch.example), -1, logits.shape[1])[:, : len(batch.identifiers)]
+        slots = logits.view(len(batch.example), -1, logits.shape[1])[:, : len(self.identifiers)]
         sll = self._soft_lambda(slots, batch).sum() / totals["lists"]
         psl = self._permutation_sensitive(slots, encoded, batch).sum() / totals["lists"]
         parts = {"sft": sft, "sll": sll, "psl": psl}
@@ -71,21 +91,37 @@ class ALRO(Objective):
         """Returns the parts of the last step's loss, unweighted: sft, sll and psl."""
         return self.monitored
 
-    def _soft_lambda(self, slots: Tensor, batch: ListBatch) -> Tensor:
+    def _soft_lambda(self, slots: Tensor, batch: Batch) -> Tensor:
         """Returns float32 [rows], from the logits at the stored order's m slots, [rows, m, vocabulary]."""
-        emitted = slots.softmax(-1)[:, :, batch.identifiers]
-        return soft_lambda_loss(
-            soft_positions(emitted, self.gamma), batch.target, batch.gains, self.sigma, self.normalise
+        emitted = slots.softmax(-1)[:, :, self.identifiers]
+        target, gains = self.target[batch.example], self.gains[batch.example]
+        return soft_lambda_loss(soft_positions(emitted, self.gamma), target, gains, self.sigma, self.normalise)
+
+    def _permutation_sensitive(self, slots: Tensor, encoded: Encoded, batch: Batch) -> Tensor:
+        """Returns float32 [rows]; zeros if no second order is encoded."""
+        if self.branch_count == 1:
+            return slots.new_zeros(len(slots))
+        size = len(self.identifiers)
+        other = torch.nonzero(batch.branch == 1)[:, 0]
+        shown = encoded[other].logits(self.identifiers).view(len(slots), size, size)
+        position = self._positions(batch.token[other].view(-1, size), batch.example)
+        return permutation_sensitive_loss(
+            slots[:, :, self.identifiers], shown.gather(2, position[:, None].expand_as(shown))
         )
 
-    def _permutation_sensitive(self, slots: Tensor, encoded: Encoded, batch: ListBatch) -> Tensor:
-        """Returns float32 [rows]; zeros if no second order is encoded."""
-        if not self.permutations:
-            return slots.new_zeros(len(slots))
-        size = len(batch.identifiers)
-        shown = encoded[torch.nonzero(batch.branch == 1)[:, 0]].logits(batch.identifiers).view(len(slots), size, size)
-        items = batch.place[:, 1, None].expand(-1, size, -1)
-        return permutation_sensitive_loss(slots[:, :, batch.identifiers], shown.gather(2, items))
+    def _positions(self, ranking: Tensor, example: Tensor) -> Tensor:
+        """Returns the position at which an order shows each candidate.
+
+        Args:
+            ranking: The target ranking in the identifiers of the order, tokens, int64 [rows, m].
+            example: The index of each row in the training sample, int64 [rows].
+
+        Returns:
+            int64 [rows, m].
+        """
+        # An identifier names a position, and the k-th one of a ranking stands for the k-th candidate of the target.
+        position = (ranking[:, :, None] == self.identifiers).long().argmax(2)
+        return torch.zeros_like(position).scatter(1, self.target[example], position)
 
 
 def soft_positions(emitted: Tensor, gamma: float) -> Tensor:

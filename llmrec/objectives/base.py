@@ -1,110 +1,25 @@
-"""The interface of training objectives, and the data that they exchange with the training loop.
+"""The interface of training objectives.
 
-An objective declares which titles continue a prompt (its branches) and which of their tokens it supervises, and maps
-the model's hidden states at these positions to a loss.
+An objective declares the prompts and responses of an example (its branches) and which of their tokens it supervises,
+and maps the model's hidden states at these positions to a loss.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llmrec.backbones.backbone import Backbone, Encoded
-from llmrec.backbones.packing import Packed
-from llmrec.catalogue.permutations import Permutations
-from llmrec.catalogue.trie import Trie
+from llmrec.backbones.backbone import Encoded
 from llmrec.errors import InputError
+from llmrec.objectives.batch import Batch, Branch, Example
+from llmrec.objectives.preparation import Preparation
 
 Choice = TypeVar("Choice", bound=str)
 Sums = dict[str, Tensor]
 """Named sums and counts. They are added up over micro-batches and ranks until the optimizer step."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """A micro-batch: prompts with their branches, and the N token positions that the objective supervises.
-
-    A row is one example of the training sample: its prompt and the branches that continue it.
-
-    Attributes:
-        packed: The input tokens of all rows.
-        state_index: Where the state that predicts each token is, an index into the flattened packed columns, int64 [N].
-        token: The token to predict, int64 [N].
-        node: The trie node reached before the token, int64 [N].
-        row: The row of each position, int64 [N].
-        branch: The branch of each position within its row, int64 [N].
-        example: The index of each row in the training sample, int64 [rows].
-        response_tokens: The number of tokens of all responses, EOS included, supervised or not, int64 [].
-    """
-
-    packed: Packed
-    state_index: Tensor
-    token: Tensor
-    node: Tensor
-    row: Tensor
-    branch: Tensor
-    example: Tensor
-    response_tokens: Tensor
-
-    def to(self, device: torch.device | str) -> "Batch":
-        """Returns the batch on another device."""
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
-
-
-@dataclass(frozen=True)
-class ListBatch(Batch):
-    """A micro-batch of task rerank: a prompt shows m candidates, and the response ranks them by their identifiers.
-
-    Candidates are numbered by their position in the stored order. Branch 0 shows a list in that order, the other
-    branches show it in another one. `token` and `node` refer to identifiers, which belong to the positions at which the
-    branch shows its candidates. In branches other than 0, only the m tokens of the ranking are supervised, without EOS.
-
-    Attributes:
-        identifiers: The token that names each position, int64 [m].
-        place: The position at which each branch shows each candidate, int64 [rows, branches, m].
-        target: The candidates by relevance, the most relevant first, int64 [rows, m].
-        gains: The gain of each candidate, float32 [rows, m].
-    """
-
-    identifiers: Tensor
-    place: Tensor
-    target: Tensor
-    gains: Tensor
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What an objective can use once, before training: the starting model, the data and a cache.
-
-    Attributes:
-        backbone: The model that training starts from.
-        open_base: Opens the backbone as it was before any tuning, on the same device. This is a second model in memory.
-        trie: The trie of valid responses, on the model's device.
-        data: The data module of the run's task: `RerankData`, or `NextItemData` for an objective that ranks the
-            catalogue.
-        cache_dir: The folder of llmrec's disk cache.
-        stage: The folder of the run that training starts from, None if it starts from the backbone itself.
-        seed: The seed of the run.
-        embed_titles: Returns float32 [distinct titles, size] embeddings of unit length, made by the dataset's reference
-            model ("reference") or by a sentence encoder, named as in dataset.reference.encoder. An objective must take
-            this name from a setting called `embeddings`, because the key of the run is computed from that setting.
-        open_oracle: Opens the fitted baseline that the run uses as its oracle. None if the run has no oracle.
-    """
-
-    backbone: Backbone
-    open_base: Callable[[], Backbone]
-    trie: Trie | Permutations
-    data: Any
-    cache_dir: Path
-    stage: Path | None
-    seed: int
-    embed_titles: Callable[[str], np.ndarray]
-    open_oracle: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -129,7 +44,7 @@ class Objective(nn.Module, ABC):
         tasks: The tasks that the objective can train for.
         branch_count: Number of branches that `branches` returns for an example. It must be known before `prepare`,
             because memory is estimated from it.
-        permutations: In task rerank, how many other orders of a list's candidates are compared with the stored one.
+        prompt_count: Number of different prompts among these branches.
         needs_whole_step: Whether all rows of a step must be in one micro-batch (accumulation 1).
         learning_rate_factor: Factor on trainer.learning_rate. Objectives that continue from a tuned model use a factor
             below 1.
@@ -139,7 +54,7 @@ class Objective(nn.Module, ABC):
 
     tasks: ClassVar[Collection[str]] = ("next_item",)
     branch_count = 1
-    permutations = 0
+    prompt_count = 1
     needs_whole_step = False
     learning_rate_factor = 1.0
     needs_oracle = False
@@ -148,24 +63,20 @@ class Objective(nn.Module, ABC):
     def prepare(self, preparation: Preparation) -> None:
         """Computes what training needs from the starting model and the data, such as rejected titles."""
 
-    def branches(self, example: int, target: int) -> list[int]:
-        """Returns the titles that continue an example's prompt, one per branch.
+    def branches(self, example: Example) -> Sequence[Branch]:
+        """Returns the branches of an example: by default its prompt with its target.
 
         Args:
-            example: Index of the row in the training sample.
-            target: The distinct title of the row's target.
-
-        Returns:
-            Distinct titles; by default the target alone.
+            example: A row of the training sample.
         """
-        return [target]
+        return [Branch(example.prompt, example.target)]
 
     @abstractmethod
     def supervised(self, fan_out: Tensor) -> Tensor:
-        """Returns which tokens of a response are supervised.
+        """Returns which tokens of a response are supervised, each by its number of alternatives.
 
         Args:
-            fan_out: Number of valid tokens at each position of the response, int [length].
+            fan_out: Number of valid tokens in place of each token, int [length]. The vocabulary's size for free text.
 
         Returns:
             bool [length].

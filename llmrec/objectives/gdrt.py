@@ -21,8 +21,10 @@ from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.trie import Trie
 from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, check_choice
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, check_choice
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.groups import Grouping, assign_groups, describe_groups, supervised_tokens
+from llmrec.objectives.preparation import Preparation
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +178,7 @@ class GDRT(Objective):
             yield preparation.open_base()
 
     def _assign_groups(self, backbone: Backbone) -> None:
-        data = self.preparation.data
+        data = self.preparation.catalogue
         prompt = data.history_free_prompt()
         titles = np.unique(data.sample_titles)
         # Relevance under weights in training is not cached: no other run has the same weights.

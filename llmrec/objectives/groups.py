@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from llmrec.errors import InputError
-from llmrec.examples.next_item import NextItemData
+from llmrec.objectives.preparation import CatalogueSample
 
 Grouping = Literal["relevance", "random", "position"]
 
@@ -31,14 +31,12 @@ class SupervisedTokens:
 
 
 def supervised_tokens(
-    data: NextItemData, titles: np.ndarray, log_probability: Sequence[np.ndarray]
+    data: CatalogueSample, titles: np.ndarray, log_probability: Sequence[np.ndarray]
 ) -> SupervisedTokens:
     """Collects the supervised tokens of the training sample's targets.
 
-    Which positions are supervised was determined by data.setup_training, which asks the objective.
-
     Args:
-        data: The data module, after setup_training.
+        data: The training sample.
         titles: The distinct titles of the sample's targets, int [m].
         log_probability: Log-probabilities of each title's tokens after the history-free prompt, float [length] each.
     """
@@ -46,7 +44,7 @@ def supervised_tokens(
     starts, lengths = data.titles.offsets[titles], np.diff(data.titles.offsets)[titles]
     position = np.concatenate([np.arange(length) for length in lengths])
     flat = np.repeat(starts, lengths) + position
-    supervised = data.responses.supervised[flat]
+    supervised = data.supervised[flat]
     flat, position = flat[supervised], position[supervised]
     edges = data.trie.edges(torch.from_numpy(data.path[flat]), torch.from_numpy(data.titles.tokens[flat])).numpy()
     # One value per edge: the same edge scored in two batches differs in the last digits, and would then count as two

@@ -14,7 +14,10 @@ from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie, segment_logsumexp
 from llmrec.collectives import all_reduce_sums
-from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss, check_choice
+from llmrec.errors import InputError
+from llmrec.objectives.base import Sums, TokenLoss, check_choice
+from llmrec.objectives.batch import Batch
+from llmrec.objectives.preparation import Preparation
 
 
 class MSL(TokenLoss):
@@ -65,7 +68,13 @@ class MSL(TokenLoss):
         return {"tokens": batch.response_tokens} if self.reduction == "response" else super().totals(batch)
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
-        """Returns the loss of each branching token, float32 [N], and the statistics of the logits for ATS."""
+        """Returns the loss of each branching token, float32 [N], and the statistics of the logits for ATS.
+
+        Raises:
+            InputError: If a response is free text, which has no valid tokens.
+        """
+        if batch.has_free_text:
+            raise InputError("MSL normalizes over the valid tokens of the trie, which free text has none of. Use SFT")
         owner, edge = self.trie.children(batch.node)
         valid = self.trie.edge_token[edge].long()
         # One matrix product with the distinct valid tokens is cheaper than gathering the rows of the output projection

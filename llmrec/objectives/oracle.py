@@ -7,7 +7,7 @@ import numpy as np
 
 from llmrec.baselines.sasrec import SASRec
 from llmrec.errors import InputError
-from llmrec.objectives.base import Preparation
+from llmrec.objectives.preparation import Preparation
 
 
 class SASRecOracle:
@@ -35,7 +35,7 @@ class SASRecOracle:
         """Estimates eps for each row of the training sample and its rejected title.
 
         Args:
-            preparation: See `Objective.prepare`; `oracle` must be the folder of a fitted SASRec.
+            preparation: See `Objective.prepare`; `open_oracle` must open a fitted SASRec.
             rejected: The rejected title of each row, int [rows].
 
         Returns:
@@ -44,7 +44,7 @@ class SASRecOracle:
         Raises:
             InputError: If the run's oracle is not a SASRec.
         """
-        data, sasrec = preparation.data, self.opened(preparation)
+        data, sasrec = preparation.catalogue, self.opened(preparation)
         chosen = data.sample_titles.astype(np.int64)
         advantage = np.concatenate(list(_advantages(sasrec, preparation, np.stack([chosen, rejected]))))
         # At +-60 the sigmoid is within 1e-26 of 0 or 1; larger values would only overflow exp.
@@ -59,10 +59,9 @@ class SASRecOracle:
         Raises:
             InputError: If the run names no oracle or one that is not a SASRec.
         """
-        if preparation.open_oracle is not None:
-            baseline = preparation.open_oracle()
-            if isinstance(baseline, SASRec):
-                return baseline
+        baseline = preparation.open_oracle()
+        if isinstance(baseline, SASRec):
+            return baseline
         raise InputError(
             "objective.oracle=sasrec needs a SASRec baseline as stage.oracle. Use stage=sft_and_oracle, the default of "
             "objective=rosepo, or an objective without an oracle (dpo, cdpo)."
@@ -83,7 +82,7 @@ def _advantages(sasrec: SASRec, preparation: Preparation, titles: np.ndarray) ->
     titles: int [2, rows], chosen and rejected.
     """
     start = 0
-    for scores in sasrec.title_scores(preparation.data.sample.rows, "valid"):
+    for scores in sasrec.title_scores(preparation.catalogue.sample.rows, "valid"):
         chosen, rejected = titles[:, start : start + len(scores)]
         row = np.arange(len(scores))
         yield scores[row, rejected].astype(np.float64) - scores[row, chosen]

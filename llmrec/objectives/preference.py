@@ -15,8 +15,10 @@ from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Encoded
 from llmrec.code_hash import code_hash
 from llmrec.collectives import map_across_ranks
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums, TokenLoss, check_choice
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, check_choice
+from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.msl import MSL
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.sft import SFT
 
@@ -82,14 +84,15 @@ class Preference(Objective):
     def prepare(self, preparation: Preparation) -> None:
         """Samples the rejected titles and computes the reference model's log-probabilities."""
         self.token_loss.prepare(preparation)
-        data = preparation.data
+        data = preparation.catalogue
         rows = np.arange(len(data.sample.rows))
         self.titles = self.rejected.sample(preparation, rows, self.negatives)
         self.reference = torch.from_numpy(self._reference(preparation)).to(preparation.backbone.device)
 
-    def branches(self, example: int, target: int) -> list[int]:
-        """Returns the target, then the rejected titles."""
-        return [target, *self.titles[example].tolist()]
+    def branches(self, example: Example) -> list[Branch]:
+        """Returns the prompt with the target, then with each rejected title."""
+        rejected = [example.title(title) for title in self.titles[example.index].tolist()]
+        return [Branch(example.prompt, response) for response in (example.target, *rejected)]
 
     def supervised(self, fan_out: Tensor) -> Tensor:
         """Supervises every token of a title, or with "trie" scores those at positions with several valid tokens."""
@@ -136,7 +139,7 @@ class Preference(Objective):
 
     def _reference(self, preparation: Preparation) -> np.ndarray:
         """Returns log ref(title | prompt) under the model that training starts from, float32 [rows, 1 + negatives]."""
-        data, backbone = preparation.data, preparation.backbone
+        data, backbone = preparation.catalogue, preparation.backbone
         titles = np.column_stack([data.sample_titles, self.titles])
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
         # A loss of the user's own has its code elsewhere.
@@ -151,7 +154,7 @@ class Preference(Objective):
         return cached_array(preparation.cache_dir / "reference", key, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
-        data, backbone = preparation.data, preparation.backbone
+        data, backbone = preparation.catalogue, preparation.backbone
         training = backbone.training
         backbone.eval()
         size = data.micro_batch_rows(rows)

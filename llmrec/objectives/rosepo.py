@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llmrec.objectives.base import Preparation
 from llmrec.objectives.oracle import SASRecOracle
 from llmrec.objectives.preference import Pairwise, Scores
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
 
 logger = logging.getLogger(__name__)

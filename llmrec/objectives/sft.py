@@ -4,7 +4,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from llmrec.backbones.backbone import Encoded
-from llmrec.objectives.base import Batch, Sums, TokenLoss
+from llmrec.objectives.base import Sums, TokenLoss
+from llmrec.objectives.batch import Batch
 
 
 class SFT(TokenLoss):

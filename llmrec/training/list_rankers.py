@@ -9,11 +9,11 @@ import numpy as np
 from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import trained_backbone
 from llmrec.baselines.base import Baseline
 from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
+from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.decoding.rank_lists import free_rankings, rank_lists
 from llmrec.evaluation.graded import borda
 from llmrec.evaluation.list_record import accuracies, order_by_scores

@@ -23,7 +23,9 @@ from llmrec.evaluation.streaming import RowMeans
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import Step
-from llmrec.objectives.base import Batch, Objective, Part, Preparation, Sums
+from llmrec.objectives.base import Objective, Part, Sums
+from llmrec.objectives.batch import Batch
+from llmrec.objectives.preparation import Preparation
 from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
 from llmrec.training.validation import names_of, validate
 

@@ -8,13 +8,13 @@ import numpy as np
 from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import trained_backbone
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.decoding.rank import history_leaves, rank_titles
 from llmrec.decoding.unconstrained import unconstrained
 from llmrec.errors import InputError

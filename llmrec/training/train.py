@@ -22,25 +22,27 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import precision_record, run_device
-from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained
+from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset, draw
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
-from llmrec.objectives.base import Objective, Preparation
+from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
+from llmrec.training.preparation import RunPreparation
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START, Stage
 from llmrec.training.validation import validate
@@ -177,23 +179,25 @@ def _module(
             )
         return features.embeddings
 
-    def preparation(device: torch.device) -> Preparation:
-        return Preparation(
+    def preparation(device: torch.device) -> RunPreparation:
+        return RunPreparation(
             backbone=backbone,
-            open_base=lambda: build_backbone(config, dataset, cache_dir),
             trie=data.trie.to(device),
             data=data,
             cache_dir=cache_dir,
             stage=start,
             seed=config.seed,
+            open_base=lambda: build_backbone(config, dataset, cache_dir),
             embed_titles=embed,
-            open_oracle=partial(_open_oracle, stages[ORACLE], dataset) if ORACLE in stages else None,
+            open_oracle=partial(_open_oracle, stages.get(ORACLE), dataset),
         )
 
     return Recommender(backbone, objective, data, config, preparation)
 
 
-def _open_oracle(stage: Stage, dataset: Dataset) -> Baseline:
+def _open_oracle(stage: Stage | None, dataset: Dataset) -> Baseline | None:
+    if stage is None:
+        return None
     return open_baseline(stage.folder, OmegaConf.create(dict(stage.baseline)), dataset)
 
 

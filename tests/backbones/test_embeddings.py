@@ -15,7 +15,7 @@ def test_a_title_is_the_mean_of_its_tokens_states_after_the_empty_prompt(plain: 
     preparation = preparation_of(tmp_path)
     backbone, data = preparation.backbone, preparation.data
     backbone.uses_plain_path = plain
-    found = title_embeddings(backbone, data)
+    found = title_embeddings(backbone, *data.history_free_titles())
     prompt, means = data.prompt_tokenizer.histories([[]]).of(0), []
     for title in range(len(data.titles)):
         tokens = torch.from_numpy(np.concatenate([prompt, data.titles.of(title)]).astype(np.int64))
@@ -36,5 +36,5 @@ def test_vectors_are_centred_and_of_length_one() -> None:
 def test_the_model_is_left_in_its_mode(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     preparation.backbone.train()
-    title_embeddings(preparation.backbone, preparation.data)
+    title_embeddings(preparation.backbone, *preparation.data.history_free_titles())
     assert preparation.backbone.training

@@ -8,9 +8,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.load import WEIGHTS, build_backbone, save_trained, trained_backbone
+from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
+from llmrec.decoding.open_backbone import build_backbone, trained_backbone
 from llmrec.errors import InputError
 from tests.backbones.models import llama, sequence, short_window
 from tests.backbones.test_adapters import PAPER

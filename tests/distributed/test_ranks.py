@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 from torch import distributed
 
-from llmrec.backbones.load import build_backbone
 from llmrec.collectives import all_ranks_agree, map_across_ranks
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.objectives.rejected.self_hard import SelfHard
 from tests.backbones.test_load import NONE
 from tests.backbones.test_tiny import settings

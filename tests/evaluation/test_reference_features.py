@@ -9,10 +9,10 @@ from omegaconf import DictConfig
 from transformers import BertConfig, BertModel, BertTokenizer
 
 from llmrec.backbones.device import set_float32_precision
-from llmrec.backbones.load import build_backbone
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features

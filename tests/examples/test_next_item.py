@@ -15,6 +15,7 @@ from llmrec.datasets.prompts import render
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Objective, TokenLoss
+from llmrec.objectives.batch import Branch, Example
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
 from tests.catalogue.vocabularies import EOS, characters, spell
@@ -142,8 +143,10 @@ def test_a_length_that_leaves_no_room_is_refused(tmp_path: Path) -> None:
 class Pairs(TokenLoss):
     """Has two branches per row: the target and title 0."""
 
-    def branches(self, example: int, target: int) -> list[int]:
-        return [target, 0]
+    branch_count = 2
+
+    def branches(self, example: Example) -> list[Branch]:
+        return [Branch(example.prompt, response) for response in (example.target, example.title(0))]
 
     def token_losses(self, encoded: object, batch: object) -> tuple[Tensor, dict[str, Tensor]]:
         # Batches are built without a forward pass.

@@ -16,11 +16,13 @@ from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
 from llmrec.examples.rerank import RerankData
 from llmrec.objectives.alro import ALRO
-from llmrec.objectives.base import ListBatch, Objective
+from llmrec.objectives.base import Objective
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
 from tests.catalogue.vocabularies import EOS, characters, spell
 from tests.datasets.layouts import rows
+from tests.examples.orders import positions
 
 TITLES = ["Alien", "Brazil", "Diva", "Dune", "Eden", "Fargo", "Gilda", "Heat"]
 ITEMS = Items(list("abcdefgh"), TITLES)
@@ -65,7 +67,7 @@ def module(
     return data
 
 
-def batch_of(data: RerankData, *numbers: int) -> ListBatch:
+def batch_of(data: RerankData, *numbers: int) -> Batch:
     return data.batch(np.array(numbers))
 
 
@@ -73,18 +75,21 @@ def text(tokens: Tensor | np.ndarray) -> str:
     return "".join(spell(TOKENIZER, tokens.tolist()))
 
 
-def plain_texts(batch: ListBatch) -> list[list[str]]:
+def plain_texts(batch: Batch) -> list[list[str]]:
     """Returns the input tokens of each row and branch as one plain sequence."""
     tokens, lengths, _ = unpack(batch.packed)
     texts = [text(sequence[:length]) for sequence, length in zip(tokens, lengths, strict=True)]
-    branches = batch.place.shape[1]
+    branches = int(batch.branch.max()) + 1
     return [texts[start : start + branches] for start in range(0, len(texts), branches)]
 
 
-def responses(batch: ListBatch) -> list[list[str]]:
+def responses(batch: Batch) -> list[list[str]]:
     """Returns the supervised tokens of each row and branch."""
     return [
-        [text(batch.token[(batch.row == row) & (batch.branch == branch)]) for branch in range(batch.place.shape[1])]
+        [
+            text(batch.token[(batch.row == row) & (batch.branch == branch)])
+            for branch in range(int(batch.branch.max()) + 1)
+        ]
         for row in range(len(batch.example))
     ]
 
@@ -123,17 +128,17 @@ def test_what_msl_supervises_are_the_slots_with_a_choice() -> None:
 
 
 def test_alro_asks_the_slots_of_a_second_order() -> None:
-    batch = batch_of(module(ALRO()), 0, 1, 2)
+    data = module(ALRO())
+    batch = batch_of(data, 0, 1, 2)
     assert [[len(one) for one in row] for row in responses(batch)] == [[8 + len(EOS), 8]] * 3
-    assert batch.place.shape == (3, 2, 4)
-    assert int(batch.response_tokens) == 15
+    assert positions(data, batch).shape == (3, 2, 4)
+    assert int(batch.response_tokens) == 30
     assert not batch.packed.single
 
 
 def test_alro_without_its_second_loss_runs_one_order() -> None:
     batch, sft = batch_of(module(ALRO(beta=0)), 0, 1), batch_of(module(SFT()), 0, 1)
-    assert batch.place.shape == (2, 1, 4)
-    for name in ("state_index", "token", "node", "row", "branch", "place", "target"):
+    for name in ("state_index", "token", "node", "row", "branch"):
         assert torch.equal(getattr(batch, name), getattr(sft, name))
     assert torch.equal(batch.packed.tokens, sft.packed.tokens)
 
@@ -148,12 +153,13 @@ def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
     batch = batch_of(data, 4, 0, 2, 1, 3)
     tokens, lengths, index = unpack(batch.packed)
     columns = batch.packed.tokens.shape[1]
-    branches, size = batch.place.shape[1:]
+    place = positions(data, batch)
+    branches, size = place.shape[1:]
     slot = torch.tensor([size - node.bit_count() for node in batch.node.tolist()])
     for n in range(len(batch.state_index)):
         row, branch = int(batch.row[n]), int(batch.branch[n])
         sequence = row * branches + branch
-        prompt = len(data.list_prompts.shown(*_order(batch, row, branch))[0])
+        prompt = len(data.list_prompts.shown(batch.example[[row]].numpy(), place[row, [branch]].argsort(1).numpy())[0])
         position = prompt - 1 + int(slot[n])
         at_row, column = divmod(int(batch.state_index[n]), columns)
         assert at_row == row
@@ -165,10 +171,6 @@ def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
     assert len(set(zip(batch.row.tolist(), batch.branch.tolist(), slot.tolist(), strict=True))) == len(
         batch.state_index
     )
-
-
-def _order(batch: ListBatch, row: int, branch: int) -> tuple[np.ndarray, np.ndarray]:
-    return batch.example[[row]].numpy(), batch.place[row, [branch]].argsort(1).numpy()
 
 
 @pytest.mark.parametrize("lists", [LISTS, PAIRS])
@@ -187,33 +189,36 @@ def test_every_branch_ranks_what_its_own_prompt_shows(lists: Lists) -> None:
 def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order() -> None:
     data = module(ALRO())
     batch = batch_of(data, 0, 1, 2, 3, 4)
-    assert batch.place[:, 0].tolist() == [[0, 1, 2, 3]] * 5
-    assert batch.place[:, 1].tolist() != batch.place[:, 0].tolist()
+    place = positions(data, batch)
+    assert place[:, 0].tolist() == [[0, 1, 2, 3]] * 5
+    assert place[:, 1].tolist() != place[:, 0].tolist()
     for branch in (0, 1):
-        lists = LISTS.shown(batch.place[:, branch].argsort(1).numpy())
+        lists = LISTS.shown(place[:, branch].argsort(1).numpy())
         prompts = ListPrompts(TOKENIZER, WORDING, data.identifiers, 700, lists, ITEMS).prompts
         for row, texts in enumerate(plain_texts(batch)):
             assert texts[branch].rsplit("\n", 1)[0] + "\n" == text(prompts.of(row))
 
 
-def test_place_target_and_gains_say_what_is_asked() -> None:
-    batch = batch_of(module(ALRO()), 2, 0, 4)
-    assert text(batch.identifiers) == " A B C D"
-    assert batch.gains.dtype == torch.float32
-    assert batch.gains.tolist() == [[7, 7, 15, 1], [1, 3, 31, 7], [1, 31, 3, 3]]
-    assert (batch.gains.gather(1, batch.target).diff(dim=1) <= 0).all()
-    for row in range(3):
-        for branch in (0, 1):
-            asked = batch.token[(batch.row == row) & (batch.branch == branch)][:4]
-            assert asked.tolist() == batch.identifiers[batch.place[row, branch][batch.target[row]]].tolist()
+def test_the_target_ranks_by_gains() -> None:
+    data = module(ALRO())
+    assert text(data.identifier_tokens) == " A B C D"
+    assert data.gains.dtype == np.float32
+    assert data.gains[[2, 0, 4]].tolist() == [[7, 7, 15, 1], [1, 3, 31, 7], [1, 31, 3, 3]]
+    assert (np.diff(np.take_along_axis(data.gains, data.target, 1), axis=1) <= 0).all()
 
 
 def test_ties_are_asked_for_in_one_order_in_every_branch_and_epoch() -> None:
     data = module(ALRO())
-    target = batch_of(data, 3).target
-    data.epoch = 1
-    assert batch_of(data, 3).target.tolist() == target.tolist()
-    assert target.tolist() == LISTS.target_order(0)[[3]].tolist()
+    target = LISTS.target_order(0)[3]
+    for epoch in (0, 1):
+        data.epoch = epoch
+        # The relevance of the candidates is 5, 3, 3, 3.
+        for texts, rankings in zip(plain_texts(batch_of(data, 3)), responses(batch_of(data, 3)), strict=True):
+            for prompt, ranking in zip(texts, rankings, strict=True):
+                lines = prompt.split("The candidates are:\n")[1].split("\n \n\n")[0].split("\n")
+                title = {line.rsplit(":", 1)[1]: line.rsplit(":", 1)[0] for line in lines}
+                ranked = [title[f" {mark}"] for mark in ranking.removesuffix(EOS).split()]
+                assert ranked == [f'"{TITLES[item]}"' for item in LISTS.candidates[3][target]]
 
 
 def test_nodes_are_the_identifiers_left() -> None:
@@ -228,13 +233,14 @@ def test_nodes_are_the_identifiers_left() -> None:
         same = (
             (batch.row == batch.row[n]) & (batch.branch == batch.branch[n]) & (torch.arange(len(batch.state_index)) < n)
         )
-        left = set(batch.identifiers.tolist()) - set(batch.token[same].tolist())
+        left = set(data.identifier_tokens.tolist()) - set(batch.token[same].tolist())
         assert set(valid) == (left or {TOKENIZER.eos_token_id})
         assert node.bit_count() == len(left)
 
 
 def places(data: RerankData, *numbers: int) -> list[list[int]]:
-    return batch_of(data, *numbers).place[:, 1].tolist()
+    shown: list[list[int]] = positions(data, batch_of(data, *numbers))[:, 1].tolist()
+    return shown
 
 
 def test_second_orders_are_of_the_epoch_the_row_and_the_seed_alone() -> None:
@@ -273,9 +279,11 @@ def test_the_shared_start_is_common_to_all_rows(objective: Objective) -> None:
 
 
 def test_what_lies_before_the_first_difference_is_laid_out_once() -> None:
-    batch = batch_of(module(ALRO()), 1, 2, 3, 4)
+    data = module(ALRO())
+    batch = batch_of(data, 1, 2, 3, 4)
+    place = positions(data, batch)
     for row, texts in enumerate(plain_texts(batch)):
-        assert batch.place[row, 0].tolist() != batch.place[row, 1].tolist()
+        assert place[row, 0].tolist() != place[row, 1].tolist()
         once = text(batch.packed.tokens[row][batch.packed.branch[row] == 0])
         assert once == _common_start(*texts)
         assert "The candidates are:\n" in once

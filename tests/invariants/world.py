@@ -28,8 +28,10 @@ from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
-from llmrec.objectives.base import Batch, Objective, Preparation
+from llmrec.objectives.base import Objective
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
+from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import CONF, rows
 from tests.objectives.given import no_titles
 
@@ -182,7 +184,7 @@ class World:
     objective: Objective
     backbone: Backbone
     data: Any  # NextItemData or, for task rerank, RerankData
-    preparation: Preparation
+    preparation: RunPreparation
 
 
 def build_world(case: Sequence[str], cache: Path, lora: bool = False, sample: Rows = ROWS) -> World:
@@ -199,7 +201,7 @@ def preparation_of(
     lora: bool = False,
     sample: Rows = ROWS,
     task: str = "next_item",
-) -> Preparation:
+) -> RunPreparation:
     """What an objective (None: SFT) is shown before training: a random model, and a SASRec that knows the rows.
 
     For task rerank: a random model and small_lists.
@@ -209,12 +211,14 @@ def preparation_of(
     if task == "rerank":
         lists = RerankData(dataset, backbone, CONFIG)
         lists.setup_training(objective or SFT(), dataset.lists["valid"])
-        return Preparation(backbone, lambda: random_backbone(task=task), lists.trie, lists, cache, None, 1, no_titles)
+        return RunPreparation(
+            backbone, lists.trie, lists, cache, None, 1, lambda: random_backbone(task=task), no_titles
+        )
     data = NextItemData(dataset, backbone, CONFIG, cache)
     data.setup_training(objective or SFT(), sample)
-    return Preparation(
-        backbone, random_backbone, data.trie, data, cache, None, 1,
-        embed_titles=lambda *_: title_embeddings(random_backbone(), data),
+    return RunPreparation(
+        backbone, data.trie, data, cache, None, 1, random_backbone,
+        embed_titles=lambda *_: title_embeddings(random_backbone(), *data.history_free_titles()),
         open_oracle=fitted_oracle(data.dataset),
     )  # fmt: skip
 

@@ -7,10 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmrec.backbones.backbone import Encoded
+from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.catalogue.trie import build_trie
-from llmrec.examples.batches import Responses, build_batch
-from llmrec.objectives.base import Batch, Objective, Preparation, Sums
+from llmrec.examples.batches import build_batch
+from llmrec.objectives.base import Objective, Sums
+from llmrec.objectives.batch import Batch, Branch, Response
+from llmrec.training.preparation import RunPreparation
 from tests.catalogue.prefixes import token_titles
 
 PROMPT = np.array([3, 4], dtype=np.int32)
@@ -19,6 +21,11 @@ PROMPT = np.array([3, 4], dtype=np.int32)
 def no_titles(*names: str | None) -> np.ndarray:
     """Stands in for `Preparation.embed_titles` in tests of objectives that use no embeddings."""
     raise AssertionError("embeddings were asked for")
+
+
+def no_model() -> Backbone:
+    """Stands in for `Preparation.open_base` in tests of objectives that open no other model."""
+    raise AssertionError("another model was asked for")
 
 
 def prepared_batch(
@@ -33,11 +40,13 @@ def prepared_batch(
     """
     tokens = token_titles(titles)
     trie, path = build_trie(tokens)
-    objective.prepare(Preparation(None, None, trie, None, Path(), None, 0, no_titles))
+    objective.prepare(RunPreparation(None, trie, None, Path(), None, 0, no_model, no_titles))
     supervised = objective.supervised(torch.from_numpy(trie.fan_out.numpy()[path])).numpy()
-    branches = [[target] for target in targets]
+    parts = [slice(tokens.offsets[target], tokens.offsets[target + 1]) for target in targets]
+    responses = [Response(tokens.tokens[part], path[part], supervised[part]) for part in parts]
     prompts = [PROMPT for _ in targets] if prompts is None else prompts
-    return build_batch(np.arange(len(targets)), prompts, branches, Responses(tokens, path, supervised), shared=0)
+    branches = [[Branch(prompt, response)] for prompt, response in zip(prompts, responses, strict=True)]
+    return build_batch(np.arange(len(targets)), branches, shared=0)
 
 
 def given(logits: Sequence[Sequence[float]] | Tensor) -> Encoded:

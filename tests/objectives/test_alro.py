@@ -14,7 +14,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from llmrec.objectives.alro import ALRO, permutation_sensitive_loss, soft_lambda_loss, soft_positions
-from llmrec.objectives.base import ListBatch
+from llmrec.objectives.batch import Batch
+from tests.examples.orders import positions
 from tests.invariants.world import ROWS, World, assert_same_step, build_world, micro_batches, take_step
 from tests.objectives.given import given
 
@@ -176,40 +177,41 @@ def test_without_beta_one_order_is_run(tmp_path: Path) -> None:
     (batch,), (two,) = (
         micro_batches(build_world(("alro", *more), tmp_path), ALL) for more in (["objective.beta=0"], [])
     )
-    assert isinstance(batch, ListBatch)
     assert batch.packed.single
     assert not batch.branch.any()
-    assert batch.place.shape == (8, 1, 4)
     assert batch.packed.tokens.shape[1] < two.packed.tokens.shape[1]
 
 
 def test_the_stored_order_is_not_pulled_towards_the_other(tmp_path: Path) -> None:
     """PSL has no gradient in the states of the stored order."""
-    batch = list_batch(build_world(("alro", "objective.alpha=0", "objective.beta=1"), tmp_path))
+    world = build_world(("alro", "objective.alpha=0", "objective.beta=1"), tmp_path)
+    batch = list_batch(world)
     logits = random_logits(batch)
-    gradient = gradient_of(ALRO(alpha=0, beta=1), batch, logits)
+    gradient = gradient_of(world, ALRO(alpha=0, beta=1), batch, logits)
     stored = batch.branch == 0
-    torch.testing.assert_close(gradient[stored], gradient_of(ALRO(alpha=0, beta=0), batch, logits)[stored])
+    torch.testing.assert_close(gradient[stored], gradient_of(world, ALRO(alpha=0, beta=0), batch, logits)[stored])
     assert gradient[~stored].any(1).all()
 
 
 def test_a_model_that_ignores_the_order_shown_has_no_permutation_sensitive_loss(tmp_path: Path) -> None:
-    batch = list_batch(build_world(("alro",), tmp_path))
+    world = build_world(("alro",), tmp_path)
+    batch, identifiers = list_batch(world), torch.from_numpy(world.data.identifier_tokens)
+    place = positions(world.data, batch)
     likes = torch.randn((8, 4, 4), generator=torch.Generator().manual_seed(0))
     by_candidate, by_identifier = random_logits(batch), random_logits(batch)
     for position, slot in enumerate(slots_of(batch)):
         if slot < 4:
             row, branch = int(batch.row[position]), int(batch.branch[position])
             # A softmax over the candidates does not change if a constant is added to all logits.
-            by_candidate[position, batch.identifiers[batch.place[row, branch]]] = likes[row, slot] + 3.0 * branch
-            by_identifier[position, batch.identifiers] = likes[row, slot]
-    assert monitored(batch, by_candidate)["psl"] == pytest.approx(0, abs=1e-6)
-    assert monitored(batch, by_identifier)["psl"] > 0.1
+            by_candidate[position, identifiers[place[row, branch]]] = likes[row, slot] + 3.0 * branch
+            by_identifier[position, identifiers] = likes[row, slot]
+    assert monitored(world, batch, by_candidate)["psl"] == pytest.approx(0, abs=1e-6)
+    assert monitored(world, batch, by_identifier)["psl"] > 0.1
 
 
 def test_the_stored_order_drawn_again_has_no_permutation_sensitive_loss(tmp_path: Path) -> None:
     world = build_world(("alro",), tmp_path)
-    while list_batch(world, [0]).place[0, 1].tolist() != [0, 1, 2, 3]:
+    while positions(world.data, list_batch(world, [0]))[0, 1].tolist() != [0, 1, 2, 3]:
         world.data.epoch += 1
     take_step(world, micro_batches(world, [0]))
     assert world.objective.monitors()["psl"] == pytest.approx(0, abs=1e-6)
@@ -237,9 +239,9 @@ def test_msl_of_a_ranking_is_its_softmax_over_the_candidates_left(reduction: str
     batch, objective = list_batch(world), world.objective
     likes = torch.randn((8, 4), generator=torch.Generator().manual_seed(0))
     logits = random_logits(batch)
-    logits[:, batch.identifiers] = likes[batch.row]
+    logits[:, torch.from_numpy(world.data.identifier_tokens)] = likes[batch.row]
     loss = 0.0
-    for row, target in enumerate(batch.target.tolist()):
+    for row, target in enumerate(world.data.target.tolist()):
         for slot in range(3):
             left = likes[row, target[slot:]] / 2
             loss -= 2 * float(left.log_softmax(0)[0])
@@ -250,12 +252,12 @@ def test_msl_of_a_ranking_is_its_softmax_over_the_candidates_left(reduction: str
 
 def test_another_epoch_draws_other_orders(tmp_path: Path) -> None:
     world = build_world(("alro",), tmp_path)
-    first, again = list_batch(world), list_batch(world)
+    first, again = (positions(world.data, list_batch(world)) for _ in range(2))
     world.data.epoch = 1
-    later = list_batch(world)
-    assert torch.equal(first.place, again.place)
-    assert torch.equal(first.place[:, 0], later.place[:, 0])
-    assert not torch.equal(first.place[:, 1], later.place[:, 1])
+    later = positions(world.data, list_batch(world))
+    assert torch.equal(first, again)
+    assert torch.equal(first[:, 0], later[:, 0])
+    assert not torch.equal(first[:, 1], later[:, 1])
 
 
 @pytest.mark.parametrize(
@@ -266,34 +268,35 @@ def test_settings_that_cannot_be_used(settings: dict[str, float]) -> None:
         ALRO(**settings)
 
 
-def list_batch(world: World, rows: list[int] = ALL) -> ListBatch:
+def list_batch(world: World, rows: list[int] = ALL) -> Batch:
     """Returns some lists as one micro-batch."""
     (batch,) = micro_batches(world, rows)
-    assert isinstance(batch, ListBatch)
     return batch
 
 
-def random_logits(batch: ListBatch) -> Tensor:
+def random_logits(batch: Batch) -> Tensor:
     """float32 [N, vocabulary]."""
     return torch.randn((len(batch.state_index), 500), generator=torch.Generator().manual_seed(1))
 
 
-def slots_of(batch: ListBatch) -> list[int]:
+def slots_of(batch: Batch) -> list[int]:
     """Returns the position of each supervised token in its response."""
     of = list(zip(batch.row.tolist(), batch.branch.tolist(), strict=True))
     return [position - of.index(key) for position, key in enumerate(of)]
 
 
-def monitored(batch: ListBatch, logits: Tensor) -> dict[str, float]:
+def monitored(world: World, batch: Batch, logits: Tensor) -> dict[str, float]:
     """Returns the parts of the loss for states with the given logits."""
     objective = ALRO()
+    objective.prepare(world.preparation)
     part = objective(given(logits), batch, objective.totals(batch))
     objective.close_step(part.statistics)
     return objective.monitors()
 
 
-def gradient_of(objective: ALRO, batch: ListBatch, logits: Tensor) -> Tensor:
+def gradient_of(world: World, objective: ALRO, batch: Batch, logits: Tensor) -> Tensor:
     """Returns the gradient of the loss in the logits."""
+    objective.prepare(world.preparation)
     logits = logits.clone().requires_grad_()
     objective(given(logits), batch, objective.totals(batch)).loss.backward()
     assert logits.grad is not None
@@ -311,7 +314,7 @@ def written_out(world: World) -> Tensor:
     objective, data, eos = world.objective, world.data, world.backbone.tokenizer.eos_token_id
     assert isinstance(objective, ALRO)
     parts: dict[str, list[Tensor]] = {"sft": [], "sll": [], "psl": []}
-    for row, place in enumerate(list_batch(world).place.numpy()):
+    for row, place in enumerate(positions(data, list_batch(world)).numpy()):
         ratings, target = data.lists.relevance[row].tolist(), data.target[row].tolist()
         assert all(ratings[a] >= ratings[b] for a, b in pairwise(target))
         by_item = []

@@ -13,9 +13,12 @@ from torch import Tensor
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
-from llmrec.objectives.base import Batch, Preparation, Sums, TokenLoss
+from llmrec.objectives.base import Sums, TokenLoss
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.gdrt import GDRT
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.sft import SFT
+from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import rows
 from tests.invariants.world import (
     ROWS,
@@ -26,7 +29,7 @@ from tests.invariants.world import (
     random_backbone,
     take_step,
 )
-from tests.objectives.given import no_titles
+from tests.objectives.given import no_model, no_titles
 
 ALL = list(range(len(ROWS)))
 
@@ -156,7 +159,7 @@ def test_inverse_relevance_weighs_a_group_by_what_the_record_says_of_it(tmp_path
 
 def prepared(world: World, tmp_path: Path, stage: Path | None, opened: Backbone) -> None:
     world.objective.prepare(
-        Preparation(world.backbone, lambda: opened, world.data.trie, world.data, tmp_path, stage, 1, no_titles)
+        RunPreparation(world.backbone, world.data.trie, world.data, tmp_path, stage, 1, lambda: opened, no_titles)
     )
 
 
@@ -321,7 +324,7 @@ def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, st
     world = build_world(case, tmp_path, sample=sample)
     world.backbone.load_state_dict(start.state_dict())
     world.objective.prepare(
-        Preparation(world.backbone, None, world.data.trie, world.data, tmp_path, None, 1, no_titles)
+        RunPreparation(world.backbone, world.data.trie, world.data, tmp_path, None, 1, no_model, no_titles)
     )
     optimizer = torch.optim.AdamW(world.backbone.parameters(), lr=3e-3, weight_decay=0.0)
     batch = world.data.batch(np.arange(len(sample)))

@@ -8,8 +8,8 @@ import pytest
 
 from llmrec.baselines.sasrec import SASRec
 from llmrec.errors import InputError
-from llmrec.objectives.base import Preparation
 from llmrec.objectives.oracle import SASRecOracle
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rosepo import RosePO
 from tests.datasets.layouts import rows
 from tests.invariants.world import ROWS, build_world, fitted_oracle, preparation_of, small_dataset
@@ -21,7 +21,7 @@ def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     eps = SASRecOracle(temperature=2.0, cap=0.999).smoothing(preparation, REJECTED)
     score = scores(preparation)
-    row, chosen = np.arange(len(ROWS)), preparation.data.sample_titles
+    row, chosen = np.arange(len(ROWS)), preparation.catalogue.sample_titles
     expected = 1 / (1 + np.exp(-(score[row, REJECTED] - score[row, chosen]) / 2))
     np.testing.assert_allclose(eps, np.where(known(preparation), expected, 0), rtol=1e-5)
     # SASRec has overfitted these rows, so the targets have higher scores.
@@ -62,7 +62,7 @@ def test_rosepo_smooths_each_pair_by_its_own_eps(tmp_path: Path) -> None:
 
 def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Use stage=sft_and_oracle"):
-        SASRecOracle().smoothing(replace(preparation_of(tmp_path), open_oracle=None), REJECTED)
+        SASRecOracle().smoothing(replace(preparation_of(tmp_path), open_oracle=lambda: None), REJECTED)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def scores(preparation: Preparation) -> np.ndarray:
 def known(preparation: Preparation) -> np.ndarray:
     """Returns whether both the rejected title and the target are known, bool [rows]."""
     seen = sasrec_of(preparation).seen_titles
-    return seen[REJECTED] & seen[preparation.data.dataset.items.title_of[ROWS.target]]
+    return seen[REJECTED] & seen[preparation.catalogue.dataset.items.title_of[ROWS.target]]
 
 
 def sasrec_of(preparation: Preparation) -> SASRec:

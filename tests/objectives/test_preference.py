@@ -106,7 +106,7 @@ def test_the_reference_is_the_model_that_training_starts_from(case: tuple[str, .
     world = build_world(case, tmp_path)
     objective = preference_of(world)
     for row in ALL:
-        for branch, title in enumerate(objective.branches(row, int(world.data.sample_titles[row]))):
+        for branch, title in enumerate([world.data.sample_titles[row], *objective.titles[row]]):
             expected = title_log_probability(world.backbone, *tokens_of(world, row, title))
             assert objective.reference[row, branch].item() == pytest.approx(expected.item(), abs=1e-4)
 
@@ -238,7 +238,7 @@ def written_out(world: World) -> Tensor:
     """Returns the mean loss over all rows, with one sequence per title."""
     objective, losses = preference_of(world), []
     for row in ALL:
-        titles = objective.branches(row, int(world.data.sample_titles[row]))
+        titles = [world.data.sample_titles[row], *objective.titles[row]]
         found = torch.stack([title_log_probability(world.backbone, *tokens_of(world, row, title)) for title in titles])
         reward = objective.beta * (found - objective.reference[row])
         if isinstance(objective, Pairwise):

@@ -14,9 +14,11 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
-from llmrec.objectives.base import Batch, Objective, Preparation, Sums
+from llmrec.objectives.base import Objective, Sums
+from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
 from llmrec.training.module import Recommender
+from llmrec.training.preparation import RunPreparation
 from tests.invariants.world import CASES, CONFIG, build_objective, preparation_of, task_of
 from tests.pretended_gpu.device import CUDA, PretendedGPU, Waits, pretended_gpu
 
@@ -86,7 +88,7 @@ def two_steps(micro_batches: int) -> DictConfig:
     return config
 
 
-def train(preparation: Preparation, objective: Objective, micro_batches: int, gpu: PretendedGPU) -> Waits:
+def train(preparation: RunPreparation, objective: Objective, micro_batches: int, gpu: PretendedGPU) -> Waits:
     """Trains as a run does, with Lightning and a logger; returns the waits of the last step."""
     data, config = preparation.data, two_steps(micro_batches)
     data.config = config

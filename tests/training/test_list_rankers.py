@@ -12,8 +12,8 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.graded import borda
-from llmrec.objectives.base import Preparation
 from llmrec.training.list_rankers import BaselineListRanker, ModelListRanker, rank_shown
+from llmrec.training.preparation import RunPreparation
 from llmrec.training.rankers import Progress
 from tests.invariants.world import TITLES, preparation_of, small_dataset, small_lists
 
@@ -23,7 +23,7 @@ LIKES = np.random.default_rng(0).permutation(len(TITLES))
 
 
 @functools.cache
-def small() -> Preparation:
+def small() -> RunPreparation:
     """A random model and the lists as it reads them."""
     return preparation_of(Path(), task="rerank")
 

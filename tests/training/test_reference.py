@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from llmrec.backbones.load import build_backbone
+from llmrec.decoding.open_backbone import build_backbone
 from llmrec.evaluation import reference_features, reference_model
 from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.run_configuration import run_configuration

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from llmrec.errors import InputError
-from llmrec.examples.next_item import NextItemData
-from llmrec.objectives.base import Preparation
+from llmrec.objectives.preparation import CatalogueSample, Preparation
 
 CHUNK_ROWS = 256
 """Rows sampled at a time. With a catalogue of 17,256 titles, a float32 array of their scores takes 18 MB."""
@@ -37,12 +36,12 @@ class Rejected(ABC):
         """
 
 
-def first_equal_titles(data: NextItemData) -> np.ndarray:
+def first_equal_titles(data: CatalogueSample) -> np.ndarray:
     """Returns, for each distinct title, the first title with the same tokens, int64 [distinct titles]."""
     return data.trie.leaf_title.numpy()[data.trie.title_leaf.numpy()].astype(np.int64)
 
 
-def excluded_titles(data: NextItemData, rows: np.ndarray) -> np.ndarray:
+def excluded_titles(data: CatalogueSample, rows: np.ndarray) -> np.ndarray:
     """Returns the titles that must not be sampled for each row: its target and its history.
 
     Returns:
@@ -75,11 +74,13 @@ def fill_at_titles(scores: np.ndarray, titles: np.ndarray, value: float) -> None
     scores[row, titles[row, column]] = value
 
 
-def require_candidates(data: NextItemData, rows: np.ndarray, is_missing: np.ndarray, count: int, reason: str) -> None:
+def require_candidates(
+    data: CatalogueSample, rows: np.ndarray, is_missing: np.ndarray, count: int, reason: str
+) -> None:
     """Checks that every row has enough titles that can be rejected.
 
     Args:
-        data: The data module.
+        data: The training sample.
         rows: Rows of the training sample, int [n].
         is_missing: Whether a row has fewer than `count` candidates, bool [n].
         count: Number of titles per row.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from llmrec.objectives.base import Preparation
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
 
 SHARES = {"self_hard": 0.5, "semantic": 0.25, "popularity": 0.25}

@@ -3,7 +3,7 @@
 import numpy as np
 
 from llmrec.datasets.popularity import title_popularity
-from llmrec.objectives.base import Preparation
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import (
     Rejected,
     excluded_titles,
@@ -30,7 +30,7 @@ class Popularity(Rejected):
         self.alpha = alpha
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
-        data = preparation.data
+        data = preparation.catalogue
         excluded, weights = excluded_titles(data, rows), self._weights(preparation)
         generator = np.random.default_rng([preparation.seed, 1])
         sampled = np.zeros((len(rows), count), dtype=np.int64)
@@ -48,7 +48,7 @@ class Popularity(Rejected):
 
         Of titles with equal tokens, the first has the users of all, and the others have weight 0.
         """
-        data = preparation.data
+        data = preparation.catalogue
         first_equal = first_equal_titles(data)
         users = title_popularity(data.dataset.train, data.dataset.items)
         users = np.bincount(first_equal, weights=users, minlength=len(first_equal))

@@ -11,7 +11,7 @@ from llmrec.code_hash import code_hash
 from llmrec.collectives import map_across_ranks
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import pad_leaves, rank_titles
-from llmrec.objectives.base import Preparation
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected, excluded_titles, require_candidates
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class SelfHard(Rejected):
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         """Samples rejected titles, best-scored first; see `Rejected.sample`."""
-        data, backbone = preparation.data, preparation.backbone
+        data, backbone = preparation.catalogue, preparation.backbone
         excluded, prompts = excluded_titles(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, excluded)
         code = code_hash(("objectives",), (type(self).__module__,))
@@ -75,7 +75,7 @@ class SelfHard(Rejected):
         count: int,
         progress: Callable[[int], None],
     ) -> np.ndarray:
-        data, settings = preparation.data, BeamSearch(max(self.beams, count))
+        data, settings = preparation.catalogue, BeamSearch(max(self.beams, count))
         prompts = data.sample.prompts.take(rows)
         return rank_titles(preparation.backbone, data.trie, prompts, settings, leaves, progress)[0]
 
@@ -91,5 +91,5 @@ def _wrong_titles(ranked: np.ndarray, excluded: np.ndarray, count: int) -> np.nd
 def _leaves(preparation: Preparation, excluded: np.ndarray) -> np.ndarray:
     """Returns the trie leaves of the excluded titles, int64 [rows, n]."""
     row, column = np.nonzero(excluded >= 0)
-    leaf = preparation.data.trie.title_leaf.numpy()[excluded[row, column]]
+    leaf = preparation.catalogue.trie.title_leaf.numpy()[excluded[row, column]]
     return pad_leaves(row, leaf, len(excluded))

@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 import torch
 
-from llmrec.objectives.base import Preparation, check_choice
+from llmrec.objectives.base import check_choice
+from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import (
     Rejected,
     excluded_titles,
@@ -43,7 +44,7 @@ class Semantic(Rejected):
         self.embeddings = embeddings
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
-        data = preparation.data
+        data = preparation.catalogue
         excluded = excluded_titles(data, rows)
         anchors = excluded[:, 1:] if self.to == "history" else excluded[:, :1]
         # The excluded titles may be among the nearest ones, so that many more neighbors are needed.

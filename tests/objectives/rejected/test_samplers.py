@@ -14,13 +14,13 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
-from llmrec.objectives.base import Preparation
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.rejected.mixture import Mixture
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.rejected.self_hard import SelfHard
 from llmrec.objectives.rejected.semantic import Semantic
 from llmrec.objectives.sft import SFT
+from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import rows
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset
 
@@ -37,14 +37,14 @@ MANY = rows(*((f"u{number}", [number % 3, 3], 6, number) for number in range(300
 """Three thousand rows whose history is Doom's neighbour in time and one of three others."""
 
 
-def prepared(cache: Path, sample: Rows = ROWS, seed: int = 1, dataset: Dataset | None = None) -> Preparation:
+def prepared(cache: Path, sample: Rows = ROWS, seed: int = 1, dataset: Dataset | None = None) -> RunPreparation:
     """Prepares a sampler's inputs. Embeddings are positions on a half circle, so adjacent titles are similar."""
     backbone = random_backbone()
     data = NextItemData(dataset or small_dataset(sample), backbone, CONFIG, cache)
     data.setup_training(SFT(), sample)
     angle = np.linspace(0, np.pi, len(data.titles))
     embeddings = np.column_stack([np.cos(angle), np.sin(angle)]).astype(np.float32)
-    return Preparation(backbone, random_backbone, data.trie, data, cache, None, seed, lambda *_: embeddings)
+    return RunPreparation(backbone, data.trie, data, cache, None, seed, random_backbone, lambda *_: embeddings)
 
 
 @pytest.mark.parametrize("count", [1, 3])
