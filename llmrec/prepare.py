@@ -120,17 +120,16 @@ def _reader_config(name: str, overrides: Sequence[str], config_dir: Path | None)
 
     from llmrec.conf_dir import conf_dir
 
-    # The config of a class without a YAML has no keys yet, so its settings are added.
-    chosen, added = (f"dataset.reader._target_={name}", "++") if "." in name else (f"dataset/reader={name}", "")
-    settings = [f"{added}{override}" for override in overrides if override.startswith(READER)]
+    chosen = f"dataset.reader._target_={name}" if "." in name else f"dataset/reader={name}"
+    # A class without a YAML has no keys yet, so settings are added (++). A wrong one is refused when it is built.
+    settings = [f"++{override}" for override in overrides if override.startswith(READER)]
     search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
             composed = compose("config", [chosen, *settings, *search])
             config: Any = OmegaConf.to_container(composed.dataset.reader, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        given = " ".join([f"reader={name}", *settings])
-        raise InputError(f"{given}: {' '.join(str(error).partition('Config search path')[0].split())}") from error
+        raise InputError(f"reader={name}: {' '.join(str(error).partition('Config search path')[0].split())}") from error
     return dict(config)
 
 

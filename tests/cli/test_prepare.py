@@ -86,7 +86,10 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
             ["reader=mine.Reader", "path=dump"],
             "dataset.reader._target_=mine.Reader cannot be imported (No module named",
         ),
-        (["reader=auto", "path=dump", "dataset.reader.depth=2"], "Key 'depth' is not in struct"),
+        (
+            ["reader=auto", "path=dump", "dataset.reader.depth=2"],
+            "unexpected keyword argument 'depth'. The settings of",
+        ),
         (["reader=auto", "path=dump", "--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
         (["path=prepared"], "prepared is prepared already"),
         (["reader=movielens"], "path=<the folder of the downloaded files> is missing"),
