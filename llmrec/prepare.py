@@ -1,5 +1,6 @@
-"""Prepares a downloaded dataset: python -m llmrec.prepare source=movielens path=downloads/ml-100k."""
+"""Prepares a downloaded dataset: python -m llmrec.prepare reader=movielens path=downloads/ml-100k."""
 
+import argparse
 import os
 import shlex
 import time
@@ -12,21 +13,27 @@ from llmrec.errors import InputError
 
 if TYPE_CHECKING:
     from llmrec.datasets.prepared import Prepared
-    from llmrec.datasets.source import Source
+    from llmrec.datasets.readers.base import Reader
 
 HELP = """\
 Prepares a downloaded dataset: applies the k-core filter, builds histories and
 splits by time, once. The result is checked whenever it is read.
 
-  python -m llmrec.prepare source=movielens path=downloads/ml-100k
-  python -m llmrec.prepare source=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
-  python -m llmrec.prepare source=generic path=exports/shop name=shop dataset.split=[0.7,0.1,0.2]
-  python -m llmrec.prepare source=msl path=downloads/books
+  python -m llmrec.prepare reader=movielens path=downloads/ml-100k
+  python -m llmrec.prepare reader=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
+  python -m llmrec.prepare reader=generic path=exports/shop name=shop dataset.split=[0.7,0.1,0.2]
+  python -m llmrec.prepare reader=msl path=downloads/books
 
-source=movielens    MovieLens 100k (u.data, u.item), 1m (ratings.dat, movies.dat),
+reader=auto         the first of the following in whose layout the files are;
+                    the default
+reader=msl          train, valid and test with id2name4Rec.json
+reader=generic      interactions and items as CSV or Parquet
+reader=movielens    MovieLens 100k (u.data, u.item), 1m (ratings.dat, movies.dat),
                     or latest, 20m, 25m and 32m (ratings.csv, movies.csv)
-source=generic      interactions and items as CSV or Parquet
-source=msl          train, valid and test with id2name4Rec.json
+reader=NAME         a reader of your own: dataset/reader/NAME.yaml in the folder
+                    of --config-dir
+reader=MODULE.CLASS a reader of your own without a YAML
+--config-dir FOLDER a folder with YAML files of your own
 path=FOLDER         the downloaded files, which are not changed
 out=FOLDER          a folder that does not exist yet; by default
                     $LLMREC_DATA/<name> or ./data/<name>
@@ -34,11 +41,12 @@ name=NAME           name of the dataset; by default the last part of out, else
                     movielens_100k, movielens_1m, movielens_latest, or the name
                     of the folder in path
 dataset.KEY=VALUE   k_core, min_history, max_history or split instead of the
-                    value in conf/dataset/shared/base.yaml; with source=msl,
-                    hold_out
+                    value in conf/dataset/shared/base.yaml; with reader=msl,
+                    hold_out; dataset.reader.KEY, a setting of the reader
 """
-SOURCES = ("movielens", "generic", "msl")
-OWN = ("source", "path", "out", "name")
+OWN = ("reader", "source", "path", "out", "name")
+READER = "dataset.reader."
+"""What the keys of a reader's own settings begin with."""
 
 
 def main() -> None:
@@ -47,16 +55,23 @@ def main() -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
+    from llmrec.datasets.readers.build import build_reader
+    from llmrec.datasets.settings import check_settings
+    from llmrec.datasets.source import source_at
     from llmrec.training.overrides import split_arguments
 
     started = time.monotonic()
+    config_dir, arguments = _split_config_dir(arguments)
     own, overrides = split_arguments(arguments, OWN)
     path = _download_folder(own)
-    name, out = _name_and_folder(own, path)
+    config = _reader_config(own.get("reader", "auto"), overrides, config_dir)
+    reader = build_reader(config).select(path)
+    name, out = _name_and_folder(own, path, reader)
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
-    dataset = {**_settings(own["source"], overrides), "name": name, "source": "real"}
-    source = _source(own["source"], path, dataset)
+    dataset = {**_settings(reader, overrides), "reader": config, "name": name, "source": "real"}
+    check_settings(dataset)
+    source = source_at(path, dataset, name)
 
     from llmrec.datasets.load import prepare
     from llmrec.datasets.prepared import write_prepared
@@ -64,64 +79,92 @@ def _prepare(arguments: Sequence[str]) -> None:
     prepared = prepare(source, dataset)
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
-    print(_next_step(name, out, overrides))
+    print(_next_step(name, out, overrides, config_dir))
+
+
+def _split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    try:
+        options, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise InputError(f"--config-dir FOLDER: {error}") from error
+    if options.config_dir and not options.config_dir.is_dir():
+        raise InputError(
+            f"--config-dir {options.config_dir}: there is no such folder. Give the folder of your YAML files"
+        )
+    return options.config_dir, others
 
 
 def _download_folder(own: Mapping[str, str]) -> Path:
-    if own.get("source") not in SOURCES:
-        raise InputError(f"source={own.get('source', '')}: give one of {', '.join(SOURCES)} (try --help)")
+    from llmrec.datasets.source import is_prepared
+
+    if "source" in own:
+        raise InputError(f"source={own['source']}: source= was renamed: write reader={own['source']}")
     if not own.get("path"):
         raise InputError("path=<the folder of the downloaded files> is missing (try --help)")
     path = Path(own["path"]).expanduser().resolve()
     if not path.is_dir():
         raise InputError(f"path={own['path']}: there is no folder {path}. Give the folder of the downloaded files")
+    if is_prepared(path):
+        raise InputError(f"path={own['path']}: {path} is prepared already. Give the folder of the downloaded files")
     return path
 
 
-def _name_and_folder(own: Mapping[str, str], path: Path) -> tuple[str, Path]:
-    from llmrec.datasets.source import movielens_layout
+def _reader_config(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:
+    """Composes the config of a reader, with its own settings among the overrides."""
+    from hydra import compose, initialize_config_dir
+    from hydra.errors import HydraException
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
 
-    layout = movielens_layout(path)
+    from llmrec.conf_dir import conf_dir
+
+    chosen = f"dataset.reader._target_={name}" if "." in name else f"dataset/reader={name}"
+    # A class without a YAML has no keys yet, so settings are added (++). A wrong one is refused when it is built.
+    settings = [f"++{override}" for override in overrides if override.startswith(READER)]
+    search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+    try:
+        with initialize_config_dir(conf_dir(), version_base="1.3"):
+            composed = compose("config", [chosen, *settings, *search])
+            config: Any = OmegaConf.to_container(composed.dataset.reader, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(f"reader={name}: {' '.join(str(error).partition('Config search path')[0].split())}") from error
+    return dict(config)
+
+
+def _name_and_folder(own: Mapping[str, str], path: Path, reader: "Reader") -> tuple[str, Path]:
     given = own.get("out")
     out = Path(given).expanduser().absolute() if given else None
-    name = own.get("name") or (out.name if out else f"movielens_{layout}" if layout else path.name)
+    name = own.get("name") or (out.name if out else reader.dataset_name(path))
     if out and out.name != name:
         raise InputError(f"out={given} does not end in the dataset's name {name}: dataset={name} would not find it")
     return name, out or Path(os.environ.get("LLMREC_DATA") or "data").absolute() / name
 
 
-def _settings(kind: str, overrides: Sequence[str]) -> dict[str, Any]:
+def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
+    """Returns the settings that all datasets share, with those that shape the prepared dataset as overridden."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
 
     from llmrec.conf_dir import conf_dir
-    from llmrec.datasets.settings import shaping_settings
 
     dataset: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
-    # Only these keys change the prepared dataset.
-    keys = {f"dataset.{key}": key for key in shaping_settings(dataset, kind)}
-    for text in overrides:
+    keys = {f"dataset.{key}": key for key in reader.shaping}
+    for text in _shaping_overrides(overrides):
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         if override.key_or_group not in keys:
-            raise InputError(f"{text}: source={kind} only takes {', '.join(keys)}")
+            raise InputError(f"{text}: reader={reader.name} only takes {', '.join((*keys, READER + 'KEY'))}")
         dataset[keys[override.key_or_group]] = override.value()
     return dict(dataset)
 
 
-def _source(kind: str, path: Path, dataset: Mapping[str, Any]) -> "Source":
-    from llmrec.datasets.settings import check_settings
-    from llmrec.datasets.source import source_at
-
-    check_settings(dataset)
-    source = source_at(path, dataset, dataset["name"])
-    if source.kind != kind:
-        remedy = f"Give source={source.kind}" if source.kind in SOURCES else "It is prepared already"
-        raise InputError(f"source={kind}: {path} is in the layout {source.kind}. {remedy}")
-    return source
+def _shaping_overrides(overrides: Sequence[str]) -> list[str]:
+    return [override for override in overrides if not override.startswith(READER)]
 
 
 def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
@@ -135,13 +178,16 @@ def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
     return [f"{counts} in the {dataset['k_core']}-core", *summary(prepared.report)]
 
 
-def _next_step(name: str, out: Path, overrides: Sequence[str]) -> str:
+def _next_step(name: str, out: Path, overrides: Sequence[str], config_dir: Path | None) -> str:
     from llmrec.conf_dir import conf_dir
 
+    folders = [Path(conf_dir()), *([config_dir] if config_dir else [])]
     # The run needs the same settings, because it draws candidate lists of task rerank by them.
-    settings = "".join(f" {shlex.quote(override)}" for override in overrides)
-    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run dataset={shlex.quote(name)}{settings}"
-    if (Path(conf_dir()) / "dataset" / f"{name}.yaml").is_file():
+    arguments = [f"dataset={name}", *_shaping_overrides(overrides)]
+    if config_dir:
+        arguments = ["--config-dir", str(config_dir), *arguments]
+    command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run {shlex.join(arguments)}"
+    if any((folder / "dataset" / f"{name}.yaml").is_file() for folder in folders):
         return f"next: {command}"
     return f"next: write a dataset/{name}.yaml with the words of its prompts (README, Real data), then {command}"
 

@@ -20,7 +20,8 @@ HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
 def read_stored(file: Path, trust: bool) -> DictConfig:
     """Reads the resolved config of a run.
 
-    Of what it names, only the baseline is ever instantiated: an objective stays text in commands that train nothing.
+    Of what it names, only the baseline and the reader are ever instantiated: an objective stays text in commands that
+    train nothing.
 
     Args:
         file: The run's config.yaml.
@@ -28,8 +29,8 @@ def read_stored(file: Path, trust: bool) -> DictConfig:
 
     Raises:
         InputError: For a file that is no config or holds an interpolation. Without `trust` also for a `_target_` of the
-            baseline that is no baseline of llmrec, and for settings by which transformers runs code that lies beside a
-            model's weights or comes from a hub.
+            baseline or the reader that is no class of llmrec for it, and for settings by which transformers runs code
+            that lies beside a model's weights or comes from a hub.
     """
     try:
         config = OmegaConf.load(file)
@@ -42,6 +43,7 @@ def read_stored(file: Path, trust: bool) -> DictConfig:
     if not trust:
         assert isinstance(settings, dict)
         _refuse_foreign_baseline(settings.get("baseline"), file)
+        _refuse_foreign_reader(settings.get("dataset"), file)
         _refuse_remote_code(settings.get("backbone"), file)
     return config
 
@@ -86,12 +88,24 @@ def _refuse_foreign_baseline(baseline: Any, file: Path) -> None:
         return
     from llmrec.baselines.base import Baseline
 
-    for place, value in _values(baseline, "baseline"):
+    _refuse_foreign_targets(baseline, "baseline", Baseline, file)
+
+
+def _refuse_foreign_reader(dataset: Any, file: Path) -> None:
+    from llmrec.datasets.readers.base import Reader
+
+    # Runs from before readers were chosen by the config have no key reader.
+    reader = dataset.get("reader") if isinstance(dataset, dict) else None
+    _refuse_foreign_targets(reader, "dataset.reader", Reader, file)
+
+
+def _refuse_foreign_targets(settings: Any, group: str, base: type, file: Path) -> None:
+    for place, value in _values(settings, group):
         key = place.rpartition(".")[2]
         if key in HYDRA_KEYS:
             raise _untrusted(file, place, value, "no config that ships with llmrec has this key")
-        if key == "_target_" and not (isinstance(value, str) and shipped_class(value, Baseline)):
-            raise _untrusted(file, place, value, "it is no baseline that ships with llmrec")
+        if key == "_target_" and not (isinstance(value, str) and shipped_class(value, base)):
+            raise _untrusted(file, place, value, f"it is no {base.__name__.lower()} that ships with llmrec")
 
 
 def _refuse_remote_code(backbone: Any, file: Path) -> None:

@@ -7,15 +7,12 @@ from typing import Any
 import numpy as np
 
 from llmrec.datasets.dataset import Dataset, draw
-from llmrec.datasets.generic import read_generic
 from llmrec.datasets.leakage import cold_targets
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.movielens import read_movielens
-from llmrec.datasets.msl import read_msl
-from llmrec.datasets.prepared import Prepared, has_ratings, read_interactions, read_prepared, write_prepared
-from llmrec.datasets.sequences import Sequences, make_sequences
+from llmrec.datasets.prepared import Prepared, Splits, has_ratings, read_interactions, read_prepared, write_prepared
+from llmrec.datasets.sequences import make_sequences
 from llmrec.datasets.simulator import best_ndcg10, simulate
-from llmrec.datasets.source import Source, interaction_files, locate
+from llmrec.datasets.source import Source, locate
 from llmrec.datasets.stored_lists import list_rule, load_lists
 
 
@@ -64,7 +61,7 @@ def load_dataset(
 
 def prepared_folder(source: Source, cache_dir: Path) -> Path:
     """Returns the folder of the prepared dataset: the source itself if it is prepared, else a folder in the cache."""
-    if source.kind == "prepared" and source.path:
+    if source.prepared and source.path:
         return source.path
     return cache_dir / "datasets" / f"{source.name}-{source.content_hash[:12]}"
 
@@ -72,23 +69,21 @@ def prepared_folder(source: Source, cache_dir: Path) -> Path:
 def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -> Prepared:
     """Reads the prepared dataset of a source; prepares and caches it first if necessary."""
     folder = prepared_folder(source, cache_dir)
-    if source.kind != "prepared" and not folder.exists():
+    if not source.prepared and not folder.exists():
         write_prepared(prepare(source, dataset), folder)
     return read_prepared(folder, source.content_hash)
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
-    """Prepares a dataset from the simulator or from files in the MSL, MovieLens or generic layout."""
-    if source.path is None:
-        return _simulated(source, dataset)
-    if source.kind == "msl":
-        return read_msl(source.path, source.name, source.content_hash, dataset["hold_out"])
-    if source.kind == "movielens":
-        sequences = make_sequences(*read_movielens(source.path), dataset, str(source.path))
-        return _from_sequences(source, sequences, None)
-    interactions, items = interaction_files(source.path)
-    sequences = make_sequences(*read_generic(interactions, items), dataset, str(interactions))
-    return _from_sequences(source, sequences, None)
+    """Prepares a dataset from the simulator, or from a folder with the reader of the source."""
+    splits = source.reader.prepare(source.path, dataset) if source.reader and source.path else _simulated(dataset)
+    return Prepared(
+        **vars(splits),
+        name=source.name,
+        layout=source.kind,
+        simulated=source.simulated,
+        content_hash=source.content_hash,
+    )
 
 
 def sample_positions(prepared: Prepared, size: int | None, seed: int) -> np.ndarray:
@@ -114,29 +109,13 @@ def _lists(
     rule = list_rule(task, dataset, source.name, has_ratings(prepared_in))
     # Lists are stored with a cached prepared dataset, but never in a prepared dataset of the user's own.
     folder = prepared_in
-    if source.kind == "prepared":
+    if source.prepared:
         folder = cache_dir / "lists" / f"{source.name}-{source.content_hash[:12]}"
     return load_lists(prepared, lambda: read_interactions(prepared_in, prepared.items), rule, folder)
 
 
-def _simulated(source: Source, dataset: Mapping[str, Any]) -> Prepared:
+def _simulated(dataset: Mapping[str, Any]) -> Splits:
     world, events = simulate(dataset["simulator"])
     sequences = make_sequences(world.items, events, dataset, "dataset.simulator")
     targets = {split: sequences.target_event[split] for split in ("valid", "test")}
-    return _from_sequences(source, sequences, best_ndcg10(world, events, sequences.item_place, targets))
-
-
-def _from_sequences(source: Source, sequences: Sequences, best: dict[str, float] | None) -> Prepared:
-    return Prepared(
-        name=source.name,
-        layout=source.kind,
-        simulated=source.simulated,
-        content_hash=source.content_hash,
-        items=sequences.items,
-        train=sequences.rows["train"],
-        valid=sequences.rows["valid"],
-        test=sequences.rows["test"],
-        report=sequences.report,
-        interactions=sequences.interactions,
-        best_ndcg10=best,
-    )
+    return sequences.splits(best_ndcg10(world, events, sequences.item_place, targets))

@@ -24,22 +24,17 @@ TRAIN_FACTS = ("train_file", "only_a_sample", "valid_held_out")
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A dataset before its training sample is drawn.
+class Splits:
+    """What a reader or the simulator makes: the catalogue and its splits, before a training sample is drawn.
 
     Attributes not listed here are those of `Dataset`.
 
     Attributes:
-        layout: The kind of its source (see `Source`).
         sample: Positions in `train` of the published sample, int64; None if no sample was published.
         sample_size: Number of rows of the sample as published, held-out ones included.
         interactions: The events from which the rows were made, with ratings; None if they are unknown.
     """
 
-    name: str
-    layout: str
-    simulated: bool
-    content_hash: str
     items: Items
     train: Rows
     valid: Rows
@@ -52,6 +47,22 @@ class Prepared:
     train_file: str | None = None
     only_a_sample: bool = False
     valid_held_out: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared(Splits):
+    """A prepared dataset: splits, and what they were made from.
+
+    Attributes not listed here are those of `Dataset`.
+
+    Attributes:
+        layout: The kind of its source (see `Source`).
+    """
+
+    name: str
+    layout: str
+    simulated: bool
+    content_hash: str
 
 
 def write_prepared(prepared: Prepared, folder: Path) -> None:

@@ -11,6 +11,7 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.kcore import k_core
 from llmrec.datasets.leakage import leakage_report
+from llmrec.datasets.prepared import Splits
 from llmrec.datasets.split import SPLITS, global_time_split
 from llmrec.datasets.windows import windows
 from llmrec.errors import InputError
@@ -35,6 +36,13 @@ class Sequences:
     rows: dict[str, Rows]
     target_event: dict[str, np.ndarray]
     report: dict[str, Any]
+
+    def splits(self, best_ndcg10: dict[str, float] | None = None) -> Splits:
+        """Returns what a prepared dataset stores of them; `best_ndcg10` is that of simulated data."""
+        train, valid, test = (self.rows[split] for split in SPLITS)
+        return Splits(
+            self.items, train, valid, test, self.report, interactions=self.interactions, best_ndcg10=best_ndcg10
+        )
 
 
 def make_sequences(items: Items, given: Interactions, dataset: Mapping[str, Any], where: str) -> Sequences:

@@ -1,4 +1,4 @@
-"""The settings of the Hydra group `dataset`: which of them shape a prepared dataset, and their valid values."""
+"""The settings of the Hydra group `dataset` and their valid values."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,25 +7,14 @@ from llmrec.errors import InputError
 
 PREPARED_FORMAT = 2
 """Increased when the files of prepared datasets change. The code of the readers is part of the key by its hash."""
-
-_SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
+SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")
+"""Settings by which histories and splits are made from interactions."""
 _SIMULATOR_KEYS = ("seed", "items", "users", "events", "days", "zipf", "loyalty", "ratings", "titles")
-_SHAPING = {
-    "msl": ("hold_out",),
-    "generic": _SEQUENCE_KEYS,
-    "movielens": _SEQUENCE_KEYS,
-    "simulated": (*_SEQUENCE_KEYS, "simulator"),
-}
-
-
-def shaping_settings(dataset: Mapping[str, Any], kind: str) -> dict[str, Any]:
-    """Returns the settings that shape the prepared dataset of a source kind; not wording and training sample."""
-    return {key: dataset[key] for key in _SHAPING[kind]}
 
 
 def check_settings(dataset: Mapping[str, Any]) -> None:
     """Raises InputError if a key of `dataset` is missing or out of range."""
-    for key in ("name", "source", "train_samples", "sample_seed", "hold_out", *_SEQUENCE_KEYS):
+    for key in ("name", "source", "train_samples", "sample_seed", "hold_out", "reader", *SEQUENCE_KEYS):
         if key not in dataset:
             raise InputError(f"dataset.{key} is not set. Begin its YAML with `defaults: [shared/base@_here_, _self_]`")
     _require(dataset, "source", dataset["source"] in ("auto", "real", "simulated"), "auto, real or simulated")

@@ -1,34 +1,26 @@
-"""Locates a dataset: a folder of real data in one of four layouts, or the simulator.
+"""Locates a dataset: a folder of real data, or the simulator.
 
-Imports the standard library only, because entry points call it before they import anything slow.
+Imports nothing but the standard library and the module of the reader, because entry points call it before they import
+anything slow.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from llmrec.code_hash import code_hash
-from llmrec.datasets.settings import PREPARED_FORMAT, check_settings, check_simulator, shaping_settings
+from llmrec.datasets.readers.base import Reader
+from llmrec.datasets.readers.build import build_reader
+from llmrec.datasets.settings import PREPARED_FORMAT, SEQUENCE_KEYS, check_settings, check_simulator
 from llmrec.errors import InputError
 
 PREPARING = ("datasets/load.py", "datasets/prepared.py")
-MADE_BY = {
-    "msl": ("llmrec.datasets.msl",),
-    "generic": ("llmrec.datasets.generic", "llmrec.datasets.sequences"),
-    "movielens": ("llmrec.datasets.movielens", "llmrec.datasets.sequences"),
-    "simulated": ("llmrec.datasets.simulator", "llmrec.datasets.sequences"),
-}
-"""The modules that make a prepared set, by kind of source; with what they import: k-core, windows, split."""
-MOVIELENS_FILES = {
-    "100k": ("u.data", "u.item"),
-    "1m": ("ratings.dat", "movies.dat"),
-    "latest": ("ratings.csv", "movies.csv"),
-}
-"""Files of ratings and of films of GroupLens's dumps by layout; 20m, 25m and 32m have the layout "latest"."""
-MSL_FILES = ("id2name4Rec.json", "train.csv", "train_*.csv", "valid.csv", "test.csv")
+"""The code that makes prepared sets of all sources; that of a reader or the simulator is added to it."""
+SIMULATOR = ("llmrec.datasets.simulator", "llmrec.datasets.sequences")
+MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True)
@@ -36,19 +28,31 @@ class Source:
     """Where a dataset comes from.
 
     Attributes:
-        kind: "msl", "movielens", "generic", "prepared" or "simulated".
         path: The folder of the data; None for the simulator.
         name: Name used in paths and tables, e.g. "games", or "games-sim" if simulated.
         content_hash: SHA-256 (hex) over the data, the settings that shape the prepared dataset and the code that makes
             it; of a prepared dataset, what its manifest holds.
         simulated: Whether the data is simulated.
+        reader: The reader of the folder; None for a prepared dataset and the simulator.
     """
 
-    kind: str
     path: Path | None
     name: str
     content_hash: str
     simulated: bool
+    reader: Reader | None = field(default=None, compare=False)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the folder holds a prepared dataset."""
+        return self.path is not None and self.reader is None
+
+    @property
+    def kind(self) -> str:
+        """Name of the reader, or "prepared" or "simulated"."""
+        if self.reader:
+            return self.reader.name
+        return "prepared" if self.prepared else "simulated"
 
 
 def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
@@ -59,8 +63,8 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
         data_dir: The folder that holds real datasets.
 
     Raises:
-        InputError: If a setting is invalid, dataset.source=real and there is no folder, or the folder has no known
-            layout.
+        InputError: If a setting is invalid, dataset.source=real and there is no folder, or the reader does not know the
+            layout of the folder.
     """
     check_settings(dataset)
     name, wanted = str(dataset["name"]), dataset["source"]
@@ -73,31 +77,14 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
             "or train on simulated data with dataset.source=simulated (a set that has simulator.titles)"
         )
     check_simulator(dataset)
-    return Source("simulated", None, f"{name}-sim", _hash("simulated", [], dataset), True)
-
-
-def interaction_files(folder: Path) -> list[Path]:
-    """Returns the interactions file and the items file of the generic layout; an empty list if one is missing.
-
-    Of a CSV and a Parquet file, the CSV file is returned.
-    """
-    found = []
-    for stem in ("interactions", "items"):
-        files = [folder / f"{stem}{suffix}" for suffix in (".csv", ".parquet")]
-        found += [file for file in files if file.is_file()][:1]
-    return found if len(found) == 2 else []
-
-
-def movielens_layout(folder: Path) -> str | None:
-    """Returns the MovieLens layout of a folder, a key of MOVIELENS_FILES; None if it has none of them."""
-    for layout, files in MOVIELENS_FILES.items():
-        if all((folder / file).is_file() for file in files):
-            return layout
-    return None
+    shaping = {key: dataset[key] for key in (*SEQUENCE_KEYS, "simulator")}
+    return Source(None, f"{name}-sim", _hash(shaping, SIMULATOR, []), True)
 
 
 def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
-    """Identifies the layout of real data in a folder.
+    """Identifies the real data in a folder.
+
+    A prepared dataset is used as it is, whatever the reader.
 
     Args:
         folder: The folder.
@@ -105,43 +92,48 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
         name: Name of the dataset.
 
     Raises:
-        InputError: If the folder has no known layout.
+        InputError: If the reader cannot be built or does not know the layout of the folder.
     """
-    if (folder / "manifest.json").is_file():
+    if is_prepared(folder):
         return _prepared(name, folder)
-    if (folder / "id2name4Rec.json").is_file():
-        files = [file for pattern in MSL_FILES for file in folder.glob(pattern)]
-        return Source("msl", folder, name, _hash("msl", files, dataset), False)
-    generic = interaction_files(folder)
-    if generic:
-        return Source("generic", folder, name, _hash("generic", generic, dataset), False)
-    layout = movielens_layout(folder)
-    if layout:
-        dump = [folder / file for file in MOVIELENS_FILES[layout]]
-        return Source("movielens", folder, name, _hash("movielens", dump, dataset), False)
-    raise InputError(
-        f"dataset {name}: {folder.absolute()} is in no known layout. Expected one of: id2name4Rec.json with train.csv "
-        "or train_<n>.csv, optionally valid.csv, and test.csv; interactions.csv|parquet with items.csv|parquet; "
-        "MovieLens's u.data with u.item, ratings.dat with movies.dat, or ratings.csv with movies.csv; "
-        "or a prepared set with its manifest.json"
-    )
+    reader = build_reader(dataset["reader"]).select(folder)
+    return Source(folder, name, _content_hash(reader, folder, dataset), False, reader)
+
+
+def is_prepared(folder: Path) -> bool:
+    """Returns whether a folder holds a prepared dataset."""
+    return (folder / MANIFEST).is_file()
 
 
 def _prepared(name: str, folder: Path) -> Source:
-    path = folder / "manifest.json"
+    path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         content_hash, simulated = str(manifest["content_hash"]), bool(manifest["simulated"])
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not the manifest of a prepared set ({error}). Prepare the set again") from error
     # A simulated dataset keeps its suffix -sim when it is moved to the folder of the real ones.
-    return Source("prepared", folder, f"{name}-sim" if simulated else name, content_hash, simulated)
+    return Source(folder, f"{name}-sim" if simulated else name, content_hash, simulated)
 
 
-def _hash(kind: str, files: Iterable[Path], dataset: Mapping[str, Any]) -> str:
-    made_by = [PREPARED_FORMAT, shaping_settings(dataset, kind), code_hash(PREPARING, MADE_BY[kind])]
-    digest = hashlib.sha256(json.dumps(made_by, sort_keys=True).encode())
-    for file in sorted(files):
-        content = hashlib.sha256(file.read_bytes()).hexdigest()
-        digest.update(f"{file.name} {content}\n".encode())
-    return digest.hexdigest()
+def _content_hash(reader: Reader, folder: Path, dataset: Mapping[str, Any]) -> str:
+    missing = [key for key in reader.shaping if key not in dataset]
+    if missing:
+        raise InputError(f"dataset.{missing[0]} is not set, but the reader {reader.name} uses it. Set it in the YAML")
+    reader_class = type(reader)
+    shaping = {
+        "dataset": {key: dataset[key] for key in reader.shaping},
+        "reader": [reader_class.__module__, reader_class.__qualname__, reader.settings],
+    }
+    files = [[file.relative_to(folder).as_posix(), _sha256(file)] for file in reader.files(folder)]
+    return _hash(shaping, (reader_class.__module__,), files)
+
+
+def _hash(shaping: Mapping[str, Any], modules: Sequence[str], files: Sequence[Sequence[str]]) -> str:
+    parts = [PREPARED_FORMAT, shaping, code_hash(PREPARING, modules), files]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _sha256(file: Path) -> str:
+    with open(file, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

@@ -37,6 +37,22 @@ class Table:
     def __len__(self) -> int:
         return len(next(iter(self.columns.values())))
 
+    @classmethod
+    def from_arrow(cls, path: Path, table: pa.Table) -> "Table":
+        """Takes the columns of an Arrow table whose first row is row 1 of the file at `path`."""
+        return cls(path, {name: table[name].combine_chunks() for name in table.column_names}, 1)
+
+    def require_columns(self, names: Sequence[str]) -> None:
+        """Raises InputError if a column of these names is missing, or if there are no rows."""
+        missing = [name for name in names if name not in self.columns]
+        if missing:
+            raise InputError(
+                f"{self.path}, row 1: no column {missing[0]!r} among {', '.join(self.columns) or 'none'}. "
+                f"Name the columns {', '.join(names)}"
+            )
+        if not len(self):
+            raise InputError(f"{self.path}: no rows after the header. Give the file at least one row, or remove it")
+
     def fail(self, index: int, problem: str, remedy: str) -> InputError:
         """Returns an error about the record at `index`."""
         return InputError(f"{self.path}, row {self.first_row + index}: {problem}. {remedy}")
@@ -100,14 +116,14 @@ def read_text(path: Path) -> str:
         raise InputError(f"{path}, row {line}: not UTF-8 ({error.reason}). Save the file as UTF-8") from error
 
 
-def read_table(path: Path, required: Sequence[str]) -> Table:
+def read_table(path: Path, required: Sequence[str] = ()) -> Table:
     """Reads a CSV file (UTF-8, with a header) or a Parquet file that has at least the columns `required`.
 
     Raises:
         InputError: For a malformed row, a missing column, or a file without rows.
     """
     table = _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
-    _check_header(table, required)
+    table.require_columns(required)
     return table
 
 
@@ -141,24 +157,13 @@ def read_plain_csv(path: Path, required: Sequence[str]) -> Table:
     names = header.rstrip("\r").split(",")
     columns = _parse(path, rows, ",", names, 2) if rows.strip() else dict.fromkeys(names, pa.array([], pa.string()))
     table = Table(path, columns, 2)
-    _check_header(table, required)
+    table.require_columns(required)
     return table
 
 
 def _require_text(path: Path, text: str) -> None:
     if not text.strip():
         raise InputError(f"{path}: empty. Put a complete copy of the file there")
-
-
-def _check_header(table: Table, required: Sequence[str]) -> None:
-    missing = [name for name in required if name not in table.columns]
-    if missing:
-        raise InputError(
-            f"{table.path}, row 1: no column {missing[0]!r} among {', '.join(table.columns) or 'none'}. "
-            f"Name the columns {', '.join(required)}"
-        )
-    if not len(table):
-        raise InputError(f"{table.path}: no rows after the header. Give the file at least one row, or remove it")
 
 
 def _parse(path: Path, text: str, separator: str, names: Sequence[str], first_row: int) -> dict[str, pa.Array]:
@@ -212,4 +217,4 @@ def _read_parquet(path: Path) -> Table:
         table.validate(full=True)
     except (pa.ArrowException, OSError) as error:
         raise InputError(f"{path}: not a readable Parquet file ({error}). Write it again") from error
-    return Table(path, {name: table[name].combine_chunks() for name in table.column_names}, 1)
+    return Table.from_arrow(path, table)

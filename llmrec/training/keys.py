@@ -70,9 +70,9 @@ DIAGNOSIS_CODE = (
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
-NOT_DATA = ("source", "simulator", "reference")
-"""Settings of the dataset group that do not enter the training key: the data's hash covers `source` and `simulator`,
-and `reference` is used for evaluation."""
+NOT_DATA = ("source", "reader", "simulator", "reference")
+"""Settings of the dataset group that do not enter the training key: the data's hash covers `source`, `reader`
+and `simulator`, and `reference` is used for evaluation."""
 NOT_WEIGHTS = ("accelerator", "devices", "strategy", "progress")
 """Settings of the trainer group that determine where a training runs, not its result."""
 

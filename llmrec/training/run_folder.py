@@ -79,8 +79,9 @@ class RunFolder:
         stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
         config.evaluation = OmegaConf.merge(now.evaluation, stored)
         config.setdefault("baseline", {"name": "none"})
-        shared = OmegaConf.load(Path(conf_dir()) / "dataset" / "shared" / "base.yaml")
-        config.dataset.setdefault("reference", shared.reference)
+        dataset_dir = Path(conf_dir()) / "dataset"
+        config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
+        config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))
         if config.backbone.name != "tiny":
             for key in ("package", "gguf_file"):
                 config.backbone.setdefault(key, None)

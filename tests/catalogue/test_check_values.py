@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from llmrec.catalogue.titles import tokenize_titles
 from llmrec.catalogue.trie import build_trie
-from llmrec.datasets.msl import read_rows, read_titles
 from llmrec.datasets.prompts import PROMPT_END
+from llmrec.datasets.readers.msl_tables import read_rows, read_titles
 
 
 def measured(name: str) -> tuple[str, int, str]:

@@ -20,7 +20,7 @@ FILES = sorted(file.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml"
 GROUPED = [file for file in FILES if file not in ("config.yaml", "dataset/shared/base.yaml")]
 NAMED = inspect.Parameter.POSITIONAL_OR_KEYWORD
 OBJECTIVES = [file for file in FILES if Path(file).parent.name == "objective"]
-PLUGINS = [file for file in FILES if Path(file).parent.name in ("rejected", "oracle", "baseline")]
+PLUGINS = [file for file in FILES if Path(file).parent.name in ("rejected", "oracle", "baseline", "reader")]
 WITHIN = {
     "objective/token_loss": ["objective=gdrt"],
     "objective/rejected": ["objective=rosepo"],

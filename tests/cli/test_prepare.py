@@ -23,7 +23,7 @@ def load(data: Path, cache: Path, name: str) -> Dataset:
 @pytest.mark.parametrize(("layout", "name"), [("100k", "movielens_100k"), ("latest", "movielens_latest")])
 def test_a_prepared_dump_gives_the_rows_of_the_dump(layout: str, name: str, place: Workplace, tmp_path: Path) -> None:
     dump = write_movielens(tmp_path / "downloads" / name, layout)
-    done = place.typed("llmrec.prepare", "source=movielens", f"path={dump}")
+    done = place.typed("llmrec.prepare", "reader=movielens", f"path={dump}")
     assert done.status == 0, done.output
     found, expected = load(place.data, place.cache, name), load(dump.parent, place.cache, name)
     assert (found.items.ids, found.items.titles) == (expected.items.ids, expected.items.titles)
@@ -36,7 +36,7 @@ def test_a_prepared_dump_gives_the_rows_of_the_dump(layout: str, name: str, plac
 
 def test_what_was_made_and_what_comes_next_is_said(place: Workplace, tmp_path: Path) -> None:
     dump = write_movielens(tmp_path / "ml-100k", "100k")
-    done = place.run("llmrec.prepare", "source=movielens", f"path={dump}", "out=sets/movielens_100k")
+    done = place.run("llmrec.prepare", "reader=movielens", f"path={dump}", "out=sets/movielens_100k")
     assert done.status == 0, done.output
     assert "120 interactions of 12 users with 10 items in the 5-core\n" in done.output
     assert "rows train 57 (" in done.output
@@ -47,7 +47,7 @@ def test_what_was_made_and_what_comes_next_is_said(place: Workplace, tmp_path: P
 def test_settings_shape_the_set(place: Workplace, tmp_path: Path) -> None:
     dump = write_movielens(tmp_path / "ml-1m", "1m")
     done = place.run(
-        "llmrec.prepare", "source=movielens", f"path={dump}", "dataset.min_history=6", "dataset.split=[0.5,0.25,0.25]"
+        "llmrec.prepare", "reader=movielens", f"path={dump}", "dataset.min_history=6", "dataset.split=[0.5,0.25,0.25]"
     )
     assert done.status == 0, done.output
     # 12 users with four windows each.
@@ -56,10 +56,10 @@ def test_settings_shape_the_set(place: Workplace, tmp_path: Path) -> None:
 
 
 def test_other_layouts_take_the_name_of_their_folder(place: Workplace, tmp_path: Path) -> None:
-    done = place.run("llmrec.prepare", "source=generic", f"path={write_generic(tmp_path / 'shop')}")
+    done = place.run("llmrec.prepare", f"path={write_generic(tmp_path / 'shop')}")
     assert done.status == 0, done.output
     assert "write a dataset/shop.yaml with the words of its prompts (README" in done.last_line()
-    done = place.run("llmrec.prepare", "source=msl", f"path={write_msl(tmp_path / 'own')}", "name=books")
+    done = place.run("llmrec.prepare", "reader=msl", f"path={write_msl(tmp_path / 'own')}", "name=books")
     assert done.status == 0, done.output
     assert done.last_line().endswith("python -m llmrec.run dataset=books")
     assert {folder.name for folder in place.data.iterdir()} == {"shop", "books"}
@@ -68,7 +68,7 @@ def test_other_layouts_take_the_name_of_their_folder(place: Workplace, tmp_path:
 def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) -> None:
     dump = write_movielens(tmp_path / "ml-100k", "100k")
     (place.data / "movielens_100k").mkdir(parents=True)
-    done = place.run("llmrec.prepare", "source=movielens", f"path={dump}")
+    done = place.run("llmrec.prepare", "reader=movielens", f"path={dump}")
     assert done.status == 2
     assert f"{place.data}/movielens_100k exists already: remove it, or give another out=" in done.output
     assert not list((place.data / "movielens_100k").iterdir())
@@ -77,21 +77,40 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["path=dump"], "source=: give one of movielens, generic, msl"),
-        (["source=parquet", "path=dump"], "source=parquet: give one of movielens, generic, msl"),
-        (["source=movielens"], "path=<the folder of the downloaded files> is missing"),
-        (["source=movielens", "path=nowhere"], "path=nowhere: there is no folder"),
-        (["source=movielens", "path=."], "is in no known layout. Expected one of"),
-        (["source=generic", "path=dump"], "dump is in the layout movielens. Give source=movielens"),
-        (["source=movielens", "path=dump", "name=a", "out=sets/b"], "out=sets/b does not end in the dataset's name a"),
-        (["source=movielens", "path=dump", "dataset.hold_out=0.2"], "only takes dataset.k_core, "),
-        (["source=movielens", "path=dump", "dataset.k_core=["], "cannot be parsed"),
-        (["source=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0 cannot be used: give"),
-        (["source=movielens", "path=dump", "dataset.k_core=100"], "dump: a split would have no rows: 120 interactions"),
+        (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
+        (
+            ["reader=parquet", "path=dump"],
+            "Could not find 'dataset/reader/parquet' Available options in 'dataset/reader': ",
+        ),
+        (
+            ["reader=mine.Reader", "path=dump"],
+            "dataset.reader._target_=mine.Reader cannot be imported (No module named",
+        ),
+        (
+            ["reader=auto", "path=dump", "dataset.reader.depth=2"],
+            "unexpected keyword argument 'depth'. The settings of",
+        ),
+        (["reader=auto", "path=dump", "--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
+        (["path=prepared"], "prepared is prepared already"),
+        (["reader=movielens"], "path=<the folder of the downloaded files> is missing"),
+        (["reader=movielens", "path=nowhere"], "path=nowhere: there is no folder"),
+        (
+            ["reader=movielens", "path=."],
+            "is not in the layout of the reader movielens. Expected u.data with u.item, or ",
+        ),
+        (["reader=auto", "path=."], "is in no known layout. Expected one of"),
+        (["reader=generic", "path=dump"], "dump is not in the layout of the reader generic. Expected interactions.csv"),
+        (["reader=movielens", "path=dump", "name=a", "out=sets/b"], "out=sets/b does not end in the dataset's name a"),
+        (["reader=movielens", "path=dump", "dataset.hold_out=0.2"], "only takes dataset.k_core, "),
+        (["reader=movielens", "path=dump", "dataset.k_core=["], "cannot be parsed"),
+        (["reader=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0 cannot be used: give"),
+        (["reader=movielens", "path=dump", "dataset.k_core=100"], "dump: a split would have no rows: 120 interactions"),
     ],
 )
 def test_what_cannot_be_used_is_named(arguments: list[str], message: str, place: Workplace, tmp_path: Path) -> None:
     write_movielens(tmp_path / "dump", "1m")
+    (tmp_path / "prepared").mkdir()
+    (tmp_path / "prepared/manifest.json").touch()
     done = place.run("llmrec.prepare", *arguments)
     assert done.status == 2
     assert message in done.output
@@ -103,4 +122,4 @@ def test_what_cannot_be_used_is_named(arguments: list[str], message: str, place:
 def test_help_gives_examples(arguments: tuple[str, ...], place: Workplace) -> None:
     done = place.run("llmrec.prepare", *arguments)
     assert done.status == 0
-    assert done.output.count("python -m llmrec.prepare source=") == 4
+    assert done.output.count("python -m llmrec.prepare reader=") == 4

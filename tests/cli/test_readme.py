@@ -1,9 +1,12 @@
 """The README's examples work as they are printed: its files are written and its commands run."""
 
+import json
 import re
 import shlex
 from pathlib import Path
 
+import pyarrow.csv
+import pyarrow.parquet as pq
 import pytest
 
 from tests.cli.commands import DEBUG, Done, Workplace
@@ -44,6 +47,33 @@ def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
     assert "SIMULATED" not in done.output
 
 
+def test_own_reader_reads_what_the_generic_layout_holds(followed: Workplace) -> None:
+    for stem in ("events", "items"):
+        source = "interactions" if stem == "events" else stem
+        table = pyarrow.csv.read_csv(followed.data / "shop" / f"{source}.csv")
+        lines = [json.dumps(row) for row in table.to_pylist()]
+        (followed.root / "dumps/shop").mkdir(parents=True, exist_ok=True)
+        (followed.root / f"dumps/shop/{stem}.jsonl").write_text("\n".join(lines))
+    command = arguments("reader=json_lines", "llmrec.prepare")
+    own = followed.run("llmrec.prepare", *command, "out=own/shop")
+    assert own.status == 0, own.output
+    generic = followed.run(
+        "llmrec.prepare", "reader=generic", f"path={followed.data}/shop", *command[-2:], "out=generic/shop"
+    )
+    assert own.output.splitlines()[:-2] == generic.output.splitlines()[:-2]
+    assert "12 interactions of 3 users with 4 items in the 1-core" in own.output
+    for split in ("items", "train", "valid", "test", "interactions"):
+        found, expected = (pq.read_table(followed.root / made / f"shop/{split}.parquet") for made in ("own", "generic"))
+        assert found == expected
+
+
+def test_own_reader_is_chosen_by_the_command(followed: Workplace) -> None:
+    done = followed.run(
+        "llmrec.run", *arguments("dataset/reader=json_lines"), "--cfg", "job", "--package", "dataset.reader"
+    )
+    assert done.output.splitlines()[-1] == "_target_: mine.json_lines.JsonLines"
+
+
 def test_every_file_that_a_link_names_is_there() -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", README):
         assert (REPOSITORY / target).exists(), target
@@ -54,7 +84,7 @@ def test_config_groups_of_the_table_are_those_that_are_shipped() -> None:
     assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == groups
 
 
-def arguments(words: str) -> list[str]:
-    """The arguments of the README's llmrec.run command that holds some words."""
-    command = next(line for line in README.splitlines() if "-m llmrec.run " in line and words in line)
-    return shlex.split(command.partition("-m llmrec.run ")[2], comments=True)
+def arguments(words: str, module: str = "llmrec.run") -> list[str]:
+    """The arguments of the README's command of a module that holds some words."""
+    command = next(line for line in README.splitlines() if f"-m {module} " in line and words in line)
+    return shlex.split(command.partition(f"-m {module} ")[2], comments=True)

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.movielens import GENRES
+from llmrec.datasets.readers.movielens_tables import GENRES
 
 CONF = Path(__file__).parents[2] / "conf"
 TITLES = {"1": "Iron Harbor", "2": "Iron Harbor 2", "3": "Rock &amp; Roll", "4": "Iron Harbor", "5": '12" Steel'}

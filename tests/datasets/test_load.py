@@ -59,7 +59,9 @@ def test_a_set_that_other_code_made_is_not_reused(module: str, tmp_path: Path, m
     assert len(list((tmp_path / "cache/datasets").iterdir())) == 2
 
 
-@pytest.mark.parametrize(("name", "module"), [("msl", "msl.py"), ("generic", "generic.py"), ("movielens", "tables.py")])
+@pytest.mark.parametrize(
+    ("name", "module"), [("msl", "msl_tables.py"), ("generic", "from_tables.py"), ("movielens", "tables.py")]
+)
 def test_the_code_of_a_reader_is_part_of_the_key_of_its_set(
     name: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -5,19 +5,19 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.load import load_dataset
-from llmrec.datasets.movielens import GENRES, read_movielens
-from llmrec.datasets.source import MOVIELENS_FILES
+from llmrec.datasets.readers.movielens import VERSIONS, MovieLens
+from llmrec.datasets.readers.movielens_tables import GENRES
 from llmrec.errors import InputError
 from tests.datasets.layouts import FILMS, group, write_lines, write_movielens
 
-LAYOUTS = list(MOVIELENS_FILES)
+LAYOUTS = list(VERSIONS)
 SEPARATORS = {"100k": "\t", "1m": "::", "latest": ","}
 FIRST_ROW = {"100k": 1, "1m": 1, "latest": 2}
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_each_layout_gives_the_films_and_ratings_that_were_written(layout: str, tmp_path: Path) -> None:
-    items, events = read_movielens(write_movielens(tmp_path / "dump", layout))
+    items, events = MovieLens().read(write_movielens(tmp_path / "dump", layout))
     assert items.ids == [film[0] for film in FILMS]
     assert items.titles == [film[1] for film in FILMS]
     assert items.categories == [film[2] for film in FILMS]
@@ -37,19 +37,19 @@ def test_each_layout_gives_the_films_and_ratings_that_were_written(layout: str, 
 @pytest.mark.parametrize("layout", ["100k", "1m"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 def test_a_copy_saved_as_utf8_has_the_same_titles(layout: str, encoding: str, tmp_path: Path) -> None:
-    items, _ = read_movielens(write_movielens(tmp_path / "dump", layout, encoding))
+    items, _ = MovieLens().read(write_movielens(tmp_path / "dump", layout, encoding))
     assert items.titles == [film[1] for film in FILMS]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_line_ends_of_windows_and_blank_lines_at_the_end_change_nothing(layout: str, tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "dump", layout)
-    expected_items, expected = read_movielens(folder)
-    ratings, films = (folder / file for file in MOVIELENS_FILES[layout])
+    expected_items, expected = MovieLens().read(folder)
+    ratings, films = (folder / file for file in VERSIONS[layout])
     ratings.write_bytes(ratings.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
     if layout != "latest":
         films.write_bytes(films.read_bytes().replace(b"\n", b"\r\n") + b"\r\n")
-    items, events = read_movielens(folder)
+    items, events = MovieLens().read(folder)
     assert (items.titles, items.categories) == (expected_items.titles, expected_items.categories)
     assert np.array_equal(events.item, expected.item)
 
@@ -57,7 +57,7 @@ def test_line_ends_of_windows_and_blank_lines_at_the_end_change_nothing(layout: 
 def test_half_stars_are_kept(tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "dump", "latest")
     append(folder / "ratings.csv", "1,7,0.5,5")
-    rating = read_movielens(folder)[1].rating
+    rating = MovieLens().read(folder)[1].rating
     assert rating is not None
     assert rating[-1] == 0.5
 
@@ -90,26 +90,26 @@ BAD_RATINGS = [
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("fields", "message"), BAD_RATINGS)
 def test_a_bad_rating_is_named(layout: str, fields: tuple[str, ...], message: str, tmp_path: Path) -> None:
-    path = write_movielens(tmp_path / "dump", layout) / MOVIELENS_FILES[layout][0]
+    path = write_movielens(tmp_path / "dump", layout) / VERSIONS[layout][0]
     append(path, SEPARATORS[layout].join(fields), SEPARATORS[layout].join(("1", "7", "3", "5")))
     with pytest.raises(InputError, match=rf"dump/{path.name}, row {120 + FIRST_ROW[layout]}: {message}"):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 @pytest.mark.parametrize("layout", ["100k", "1m"])
 def test_a_half_star_where_there_were_none_is_named(layout: str, tmp_path: Path) -> None:
-    path = write_movielens(tmp_path / "dump", layout) / MOVIELENS_FILES[layout][0]
+    path = write_movielens(tmp_path / "dump", layout) / VERSIONS[layout][0]
     append(path, SEPARATORS[layout].join(("1", "7", "3.5", "5")))
     with pytest.raises(InputError, match=r"row 121: rating is '3\.5', not a whole number from 1 to 5"):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_a_blank_line_in_the_middle_is_named(layout: str, tmp_path: Path) -> None:
-    path = write_movielens(tmp_path / "dump", layout) / MOVIELENS_FILES[layout][0]
+    path = write_movielens(tmp_path / "dump", layout) / VERSIONS[layout][0]
     append(path, "", SEPARATORS[layout].join(("1", "7", "3", "5")))
     with pytest.raises(InputError, match=rf"row {120 + FIRST_ROW[layout]}: userId is '', not a"):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 FLAGS = "|".join("0" * len(GENRES))
@@ -132,21 +132,21 @@ BAD_FILMS = [
 
 @pytest.mark.parametrize(("layout", "line", "message"), BAD_FILMS)
 def test_a_bad_film_is_named(layout: str, line: str, message: str, tmp_path: Path) -> None:
-    path = write_movielens(tmp_path / "dump", layout) / MOVIELENS_FILES[layout][1]
+    path = write_movielens(tmp_path / "dump", layout) / VERSIONS[layout][1]
     append(path, line)
     with pytest.raises(
         InputError, match=rf"dump/{path.name.replace('.', '[.]')}, row {10 + FIRST_ROW[layout]}: {message}"
     ):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("number", [0, 1])
 def test_an_empty_file_is_named(layout: str, number: int, tmp_path: Path) -> None:
-    path = write_movielens(tmp_path / "dump", layout) / MOVIELENS_FILES[layout][number]
+    path = write_movielens(tmp_path / "dump", layout) / VERSIONS[layout][number]
     path.write_text("")
     with pytest.raises(InputError, match=rf"dump/{path.name}: empty\. "):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 @pytest.mark.parametrize("file", ["ratings.csv", "movies.csv"])
@@ -154,24 +154,26 @@ def test_a_header_alone_is_named(file: str, tmp_path: Path) -> None:
     path = write_movielens(tmp_path / "dump", "latest") / file
     write_lines(path, path.read_text(encoding="utf-8").splitlines()[:1])
     with pytest.raises(InputError, match=rf"dump/{file}: no rows after the header"):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 def test_a_header_without_a_column_is_named(tmp_path: Path) -> None:
     path = write_movielens(tmp_path / "dump", "latest") / "ratings.csv"
     path.write_text(path.read_text().replace("userId", "user"))
     with pytest.raises(InputError, match=r"ratings\.csv, row 1: no column 'userId' among user, movieId, .* Name the"):
-        read_movielens(path.parent)
+        MovieLens().read(path.parent)
 
 
 def test_another_folder_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"not a MovieLens dump\. Expected u\.data and u\.item, or ratings\.dat and"):
-        read_movielens(tmp_path)
+    with pytest.raises(
+        InputError, match=r"not in the layout of the reader movielens\. Expected u\.data with u\.item, or rat"
+    ):
+        MovieLens().select(tmp_path)
 
 
 @pytest.mark.real_data("movielens_100k")
 def test_movielens_100k() -> None:
-    items, events = read_movielens(Path(os.environ["LLMREC_DATA"]) / "movielens_100k")
+    items, events = MovieLens().read(Path(os.environ["LLMREC_DATA"]) / "movielens_100k")
     assert (len(events), len(events.user_ids), len(items)) == (100_000, 943, 1_682)
     assert len(np.unique(events.item)) == 1_682
     assert events.rating is not None

@@ -3,14 +3,14 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.datasets.msl import read_msl
-from llmrec.datasets.prepared import Prepared
+from llmrec.datasets.prepared import Splits
+from llmrec.datasets.readers.msl_tables import read_msl
 from llmrec.errors import InputError
 from tests.datasets.layouts import TEST, TRAIN, VALID, write_msl
 
 
-def read(folder: Path) -> Prepared:
-    return read_msl(folder, "games", "hash", 0.1)
+def read(folder: Path) -> Splits:
+    return read_msl(folder, 0.1)
 
 
 def test_rows_by_hand(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ def test_a_movielens_dump_is_known_by_its_files_and_what_shapes_it(tmp_path: Pat
 def test_half_a_movielens_dump_is_no_layout(tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "movielens_100k", "100k")
     (folder / "u.item").unlink()
-    with pytest.raises(InputError, match=r"no known layout.*u\.data with u\.item, ratings\.dat.*ratings\.csv"):
+    with pytest.raises(InputError, match=r"no known layout.*u\.data with u\.item, or ratings\.dat.*ratings\.csv"):
         locate(group("movielens_100k"), tmp_path)
 
 
@@ -136,5 +136,14 @@ def test_a_simulator_with_half_a_rating_is_refused(tmp_path: Path) -> None:
 
 
 def test_locating_imports_nothing_heavy() -> None:
-    code = "import sys, llmrec.datasets.source; assert not {'numpy', 'torch', 'pyarrow'} & set(sys.modules)"
+    code = """
+import sys
+from pathlib import Path
+import llmrec.datasets.source
+from llmrec.datasets.readers.auto import Auto, SHIPPED
+
+assert not Auto().matches(Path.cwd())
+assert {target.rpartition(".")[0] for target in SHIPPED} < set(sys.modules)
+assert not {"numpy", "torch", "pyarrow"} & set(sys.modules)
+"""
     subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])

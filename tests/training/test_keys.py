@@ -46,6 +46,7 @@ def evaluation(nowhere: Path) -> str:
 @pytest.mark.parametrize(
     "override",
     [
+        "dataset/reader=generic",
         "logger=wandb",
         "logger.project=other",
         "decoding=vocab",

@@ -28,6 +28,7 @@ from llmrec.training.work import Work
 from tests.invariants.world import random_backbone
 from tests.training.small import composed, resolved
 
+MSL = "llmrec.datasets.readers.msl.MSL"
 POPULARITY = "llmrec.baselines.popularity.Popularity"
 OWN = """
 from pathlib import Path
@@ -107,6 +108,39 @@ def test_a_nested_target_is_refused_at_every_depth(settings: dict[str, Any], pla
     change(stored, baseline={"name": "popularity", "_target_": POPULARITY, **settings})
     with pytest.raises(InputError, match=rf"{re.escape(place)}: .* is refused.*trust=true"):
         stored.config()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "os.system",
+        "my_reader.Mine",
+        "llmrec.datasets.readers.build.importlib.import_module",
+        "llmrec.datasets.readers.build.build_reader",
+        "llmrec.baselines.popularity.Popularity",
+        7,
+    ],
+)
+def test_a_target_that_is_no_reader_of_llmrec_is_refused(target: Any, stored: RunFolder) -> None:
+    change(stored, dataset={"reader": {"_target_": target}})
+    with pytest.raises(InputError, match=r"dataset\.reader\._target_: .* is refused: it is no reader that ships"):
+        stored.config()
+    assert stored.config(trust=True).dataset.reader._target_ == target
+
+
+def test_a_target_among_the_settings_of_a_reader_is_refused(stored: RunFolder) -> None:
+    change(stored, dataset={"reader": {"_target_": MSL, "columns": [{"_target_": "os.system", "command": "true"}]}})
+    with pytest.raises(InputError, match=r"dataset\.reader\.columns\.0\._target_: os\.system is refused"):
+        stored.config()
+
+
+def test_a_shipped_reader_is_accepted_and_an_older_run_gets_the_default(stored: RunFolder) -> None:
+    change(stored, dataset={"reader": {"_target_": MSL}})
+    assert stored.config().dataset.reader == {"_target_": MSL}
+    config = OmegaConf.load(stored.config_file)
+    del config.dataset.reader
+    OmegaConf.save(config, stored.config_file)
+    assert stored.config().dataset.reader == {"_target_": "llmrec.datasets.readers.auto.Auto"}
 
 
 @pytest.mark.parametrize("value", ["${oc.env:HOME}", "a ${seed} b", "${llmrec.run_path:}"])

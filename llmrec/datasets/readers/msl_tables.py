@@ -1,4 +1,4 @@
-"""Reader of the layout in which MSL publishes its datasets: <split>.csv with item lists, and id2name4Rec.json."""
+"""Reads the files of the layout in which MSL publishes its datasets."""
 
 import json
 from collections import defaultdict, deque
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
-from llmrec.datasets.prepared import Prepared
+from llmrec.datasets.prepared import Splits
 from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
 from llmrec.datasets.tables import Table, read_table, read_text
 from llmrec.errors import InputError
@@ -20,7 +20,7 @@ COLUMNS = ("user_id", "item_ids", "timestamp")
 _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
 
 
-def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Prepared:
+def read_msl(folder: Path, hold_out: float) -> Splits:
     """Reads a folder in the MSL layout.
 
     Train is train.csv or, without it, the published sample train_<n>.csv. Without valid.csv the latest rows of train
@@ -29,8 +29,6 @@ def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Pre
 
     Args:
         folder: The folder.
-        name: Name of the dataset.
-        content_hash: Hash that identifies the data and settings.
         hold_out: Share of train that becomes the validation set if there is no valid.csv.
 
     Raises:
@@ -56,8 +54,8 @@ def read_msl(folder: Path, name: str, content_hash: str, hold_out: float) -> Pre
         check_splits([(train_path, train), (folder / "test.csv", test)])
         train, valid, sample = _hold_out(train_path, train, sample, hold_out)
     report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
-    return Prepared(
-        name, "msl", False, content_hash, items, train, valid, test, report, sample, sample_size,
+    return Splits(
+        items, train, valid, test, report, sample, sample_size,
         train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out=valid_held_out,
     )  # fmt: skip
 

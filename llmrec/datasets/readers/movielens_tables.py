@@ -1,4 +1,4 @@
-"""Reader of the MovieLens dumps that GroupLens publishes: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
+"""Reads the files of MovieLens dumps: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
 
 from pathlib import Path
 
@@ -8,9 +8,7 @@ import pyarrow.compute as pc
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.source import MOVIELENS_FILES, movielens_layout
 from llmrec.datasets.tables import Table, read_plain, read_plain_csv, read_table
-from llmrec.errors import InputError
 
 # In the order of the flags in u.item. They are not read from u.genre, because copies of the dump often lack it.
 GENRES = (
@@ -22,38 +20,36 @@ RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 FILM_COLUMNS = ("movieId", "title", "genres")
 
 
-def read_movielens(folder: Path) -> tuple[Items, Interactions]:
-    """Reads ratings and films in file order, from a folder in one of the layouts of MOVIELENS_FILES.
+def read_movielens(ratings: Path, films: Path, version: str) -> tuple[Items, Interactions]:
+    """Reads ratings and films in file order.
 
-    Titles and genres (as categories) are verbatim. Films without a rating are kept.
+    Args:
+        ratings: The file of ratings.
+        films: The file of films.
+        version: "100k", "1m" or "latest".
 
     Raises:
-        InputError: For another layout, a malformed value, a film that is listed twice, or a rated film that is not
-            listed. The message names the file and the row.
+        InputError: For a malformed value, a film that is listed twice, or a rated film that is not listed. The message
+            names the file and the row.
     """
-    layout = movielens_layout(folder)
-    if layout is None:
-        expected = ", or ".join(" and ".join(files) for files in MOVIELENS_FILES.values())
-        raise InputError(f"{folder}: not a MovieLens dump. Expected {expected}")
-    ratings_path, films_path = (folder / file for file in MOVIELENS_FILES[layout])
-    films, genres = _films(films_path, layout)
-    film_ids = films.integers("movieId")
-    items = _items(films, film_ids, genres)
-    return items, _interactions(_ratings(ratings_path, layout), films, film_ids, half_stars=layout == "latest")
+    film_table, genres = _films(films, version)
+    film_ids = film_table.integers("movieId")
+    items = _items(film_table, film_ids, genres)
+    return items, _interactions(_ratings(ratings, version), film_table, film_ids, half_stars=version == "latest")
 
 
-def _films(path: Path, layout: str) -> tuple[Table, list[list[str]]]:
-    if layout == "100k":
+def _films(path: Path, version: str) -> tuple[Table, list[list[str]]]:
+    if version == "100k":
         return _films_100k(path)
-    films = read_plain(path, _text(path), "::", FILM_COLUMNS) if layout == "1m" else read_table(path, FILM_COLUMNS)
+    films = read_plain(path, _text(path), "::", FILM_COLUMNS) if version == "1m" else read_table(path, FILM_COLUMNS)
     cells = films.columns["genres"].to_pylist()
     return films, [[genre for genre in cell.split("|") if genre and genre != NO_GENRES] for cell in cells]
 
 
-def _ratings(path: Path, layout: str) -> Table:
-    if layout == "latest":
+def _ratings(path: Path, version: str) -> Table:
+    if version == "latest":
         return read_plain_csv(path, RATING_COLUMNS)
-    return read_plain(path, _text(path), "\t" if layout == "100k" else "::", RATING_COLUMNS)
+    return read_plain(path, _text(path), "\t" if version == "100k" else "::", RATING_COLUMNS)
 
 
 def _text(path: Path) -> str:

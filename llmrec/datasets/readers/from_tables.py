@@ -1,6 +1,4 @@
-"""Reader of the generic layout: one file of interactions and one of items, CSV or Parquet."""
-
-from pathlib import Path
+"""Turns a table of interactions and a table of items into what datasets are made of."""
 
 import numpy as np
 import pyarrow as pa
@@ -8,27 +6,27 @@ import pyarrow.compute as pc
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.tables import Table, read_table
+from llmrec.datasets.tables import Table
 
 
-def read_generic(interactions: Path, items: Path) -> tuple[Items, Interactions]:
-    """Reads both files of the generic layout in file order.
+def from_tables(interactions: Table, items: Table) -> tuple[Items, Interactions]:
+    """Makes items and interactions, both in the order of their tables.
 
     Args:
-        interactions: File with the columns user, item, timestamp (unix seconds) and, optionally, rating (above 0, at
+        interactions: Table with the columns user, item, timestamp (unix seconds) and, optionally, rating (above 0, at
             most 10).
-        items: File with the columns item, title and, optionally, categories (a list, or text separated by |).
+        items: Table with the columns item, title and, optionally, categories (a list, or text separated by |).
 
     Raises:
-        InputError: For a blank or malformed value, an item that is listed twice, or an interaction whose item is not
-            listed. The message names the file and the row.
+        InputError: For a missing column, a blank or malformed value, an item that is listed twice, or an interaction
+            whose item is not listed. The message names the file and the row.
     """
-    catalogue = _read_items(items)
-    return catalogue, _read_interactions(interactions, items, catalogue)
+    catalogue = _items(items)
+    return catalogue, _interactions(interactions, items, catalogue)
 
 
-def _read_items(path: Path) -> Items:
-    table = read_table(path, ("item", "title"))
+def _items(table: Table) -> Items:
+    table.require_columns(("item", "title"))
     ids = table.strings("item")
     titles = table.strings("title")
     table.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
@@ -38,13 +36,13 @@ def _read_items(path: Path) -> Items:
     return Items(ids.to_pylist(), titles.to_pylist(), _categories(table))
 
 
-def _read_interactions(path: Path, items_path: Path, items: Items) -> Interactions:
-    table = read_table(path, ("user", "item", "timestamp"))
+def _interactions(table: Table, item_table: Table, items: Items) -> Interactions:
+    table.require_columns(("user", "item", "timestamp"))
     user = table.strings("user").dictionary_encode()
     item_ids = table.strings("item")
     item = pc.index_in(item_ids, value_set=pa.array(items.ids))
     for index in np.flatnonzero(np.asarray(pc.is_null(item)))[:1]:
-        problem = f"item {item_ids[int(index)]} is not in {items_path}"
+        problem = f"item {item_ids[int(index)]} is not in {item_table.path}"
         raise table.fail(int(index), problem, "Add it there with its title, or remove the row")
     return Interactions(
         user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),

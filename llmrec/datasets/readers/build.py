@@ -1,0 +1,52 @@
+"""Builds a reader from its config. Imports the standard library and the reader's own module only."""
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from llmrec.datasets.readers.base import Reader
+from llmrec.errors import InputError
+
+
+def build_reader(config: Any) -> Reader:
+    """Builds the reader that a config names.
+
+    Args:
+        config: The resolved Hydra group `dataset/reader`: `_target_` and the arguments of its constructor.
+
+    Raises:
+        InputError: The config has no `_target_`, which is no reader, or its settings are not those of the reader.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("_target_"), str):
+        raise InputError(f"dataset.reader={config} has no _target_. Choose a reader by its name: dataset/reader=auto")
+    target = config["_target_"]
+    settings = {str(key): value for key, value in config.items() if key != "_target_"}
+    reader_class = _reader_class(target)
+    signature = inspect.signature(reader_class)
+    try:
+        arguments = signature.bind(**settings)
+    except TypeError as error:
+        known = ", ".join(signature.parameters) or "none"
+        raise InputError(f"dataset.reader: {error}. The settings of {target} are: {known}") from error
+    arguments.apply_defaults()
+    reader = reader_class(*arguments.args, **arguments.kwargs)
+    reader.settings = arguments.arguments
+    return reader
+
+
+def _reader_class(target: str) -> type[Reader]:
+    module, _, name = target.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise InputError(
+            f"dataset.reader._target_={target} cannot be imported ({error}). Name the class with its module, and start "
+            "the command in the folder that contains the top-level package, or add that folder to PYTHONPATH"
+        ) from error
+    if not (isinstance(found, type) and issubclass(found, Reader)) or inspect.isabstract(found):
+        raise InputError(
+            f"dataset.reader._target_={target} is no reader. Name a subclass of InteractionReader that has `read`, or "
+            "of Reader that has `prepare`"
+        )
+    return found
