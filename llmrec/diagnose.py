@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _diagnose(arguments: list[str]) -> None:
-    from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
+    from llmrec.training.overrides import override, split_arguments, trusts
     from llmrec.training.run_folder import RunFolder
 
     own, overrides = split_arguments(arguments, ["run", *DEFAULTS, "trust"])
@@ -44,7 +44,10 @@ def _diagnose(arguments: list[str]) -> None:
     sample = _sample(DEFAULTS | own)
     run = RunFolder(Path(own["run"]))
     config = override(run.config(trusts(own)), overrides)
-    refuse_other_task(config, run.folder)
+
+    from llmrec.tasks.base import build_task
+
+    build_task(config).check_command("diagnose", run.folder)
 
     from llmrec.diagnosis.diagnose_run import diagnose
 

@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _recommend(arguments: list[str]) -> None:
-    from llmrec.training.overrides import override, refuse_other_task, split_arguments, trusts
+    from llmrec.training.overrides import override, split_arguments, trusts
     from llmrec.training.run_folder import RunFolder
 
     logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
@@ -47,9 +47,13 @@ def _recommend(arguments: list[str]) -> None:
     histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
     run = RunFolder(Path(own["run"]))
     config = override(run.config(trusts(own)), overrides)
-    refuse_other_task(config, run.folder)
+
+    from llmrec.tasks.base import build_task
+
+    build_task(config).check_command("recommend", run.folder)
     # Beam search returns at most as many titles as it has beams.
-    config.decoding.beams = max(k, config.decoding.beams)
+    if "beams" in config.decoding:
+        config.decoding.beams = max(k, config.decoding.beams)
 
     from llmrec.training.recommending import recommend
 

@@ -1,7 +1,7 @@
 """Reads the config of a run folder. The folder may be somebody else's, so nothing in it may run code by itself."""
 
 import importlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +20,16 @@ HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
 def read_stored(file: Path, trust: bool) -> DictConfig:
     """Reads the resolved config of a run.
 
-    Of what it names, only the baseline and the reader are ever instantiated: an objective stays text in commands that
-    train nothing.
+    Of what it names, the baseline, the reader, the task, the decoder and the metrics are instantiated: an objective
+    stays text in commands that train nothing.
 
     Args:
         file: The run's config.yaml.
         trust: Whether the command line has `trust=true`, which accepts code that the config names.
 
     Raises:
-        InputError: For a file that is no config or holds an interpolation. Without `trust` also for a `_target_` of the
-            baseline or the reader that is no class of llmrec for it, and for settings by which transformers runs code
+        InputError: For a file that is no config or holds an interpolation. Without `trust` also for a `_target_` in
+            one of these groups that is no class of llmrec for it, and for settings by which transformers runs code
             that lies beside a model's weights or comes from a hub.
     """
     try:
@@ -44,6 +44,7 @@ def read_stored(file: Path, trust: bool) -> DictConfig:
         assert isinstance(settings, dict)
         _refuse_foreign_baseline(settings.get("baseline"), file)
         _refuse_foreign_reader(settings.get("dataset"), file)
+        _refuse_foreign_task(settings, file)
         _refuse_remote_code(settings.get("backbone"), file)
     return config
 
@@ -97,6 +98,15 @@ def _refuse_foreign_reader(dataset: Any, file: Path) -> None:
     # Runs from before readers were chosen by the config have no key reader.
     reader = dataset.get("reader") if isinstance(dataset, dict) else None
     _refuse_foreign_targets(reader, "dataset.reader", Reader, file)
+
+
+def _refuse_foreign_task(settings: Mapping[Any, Any], file: Path) -> None:
+    from llmrec.decoding.decoder import Decoder
+    from llmrec.metrics.base import Metric
+    from llmrec.tasks.base import Task
+
+    for group, base in (("task", Task), ("decoding", Decoder), ("metrics", Metric)):
+        _refuse_foreign_targets(settings.get(group), group, base, file)
 
 
 def _refuse_foreign_targets(settings: Any, group: str, base: type, file: Path) -> None:

@@ -51,7 +51,7 @@ class Lists:
             return None
         return self.history_rating[self.rows.offsets[row] : self.rows.offsets[row + 1]]
 
-    def shown(self, order: np.ndarray) -> "Lists":
+    def reordered(self, order: np.ndarray) -> "Lists":
         """Returns the same lists with their candidates in another order.
 
         Args:
@@ -288,4 +288,4 @@ def _shuffle_candidates(
     """Builds lists with their candidates in random order, because the order they come in reveals the relevance."""
     candidates = np.concatenate([positives, negatives], axis=1).astype(np.int32)
     graded = np.concatenate([relevance, np.zeros(negatives.shape)], axis=1).astype(np.float32)
-    return Lists(rows, history_rating, candidates, graded).shown(rng.random(candidates.shape).argsort(axis=1))
+    return Lists(rows, history_rating, candidates, graded).reordered(rng.random(candidates.shape).argsort(axis=1))

@@ -1,6 +1,7 @@
 """Loads a dataset: locates it, prepares it or reads it from the cache, and draws its training sample."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,30 @@ from llmrec.datasets.source import Source, locate
 from llmrec.datasets.stored_lists import list_rule, load_lists
 
 
-def load_dataset(
-    dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path, task: Mapping[str, Any] | None = None
-) -> Dataset:
+@dataclass(frozen=True)
+class Loaded:
+    """A dataset, and where it comes from.
+
+    Attributes:
+        dataset: The dataset.
+        source: Where its data comes from.
+        prepared: The prepared dataset.
+        sample: Positions in train of the rows that language models are tuned on, int64.
+    """
+
+    dataset: Dataset
+    source: Source
+    prepared: Prepared
+    sample: np.ndarray
+
+
+def load(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Loaded:
     """Loads a dataset, ready for training.
 
     Args:
         dataset: The resolved Hydra group `dataset` as plain containers.
         data_dir: Real datasets are read from data_dir/<name>.
         cache_dir: Prepared and simulated datasets are cached in cache_dir/datasets/<name>-<hash>.
-        task: The resolved Hydra group `task`; for task rerank the dataset gets its candidate lists.
 
     Raises:
         InputError: If the data or the settings cannot be used.
@@ -35,13 +50,7 @@ def load_dataset(
     positions = sample_positions(prepared, dataset["train_samples"], dataset["sample_seed"])
     sample = prepared.train.take(positions)
     against_sample = {split: cold_targets(getattr(prepared, split), sample) for split in ("valid", "test")}
-    report = prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}}
-    lists: dict[str, Lists] = {}
-    if task is not None and task["name"] == "rerank":
-        lists, report["lists"] = _lists(source, prepared, dataset, cache_dir, task)
-        drawn = draw(len(lists["train"]), dataset["train_samples"], dataset["sample_seed"])
-        lists["sample"] = lists["train"].take(drawn if report["lists"]["by_ratings"] else positions)
-    return Dataset(
+    loaded = Dataset(
         name=source.name,
         simulated=source.simulated,
         items=prepared.items,
@@ -50,13 +59,36 @@ def load_dataset(
         valid=prepared.valid,
         test=prepared.test,
         content_hash=source.content_hash,
-        report=report,
+        report=prepared.report | {"sample": {"rows": len(sample), "cold_targets": against_sample}},
         best_ndcg10=prepared.best_ndcg10,
         train_file=prepared.train_file,
         only_a_sample=prepared.only_a_sample,
         valid_held_out=prepared.valid_held_out,
-        lists=lists,
     )
+    return Loaded(loaded, source, prepared, positions)
+
+
+def load_dataset(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Dataset:
+    """Loads a dataset without candidate lists; arguments and errors as for `load`."""
+    return load(dataset, data_dir, cache_dir).dataset
+
+
+def with_lists(loaded: Loaded, dataset: Mapping[str, Any], cache_dir: Path, task: Mapping[str, Any]) -> Dataset:
+    """Returns a loaded dataset with its candidate lists (task rerank).
+
+    Args:
+        loaded: The dataset.
+        dataset: The resolved Hydra group `dataset` as plain containers.
+        cache_dir: Lists are cached beside the prepared dataset, or in cache_dir/lists.
+        task: candidates, negatives, relevance and seed of the task.
+
+    Raises:
+        InputError: If lists cannot be made.
+    """
+    lists, report = _lists(loaded.source, loaded.prepared, dataset, cache_dir, task)
+    drawn = draw(len(lists["train"]), dataset["train_samples"], dataset["sample_seed"])
+    lists["sample"] = lists["train"].take(drawn if report["by_ratings"] else loaded.sample)
+    return replace(loaded.dataset, lists=lists, report=loaded.dataset.report | {"lists": report})
 
 
 def prepared_folder(source: Source, cache_dir: Path) -> Path:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -52,9 +53,25 @@ def rank_lists(
     return ranked
 
 
+@dataclass(frozen=True)
+class FreeRankings:
+    """Rankings in texts that are generated without constraints.
+
+    Attributes:
+        texts: The texts.
+        order: Indices of each list's candidates, best first, int64 `[lists, m]`. Identifiers that are not generated
+            within `ranking_room` tokens count as missing.
+        is_invalid: Whether the text was no permutation of the identifiers or did not end with EOS, bool `[lists]`.
+    """
+
+    texts: list[str]
+    order: np.ndarray
+    is_invalid: np.ndarray
+
+
 def free_rankings(
     backbone: Backbone, identifiers: Identifiers, prompts: Prompts, seed: int, progress: Progress = lambda done: None
-) -> tuple[np.ndarray, np.ndarray]:
+) -> FreeRankings:
     """Ranks the candidates of each list by unconstrained greedy generation, parsed by `parse`.
 
     Args:
@@ -63,17 +80,13 @@ def free_rankings(
         prompts: One prompt per list.
         seed: Of the random order of identifiers that a text does not contain.
         progress: Called with the number of lists of each finished batch.
-
-    Returns:
-        order: Indices of each list's candidates, best first, int64 `[lists, m]`. Identifiers that are not generated
-            within `ranking_room` tokens count as missing.
-        failed: Whether the text was no permutation of the identifiers or did not end with EOS, bool `[lists]`.
     """
     max_tokens = ranking_room(len(identifiers))
     texts = map_across_ranks(len(prompts), lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, progress))
     parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
     failed = [invalid or not ended for (_, invalid), (_, ended) in zip(parsed, texts, strict=True)]
-    return np.array([order for order, _ in parsed]).reshape(-1, len(identifiers)), np.array(failed, dtype=bool)
+    order = np.array([order for order, _ in parsed]).reshape(-1, len(identifiers))
+    return FreeRankings([text for text, _ in texts], order, np.array(failed, dtype=bool))
 
 
 def _free_texts(backbone: Backbone, prompts: Prompts, max_tokens: int, progress: Progress) -> list[tuple[str, bool]]:

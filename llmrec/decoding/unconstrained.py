@@ -15,10 +15,10 @@ from llmrec.datasets.prompts import Prompts
 from llmrec.examples.next_item import NextItemData
 
 
-def unconstrained(
+def title_texts(
     backbone: Backbone, data: NextItemData, prompts: Prompts, progress: Callable[[int], None] = lambda done: None
-) -> dict[str, float]:
-    """Measures how often unconstrained greedy generation yields a text that is no title of the catalogue.
+) -> tuple[list[str | None], np.ndarray]:
+    """Generates a text greedily after each prompt, without constraints, and checks whether it is a title.
 
     Texts are compared, not tokens, so a title is valid in any tokenization. A generation without EOS within the length
     of the longest title is invalid.
@@ -30,16 +30,15 @@ def unconstrained(
         progress: Called with the number of rows of each finished batch.
 
     Returns:
-        invalid_title_rate: Fraction of users whose generated text is not exactly a quoted title followed by EOS.
-        users: Number of prompts.
+        texts: See `generate_titles`.
+        is_title: Whether each text is exactly a quoted title, bool `[prompts]`.
     """
     generated = map_across_ranks(
         len(prompts), lambda rows: generate_titles(backbone, prompts.take(rows), data.titles, progress)
     )
     catalogue = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
     valid = {text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
-    invalid = sum(text not in valid for text in generated)
-    return {"invalid_title_rate": invalid / len(prompts), "users": len(prompts)}
+    return generated, np.array([text in valid for text in generated])
 
 
 def generate_titles(

@@ -15,9 +15,9 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.relevance import title_relevance
 from llmrec.datasets.dataset import Dataset, Rows, draw
-from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
 from llmrec.decoding.open_backbone import build_backbone
-from llmrec.decoding.rank import history_leaves, rank_titles
+from llmrec.decoding.rank import history_leaves
 from llmrec.diagnosis.attribution import (
     PASSES,
     Ablation,
@@ -34,10 +34,9 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.plain import plain
 from llmrec.training.keys import diagnosis_key
 from llmrec.training.open_dataset import announce, open_dataset
+from llmrec.training.open_run import CHANGED, identity, open_trained
 from llmrec.training.quiet import quiet
-from llmrec.training.rankers import CHANGED, open_trained
 from llmrec.training.run_folder import RunFolder
-from llmrec.training.train import identity
 
 DIAGNOSIS_FILE = "diagnosis.json"
 TOP_K = 10
@@ -124,7 +123,8 @@ def diagnose_run(config: DictConfig, dataset: Dataset, run: RunFolder, sample: d
 
 
 def _after(config: DictConfig, dataset: Dataset, run: RunFolder, sample: dict[str, Any]) -> ModelMeasures:
-    backbone, data = open_trained(config, dataset, run)
+    backbone = open_trained(config, dataset, run)
+    data = NextItemData(dataset, backbone, config, Path(config.paths.cache))
     return _measure(config, data, backbone, sample, "after")
 
 
@@ -178,10 +178,10 @@ def _rows(dataset: Dataset, sample: dict[str, Any]) -> Rows:
 def _recommended(
     config: DictConfig, data: NextItemData, backbone: Backbone, rows: Rows, ablation: Ablation, bar: tqdm
 ) -> np.ndarray:
-    decoding = config.decoding
-    settings = BeamSearch(decoding.beams, decoding.scores, decoding.length_penalty)
-    excluded = history_leaves(rows, data.dataset.items, data.trie) if decoding.exclude_history else None
-    return rank_titles(backbone, data.trie, ablation.prompts, settings, excluded, bar.update)[0][:, :TOP_K]
+    decoder = build_decoder(config.decoding, config.task.name)
+    assert isinstance(decoder, CatalogueDecoder)
+    excluded = history_leaves(rows, data.dataset.items, data.trie) if decoder.exclude_history else None
+    return decoder.rank(backbone, data.trie, ablation.prompts, excluded, bar.update)[0][:, :TOP_K]
 
 
 def _write(folder: Path, record: dict[str, Any]) -> None:

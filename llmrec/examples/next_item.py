@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
+from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
 from llmrec.examples.batches import build_batch
@@ -61,6 +62,8 @@ class NextItemData(TrainingData):
         supervised: Whether the objective supervises each title token, bool [title tokens].
         validation: The rows by which a checkpoint is selected, with their prompts.
     """
+
+    trie: Trie
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
         """Tokenises the titles and builds the trie, or reads both from the cache.

@@ -50,6 +50,8 @@ class RerankData(TrainingData):
         validation_prompts: Their prompts.
     """
 
+    trie: Permutations
+
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig) -> None:
         """Finds the identifiers.
 

@@ -13,6 +13,8 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 from transformers import PreTrainedTokenizerBase
 
+from llmrec.catalogue.permutations import Permutations
+from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.steps import LengthGroupedSteps
@@ -57,6 +59,7 @@ class TrainingData(LightningDataModule):
         tokenizer: The backbone's tokenizer.
         config: The resolved run config.
         objective: The objective to train.
+        trie: The trie of valid responses, on the CPU.
         epoch: The current epoch; seeds what is drawn anew each epoch.
         checkpointing: Whether the model recomputes its activations (gradient checkpointing), in which case rows cannot
             share columns; set by `fit_into_memory`.
@@ -66,6 +69,7 @@ class TrainingData(LightningDataModule):
     """
 
     objective: Objective
+    trie: Trie | Permutations
 
     def __init__(self, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: DictConfig) -> None:
         super().__init__()
@@ -74,6 +78,15 @@ class TrainingData(LightningDataModule):
         self.checkpointing = False
         self.micro_batch_limit: int | None = None
         self.micro_batch_tokens = 0
+
+    @abstractmethod
+    def setup_training(self, objective: Objective, validation: Any) -> None:
+        """Tokenises the training and validation rows, and gets the supervised positions from the objective.
+
+        Args:
+            objective: The objective to train.
+            validation: Rows or lists by which a checkpoint is selected.
+        """
 
     @property
     @abstractmethod

@@ -9,12 +9,11 @@ from llmrec.launcher.pool import Outcome
 from llmrec.training.plan import Job, names_apart
 from llmrec.training.run_folder import METRICS
 
-RANKED = {"by_title": "NDCG@10, full catalogue", "by_list": "NDCG@10, lists"}
-"""Headings by the kind of ranking; figures of different kinds are not comparable."""
-
 
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
-    """Prints NDCG@10 on validation and test of each job, a table for each kind of ranking, then the jobs not done.
+    """Prints the headline on validation and test of each job, a table for each headline, then the jobs not done.
+
+    Figures with different headlines are not comparable.
 
     Args:
         ended: Outcomes, or the errors of jobs that could not be planned.
@@ -22,14 +21,11 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
     """
     done = [end for end in ended if isinstance(end, Outcome) and end.state in ("done", "there")]
     names = names_apart([end.job for end in ended if isinstance(end, Outcome)])
-    width = max(map(len, [*names.values(), *RANKED.values()]))
-    for ranking, heading in RANKED.items():
-        jobs = [
-            outcome.job for outcome in done if any(ranking in measured for measured in _splits(outcome.job).values())
-        ]
-        if jobs:
-            print(f"\n{heading:<{width}}  validation        test")
-        for job in jobs:
+    headings = {outcome.job.record: _record(outcome.job)["headline"]["label"] for outcome in done}
+    width = max(map(len, [*names.values(), *headings.values()]), default=0)
+    for heading in sorted(set(headings.values())):
+        print(f"\n{heading:<{width}}  validation        test")
+        for job in (outcome.job for outcome in done if headings[outcome.job.record] == heading):
             figures = "".join(f"  {_figure(job, split):>10}" for split in ("valid", "test"))
             print(f"{names[job.record]:<{width}}{figures}")
     missing = [(end, typed) for end, typed in zip(ended, overrides, strict=True) if end not in done]
@@ -42,21 +38,23 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
 
 
 def validation_score(job: Job) -> float | None:
-    """Returns NDCG@10 of a finished job on validation, or None where validation was not measured."""
-    return _ndcg10(job, "valid")
+    """Returns the headline of a finished job on validation, or None where validation was not measured."""
+    return _headline(job, "valid")
 
 
-def _splits(job: Job) -> dict[str, dict[str, Any]]:
-    measured: dict[str, dict[str, Any]] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))["splits"]
-    return measured
+def _record(job: Job) -> dict[str, Any]:
+    record: dict[str, Any] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))
+    return record
 
 
-def _ndcg10(job: Job, split: str) -> float | None:
-    measured = _splits(job).get(split, {})
-    figures = measured.get("by_title", measured.get("by_list"))
-    return None if figures is None else float(figures["ndcg@10"])
+def _headline(job: Job, split: str) -> float | None:
+    record = _record(job)
+    value: Any = record["splits"].get(split)
+    for key in record["headline"]["path"].split("."):
+        value = None if value is None else value.get(key)
+    return None if value is None else float(value)
 
 
 def _figure(job: Job, split: str) -> str:
-    value = _ndcg10(job, split)
+    value = _headline(job, split)
     return "-" if value is None else f"{value:.4f}"

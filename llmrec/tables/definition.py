@@ -16,7 +16,8 @@ class Metric:
     Attributes:
         name: Heading of the column.
         metric_path: Path of the metric in a record, such as `by_title.ndcg@10` (see measures.py).
-        direction: Direction, "higher" or "lower" is better; None for a metric without one.
+        direction: Whether "higher" or "lower" is better; None for a metric without a direction. By default that of the
+            metric's definition.
         gains: Whether gains in percent are shown. They mean nothing for a metric that may be close to 0 on either side.
         digits: Digits after the decimal point.
         unit: Unit, or "" for none.
@@ -107,6 +108,7 @@ class Table:
         scores: Score mode of the decoding, or None for re-ranking.
         reference: Name of the row that the others are compared with.
         metrics: Columns.
+        own_metrics: Names of a user's own metrics (group `metrics`) among the columns.
         tested: Names of the metrics whose differences are tested for significance.
         rows: Rows.
         presets: What is run at each scale, by name of the scale.
@@ -126,6 +128,7 @@ class Table:
     presets: dict[str, Preset]
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
+    own_metrics: tuple[str, ...] = ()
 
     def preset(self, scale: str) -> Preset:
         """Returns the preset of a scale.

@@ -1,10 +1,9 @@
-"""Reads metrics of a run by their path: from its record, from its values by user, or from its costs.
+"""Reads metrics of a run by their path: from its record, from its values by row, or from its costs.
 
 A metric path such as `fairness.popularity.mgu@5` names a value in the test part of metrics.json; paths that begin with
 `cost.` name the functions in COSTS.
 """
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -12,47 +11,47 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from llmrec.evaluation.accuracy import hit, ndcg
-from llmrec.evaluation.significance import Measure
+from llmrec.metrics.base import Figure, Measure
+from llmrec.metrics.shipped import FIGURES
 from llmrec.tables.runs import Run
 
-BY_RANK = re.compile(r"by_(title|item)\.(ndcg|hr)@(\d+)")
-"""Metrics that are computed from the rank of the target in each row."""
-BY_LIST = {f"by_list.ndcg@{k}": f"ndcg@{k}" for k in (1, 3, 5, 10)}
-BY_LIST |= {"position.ndcg_std": "ndcg_std", "position.kendall_tau": "kendall_tau"}
-"""Metric path -> the column of users_test.parquet with its values by list."""
-PARITY = re.compile(r"fairness\.(popularity|relevance)\.(mgu|dgu)@(5|10)")
-TOP_BIN = {"fairness.head20_share": "popularity.exposure", "fairness.top20_relevance_share": "relevance.exposure"}
-"""Metric path -> the column of users_test.parquet; the metric is the share of its first bin."""
-SEMANTIC, HALLUCINATED = "hallucination.semantic_share", "hallucinated"
-"""Metric path and the column of users_test.parquet that it is computed from."""
-FEATURES = {
-    "relevance": ("fairness.relevance.", "fairness.top20_relevance_share"),
-    "embeddings": ("hallucination.",),
-}
-"""Reference feature -> prefixes of the paths of the metrics that need it."""
-PARTS = ("by_title", "by_item", "by_list", "fairness", "hallucination", "position", "unconstrained")
-"""Parts of a split's record that a metric path may begin with."""
+
+def figure_of(metric_path: str) -> Figure | None:
+    """Returns what is known of a metric that ships with llmrec; None for a cost or a user's own metric."""
+    return FIGURES.get(metric_path)
 
 
-def known(metric_path: str) -> bool:
-    """Whether a metric path, such as fairness.popularity.mgu@5 or cost.peak_memory, begins with a known part."""
-    return metric_path in COSTS or metric_path.split(".")[0] in PARTS
+def known(metric_path: str, own: tuple[str, ...] = ()) -> bool:
+    """Whether a metric path names a figure of a record, or a cost.
+
+    Args:
+        metric_path: A path, such as fairness.popularity.mgu@5 or cost.peak_memory.
+        own: Names of the user's own metrics (group `metrics`), whose figures are not known here.
+    """
+    return metric_path in COSTS or metric_path in FIGURES or metric_path.partition(".")[0] in own
 
 
 def has_users(metric_path: str) -> bool:
-    """Whether the metric is a mean over rows or lists, so that recommenders can be compared pair by pair."""
-    return metric_path in BY_LIST or BY_RANK.fullmatch(metric_path) is not None
+    """Whether the metric is a mean over rows or lists, so that recommenders can be compared pair by pair.
+
+    A user's own metric that is a `RowMetric` has the path <name>.mean.
+    """
+    figure = figure_of(metric_path)
+    if figure is None:
+        return metric_path.endswith(".mean")
+    return bool(figure.columns) and figure.measure is None
 
 
 def has_sums(metric_path: str) -> bool:
     """Whether the metric is a function of sums over rows, so that users can be resampled: see `Sums`."""
-    return metric_path in (*TOP_BIN, SEMANTIC) or PARITY.fullmatch(metric_path) is not None
+    figure = figure_of(metric_path)
+    return figure is not None and figure.measure is not None
 
 
 def feature(metric_path: str) -> str | None:
-    """Returns the reference feature of titles that the metric needs, a key of FEATURES, or None."""
-    return next((name for name, prefixes in FEATURES.items() if metric_path.startswith(prefixes)), None)
+    """Returns the reference feature of titles that the metric needs, or None."""
+    figure = figure_of(metric_path)
+    return None if figure is None else figure.feature
 
 
 def value(run: Run, metric_path: str) -> float | None:
@@ -69,17 +68,14 @@ def values(users: pa.Table, metric_path: str) -> np.ndarray:
     """Returns a metric by row or list.
 
     Args:
-        users: The table in users_test.parquet.
+        users: The values by row of the test split (`Run.users`).
         metric_path: A path for which `has_users` holds.
 
     Returns:
         float64 `[rows]` or `[lists]`.
     """
-    if metric_path in BY_LIST:
-        return users[BY_LIST[metric_path]].to_numpy()
-    by, kind, cutoff = _path_groups(BY_RANK, metric_path)
-    ranks = users["rank" if by == "title" else "item_rank"].to_numpy()
-    return {"ndcg": ndcg, "hr": hit}[kind](ranks, int(cutoff)).astype(np.float64)
+    found: np.ndarray = users[metric_path].to_numpy().astype(np.float64)
+    return found
 
 
 @dataclass(frozen=True)
@@ -99,61 +95,19 @@ def sums(users: pa.Table, metric_path: str) -> Sums:
     """Returns a metric as a function of sums.
 
     Args:
-        users: The table in users_test.parquet; it must have the columns that the metric needs.
+        users: The values by row of the test split; it must have the columns that the metric needs.
         metric_path: A path for which `has_sums` holds.
     """
-    if metric_path == SEMANTIC:
-        is_wrong, is_hallucinated = users[HALLUCINATED].is_valid(), users[HALLUCINATED].fill_null(False)
-        return Sums(np.stack([is_hallucinated.to_numpy(), is_wrong.to_numpy()], axis=1).astype(np.float64), _ratio)
-    if metric_path in TOP_BIN:
-        exposure = _column_matrix(users, TOP_BIN[metric_path])
-        return Sums(np.stack([exposure[:, 0], exposure.sum(axis=1)], axis=1), _ratio)
-    grouping, kind, cutoff = _path_groups(PARITY, metric_path)
-    both = [_column_matrix(users, f"{grouping}.{part}") for part in (f"exposure@{cutoff}", "history")]
-    return Sums(np.concatenate(both, axis=1), {"mgu": _mgu, "dgu": _dgu}[kind])
+    figure, metric = FIGURES[metric_path], metric_path.partition(".")[0]
+    assert figure.measure is not None
+    return Sums(np.column_stack([_matrix(users, f"{metric}.{column}") for column in figure.columns]), figure.measure)
 
 
-def _path_groups(pattern: re.Pattern[str], metric_path: str) -> tuple[str, ...]:
-    """Returns the groups of the pattern in a metric path that matches it."""
-    match = pattern.fullmatch(metric_path)
-    assert match is not None
-    return match.groups()
-
-
-def _column_matrix(users: pa.Table, column: str) -> np.ndarray:
-    """Converts a column of lists of equal length to float64 `[rows, entries]`."""
-    return np.stack(users[column].to_numpy()).astype(np.float64)
-
-
-def _ratio(parts: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = parts[..., 0] / parts[..., 1]
-    return found
-
-
-def _mgu(parts: np.ndarray) -> np.ndarray:
-    found: np.ndarray = np.abs(_unfairness(parts)).mean(axis=-1)
-    return found
-
-
-def _dgu(parts: np.ndarray) -> np.ndarray:
-    unfairness = _unfairness(parts)
-    found: np.ndarray = unfairness.max(axis=-1) - unfairness.min(axis=-1)
-    return found
-
-
-def _unfairness(parts: np.ndarray) -> np.ndarray:
-    """Returns by group the share of exposure minus the share of the histories.
-
-    Args:
-        parts: float64 `[..., 2 * groups]`, exposure and then histories.
-    """
-    exposure, histories = np.split(parts, 2, axis=-1)
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = exposure / exposure.sum(axis=-1, keepdims=True) - histories / histories.sum(
-            -1, keepdims=True
-        )
-    return found
+def _matrix(users: pa.Table, column: str) -> np.ndarray:
+    """Returns a column as float64 `[rows, parts]`."""
+    found = users[column].to_numpy()
+    matrix = np.stack(found) if found.dtype == object else found[:, None]
+    return matrix.astype(np.float64)
 
 
 def _seconds_per_epoch(run: Run) -> float | None:
@@ -172,7 +126,7 @@ def _users_per_second(run: Run) -> float:
 
 
 def _lists_per_second(run: Run) -> float:
-    return float(run.test["lists"] / run.record["seconds"]["test, one ranking a list"])
+    return float(run.test["lists"] / run.record["seconds"]["test"])
 
 
 COSTS: dict[str, Callable[[Run], float | None]] = {

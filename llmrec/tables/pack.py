@@ -16,8 +16,8 @@ from yaml import YAMLError
 
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
+from llmrec.evaluation.record import ROWS_FILE
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
-from llmrec.tables.runs import read_users
 from llmrec.training.plan import read_overrides, run_overrides
 from llmrec.training.run_folder import CONFIG, METRICS, TRAINING
 
@@ -71,14 +71,14 @@ def pack_records(runs: Path, out: Path) -> Packed:
 
 def _evaluations(run: Path) -> list[Path]:
     """The folders of a run's finished evaluations."""
-    return [metrics.parent for metrics in run.glob(f"eval/[!.]*/{METRICS}")]
+    return [metrics.parent for metrics in run.glob(f"rankings/[!.]*/{METRICS}")]
 
 
 def _files(run: Path) -> Iterator[Path]:
     yield from (file for name in RUN_FILES if (file := run / name).is_file())
     for evaluation in _evaluations(run):
         yield evaluation / METRICS
-        yield from evaluation.glob("users_*.parquet")
+        yield evaluation / ROWS_FILE
 
 
 def _slim(file: Path) -> bytes:
@@ -93,7 +93,7 @@ def _slim(file: Path) -> bytes:
         Path(OVERRIDES).name: _overrides,
     }
     try:
-        return _users(file) if file.suffix == ".parquet" else slim.get(file.name, Path.read_bytes)(file)
+        return _rows(file) if file.suffix == ".parquet" else slim.get(file.name, Path.read_bytes)(file)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:
         raise InputError(f"{file} is damaged ({error}). Remove its folder and make the run again") from error
 
@@ -121,9 +121,9 @@ def _yaml(config: DictConfig | ListConfig) -> bytes:
     return OmegaConf.to_yaml(config).encode()
 
 
-def _users(file: Path) -> bytes:
+def _rows(file: Path) -> bytes:
     packed = pa.BufferOutputStream()
-    pq.write_table(read_users(file), packed, compression="zstd")
+    pq.write_table(pq.read_table(file), packed, compression="zstd")
     return bytes(packed.getvalue().to_pybytes())
 
 

@@ -66,6 +66,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "overrides": job.overrides,
         "run": str(job.run.folder),
         "record": str(job.record),
+        "measuring_key": job.measuring_key,
         "stages": [_as_json(stage) for stage in job.stages],
         "name": job.name,
     }
@@ -80,6 +81,7 @@ def _as_job(plan: dict[str, Any]) -> Job:
         overrides=tuple(plan["overrides"]),
         run=RunFolder(Path(plan["run"])),
         record=Path(plan["record"]),
+        measuring_key=plan["measuring_key"],
         stages=tuple(_as_job(stage) for stage in plan["stages"]),
         name=plan["name"],
     )

@@ -12,7 +12,7 @@ from yaml import YAMLError
 from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import SCORES, Metric, Preset, Published, Row, Table
-from llmrec.tables.measures import has_sums, has_users, known
+from llmrec.tables.measures import figure_of, has_sums, has_users, known
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -64,9 +64,11 @@ class _Reader:
 
     def table(self, given: dict[str, Any], shared: dict[str, Any]) -> Table:
         scales = self._mapping(given.pop("scales", None), "scales")
+        own_metrics = self._texts(given.pop("own_metrics", []), "own_metrics")
         parts = {
             "name": self.file.stem,
-            "metrics": self._metrics(given.pop("metrics", None)),
+            "own_metrics": own_metrics,
+            "metrics": self._metrics(given.pop("metrics", None), own_metrics),
             "rows": self._rows(given.pop("rows", None)),
             "tested": self._texts(given.pop("tested", []), "tested"),
             "notes": self._texts(given.pop("notes", []), "notes"),
@@ -88,12 +90,15 @@ class _Reader:
             if not (has_users(metrics[name].metric_path) or has_sums(metrics[name].metric_path)):
                 raise self._error("tested", f"{name} cannot be tested by resampling users. Remove it from the list")
 
-    def _metrics(self, given: Any) -> tuple[Metric, ...]:
+    def _metrics(self, given: Any, own_metrics: tuple[str, ...]) -> tuple[Metric, ...]:
         metrics = []
         for name, settings in self._mapping(given, "metrics").items():
             where = f"metrics.{name}"
-            metric = self._make(Metric, {"name": name, **self._mapping(settings, where)}, where)
-            if not known(metric.metric_path):
+            settings = self._mapping(settings, where)
+            figure = figure_of(str(settings.get("metric_path")))
+            defined = {} if figure is None else {"direction": figure.direction}
+            metric = self._make(Metric, {"name": name, **defined, **settings}, where)
+            if not known(metric.metric_path, own_metrics):
                 raise self._error(
                     where,
                     f"metric_path {metric.metric_path!r} is no metric of a record. Give a path "

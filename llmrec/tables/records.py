@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from llmrec.atomic import atomic_folder
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
+from llmrec.evaluation.record import ROWS_FILE
 from llmrec.tables.runs import CURVES
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import CONFIG, METRICS, TRAINING, RunFolder
@@ -27,6 +28,8 @@ RUN_FILES = (CONFIG, TRAINING, CURVES, "leakage.json", OVERRIDES)
 NAME = r"[^/.][^/]*"
 RECORD_FILE = re.compile(
     rf"(?:{NAME}/){{5}}(?:{'|'.join(map(re.escape, RUN_FILES))}"
+    rf"|rankings/{NAME}/(?:{re.escape(METRICS)}|{re.escape(ROWS_FILE)})"
+    # Archives from before rankings and metrics were two layers.
     rf"|eval/{NAME}/(?:{re.escape(METRICS)}|users_[^/]*\.parquet))"
 )
 """Names of the members of an archive. No part begins with a dot except .hydra, so that none leads out of the folder."""

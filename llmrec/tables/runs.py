@@ -4,30 +4,20 @@ import csv
 import json
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmrec.errors import InputError
+from llmrec.evaluation.record import ROWS_FILE, SPLIT
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import METRICS
 
 CURVES = "curves.csv"
-USERS = "users_test.parquet"
-NOT_READ = ("target_title", "titles", "scores", "ranked", "relevance")
-"""Columns of USERS that no metric needs. They take most of the file."""
-ROW_COLUMNS = {"next_item": ("user", "target"), "rerank": ("list", "user")}
-"""Columns that identify a row of USERS, by task."""
 Points = list[tuple[int, float]]
 """Points of a curve: step and value."""
-
-
-def read_users(file: Path) -> pa.Table:
-    """Reads a file of values by row or list, without the columns NOT_READ."""
-    found = pq.ParquetFile(file)
-    return found.read([name for name in found.schema_arrow.names if name not in NOT_READ])
 
 
 @dataclass(frozen=True)
@@ -38,7 +28,7 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The path of the evaluation relative to the runs folder: <dataset>/<task>/<...>/<key>/eval/<key>."""
+        """The path of the ranking relative to the runs folder: <dataset>/<task>/<...>/<key>/rankings/<key>."""
         return "/".join(self.job.record.parts[-7:])
 
     @cached_property
@@ -93,12 +83,14 @@ class Run:
 
     @cached_property
     def users(self) -> pa.Table:
-        """The values by row or list of the test split, without the columns NOT_READ."""
-        return read_users(self.job.record / USERS)
+        """The metrics' values by row or list of the test split, and the columns that identify a row."""
+        table = pq.read_table(self.job.record / ROWS_FILE)
+        return table.filter(pc.equal(table[SPLIT], "test")).drop_columns(SPLIT)
 
     def ranks_rows_of(self, other: "Run") -> bool:
         """Whether both runs ranked the same rows or lists in the same order."""
-        columns = list(ROW_COLUMNS[self.task])
+        # Values of metrics have a name with a dot.
+        columns = [name for name in self.users.column_names if "." not in name]
         # Under other settings of the task, lists with equal numbers have different candidates.
         if self.record["task"] != other.record["task"]:
             return False
@@ -107,6 +99,4 @@ class Run:
     @property
     def wall_seconds(self) -> float:
         """The duration of training and evaluation in seconds."""
-        return float(
-            self.training["wall_seconds"] + sum(self.record["seconds"][part] for part in ("opening", "valid", "test"))
-        )
+        return float(self.training["wall_seconds"] + sum(self.record["seconds"].values()))

@@ -1,98 +1,159 @@
-"""Evaluates a trained run on the requested splits and writes the evaluation's record."""
+"""Evaluates a trained run: ranks the requested splits, unless that is done, and computes the metrics."""
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from tqdm import tqdm
 
-from llmrec.backbones.device import precision_record, run_device
+from llmrec.backbones.device import precision_record
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.record import write_record
+from llmrec.evaluation.record import read_facts, read_part, write_facts, write_part, write_record
 from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.plain import plain
-from llmrec.training.measure_catalogue import catalogue_measure
-from llmrec.training.measure_lists import lists_measure
-from llmrec.training.run_folder import RunFolder, is_baseline
+from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
+from llmrec.training.open_run import open_ranker
+from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of
 
 SPLITS = (["valid"], ["test"], ["valid", "test"])
 """Allowed values of evaluation.splits."""
-Measure = Callable[[str], tuple[dict[str, Any], pa.Table, dict[str, float]]]
-"""Maps a split to its metrics, its table with one row per user or list, and named parts of its time in seconds."""
+Rankings = dict[str, dict[str, pa.Table]]
+"""Tables by part and split."""
 
 
 def evaluate_run(
     config: DictConfig, dataset: Dataset, run: RunFolder, folder: Path, features: ReferenceFeatures
 ) -> dict[str, Any]:
-    """Evaluates a trained run on evaluation.splits and writes the record.
+    """Evaluates a trained run on evaluation.splits and writes its rankings and record.
 
     Args:
         config: The run's config, with the decoding and evaluation settings to use.
         dataset: The run's dataset.
         run: The run's folder.
-        folder: Folder to write the record to.
+        folder: Folder of the ranking.
         features: Reference features of the titles.
 
     Returns:
         The record, on every rank; its metrics are under `splits`.
     """
-    started = time.perf_counter()
-    measure = _open(config, dataset, run, features)
-    metrics: dict[str, Any] = {}
-    tables: dict[str, pa.Table] = {}
-    seconds = {"opening": time.perf_counter() - started}
+    task = build_task(config)
+    rankings = _rankings(task, config, dataset, run, folder)
+    barrier()
+    return measure_rankings(task, rankings, config, dataset, run, folder, features)
+
+
+def measure_rankings(
+    task: Task,
+    rankings: Rankings,
+    config: DictConfig,
+    dataset: Dataset,
+    run: RunFolder,
+    folder: Path,
+    features: ReferenceFeatures,
+) -> dict[str, Any]:
+    """Computes the metrics of rankings, without a model, and writes the record.
+
+    Args:
+        task: The run's task.
+        rankings: Its rankings.
+        config: The run's config, with the decoding and evaluation settings of the rankings.
+        dataset: The run's dataset.
+        run: The run's folder.
+        folder: Folder of the ranking.
+        features: Reference features of the titles.
+
+    Returns:
+        The record.
+    """
+    metrics, facts = build_metrics(task, config), read_facts(folder)
+    splits: dict[str, Any] = {}
+    rows: dict[str, pa.Table] = {}
     for split in config.evaluation.splits:
-        started = time.perf_counter()
-        metrics[split], tables[split], parts = measure(split)
-        seconds |= {split: time.perf_counter() - started, **parts}
+        parts = {part: tables[split] for part, tables in rankings.items()}
+        splits[split], rows[split] = task.record(parts, dataset, split, config, features, metrics)
+        splits[split]["recommender"] = facts["recommender"]
     record = {
         "task": plain(config.task),
+        "headline": {"path": task.headline, "label": task.headline_label},
         "decoding": plain(config.decoding),
         "evaluation": plain(config.evaluation),
+        "metrics": plain(config.metrics),
         "reference": dict(features.models),
         "training": run.folder.name,
-        "precision": _precision(config),
-        "splits": metrics,
-        "seconds": seconds,
+        MEASURED_BY: measuring_key_of(config),
+        "precision": facts["precision"],
+        "splits": splits,
+        "seconds": facts["seconds"],
     }
     if is_rank_zero():
-        write_record(folder, record, tables)
+        write_record(folder, record, rows)
     barrier()
     return record
 
 
-def _open(config: DictConfig, dataset: Dataset, run: RunFolder, features: ReferenceFeatures) -> Measure:
-    device = str(run_device(config.trainer))
-    if dataset.lists:
-        return lists_measure(config, dataset, run, device)
-    return catalogue_measure(config, dataset, run, device, features)
+def read_rankings(task: Task, config: DictConfig, folder: Path) -> tuple[Rankings, list[str]]:
+    """Reads the rankings that an evaluation needs, as far as they are done.
+
+    Returns:
+        The rankings, and the names of the missing parts.
+    """
+    found = {part: read_part(folder, part) for part in task.parts(config)}
+    missing = [part for part, tables in found.items() if tables is None]
+    return {part: tables for part, tables in found.items() if tables is not None}, missing
 
 
-def _precision(config: DictConfig) -> dict[str, Any] | None:
-    """Returns the precision of the model's computations; None for a baseline."""
-    return None if is_baseline(config) else precision_record(config)
+def _rankings(task: Task, config: DictConfig, dataset: Dataset, run: RunFolder, folder: Path) -> Rankings:
+    """Returns the rankings of a run; makes and writes those that are missing."""
+    rankings, missing = read_rankings(task, config, folder)
+    # Rank 0 writes below what all ranks look for here.
+    barrier()
+    if not missing:
+        return rankings
+    started = time.perf_counter()
+    ranker = open_ranker(config, dataset, run, task)
+    facts = read_facts(folder) or {
+        "recommender": ranker.name,
+        "precision": None if is_baseline(config) else precision_record(config),
+        "seconds": {},
+    }
+    facts["seconds"]["opening"] = time.perf_counter() - started
+    for part in missing:
+        rankings[part] = {}
+        for split in config.evaluation.splits:
+            started = time.perf_counter()
+            name = split if part == RANKING else f"{split}, {part}"
+            with _bar(config, name, task.passes(part, dataset, split, config), task.unit) as bar:
+                rankings[part][split] = task.rank(part, ranker, dataset, split, config, bar.update)
+            facts["seconds"][name] = time.perf_counter() - started
+        if is_rank_zero():
+            write_part(folder, part, rankings[part])
+            write_facts(folder, facts)
+    # All ranks read the facts.
+    barrier()
+    return rankings
+
+
+def _bar(config: DictConfig, name: str, total: int, unit: str) -> tqdm:
+    """Returns a progress bar, which is hidden if trainer.progress=false or stderr is not a terminal."""
+    disable = None if config.trainer.progress else True
+    return tqdm(total=total, desc=f"ranking {name}", unit=unit, disable=disable)
 
 
 def check_evaluation(config: DictConfig) -> None:
-    """Checks the decoding and evaluation settings.
+    """Checks the decoding, evaluation and metric settings.
 
     Raises:
         InputError: The decoding is for another task, or a value cannot be used.
     """
-    task, decoding_task = config.task.name, "rerank" if "bootstrap" in config.decoding else "next_item"
-    if task != decoding_task:
-        fitting = "permutation" if task == "rerank" else "trie or vocab"
-        raise InputError(f"decoding is for task={decoding_task}, but the run has task={task}: set decoding={fitting}")
+    task = build_task(config)
+    task.check(config)
+    build_metrics(task, config)
     if config.evaluation.splits not in SPLITS:
         raise InputError(f"evaluation.splits={config.evaluation.splits}: choose [valid,test], [valid] or [test]")
-    minimums = {"evaluation.sample_seed": 0}
-    if task == "rerank":
-        minimums |= {"evaluation.orders": 1, "decoding.bootstrap": 1, "decoding.seed": 0}
-    for key, minimum in minimums.items():
-        value = OmegaConf.select(config, key)
-        if type(value) is not int or value < minimum:
-            raise InputError(f"{key}={value}: give a whole number of at least {minimum}")
+    seed = config.evaluation.sample_seed
+    if type(seed) is not int or seed < 0:
+        raise InputError(f"evaluation.sample_seed={seed}: give a whole number of at least 0")

@@ -1,11 +1,11 @@
-"""Keys of trainings, evaluations and diagnoses: hashes of the settings, data and code that determine a result.
+"""Keys of trainings, rankings, metrics and diagnoses: hashes of the settings, data and code that determine a result.
 
 Imports the standard library and OmegaConf only, because Hydra needs a run's folder before heavy imports.
 """
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llmrec.code_hash import code_hash
@@ -26,9 +26,11 @@ TRAINING_CODE = (
     "training/checkpoints.py",
     "training/memory.py",
     "training/module.py",
+    "training/preparation.py",
     "training/sharded.py",
     "training/train.py",
-    "training/validation.py",
+    "tasks/catalogue_validation.py",
+    "tasks/list_validation.py",
 )
 REFERENCE_CODE = ("evaluation/reference_features.py", "evaluation/reference_model.py")
 """Code of the reference model's embeddings, for objectives that use them."""
@@ -39,19 +41,27 @@ BASELINE_CODE = (
     "evaluation/accuracy.py",
     "training/fit_baseline.py",
 )
-EVALUATION_CODE = (
+RANKING_CODE = (
     "collectives.py",
     "catalogue",
     "datasets",
     "backbones",
     "decoding",
     "examples",
+    "evaluation/graded.py",
+    "evaluation/list_accuracy.py",
+    "tasks/catalogue_ranker.py",
+    "tasks/catalogue_rankings.py",
+    "tasks/list_ranker.py",
+    "tasks/list_rankings.py",
+)
+MEASURING_CODE = (
+    "datasets/fitted_rows.py",
+    "datasets/popularity.py",
     "evaluation",
-    "training/evaluate_run.py",
-    "training/list_rankers.py",
-    "training/measure_catalogue.py",
-    "training/measure_lists.py",
-    "training/rankers.py",
+    "metrics",
+    "tasks/catalogue_record.py",
+    "tasks/list_record.py",
 )
 DIAGNOSIS_CODE = (
     "collectives.py",
@@ -64,12 +74,12 @@ DIAGNOSIS_CODE = (
     "diagnosis/diagnose_run.py",
     "evaluation/fairness.py",
     "objectives/groups.py",
-    "training/evaluate_run.py",
-    "training/rankers.py",
+    "tasks/catalogue_ranker.py",
 )
 TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
-EVALUATION_GROUPS = ("decoding", "evaluation")
+RANKED_ROWS = ("splits", "users", "sample_seed")
+"""Settings of the evaluation group that choose what is ranked; the others choose further rankings and metrics."""
 NOT_DATA = ("source", "reader", "simulator", "reference")
 """Settings of the dataset group that do not enter the training key: the data's hash covers `source`, `reader`
 and `simulator`, and `reference` is used for evaluation."""
@@ -92,18 +102,30 @@ def training_key(config: dict[str, Any], source: Source, stages: Mapping[str, st
     groups = {group: config[group] for group in (BASELINE_GROUPS if is_baseline else TRAINING_GROUPS)}
     groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in NOT_DATA}
     if is_baseline:
-        return _short(groups, source.content_hash, code_hash(BASELINE_CODE, _targets(groups)))
+        return _short(groups, source.content_hash, _code(BASELINE_CODE, groups))
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     places, embedder = list(TRAINING_CODE), None
     if embeds_by_reference(config["objective"]):
         places.extend(REFERENCE_CODE)
         embedder = reference_model(config, source.simulated).embedder().settings(config["scale"])
-    code = code_hash(places, _targets(groups))
-    return _short(groups, source.content_hash, dict(stages), embedder, code)
+    return _short(groups, source.content_hash, dict(stages), embedder, _code(places, groups))
 
 
-def evaluation_key(config: dict[str, Any], simulated: bool) -> str:
-    """Returns the key of an evaluation, from the config and code that decode and measure a trained run.
+def ranking_key(config: dict[str, Any]) -> str:
+    """Returns the key of a ranking, from the config and code by which a trained run ranks.
+
+    Args:
+        config: The resolved run config as plain containers.
+
+    Returns:
+        16 hex digits.
+    """
+    groups = {"decoding": config["decoding"], "rows": {name: config["evaluation"][name] for name in RANKED_ROWS}}
+    return _short(groups, _code(RANKING_CODE, groups))
+
+
+def measuring_key(config: dict[str, Any], simulated: bool) -> str:
+    """Returns the key of a ranking's metrics, from the config and code that compute them.
 
     Args:
         config: The resolved run config as plain containers.
@@ -112,9 +134,9 @@ def evaluation_key(config: dict[str, Any], simulated: bool) -> str:
     Returns:
         16 hex digits.
     """
-    groups = {group: config[group] for group in EVALUATION_GROUPS}
+    groups = {"evaluation": config["evaluation"], "metrics": config["metrics"]}
     reference = reference_model(config, simulated).settings(config["scale"])
-    return _short(groups, reference, code_hash(EVALUATION_CODE, _targets(groups)))
+    return _short(groups, reference, _code(MEASURING_CODE, groups))
 
 
 def diagnosis_key(config: dict[str, Any], sample: dict[str, Any]) -> str:
@@ -127,7 +149,21 @@ def diagnosis_key(config: dict[str, Any], sample: dict[str, Any]) -> str:
     Returns:
         16 hex digits.
     """
-    return _short(sample, config["decoding"], code_hash(DIAGNOSIS_CODE, ()))
+    return _short(sample, config["decoding"], _code(DIAGNOSIS_CODE, {"decoding": config["decoding"]}))
+
+
+def _code(places: Sequence[str], groups: Mapping[str, Any]) -> str:
+    """Returns the hash of the listed code and of the modules that the settings name.
+
+    A task that ships with llmrec names all that depends on it. Of this, what determines a result is listed.
+    """
+    named = [
+        target
+        for group, settings in groups.items()
+        for target in _targets(settings)
+        if group != "task" or not target.startswith("llmrec.")
+    ]
+    return code_hash(places, named)
 
 
 def _targets(settings: Any) -> Iterator[str]:

@@ -80,15 +80,16 @@ def open_loggers(config: DictConfig, folder: Path, named: Named | None) -> Itera
         run.finish()
 
 
-def log_summary(loggers: list[Logger], splits: dict[str, Any]) -> None:
-    """Adds the final metrics, by title or by list, of each split to the summary of the W&B run."""
+def log_summary(loggers: list[Logger], record: dict[str, Any]) -> None:
+    """Adds the final figures of the headline's metric, for each split, to the summary of the W&B run."""
+    metric = record["headline"]["path"].partition(".")[0]
     for log in loggers:
         if isinstance(log, WandbLogger):
             log.experiment.summary.update(
                 {
                     f"{split}/{name}": value
-                    for split, metrics in splits.items()
-                    for name, value in metrics.get("by_title", metrics.get("by_list")).items()
+                    for split, metrics in record["splits"].items()
+                    for name, value in metrics[metric].items()
                 }
             )
 

@@ -20,14 +20,12 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.collectives import all_reduce_gradients, all_reduce_sums, padding_batch
 from llmrec.errors import InputError
 from llmrec.evaluation.streaming import RowMeans
-from llmrec.examples.next_item import NextItemData
-from llmrec.examples.rerank import RerankData
-from llmrec.examples.training_data import Step
+from llmrec.examples.training_data import Step, TrainingData
 from llmrec.objectives.base import Objective, Part, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
+from llmrec.tasks.base import Task
 from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
-from llmrec.training.validation import names_of, validate
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +46,9 @@ class Recommender(LightningModule):
         self,
         backbone: Backbone,
         objective: Objective,
-        data: NextItemData | RerankData,
+        data: TrainingData,
         config: DictConfig,
+        task: Task,
         preparation: Callable[[torch.device], Preparation],
     ) -> None:
         """Creates the module.
@@ -59,13 +58,14 @@ class Recommender(LightningModule):
             objective: The objective to train.
             data: Set up for training with the same objective.
             config: The resolved run config (trainer, validation and seed are read).
+            task: Computes the validation values.
             preparation: Returns what the objective prepares with, for the training device.
         """
         super().__init__()
         self.automatic_optimization = False
         self.backbone, self.objective = backbone, objective
-        self.data, self.config, self.preparation = data, config, preparation
-        self.means = RowMeans(names_of(data))
+        self.data, self.config, self.task, self.preparation = data, config, task, preparation
+        self.means = RowMeans(task.validation_names)
         self.prepare_seconds = 0.0
         self.largest_micro_batch = 0
 
@@ -181,7 +181,7 @@ class Recommender(LightningModule):
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks this rank's share of the validation sample."""
         with unsharded(self.backbone):
-            self.means.update(validate(self.backbone, self.data, rows, self.config.validation.beams))
+            self.means.update(self.task.validate(self.backbone, self.data, rows, self.config))
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics by which the checkpoint is selected, with their standard errors."""

@@ -7,8 +7,9 @@ from omegaconf import DictConfig
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
-from llmrec.datasets.load import load_dataset
+from llmrec.datasets.load import load
 from llmrec.plain import plain
+from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import run_source
 
 logger = logging.getLogger(__name__)
@@ -37,8 +38,8 @@ def open_dataset(config: DictConfig) -> Dataset:
         dataset.name, f"{len(dataset.items):,}", f"{len(dataset.items.distinct_titles):,}", f"{users:,}",
         *(f"{len(rows):,}" for rows in (dataset.train, dataset.sample, dataset.valid, dataset.test)),
     )  # fmt: skip
-    if dataset.lists:
-        logger.info("task rerank: tuned on %s lists", f"{len(dataset.lists['sample']):,}")
+    for line in build_task(config).summary(dataset):
+        logger.info("%s", line)
     for line in summary(dataset.report):
         logger.info("  %s", line)
     return dataset
@@ -50,4 +51,6 @@ def quiet_dataset(config: DictConfig) -> Dataset:
     Raises:
         InputError: The data cannot be used.
     """
-    return load_dataset(plain(config.dataset), Path(config.paths.data), Path(config.paths.cache), plain(config.task))
+    cache_dir = Path(config.paths.cache)
+    loaded = load(plain(config.dataset), Path(config.paths.data), cache_dir)
+    return build_task(config).prepare(loaded, config.dataset, cache_dir)

@@ -17,26 +17,13 @@ FREE = (
     "dataset.reference",
     "decoding",
     "evaluation",
+    "metrics",
     "paths",
     "trainer.accelerator",
     "trainer.devices",
     "trainer.progress",
 )
 """Settings that may differ from those of the training."""
-
-
-def refuse_other_task(config: DictConfig, run: Path) -> None:
-    """Refuses a run that does not rank the catalogue.
-
-    Args:
-        config: The run's config.
-        run: The run's folder.
-
-    Raises:
-        InputError: The run's task is not next_item.
-    """
-    if config.task.name != "next_item":
-        raise InputError(f"{run} is of task={config.task.name}; this command takes one of task=next_item")
 
 
 def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:

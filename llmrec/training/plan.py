@@ -9,7 +9,14 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.errors import InputError
-from llmrec.training.run_folder import METRICS, RunFolder, resolved_config, run_name, run_path
+from llmrec.training.run_folder import (
+    RunFolder,
+    is_measured,
+    measuring_key_of,
+    resolved_config,
+    run_name,
+    run_path,
+)
 from llmrec.training.stages import stage_overrides
 
 NOT_THE_RUN = ("launcher", "logger", "paths", "hydra", "trainer.progress")
@@ -23,7 +30,8 @@ class Job:
     Attributes:
         overrides: Command-line overrides of the run.
         run: Folder of the run.
-        record: Folder of its evaluation.
+        record: Folder of its rankings and metrics.
+        measuring_key: Key of the settings and code that compute the metrics.
         stages: Runs that must be trained before it.
         name: Name that is printed.
     """
@@ -31,13 +39,14 @@ class Job:
     overrides: tuple[str, ...]
     run: RunFolder
     record: Path
+    measuring_key: str
     stages: tuple["Job", ...]
     name: str
 
     @property
     def done(self) -> bool:
         """Whether the run is trained and evaluated."""
-        return self.run.trained and (self.record / METRICS).is_file()
+        return self.run.trained and is_measured(self.record, self.measuring_key)
 
     @property
     def state(self) -> str:
@@ -85,10 +94,12 @@ def plan_job(overrides: Sequence[str]) -> Job:
 
 def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
     run = RunFolder(Path(config.paths.runs) / run_path(config))
+    resolved = OmegaConf.create(resolved_config(config))
     return Job(
         overrides=tuple(overrides),
         run=run,
-        record=run.evaluation(OmegaConf.create(resolved_config(config))),
+        record=run.ranking(resolved),
+        measuring_key=measuring_key_of(resolved),
         stages=tuple(plan_job(stage) for stage in stage_overrides(config).values()),
         name=run_name(config),
     )

@@ -11,6 +11,7 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
+from llmrec.examples.training_data import TrainingData
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class RunPreparation:
 
     backbone: Backbone
     trie: Trie | Permutations
-    data: NextItemData | RerankData
+    data: TrainingData
     cache_dir: Path
     stage: Path | None
     seed: int

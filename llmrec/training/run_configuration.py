@@ -9,8 +9,9 @@ from llmrec.backbones.device import check_device, check_trained_dtype
 from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.record import METRICS_FILE, read_metrics
-from llmrec.evaluation.table import print_final_table
+from llmrec.evaluation.record import read_metrics
+from llmrec.tasks.base import build_metrics, build_task
+from llmrec.tasks.console import print_record
 from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import named
@@ -39,14 +40,14 @@ def run_configuration(config: DictConfig) -> None:
     announce(config)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))
-    folder = run.evaluation(plain)
+    folder = run.ranking(plain)
     # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
     with coordinator() as tasks:
         check_evaluation(config)
         check_device(config)
         ranks_of(config)
         with run.lock():
-            if not (folder / METRICS_FILE).is_file():
+            if not run.is_evaluated(plain):
                 if not run.trained:
                     check_trained_dtype(config)
                 dataset = open_dataset(plain)
@@ -54,7 +55,7 @@ def run_configuration(config: DictConfig) -> None:
                 run_on_ranks(Work(plain, run, folder, stages, named(config)), dataset, tasks)
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
-    print_record(run, folder)
+    print_run(run, plain, folder)
 
 
 def evaluate_again(run: RunFolder, config: DictConfig) -> None:
@@ -76,23 +77,25 @@ def evaluate_again(run: RunFolder, config: DictConfig) -> None:
     check_device(config)
     announce(config)
     with run.lock():
-        folder = run.evaluation(config)
-        if not (folder / METRICS_FILE).is_file():
+        folder = run.ranking(config)
+        if not run.is_evaluated(config):
             run_on_ranks(Work(config, run, folder, {}, None), open_dataset(config), None)
-    print_record(run, folder)
+    print_run(run, config, folder)
 
 
-def print_record(run: RunFolder, folder: Path) -> None:
-    """Prints the table of a finished evaluation.
+def print_run(run: RunFolder, config: DictConfig, folder: Path) -> None:
+    """Prints the tables of a finished evaluation.
 
     Args:
         run: The run's folder.
-        folder: The evaluation's folder.
+        config: The run's resolved config.
+        folder: The folder of its rankings and metrics.
     """
-    record = read_metrics(folder)
-    names = {"valid": "decoding validation", "test": "decoding test"}
+    record, task = read_metrics(folder), build_task(config)
+    names = {"valid": "ranking validation", "test": "ranking test"}
     seconds = run.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
-    print_final_table(record["splits"], seconds, folder)
+    tables = task.tables(record["splits"], build_metrics(task, config))
+    print_record(tables, record["splits"], seconds, folder)
 
 
 def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Stage]:

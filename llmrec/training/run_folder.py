@@ -1,7 +1,7 @@
-"""Folders of runs: one training with its evaluations.
+"""Folders of runs: one training with its rankings.
 
-runs/<dataset>/<task>/<backbone>/<objective>/<training key>/ holds the results of training, and eval/<evaluation key>/
-in it the results of one way of decoding and measuring. A baseline has baseline/<name> instead of
+runs/<dataset>/<task>/<backbone>/<objective>/<training key>/ holds the results of training, and rankings/<ranking key>/
+in it the rankings of one way of decoding, with their metrics. A baseline has baseline/<name> instead of
 <backbone>/<objective>. Imports the standard library and OmegaConf only.
 """
 
@@ -22,10 +22,19 @@ from llmrec.errors import BusyError, InputError
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
-from llmrec.training.keys import evaluation_key, training_key
+from llmrec.training.keys import measuring_key, ranking_key, training_key
 from llmrec.training.stages import stage_configs
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
+MEASURED_BY = "measured_by"
+"""Entry of METRICS that holds the key of the settings and code that computed it."""
+OLDER_TARGETS = {
+    ("task", "next_item"): "llmrec.tasks.next_item.NextItem",
+    ("task", "rerank"): "llmrec.tasks.rerank.Rerank",
+    ("decoding", "next_item"): "llmrec.decoding.catalogue_decoder.BeamSearchDecoder",
+    ("decoding", "rerank"): "llmrec.decoding.list_decoder.PermutationDecoder",
+}
+"""What tasks and decoders are in runs from before their configs named a class."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,9 @@ class RunFolder:
         stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
         config.evaluation = OmegaConf.merge(now.evaluation, stored)
         config.setdefault("baseline", {"name": "none"})
+        config.setdefault("metrics", {})
+        for group in ("task", "decoding"):
+            config[group].setdefault("_target_", OLDER_TARGETS[group, config.task.name])
         dataset_dir = Path(conf_dir()) / "dataset"
         config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
         config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))
@@ -89,9 +101,13 @@ class RunFolder:
             config.dataset.simulator.setdefault("ratings", False)
         return config
 
-    def evaluation(self, config: DictConfig) -> Path:
-        """Returns the folder of the evaluation with the decoding and evaluation settings of a config."""
-        return self.folder / "eval" / evaluation_key(plain(config), run_source(config).simulated)
+    def ranking(self, config: DictConfig) -> Path:
+        """Returns the folder of the rankings with the decoding and evaluation settings of a config."""
+        return self.folder / "rankings" / ranking_key(plain(config))
+
+    def is_evaluated(self, config: DictConfig) -> bool:
+        """Whether the run is ranked and measured with the settings of a config and the present code."""
+        return is_measured(self.ranking(config), measuring_key_of(config))
 
     def lock(self) -> AbstractContextManager[None]:
         """Locks the run's folder against other processes; the lock of a process that dies is released.
@@ -125,6 +141,22 @@ class RunFolder:
                     "could overwrite each other's results. Choose another with LLMREC_RUNS or paths.runs=..."
                 ) from error
             yield
+
+
+def is_measured(ranking: Path, key: str) -> bool:
+    """Returns whether the metrics of a ranking were computed with the settings and code of a key."""
+    file = ranking / METRICS
+    if not file.is_file():
+        return False
+    try:
+        return bool(json.loads(file.read_text(encoding="utf-8")).get(MEASURED_BY) == key)
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}). Remove it and run the evaluation again.") from error
+
+
+def measuring_key_of(config: DictConfig) -> str:
+    """Returns the key of the metrics of a run's ranking, see `measuring_key`."""
+    return measuring_key(plain(config), run_source(config).simulated)
 
 
 def run_source(config: DictConfig) -> Source:

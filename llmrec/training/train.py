@@ -20,32 +20,28 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from llmrec.atomic import atomic_folder
-from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.baselines.base import Baseline
 from llmrec.baselines.open import open_baseline
-from llmrec.catalogue.cached import catalogue_hash
-from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.collectives import barrier, is_rank_zero
-from llmrec.datasets.dataset import Dataset, draw
+from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
-from llmrec.examples.next_item import NextItemData
-from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
+from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
+from llmrec.training.open_run import identity
 from llmrec.training.preparation import RunPreparation
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START, Stage
-from llmrec.training.validation import validate
 
 logger = logging.getLogger(__name__)
 SELECTION_METRIC = "valid/ndcg@10"
@@ -107,20 +103,6 @@ def _reference(config: DictConfig, features: ReferenceFeatures) -> dict[str, Any
     return {"reference": features.models["embeddings"]} if embeds_by_reference(plain(config.objective)) else {}
 
 
-def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
-    """Returns hashes of what trained weights are only valid with.
-
-    Args:
-        backbone: The model.
-        dataset: The dataset whose catalogue it ranks.
-
-    Returns:
-        Hashes by name: `catalogue`, `tokenizer` and, for an adapter, `base_weights`.
-    """
-    hashes = {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
-    return hashes if backbone.base_weights is None else hashes | {"base_weights": backbone.base_weights}
-
-
 def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     """Builds and checks the objective of a run.
 
@@ -153,18 +135,12 @@ def _module(
     config: DictConfig, dataset: Dataset, stages: Mapping[str, Stage], features: ReferenceFeatures
 ) -> Recommender:
     objective = build_objective(config, stages)
-    cache_dir, validation = Path(config.paths.cache), config.validation
+    cache_dir = Path(config.paths.cache)
     start = stages[START].folder if START in stages else None
     backbone = build_backbone(config, dataset, cache_dir, start)
-    data: NextItemData | RerankData
-    if dataset.lists:
-        lists = dataset.lists["valid"]
-        data = RerankData(dataset, backbone, config)
-        data.setup_training(objective, lists.take(draw(len(lists), validation.users, validation.sample_seed)))
-    else:
-        sample = draw(len(dataset.valid), validation.users, validation.sample_seed)
-        data = NextItemData(dataset, backbone, config, cache_dir)
-        data.setup_training(objective, dataset.valid.take(sample))
+    task = build_task(config)
+    data = task.data(dataset, backbone, config, cache_dir)
+    data.setup_training(objective, task.validation_sample(dataset, config))
     fit_into_memory(backbone, data)
     if data.sample_prompts.cut:
         logger.info("%s prompts: oldest titles cut to fit backbone.max_length", f"{data.sample_prompts.cut:,}")
@@ -192,7 +168,7 @@ def _module(
             open_oracle=partial(_open_oracle, stages.get(ORACLE), dataset),
         )
 
-    return Recommender(backbone, objective, data, config, preparation)
+    return Recommender(backbone, objective, data, config, task, preparation)
 
 
 def _open_oracle(stage: Stage | None, dataset: Dataset) -> Baseline | None:
@@ -278,7 +254,7 @@ def _train_module(module: Recommender, folder: Path, loggers: list[Logger]) -> d
 def _validate_untrained(module: Recommender) -> dict[str, Any]:
     """Validates the model before any tuning (trainer.epochs=0) and returns what training.json records."""
     data = module.data
-    values = validate(module.backbone, data, np.arange(data.validation_rows), module.config.validation.beams)
+    values = module.task.validate(module.backbone, data, np.arange(data.validation_rows), module.config)
     means = {f"valid/{name}": float(row_values.mean()) for name, row_values in values.items()}
     return {
         "chosen_epoch": None,

@@ -89,7 +89,7 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
         features = reference_features(work.config, dataset, Path(work.config.paths.cache), device)
         if not trained:
             _train(work, dataset, features, loggers, started)
-        log_summary(loggers, evaluate_run(work.config, dataset, work.run, work.record, features)["splits"])
+        log_summary(loggers, evaluate_run(work.config, dataset, work.run, work.record, features))
 
 
 def _write_config(work: Work, dataset: Dataset) -> None:

@@ -92,7 +92,7 @@ def test_identifiers_are_written_as_they_are() -> None:
 @pytest.mark.parametrize("lists", [LISTS, UNRATED])
 def test_another_order_is_the_prompt_of_the_list_shown_in_it(lists: Lists) -> None:
     order = np.array([[2, 0, 1], [1, 2, 0]])
-    ours, theirs = prompts(lists), prompts(lists.shown(order)).prompts
+    ours, theirs = prompts(lists), prompts(lists.reordered(order)).prompts
     given = ours.shown(np.array([1, 0, 1]), order[[1, 0, 1]])
     assert [found.tolist() for found in given] == [theirs.of(row).tolist() for row in (1, 0, 1)]
     assert given[1].dtype == np.int32
@@ -120,7 +120,7 @@ def test_what_just_fits_is_not_cut() -> None:
 def test_a_cut_history_is_cut_in_every_order() -> None:
     order = np.array([[1, 2, 0], [2, 0, 1]])
     limit = int(prompts().prompts.lengths.min()) - 1
-    ours, theirs = prompts(limit=limit), prompts(LISTS.shown(order), limit).prompts
+    ours, theirs = prompts(limit=limit), prompts(LISTS.reordered(order), limit).prompts
     assert ours.prompts.cut == theirs.cut == 2
     shown = ours.shown(np.array([0, 1]), order)
     assert [found.tolist() for found in shown] == [theirs.of(row).tolist() for row in (0, 1)]

@@ -193,7 +193,7 @@ def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order() -> None:
     assert place[:, 0].tolist() == [[0, 1, 2, 3]] * 5
     assert place[:, 1].tolist() != place[:, 0].tolist()
     for branch in (0, 1):
-        lists = LISTS.shown(place[:, branch].argsort(1).numpy())
+        lists = LISTS.reordered(place[:, branch].argsort(1).numpy())
         prompts = ListPrompts(TOKENIZER, WORDING, data.identifiers, 700, lists, ITEMS).prompts
         for row, texts in enumerate(plain_texts(batch)):
             assert texts[branch].rsplit("\n", 1)[0] + "\n" == text(prompts.of(row))

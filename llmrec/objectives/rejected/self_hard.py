@@ -9,8 +9,8 @@ from tqdm import tqdm
 from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.code_hash import code_hash
 from llmrec.collectives import map_across_ranks
-from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.rank import pad_leaves, rank_titles
+from llmrec.decoding.catalogue_decoder import BeamSearchDecoder
+from llmrec.decoding.rank import pad_leaves
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected, excluded_titles, require_candidates
 
@@ -75,9 +75,9 @@ class SelfHard(Rejected):
         count: int,
         progress: Callable[[int], None],
     ) -> np.ndarray:
-        data, settings = preparation.catalogue, BeamSearch(max(self.beams, count))
+        data, decoder = preparation.catalogue, BeamSearchDecoder(max(self.beams, count))
         prompts = data.sample.prompts.take(rows)
-        return rank_titles(preparation.backbone, data.trie, prompts, settings, leaves, progress)[0]
+        return decoder.rank(preparation.backbone, data.trie, prompts, leaves, progress)[0]
 
 
 def _wrong_titles(ranked: np.ndarray, excluded: np.ndarray, count: int) -> np.ndarray:

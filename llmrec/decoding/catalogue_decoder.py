@@ -1,0 +1,43 @@
+"""The decoder of task next_item: constrained beam search over the full catalogue."""
+
+from typing import Literal
+
+import numpy as np
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.catalogue.trie import Trie
+from llmrec.datasets.prompts import Prompts
+from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.decoder import CatalogueDecoder, Progress
+from llmrec.decoding.rank import rank_titles
+
+
+class BeamSearchDecoder(CatalogueDecoder):
+    """Trie-constrained beam search; see `BeamSearch` for the arguments.
+
+    Args:
+        beams: Number of beams, and of titles in a ranking.
+        scores: "trie" or "vocab".
+        length_penalty: Exponent of the title's length.
+        exclude_history: Whether titles of the history are left out.
+    """
+
+    def __init__(
+        self,
+        beams: int = 10,
+        scores: Literal["trie", "vocab"] = "trie",
+        length_penalty: float = 0.0,
+        exclude_history: bool = False,
+    ) -> None:
+        self.settings = BeamSearch(beams, scores, length_penalty)
+        self.list_length, self.exclude_history = beams, exclude_history
+
+    def rank(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        prompts: Prompts,
+        excluded: np.ndarray | None = None,
+        progress: Progress = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return rank_titles(backbone, trie, prompts, self.settings, excluded, progress)

@@ -1,0 +1,117 @@
+"""The interface of decoders, which turn a tuned model into rankings, and the one place that builds them."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection
+from typing import ClassVar
+
+import hydra
+import numpy as np
+from hydra.errors import InstantiationException
+from omegaconf import DictConfig
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.catalogue.permutations import Permutations
+from llmrec.catalogue.trie import Trie
+from llmrec.datasets.prompts import Prompts
+from llmrec.errors import InputError
+
+Progress = Callable[[int], None]
+"""Called with the number of rows of each finished batch."""
+
+
+class Decoder(ABC):
+    """Base of all decoders, chosen by `_target_` in the config group `decoding`.
+
+    Attributes:
+        tasks: Names of the tasks that it decodes for.
+    """
+
+    tasks: ClassVar[Collection[str]]
+
+
+class CatalogueDecoder(Decoder):
+    """Base of decoders of task next_item.
+
+    Attributes:
+        list_length: Number of titles in a ranking.
+        exclude_history: Whether titles of the history are left out.
+    """
+
+    tasks = ("next_item",)
+    list_length: int
+    exclude_history: bool
+
+    @abstractmethod
+    def rank(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        prompts: Prompts,
+        excluded: np.ndarray | None = None,
+        progress: Progress = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks titles for each prompt.
+
+        Args:
+            backbone: The model.
+            trie: The titles.
+            prompts: The prompts.
+            excluded: Trie leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
+            progress: Called with the number of rows of each finished batch.
+
+        Returns:
+            titles: Indices of distinct titles, best first, int32 `[prompts, list_length]`, -1 = no further title. Of
+                several titles with equal tokens, the first represents all.
+            scores: float32 `[prompts, list_length]`, -inf where there is no title.
+        """
+
+
+class ListDecoder(Decoder):
+    """Base of decoders of task rerank.
+
+    Attributes:
+        bootstrap: Number of random orders of the candidates whose rankings are merged by Borda count; 1 = as shown.
+        seed: Seed of these orders.
+    """
+
+    tasks = ("rerank",)
+    bootstrap: int
+    seed: int
+
+    @abstractmethod
+    def rank(
+        self, backbone: Backbone, trie: Permutations, prompts: Prompts, progress: Progress = lambda done: None
+    ) -> np.ndarray:
+        """Ranks the candidates of each prompt.
+
+        Args:
+            backbone: The model.
+            trie: The permutations of the identifiers.
+            prompts: One prompt per list.
+            progress: Called with the number of lists of each finished batch.
+
+        Returns:
+            Indices of each list's candidates, best first, int64 `[lists, m]`; always a permutation.
+        """
+
+
+def build_decoder(decoding: DictConfig, task: str) -> Decoder:
+    """Builds the decoder of the resolved config group `decoding`.
+
+    Args:
+        decoding: The config group.
+        task: The name of the run's task.
+
+    Raises:
+        InputError: If a setting is invalid, or the decoder is for another task.
+    """
+    try:
+        decoder: Decoder = hydra.utils.instantiate(decoding)
+    except InstantiationException as error:
+        raise InputError(f"the decoder cannot be built from its settings: {error}") from error
+    if task not in decoder.tasks:
+        raise InputError(
+            f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "
+            f"set decoding={'permutation' if task == 'rerank' else 'trie or vocab'}"
+        )
+    return decoder

@@ -1,0 +1,101 @@
+"""Rankers of the catalogue: a tuned language model with constrained decoding, or a fitted baseline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
+from llmrec.collectives import map_across_ranks
+from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.datasets.prompts import Prompts
+from llmrec.decoding.decoder import CatalogueDecoder
+from llmrec.decoding.rank import history_leaves, pad_leaves
+from llmrec.decoding.unconstrained import title_texts
+from llmrec.examples.next_item import NextItemData
+from llmrec.tasks.base import Progress
+
+
+class ModelRanker:
+    """A tuned language model.
+
+    Attributes:
+        backbone: The model.
+        data: The catalogue and prompts for its tokenizer.
+        decoder: Turns its predictions into rankings.
+    """
+
+    name = "model"
+
+    def __init__(self, backbone: Backbone, data: NextItemData, decoder: CatalogueDecoder) -> None:
+        self.backbone, self.data, self.decoder = backbone, data, decoder
+
+    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks titles for each row; see `CatalogueDecoder.rank` for the result."""
+        data = self.data
+        excluded = history_leaves(rows, data.dataset.items, data.trie) if self.decoder.exclude_history else None
+        return self._ranked(data.split(rows).prompts, excluded, progress)
+
+    def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks titles for histories given as titles, oldest first. Unknown titles are used as text."""
+        excluded = self._leaves(histories) if self.decoder.exclude_history else None
+        return self._ranked(self.data.prompt_tokenizer.histories(histories), excluded, progress)
+
+    def target_titles(self, rows: Rows) -> np.ndarray:
+        """Returns the title of each row that counts as a hit, int32 [rows]; titles with equal tokens count as one."""
+        return self.data.target_titles(rows)
+
+    def unconstrained_texts(self, rows: Rows, progress: Progress) -> tuple[list[str | None], np.ndarray]:
+        """Generates a text for each row without constraints; see `title_texts`."""
+        return title_texts(self.backbone, self.data, self.data.split(rows).prompts, progress)
+
+    def _ranked(
+        self, prompts: Prompts, excluded: np.ndarray | None, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray]:
+        def rank(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            part_excluded = None if excluded is None else excluded[part]
+            return self.decoder.rank(self.backbone, self.data.trie, prompts.take(part), part_excluded, progress)
+
+        return map_across_ranks(len(prompts), rank)
+
+    def _leaves(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
+        """Returns the trie leaves of each history's known titles, padded by `pad_leaves`, int64 [histories, length]."""
+        index = {title: number for number, title in enumerate(self.data.dataset.items.distinct_titles)}
+        known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]
+        row, title = np.array(known, dtype=np.int64).reshape(-1, 2).T
+        return pad_leaves(row, self.data.trie.title_leaf.numpy()[title], len(histories))
+
+
+class BaselineRanker:
+    """A fitted baseline; its lists have as many titles as those of the decoder."""
+
+    def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoder: CatalogueDecoder) -> None:
+        self.name, self.baseline, self.dataset, self.decoder = name, baseline, dataset, decoder
+
+    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks titles for each row; see `Baseline.rank`."""
+        return self.baseline.rank(rows, split, self.decoder.list_length, self.decoder.exclude_history, progress)
+
+    def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        """Ranks titles for histories given as titles, oldest first. Unknown titles are ignored."""
+        return self.rank(_rows(histories, self.dataset.items), "test", progress)
+
+    def target_titles(self, rows: Rows) -> np.ndarray:
+        """Returns the title of each row that counts as a hit, int [rows]: that of its target."""
+        titles: np.ndarray = self.dataset.items.title_of[rows.target]
+        return titles
+
+
+def _rows(histories: Sequence[Sequence[str]], items: Items) -> Rows:
+    """Returns rows with the first item of each known title; targets and timestamps are placeholders."""
+    first = {title: item for item, title in reversed(list(enumerate(items.titles)))}
+    known = [[first[title] for title in history if title in first] for history in histories]
+    count = len(known)
+    return Rows(
+        user=np.full(count, ""),
+        history=np.array([item for history in known for item in history], dtype=np.int32),
+        offsets=np.concatenate([[0], np.cumsum([len(history) for history in known])]).astype(np.int64),
+        target=np.zeros(count, dtype=np.int32),
+        timestamp=np.zeros(count, dtype=np.int64),
+    )

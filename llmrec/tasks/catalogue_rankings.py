@@ -1,0 +1,60 @@
+"""Rankings of task next_item as tables: ranked titles, and texts that are generated without constraints."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import DictConfig
+
+from llmrec.datasets.dataset import Dataset, Rows, draw
+from llmrec.errors import InputError
+from llmrec.tasks.base import Progress
+
+UNCONSTRAINED = "unconstrained"
+"""The part with the texts that the model generates without constraints."""
+
+
+def ranking_table(
+    part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+) -> pa.Table:
+    """Ranks the rows of a split; arguments as for `Task.rank`.
+
+    Returns:
+        The columns of `row_identity` and, for the ranking, `target_title`, the title that counts as a hit; `titles`,
+        best first; `scores`, of these titles; and `list_length`, the number of titles that were asked for. For
+        generated texts `text` and `is_title`.
+    """
+    rows = evaluated_rows(dataset, split, config)
+    identity = row_identity(rows, dataset)
+    if part == UNCONSTRAINED:
+        texts, is_title = ranker.unconstrained_texts(rows, progress)
+        return pa.table({**identity, "text": pa.array(texts, pa.string()), "is_title": is_title})
+    titles, scores = ranker.rank(rows, split, progress)
+    names, is_given = pa.array(dataset.items.distinct_titles, pa.string()), titles >= 0
+    offsets = np.concatenate([[0], np.cumsum(is_given.sum(axis=1))]).astype(np.int32)
+    return pa.table(
+        {
+            **identity,
+            "target_title": names.take(pa.array(ranker.target_titles(rows))),
+            "titles": pa.ListArray.from_arrays(offsets, names.take(pa.array(titles[is_given]))),
+            "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[is_given].astype(np.float32))),
+            "list_length": np.full(len(rows), titles.shape[1], dtype=np.int32),
+        }
+    )
+
+
+def evaluated_rows(dataset: Dataset, split: str, config: DictConfig) -> Rows:
+    """Returns the rows of a split that are evaluated."""
+    rows: Rows = getattr(dataset, split)
+    if len(rows) == 0:
+        raise InputError(f"the {split} split of {dataset.name} has no rows to evaluate. Add rows, or skip the split.")
+    return rows.take(draw(len(rows), config.evaluation.users, config.evaluation.sample_seed))
+
+
+def row_identity(rows: Rows, dataset: Dataset) -> dict[str, pa.Array]:
+    """Returns the columns that identify a row: its number in the sample, its user and the ID of its target."""
+    return {
+        "row": pa.array(np.arange(len(rows))),
+        "user": pa.array(rows.user.tolist(), pa.string()),
+        "target": pa.array(dataset.items.ids, pa.string()).take(pa.array(rows.target)),
+    }

@@ -1,0 +1,79 @@
+"""The record of task next_item: metrics of a split's rankings, beside those of the popularity baseline."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import DictConfig
+
+from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.fitted_rows import fitted_rows
+from llmrec.datasets.popularity import recommend_popular
+from llmrec.errors import InputError
+from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.metrics.base import Metric
+from llmrec.metrics.measured import measured, row_table
+from llmrec.metrics.ranking import CatalogueRanking
+from llmrec.tasks.base import RANKING, Parts
+from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, row_identity
+
+
+def catalogue_record(
+    parts: Parts,
+    dataset: Dataset,
+    split: str,
+    config: DictConfig,
+    features: ReferenceFeatures,
+    metrics: Sequence[Metric],
+) -> tuple[dict[str, Any], pa.Table]:
+    """Computes the record of a split; arguments, result and errors as for `Task.record`.
+
+    The popularity baseline counts the rows that baselines are fitted to for the split (`fitted_rows`). Popularity in
+    slices and fairness metrics is that in dataset.train, the rows that the language models are trained on.
+    """
+    ranking = _ranking(parts, dataset, split, config, features)
+    length = ranking.titles.shape[1]
+    counted = fitted_rows(dataset, "full", split)
+    popular = recommend_popular(ranking.rows, counted, dataset.items, length, ranking.exclude_history)
+    baseline = CatalogueRanking(
+        popular, np.zeros(popular.shape, dtype=np.float32), dataset.items.title_of[ranking.rows.target],
+        ranking.rows, dataset, split, ranking.exclude_history, features,
+    )  # fmt: skip
+    records, columns = measured(metrics, ranking, baseline)
+    head = {
+        "dataset": dataset.name,
+        "simulated": dataset.simulated,
+        "users": len(ranking.rows),
+        "list_length": length,
+    }
+    best = {} if dataset.best_ndcg10 is None else {"best_ndcg10": dataset.best_ndcg10[split]}
+    return head | records | best, row_table(row_identity(ranking.rows, dataset), columns)
+
+
+def _ranking(
+    parts: Parts, dataset: Dataset, split: str, config: DictConfig, features: ReferenceFeatures
+) -> CatalogueRanking:
+    """Reads the ranking of a split.
+
+    Raises:
+        InputError: If its rows or titles are not those of the dataset.
+    """
+    table, rows = parts[RANKING], evaluated_rows(dataset, split, config)
+    identity = row_identity(rows, dataset)
+    if not all(table[name].combine_chunks().equals(column) for name, column in identity.items()):
+        raise InputError(
+            f"the {split} ranking is of other rows than {dataset.name} has now. Point LLMREC_DATA (or paths.data) to "
+            "the data of the ranking, or rank again"
+        )
+    index = {title: number for number, title in enumerate(dataset.items.distinct_titles)}
+    titles = np.full((len(rows), table["list_length"][0].as_py()), -1, dtype=np.int32)
+    scores = np.full(titles.shape, -np.inf, dtype=np.float32)
+    for row, (names, values) in enumerate(zip(table["titles"].to_pylist(), table["scores"].to_pylist(), strict=True)):
+        titles[row, : len(names)] = [index[name] for name in names]
+        scores[row, : len(names)] = values
+    target_title = np.array([index[title] for title in table["target_title"].to_pylist()])
+    is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
+    return CatalogueRanking(
+        titles, scores, target_title, rows, dataset, split, config.decoding.exclude_history, features, is_title
+    )

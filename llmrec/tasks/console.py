@@ -1,0 +1,65 @@
+"""What the console tables of all tasks share."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.text import Text
+
+from llmrec.metrics.base import Metric
+
+SPLIT_NAMES = {"valid": "validation", "test": "test"}
+
+
+def print_record(
+    tables: Sequence[RenderableType], splits: Mapping[str, dict[str, Any]], seconds: Mapping[str, float], folder: Path
+) -> None:
+    """Prints the final tables; as plain text, 100 columns wide, if the output is not a terminal.
+
+    Args:
+        tables: The tables of the task.
+        splits: The records by split.
+        seconds: Wall time by stage.
+        folder: The folder of the record.
+    """
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console.width = 100
+    console.print(final_table(tables, splits, seconds, folder), crop=False)
+
+
+def final_table(
+    tables: Sequence[RenderableType], splits: Mapping[str, dict[str, Any]], seconds: Mapping[str, float], folder: Path
+) -> RenderableType:
+    """Returns the tables with the seconds, the folder and a warning for simulated data below; see `print_record`."""
+    lines = [*tables, Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items()))]
+    # The path is kept on one line, so that it can be copied.
+    lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
+    any_split = next(iter(splits.values()))
+    if any_split["simulated"]:
+        lines.append(Text(f"SIMULATED data ({any_split['dataset']}): these figures say nothing about real users."))
+    return Group(*lines)
+
+
+def headed(metrics: Sequence[Metric]) -> dict[str, str]:
+    """Returns the heading of each figure that has one, by its path in a record."""
+    return {
+        f"{metric.name}.{path}": figure.heading
+        for metric in metrics
+        for path, figure in metric.figures.items()
+        if figure.heading
+    }
+
+
+def recommender(record: Mapping[str, Any]) -> str:
+    """Returns the name of a record's recommender."""
+    return str(record.get("recommender", "model"))
+
+
+def figure_text(record: Mapping[str, Any], path: str) -> str | None:
+    """Returns a figure of a record with four digits; None if it was not measured."""
+    value: Any = record
+    for key in path.split("."):
+        value = value.get(key) if isinstance(value, dict) else None
+    return None if value is None else f"{value:.4f}"

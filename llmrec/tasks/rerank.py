@@ -1,0 +1,131 @@
+"""Task rerank: ranks short lists of candidates by graded relevance."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from omegaconf import DictConfig, OmegaConf
+from rich.console import RenderableType
+from torch import Tensor
+
+from llmrec.backbones.backbone import Backbone
+from llmrec.baselines.base import Baseline
+from llmrec.datasets.dataset import Dataset, draw
+from llmrec.datasets.lists import Lists
+from llmrec.datasets.load import Loaded, with_lists
+from llmrec.decoding.decoder import ListDecoder, build_decoder
+from llmrec.errors import InputError
+from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.examples.rerank import RerankData
+from llmrec.examples.training_data import TrainingData
+from llmrec.metrics.base import Metric
+from llmrec.metrics.shipped import LISTS
+from llmrec.plain import plain
+from llmrec.tasks.base import RANKING, Parts, Progress, Task
+from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
+from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
+from llmrec.tasks.list_record import list_record
+from llmrec.tasks.list_tables import lists_table
+from llmrec.tasks.list_validation import VALUES, validate_lists
+
+
+class Rerank(Task):
+    """Ranks candidate lists. The lists are made once and are the same for all models.
+
+    Args:
+        candidates: Candidates of a list (m).
+        negatives: How many of them are sampled negatives; None for the default of the relevance.
+        relevance: "ratings", "next_item" or "auto".
+        seed: Seed of the negatives, the order in which candidates are shown, and ties in the target order.
+    """
+
+    metrics = LISTS
+    headline = "by_list.ndcg@10"
+    headline_label = "NDCG@10, lists"
+    row_columns = ("list", "user")
+    unit = "list"
+    refused: ClassVar[Mapping[str, str]] = {
+        "recommend": "it ranks given candidates, and a history alone names none. Give a run of task=next_item",
+        "diagnose": "a ranking consists of identifiers of positions, which say nothing without the candidates. Give a "
+        "run of task=next_item; evaluation.orders measures how much a ranking depends on the order shown",
+    }
+
+    def __init__(self, candidates: int, negatives: int | None, relevance: str, seed: int) -> None:
+        self.settings = {"candidates": candidates, "negatives": negatives, "relevance": relevance, "seed": seed}
+
+    def prepare(self, loaded: Loaded, dataset: DictConfig, cache_dir: Path) -> Dataset:
+        return with_lists(loaded, plain(dataset), cache_dir, self.settings)
+
+    def summary(self, dataset: Dataset) -> Sequence[str]:
+        return (f"task rerank: tuned on {len(dataset.lists['sample']):,} lists",)
+
+    def check(self, config: DictConfig) -> None:
+        build_decoder(config.decoding, self.name)
+        orders = OmegaConf.select(config, "evaluation.orders")
+        if type(orders) is not int or orders < 1:
+            raise InputError(f"evaluation.orders={orders}: give a whole number of at least 1")
+
+    def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> RerankData:
+        return RerankData(dataset, backbone, config)
+
+    def validation_sample(self, dataset: Dataset, config: DictConfig) -> Lists:
+        lists = dataset.lists["valid"]
+        return lists.take(draw(len(lists), config.validation.users, config.validation.sample_seed))
+
+    @property
+    def validation_names(self) -> Sequence[str]:
+        return VALUES
+
+    def validate(
+        self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig
+    ) -> dict[str, Tensor]:
+        assert isinstance(data, RerankData)
+        return validate_lists(backbone, data, rows)
+
+    def model_ranker(
+        self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path
+    ) -> ModelListRanker:
+        decoder = build_decoder(config.decoding, self.name)
+        assert isinstance(decoder, ListDecoder)
+        return ModelListRanker(backbone, RerankData(dataset, backbone, config), decoder)
+
+    def baseline_ranker(
+        self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig
+    ) -> BaselineListRanker:
+        return BaselineListRanker(name, baseline, dataset)
+
+    def parts(self, config: DictConfig) -> Sequence[str]:
+        parts = [RANKING]
+        if config.evaluation.orders > 1:
+            parts.append(f"{ORDERS}_{config.evaluation.orders}")
+        if config.evaluation.unconstrained and config.baseline.name == "none":
+            parts.append(UNCONSTRAINED)
+        return parts
+
+    def passes(self, part: str, dataset: Dataset, split: str, config: DictConfig) -> int:
+        lists = len(evaluated_lists(dataset, split, config))
+        if part == UNCONSTRAINED:
+            return lists
+        per_order = 1 if config.baseline.name != "none" else int(config.decoding.bootstrap)
+        return lists * per_order * (1 if part == RANKING else int(config.evaluation.orders) - 1)
+
+    def rank(
+        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+    ) -> pa.Table:
+        return ranking_table(part, ranker, dataset, split, config, progress)
+
+    def record(
+        self,
+        parts: Parts,
+        dataset: Dataset,
+        split: str,
+        config: DictConfig,
+        features: ReferenceFeatures,
+        metrics: Sequence[Metric],
+    ) -> tuple[dict[str, Any], pa.Table]:
+        return list_record(parts, dataset, split, config, metrics)
+
+    def tables(self, splits: Mapping[str, dict[str, Any]], metrics: Sequence[Metric]) -> Sequence[RenderableType]:
+        return [lists_table(splits, metrics)]
