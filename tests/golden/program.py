@@ -74,7 +74,7 @@ def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:
     config = override(run.config(), [*overrides, *_paths(root)])
     with _one_thread():
         evaluate_again(run, config)
-    return run.evaluation(config)
+    return run.ranking(config)
 
 
 def curves(folder: Path) -> dict[str, list[float]]:
@@ -116,8 +116,10 @@ def metrics(evaluation: Path) -> dict[str, Any]:
 
 def rankings(evaluation: Path) -> dict[str, list[Ranking]]:
     """Returns the rankings of an evaluation by split."""
-    files = {split: evaluation / f"users_{split}.parquet" for split in metrics(evaluation)}
-    return {split: [_ranking(row) for row in pq.read_table(file).to_pylist()] for split, file in files.items()}
+    found: dict[str, list[Ranking]] = {split: [] for split in metrics(evaluation)}
+    for row in pq.read_table(evaluation / "ranking.parquet").to_pylist():
+        found[row["split"]].append(_ranking(row))
+    return found
 
 
 def _ranking(row: dict[str, Any]) -> Ranking:
