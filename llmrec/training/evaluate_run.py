@@ -129,6 +129,7 @@ def _rankings(task: Task, config: DictConfig, dataset: Dataset, run: RunFolder, 
             with _bar(config, name, task.passes(part, dataset, split, config), task.unit) as bar:
                 rankings[part][split] = task.rank(part, ranker, dataset, split, config, bar.update)
             facts["seconds"][name] = time.perf_counter() - started
+        facts |= {"decoding": plain(config.decoding), "evaluation": plain(config.evaluation)}
         if is_rank_zero():
             write_part(folder, part, rankings[part])
             write_facts(folder, facts)

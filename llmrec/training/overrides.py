@@ -59,12 +59,13 @@ def trusts(own: Mapping[str, str]) -> bool:
     return value == "true"
 
 
-def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
+def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | None = None) -> DictConfig:
     """Returns a copy of a run's config with overrides.
 
     Args:
         config: The run's config.
         overrides: In Hydra's syntax, group=option (decoding=vocab) or key=value (decoding.beams=20).
+        config_dir: A folder with YAML files of the user's own, with options of the groups decoding and metrics.
 
     Raises:
         InputError: An override cannot be parsed, its key or option does not exist, or it would change the weights.
@@ -79,22 +80,22 @@ def override(config: DictConfig, overrides: Sequence[str]) -> DictConfig:
         key, value = parsed.key_or_group, parsed.value()
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
             raise InputError(f"{text}: a trained run takes only {', '.join(FREE)}; train another with llmrec.run")
-        if key == "decoding":
-            config.decoding = _option(key, str(value))
+        if key in ("decoding", "metrics"):
+            config[key] = _option(key, str(value), config_dir)
         else:
             _set(config, key, value)
     return config
 
 
-def _option(group: str, name: str) -> DictConfig:
-    folder = Path(conf_dir()) / group
-    file = folder / f"{name}.yaml"
-    if not file.is_file():
-        options = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-        raise InputError(f"{group}={name}: there is no such option. Choose one of {options}")
-    chosen = OmegaConf.load(file)
-    assert isinstance(chosen, DictConfig)
-    return chosen
+def _option(group: str, name: str, config_dir: Path | None) -> DictConfig:
+    folders = [folder / group for folder in (config_dir, Path(conf_dir())) if folder is not None]
+    for file in (folder / f"{name}.yaml" for folder in folders):
+        if file.is_file():
+            chosen = OmegaConf.load(file)
+            # A file of comments alone is an empty group.
+            return chosen if isinstance(chosen, DictConfig) else OmegaConf.create({})
+    options = ", ".join(sorted({path.stem for folder in folders for path in folder.glob("*.yaml")}))
+    raise InputError(f"{group}={name}: there is no such option. Choose one of {options}")
 
 
 def _set(config: DictConfig, key: str, value: Any) -> None:
