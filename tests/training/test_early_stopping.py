@@ -54,28 +54,31 @@ def test_training_ends_after_the_validations_that_patience_allows(
     assert record["timed_epochs"] == steps / 3
 
 
-def test_steps_before_the_end_are_those_of_the_whole_training(tmp_path: Path, cache: Path) -> None:
-    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
-    for folder, patience in ((whole, "null"), (stopped, 2)):
-        with validated(TIED):
-            trained(folder, resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, f"trainer.patience={patience}"))
-    found = curves(stopped)
-    assert found == {name: value for name, value in curves(whole).items() if int(name.split(",")[0]) < 12}
+def test_steps_of_a_stopped_run_are_those_of_the_whole_training(tmp_path: Path, cache: Path) -> None:
+    settings = (f"paths.cache={cache}", *SIX_EPOCHS)
+    with validated(TIED):
+        trained(tmp_path / "whole", resolved(tmp_path, *settings))
+    with validated(TIED), composed(tmp_path, *settings, "trainer.patience=2") as config:
+        run_configuration(config)
+        run = RunFolder(tmp_path / "runs" / run_path(config))
+    assert run.training["stopped_after_epoch"] == 3
+    assert list(run.folder.glob("eval/*/metrics.json"))
+    found, whole = curves(run.folder), curves(tmp_path / "whole")
+    assert found == {name: value for name, value in whole.items() if int(name.split(",")[0]) < 12}
     # Two steps of warm-up, then a decay to zero over 18 steps; what is logged is the rate of the step to come.
     rates = [found[f"{step},train/learning_rate"] for step in range(12)]
     assert rates == pytest.approx([1e-3 * min(1, (18 - step) / 16) for step in range(1, 13)], abs=1e-9)
 
 
 @pytest.mark.parametrize("killed_at", [4, 8, 10])
-def test_interrupted_training_ends_where_an_uninterrupted_one_does(
-    killed_at: int, tmp_path: Path, cache: Path
-) -> None:
+def test_interrupted_training_ends_where_an_uninterrupted_one_does(killed_at: int, tmp_path: Path, cache: Path) -> None:
     config = resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, "trainer.patience=2")
     with validated(TIED):
         expected = trained(tmp_path / "whole", config)
-    with validated(TIED) as patch, pytest.raises(Killed):
+    with validated(TIED) as patch:
         kill_at_step(patch, killed_at)
-        trained(tmp_path / "resumed", config)
+        with pytest.raises(Killed):
+            trained(tmp_path / "resumed", config)
     with validated(TIED):
         assert_equal(trained(tmp_path / "resumed", config), expected, tmp_path)
 
@@ -87,10 +90,11 @@ def test_training_that_was_killed_after_it_stopped_trains_no_further(tmp_path: P
     config = resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, "trainer.patience=2")
     with validated(TIED):
         expected = trained(tmp_path / "whole", config)
-    with validated(TIED) as patch, pytest.raises(Killed):
+    with validated(TIED) as patch:
         # The last epoch's checkpoint is there, the weights are not.
         patch.setattr("llmrec.training.train._save", killed)
-        trained(tmp_path / "resumed", config)
+        with pytest.raises(Killed):
+            trained(tmp_path / "resumed", config)
     with validated(TIED):
         resumed = trained(tmp_path / "resumed", config)
     assert resumed["timed_epochs"] == 0
