@@ -24,6 +24,7 @@ TRAINING_CODE = (
     "evaluation/streaming.py",
     "objectives/base.py",
     "training/checkpoints.py",
+    "training/early_stopping.py",
     "training/memory.py",
     "training/module.py",
     "training/preparation.py",

@@ -36,6 +36,7 @@ from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
+from llmrec.training.early_stopping import ResumableEarlyStopping
 from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.open_run import identity
@@ -195,6 +196,11 @@ def _check(objective: Objective, config: DictConfig) -> None:
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
             "(trainer.epochs), so no checkpoint would be selected. Set validation.every=1"
         )
+    if settings.patience is not None and not (type(settings.patience) is int and settings.patience >= 1):
+        raise InputError(
+            f"trainer.patience={settings.patience}: give a whole number of validations of at least 1, or null to train "
+            "all epochs"
+        )
     micro = settings.micro_batch_size
     if micro not in (None, "auto") and not (type(micro) is int and micro > 0):
         raise InputError(f"trainer.micro_batch_size={micro}: give auto, a number of rows of at least 1, or null")
@@ -218,6 +224,8 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
         folder / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
     )
     callbacks: list[Callback] = [best, last, _Announcement(), _DefaultSigterm()]
+    if settings.patience is not None:
+        callbacks.append(ResumableEarlyStopping(SELECTION_METRIC, settings.patience))
     if settings.progress:
         callbacks.append(TQDMProgressBar(refresh_rate=5))
     trainer = Trainer(
@@ -243,8 +251,14 @@ def _train_module(module: Recommender, folder: Path, loggers: list[Logger]) -> d
     """Trains the module and returns what training.json records of the fit."""
     trainer, best = _trainer(module, folder, loggers)
     chosen, epochs = _fit(module, trainer, best, folder)
+    stopped = trainer.current_epoch < epochs_of(module.objective, module.config)
+    if stopped:
+        patience = module.config.trainer.patience
+        logger.info("early stopping: no better %s in the last %s validations", SELECTION_METRIC, patience)
     return {
         "chosen_epoch": int(chosen["epoch"]),
+        # As chosen_epoch, numbered from 0.
+        "stopped_after_epoch": trainer.current_epoch - 1 if stopped else None,
         "chosen_by": {SELECTION_METRIC: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
         "optimizer_steps": trainer.global_step,
         "timed_epochs": epochs,
@@ -258,6 +272,7 @@ def _validate_untrained(module: Recommender) -> dict[str, Any]:
     means = {f"valid/{name}": float(row_values.mean()) for name, row_values in values.items()}
     return {
         "chosen_epoch": None,
+        "stopped_after_epoch": None,
         "chosen_by": means | {"users": data.validation_rows},
         "optimizer_steps": 0,
         "timed_epochs": 0,

@@ -48,6 +48,7 @@ NOT_EVALUATION = {
     "baselines": "the key of a baseline's fit covers its code",
     "objectives": "only types of batches",
     "training/checkpoints.py": "training",
+    "training/early_stopping.py": "training",
     "training/memory.py": "training",
     "training/module.py": "training",
     "training/sharded.py": "training",
