@@ -39,6 +39,8 @@ MODELS = {
     "SFT + PSL": ["objective=alro", "objective.alpha=0"],
     "ALRO": ["objective=alro"],
 }
+TEST = [("split", "=", "test")]
+"""Filters the rows of the test split."""
 BOOTSTRAPPED = "SFT, bootstrapping over 3 orders"
 FREE = ["evaluation.unconstrained=true"]
 Figures = dict[str, list[Path]]
@@ -119,12 +121,13 @@ def against_sft(figures: Figures) -> str:
 
 def by_list(records: list[Path]) -> np.ndarray:
     """Returns NDCG@10 of each test list, float `[lists]`, as the mean over seeds."""
-    return np.mean([pq.read_table(record / "users_test.parquet")["ndcg@10"].to_numpy() for record in records], axis=0)
+    tables = [pq.read_table(record / "rows.parquet", filters=TEST) for record in records]
+    return np.mean([table["by_list.ndcg@10"].to_numpy() for table in tables], axis=0)
 
 
 def users_of(record: Path) -> np.ndarray:
     """Returns the user of each test list, `[lists]`."""
-    return np.array(pq.read_table(record / "users_test.parquet")["user"].to_pylist())
+    return np.array(pq.read_table(record / "rows.parquet", filters=TEST)["user"].to_pylist())
 
 
 def seconds_a_list(record: Path) -> float:

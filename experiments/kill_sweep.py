@@ -85,7 +85,7 @@ def kill_many(cache: Path, runs: Path, kills: int, longest: float, generator: ra
 
 def moment(runs: Path) -> str:
     """Returns the phase of the unfinished runs, as their files show it."""
-    unfinished = [file.parent for file in runs.rglob(".lock") if not list(file.parent.glob("eval/*/metrics.json"))]
+    unfinished = [file.parent for file in runs.rglob(".lock") if not list(file.parent.glob("rankings/*/metrics.json"))]
     if any(list(run.rglob(".*.*.*")) for run in unfinished if (run / "checkpoints").exists()):
         return "while writing"
     if any((run / "training.json").exists() for run in unfinished):

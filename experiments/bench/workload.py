@@ -14,9 +14,10 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.tiny import train_tokenizer
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.load import load_dataset
+from llmrec.datasets.load import load
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
+from llmrec.tasks.base import build_task
 from llmrec.training.preparation import RunPreparation
 
 BATCH = 8
@@ -28,8 +29,9 @@ def dataset_and_config(name: str, *overrides: str) -> tuple[Dataset, DictConfig]
     """A shipped dataset, real if it is under $LLMREC_DATA, and the run config that goes with it."""
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         config = compose("config", [f"dataset={name}", "backbone.max_length=1024", *overrides])
-    settings, task = (OmegaConf.to_container(group, resolve=True) for group in (config.dataset, config.task))
-    return load_dataset(settings, Path(config.paths.data), Path(config.paths.cache), task), config
+    settings, cache_dir = OmegaConf.to_container(config.dataset, resolve=True), Path(config.paths.cache)
+    loaded = load(settings, Path(config.paths.data), cache_dir)
+    return build_task(config).prepare(loaded, config.dataset, cache_dir), config
 
 
 def llama3_tokenizer(dataset: Dataset, config: DictConfig) -> PreTrainedTokenizerBase:

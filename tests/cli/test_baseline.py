@@ -87,7 +87,8 @@ def test_it_is_evaluated_another_way(fitted: tuple[Workplace, Done]) -> None:
 
 def test_it_recommends_and_leaves_out_what_it_does_not_know(fitted: tuple[Workplace, Done]) -> None:
     place, done = fitted
-    known = pq.read_table(done.record() / "users_test.parquet")["target_title"][0].as_py()
+    ranking = pq.read_table(done.record() / "ranking.parquet", filters=[("split", "=", "test")])
+    known = ranking["target_title"][0].as_py()
     history = json.dumps([known, "Nobody knows this title"])
     found = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=3")
     assert found.status == 0, found.output

@@ -45,7 +45,7 @@ def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None
     assert set(run.tags) == {"games-sim", "next_item", "sft", "tiny", "scale=debug", "simulated"}
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert (config["seed"], config["trainer"]["epochs"]) == (3, 1)
-    (metrics,) = file.parents[2].glob("eval/*/metrics.json")
+    (metrics,) = file.parents[2].glob("rankings/*/metrics.json")
     for split, measured in json.loads(metrics.read_text())["splits"].items():
         assert {name: summary[f"{split}/{name}"] for name in measured["by_title"]} == measured["by_title"]
 

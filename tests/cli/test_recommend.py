@@ -12,11 +12,13 @@ from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
 
+TEST = [("split", "=", "test")]
+
 
 @pytest.fixture(scope="module")
 def titles(trained: tuple[Workplace, Done]) -> list[str]:
     """Some titles of the catalogue."""
-    recommended = pq.read_table(trained[1].record() / "users_test.parquet").column("titles").to_pylist()
+    recommended = pq.read_table(trained[1].record() / "ranking.parquet", filters=TEST).column("titles").to_pylist()
     return sorted({title for titles in recommended for title in titles})
 
 
@@ -65,7 +67,7 @@ def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tu
     evaluated = draw(len(dataset.test), config.evaluation.users, config.evaluation.sample_seed)
     history = json.dumps([dataset.items.titles[item] for item in dataset.test.history_of(evaluated[7])])
     asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=10")
-    recorded = pq.read_table(done.record() / "users_test.parquet").column("titles")[7].as_py()
+    recorded = pq.read_table(done.record() / "ranking.parquet", filters=TEST).column("titles")[7].as_py()
     assert [parts(line)[2] for line in asked.output.strip().splitlines()] == recorded
 
 

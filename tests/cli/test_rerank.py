@@ -100,12 +100,12 @@ def test_the_final_table_has_re_ranker_floor_and_chance(alro: Done) -> None:
     lines = [line.split() for line in alro.output.splitlines()]
     for split, measured in splits(alro).items():
         name = {"valid": "validation", "test": "test"}[split]
-        for ranker, place in (
-            ("model", "by_list"),
-            ("popularity", "popularity_baseline"),
-            ("random", "random_order"),
+        for ranker, figures in (
+            ("model", measured["by_list"]),
+            ("popularity", measured["popularity_baseline"]["by_list"]),
+            ("random", measured["random_order"]),
         ):
-            row = [name, *ranker.split(), *(f"{measured[place][f'ndcg@{k}']:.4f}" for k in (1, 3, 5, 10))]
+            row = [name, ranker, *(f"{figures[f'ndcg@{k}']:.4f}" for k in (1, 3, 5, 10))]
             assert any(line[: len(row)] == row for line in lines), row
 
 
@@ -131,7 +131,7 @@ def test_a_baseline_ranks_the_same_lists(baseline: str, alro: Done, movies: Work
     assert any(line.split()[:2] == ["test", baseline] for line in done.output.splitlines())
     for split, measured in splits(done).items():
         assert measured["popularity_baseline"] == splits(alro)[split]["popularity_baseline"]
-        assert (measured["by_list"] == measured["popularity_baseline"]) == (baseline == "popularity")
+        assert (measured["by_list"] == measured["popularity_baseline"]["by_list"]) == (baseline == "popularity")
         # Scores of titles do not know the order shown; chance is another one in each.
         assert (measured["position"]["kendall_tau"] == 1) == (baseline != "random")
 
@@ -183,14 +183,15 @@ def test_what_ranks_the_catalogue_refuses_the_run(command: tuple[str, ...], alro
     module, *arguments = command
     refused = movies.run(module, f"run={alro.run()}", *arguments)
     assert refused.status == 2
-    expected = f"llmrec: {alro.run()} is of task=rerank; this command takes one of task=next_item"
-    assert refused.output.strip() == expected
+    named = module.removeprefix("llmrec.")
+    assert refused.output.startswith(f"llmrec: {alro.run()} is of task=rerank, which {named} does not support: ")
+    assert "Give a run of task=next_item" in refused.output
 
 
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("decoding=trie", "decoding is for task=next_item, but the run has task=rerank: set decoding=permutation"),
+        ("decoding=trie", "is for task=next_item, but the run has task=rerank: set decoding=permutation"),
         ("decoding.bootstrap=0", "decoding.bootstrap=0: give a whole number of at least 1"),
         ("evaluation.orders=0", "evaluation.orders=0: give a whole number of at least 1"),
         ("task.candidates=5", "train another with llmrec.run"),
@@ -211,13 +212,14 @@ def splits(done: Done) -> dict[str, Any]:
 
 def lists(done: Done, split: str) -> dict[str, list[Any]]:
     """The record's lists of a split, by column."""
-    columns: dict[str, list[Any]] = pq.read_table(done.record() / f"users_{split}.parquet").to_pydict()
+    table = pq.read_table(done.record() / "ranking.parquet", filters=[("split", "=", split)])
+    columns: dict[str, list[Any]] = table.to_pydict()
     return columns
 
 
 def trained_files(done: Done) -> dict[str, int]:
     """When the files of a run's training were last written; another worker may evaluate it meanwhile."""
-    return {name: time for name, time in written(done.run()).items() if not name.startswith("eval/")}
+    return {name: time for name, time in written(done.run()).items() if not name.startswith("rankings/")}
 
 
 def dcg(relevance: np.ndarray) -> np.ndarray:

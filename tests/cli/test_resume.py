@@ -48,7 +48,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(
     whole = trained[1]
     run = place.runs / whole.run().relative_to(trained[0].runs)
     place.start(*COMMAND).kill_when(lambda: moment(run))
-    assert not list(run.glob("eval/*/metrics.json"))
+    assert not list(run.glob("rankings/*/metrics.json"))
 
     resumed = place.run(*COMMAND)
     assert resumed.status == 0, resumed.output
@@ -75,7 +75,7 @@ def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workp
     command = ("objective=rosepo", "dataset=games", *SHORT)
     away = Workplace(tmp_path, tmp_path / "cache")
     shutil.copytree(swept[0].cache, away.cache, ignore=shutil.ignore_patterns("reference", "self_hard"))
-    (record,) = swept[0].runs.glob("*/*/tiny/rosepo-sasrec-self_hard/*/eval/*")
+    (record,) = swept[0].runs.glob("*/*/tiny/rosepo-sasrec-self_hard/*/rankings/*")
     whole = Done(0, f"record: {record}")
     run, oracle = (away.runs / "games-sim" / "next_item" / names for names in ("tiny", "baseline/sasrec"))
     # While the oracle is fitted, which ends with the run; the stage that was finished before it stays.

@@ -11,7 +11,7 @@ from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 from tests.cli.commands import DEBUG, Done, Workplace
 
 TRAINING_FILES = ("config.yaml", "training.json", "leakage.json", "curves.csv", "weights/model.safetensors")
-EVALUATION_FILES = ("metrics.json", "users_valid.parquet", "users_test.parquet")
+EVALUATION_FILES = ("ranking.parquet", "ranking.json", "rows.parquet", "metrics.json")
 
 
 def test_first_and_last_lines_of_a_simulated_run_say_so(trained: tuple[Workplace, Done]) -> None:
@@ -69,10 +69,11 @@ def test_training_says_where_it_comes_from(trained: tuple[Workplace, Done]) -> N
     assert training["identity"]["catalogue"]
 
 
-def test_table_of_users_has_one_row_per_evaluated_user(trained: tuple[Workplace, Done]) -> None:
-    table = pq.read_table(trained[1].record() / "users_test.parquet")
-    assert len(table) == 20
-    assert {"user", "target", "titles", "scores", "rank"} <= set(table.column_names)
+def test_rankings_and_values_have_one_row_per_evaluated_user(trained: tuple[Workplace, Done]) -> None:
+    ranking, rows = (pq.read_table(trained[1].record() / name) for name in ("ranking.parquet", "rows.parquet"))
+    assert len(ranking) == len(rows) == 40
+    assert {"split", "row", "user", "target", "target_title", "titles", "scores"} <= set(ranking.column_names)
+    assert {"split", "row", "user", "target", "by_title.rank", "by_item.ndcg@10"} <= set(rows.column_names)
 
 
 def test_finished_run_is_read_and_not_run_again(place: Workplace) -> None:

@@ -8,23 +8,27 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmrec.datasets import load as loading
 from llmrec.datasets import stored_lists
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.lists import ListRule, Lists
-from llmrec.datasets.load import load_dataset
 from llmrec.datasets.stored_lists import list_rule
 from llmrec.errors import InputError
 from tests.datasets.layouts import group, write_generic, write_msl
 
 SPLITS = ("train", "valid", "test")
-TASK = {"name": "rerank", "candidates": 2, "negatives": None, "relevance": "auto", "seed": 0}
+TASK = {"candidates": 2, "negatives": None, "relevance": "auto", "seed": 0}
 
 
 def load(root: Path, cache: str = "cache", task: dict[str, Any] | None = None, **changes: Any) -> Dataset:
     """Loads the dataset root/own with its lists; task: changes to TASK."""
-    dataset = group(name="own", source="real", **changes)
-    return load_dataset(dataset, root, root / cache, {**TASK, **(task or {})})
+    return load_lists_of(group(name="own", source="real", **changes), root, root / cache, {**TASK, **(task or {})})
+
+
+def load_lists_of(dataset: dict[str, Any], root: Path, cache: Path, task: dict[str, Any]) -> Dataset:
+    """Loads a dataset with its lists."""
+    return loading.with_lists(loading.load(dataset, root, cache), dataset, cache, task)
 
 
 def same(one: Lists, other: Lists) -> bool:
@@ -178,13 +182,13 @@ def test_a_prepared_set_of_the_users_is_not_written_to(rated: Path) -> None:
     (prepared,) = (folder.parent for folder in folders(rated))
     shutil.copytree(prepared, rated / "data/own", ignore=shutil.ignore_patterns("lists-*"))
     before = sorted(path.name for path in (rated / "data/own").iterdir())
-    again = load_dataset(group(name="own", source="real"), rated / "data", rated / "new", TASK)
+    again = load_lists_of(group(name="own", source="real"), rated / "data", rated / "new", TASK)
     assert sorted(path.name for path in (rated / "data/own").iterdir()) == before
     assert all(same(again.lists[split], first.lists[split]) for split in SPLITS)
     # The dataset it was prepared from has the same hash and may be loaded later with the same cache.
     shutil.rmtree(rated / "data/own")
     write_generic(rated / "data/own")
-    raw = load_dataset(group(name="own", source="real"), rated / "data", rated / "new", TASK)
+    raw = load_lists_of(group(name="own", source="real"), rated / "data", rated / "new", TASK)
     assert all(same(raw.lists[split], first.lists[split]) for split in SPLITS)
 
 
@@ -281,7 +285,7 @@ def test_settings_that_cannot_be_used(task: dict[str, Any], message: str) -> Non
 @pytest.mark.real_data("movielens_100k")
 def test_movielens_100k(tmp_path: Path) -> None:
     dataset = group("movielens_100k", source="real")
-    loaded = load_dataset(dataset, Path(os.environ["LLMREC_DATA"]), tmp_path, {**TASK, "candidates": 10})
+    loaded = load_lists_of(dataset, Path(os.environ["LLMREC_DATA"]), tmp_path, {**TASK, "candidates": 10})
     report = loaded.report["lists"]["splits"]
     assert [report[split]["lists"] for split in SPLITS] == [7_145, 850, 844]
     assert [report[split]["users"] for split in SPLITS] == [744, 144, 112]

@@ -152,7 +152,8 @@ def test_free_rankings_are_read_up_to_their_end(monkeypatch: pytest.MonkeyPatch)
     model, identifiers = speaking(texts, monkeypatch)
     assert identifiers.texts == ("A", "B", "C", "D")
     prompts, told = Prompts.joined([np.full(length, 7) for length in texts]), []
-    order, failed = free_rankings(model, identifiers, prompts, 0, told.append)
+    found = free_rankings(model, identifiers, prompts, 0, told.append)
+    order, failed = found.order, found.is_invalid
     assert order[[0, 2, 3]].tolist() == [[1, 3, 0, 2], [1, 3, 0, 2], [3, 2, 1, 0]]
     assert order[1, :2].tolist() == [2, 1]
     assert sorted(order[1].tolist()) == [0, 1, 2, 3]
@@ -164,12 +165,13 @@ def test_a_failed_lists_order_is_of_the_seed_and_the_list_alone(monkeypatch: pyt
     lengths = list(range(3, 43))
     model, identifiers = speaking(dict.fromkeys(lengths, ("B", True)), monkeypatch)
     prompts = [np.full(length, 7) for length in lengths]
-    order, failed = free_rankings(model, identifiers, Prompts.joined(prompts), seed=0)
+    found = free_rankings(model, identifiers, Prompts.joined(prompts), seed=0)
+    order, failed = found.order, found.is_invalid
     assert failed.all()
     assert len(np.unique(order, axis=0)) == 6
-    fewer, _ = free_rankings(model, identifiers, Prompts.joined(prompts[:5]), seed=0)
+    fewer = free_rankings(model, identifiers, Prompts.joined(prompts[:5]), seed=0).order
     assert fewer.tolist() == order[:5].tolist()
-    other, _ = free_rankings(model, identifiers, Prompts.joined(prompts), seed=1)
+    other = free_rankings(model, identifiers, Prompts.joined(prompts), seed=1).order
     assert other.tolist() != order.tolist()
 
 
@@ -178,7 +180,8 @@ def test_free_rankings_of_a_model() -> None:
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
     prompts = Prompts.joined([np.array([5, 9, 7]), np.array([8, 6])])
-    order, failed = free_rankings(model, find_identifiers(tokenizer, 4), prompts, seed=0)
+    found = free_rankings(model, find_identifiers(tokenizer, 4), prompts, seed=0)
+    order, failed = found.order, found.is_invalid
     assert failed.all()
     assert np.sort(order, axis=1).tolist() == [[0, 1, 2, 3]] * 2
 
@@ -186,5 +189,5 @@ def test_free_rankings_of_a_model() -> None:
 def test_free_rankings_stay_within_the_models_positions() -> None:
     model = backbone(gpt2)
     longest = Prompts.joined([np.full(128 - ranking_room(4), 5)])
-    order, _ = free_rankings(model, find_identifiers(model.tokenizer, 4), longest, seed=0)
+    order = free_rankings(model, find_identifiers(model.tokenizer, 4), longest, seed=0).order
     assert sorted(order[0].tolist()) == [0, 1, 2, 3]

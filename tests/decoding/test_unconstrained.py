@@ -14,7 +14,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import unconstrained as module
-from llmrec.decoding.unconstrained import generate_titles, unconstrained
+from llmrec.decoding.unconstrained import generate_titles, title_texts
 from llmrec.examples.next_item import NextItemData
 from tests.backbones.models import FAST, PLAIN, backbone, llama, sequence
 from tests.catalogue.vocabularies import EOS, characters
@@ -106,11 +106,11 @@ def test_a_model_that_learnt_a_title_says_it(tmp_path: Path) -> None:
     own = random_backbone()
     data = small_data(own, tmp_path)
     prompts = data.split(ROWS).prompts
-    assert unconstrained(own, data, prompts) == {"invalid_title_rate": 1, "users": 8}
+    assert title_texts(own, data, prompts)[1].tolist() == [False] * 8
     title = data.dataset.items.distinct_titles.index('Doom" Box')
     memorise(own, prompts, data.titles.of(title))
     assert generate_titles(own, prompts, data.titles) == ['"Doom" Box"'] * 8
-    assert unconstrained(own, data, prompts) == {"invalid_title_rate": 0, "users": 8}
+    assert title_texts(own, data, prompts)[1].tolist() == [True] * 8
 
 
 def memorise(backbone: Backbone, prompts: Prompts, title: np.ndarray) -> None:
@@ -143,7 +143,7 @@ def rate_of(
         return np.array([[*answers[bytes(prompt)], *padding][:longest] for prompt in asked])
 
     monkeypatch.setattr(module, "greedy", answer)
-    return unconstrained(scripted, data, prompts)["invalid_title_rate"]
+    return float(1 - title_texts(scripted, data, prompts)[1].mean())
 
 
 GO, FEZ = ['"', "G", "o", '"'], ['"', "F", "e", "z", '"']

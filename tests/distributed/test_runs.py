@@ -81,10 +81,13 @@ def assert_alike(run: Path, expected: Path) -> None:
     weights, others = (load_file(folder / "weights" / "model.safetensors") for folder in (run, expected))
     for name, weight in others.items():
         testing.assert_close(weights[name], weight, atol=1e-4, rtol=1e-3, msg=name)
-    (record,), (other,) = (list(folder.glob("eval/*")) for folder in (run, expected))
+    (record,), (other,) = (list(folder.glob("rankings/*")) for folder in (run, expected))
     assert record.name == other.name
     for split in ("valid", "test"):
-        users, same = (pq.read_table(folder / f"users_{split}.parquet").to_pydict() for folder in (record, other))
+        chosen = [("split", "=", split)]
+        users, same = (
+            pq.read_table(folder / "ranking.parquet", filters=chosen).to_pydict() for folder in (record, other)
+        )
         whose = [name for name in ("row", "list", "user", "target") if name in same]
         assert {name: users[name] for name in whose} == {name: same[name] for name in whose}
         assert_close(figures(record, split), figures(other, split), split)

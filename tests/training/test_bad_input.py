@@ -146,7 +146,7 @@ def test_a_stage_of_another_dataset_is_refused(tmp_path: Path, cache: Path) -> N
 
 
 def test_damaged_record_is_refused_by_its_name(run: RunFolder) -> None:
-    (record,) = (run.folder / "eval").glob("*/metrics.json")
+    (record,) = (run.folder / "rankings").glob("*/metrics.json")
     record.write_text(record.read_text()[:50])
     with pytest.raises(InputError, match=f"{record} is damaged"):
         evaluate_again(run, run.config())

@@ -10,7 +10,8 @@ from llmrec.training import keys
 from llmrec.training.keys import (
     BASELINE_CODE,
     DIAGNOSIS_CODE,
-    EVALUATION_CODE,
+    MEASURING_CODE,
+    RANKING_CODE,
     REFERENCE_CODE,
     TRAINING_CODE,
     training_key,
@@ -22,8 +23,11 @@ NO_RESULT = {
     "training/run_folder.py": "names and locks folders",
     "training/cluster.py": "starts ranks, which compute the same as one process",
     "training/curves.py": "writes what was logged",
+    "training/evaluate_run.py": "has tasks rank and measure, and writes what they return",
     "training/keys.py": "makes keys",
     "training/loggers.py": "writes what was logged",
+    "training/measure_again.py": "has tasks measure",
+    "training/open_run.py": "opens what is checked to be the run's",
     "training/open_dataset.py": "opens what llmrec/datasets makes and prints about it",
     "training/overrides.py": "reads the command line",
     "training/plan.py": "plans what is missing",
@@ -39,28 +43,40 @@ NO_RESULT = {
 """Modules of llmrec/training that change no figure, with the reason."""
 NOT_TRAINING = {
     "baselines": "opens the oracle, whose own key is part of the run's; the objective imports what it asks of it",
+    "evaluation": "only types of reference features, unless the objective embeds titles",
+    "metrics": "only types",
+    "tasks/base.py": "the interface; what validates is listed",
+    "training/open_run.py": "only hashes of the catalogue and the tokenizer",
 }
 NOT_FITTING = {
     "catalogue": "only the hash of the titles, for the record",
     "training/checkpoints.py": "only the name of a folder",
 }
-NOT_EVALUATION = {
+NOT_RANKING = {
     "baselines": "the key of a baseline's fit covers its code",
+    "evaluation": "only types of reference features",
+    "metrics": "only types",
     "objectives": "only types of batches",
-    "training/checkpoints.py": "training",
-    "training/early_stopping.py": "training",
-    "training/memory.py": "training",
-    "training/module.py": "training",
-    "training/sharded.py": "training",
-    "training/train.py": "only hashes of the catalogue and the tokenizer",
-    "training/validation.py": "training",
+    "tasks/base.py": "the interface",
+}
+NOT_MEASURING = {
+    **NOT_RANKING,
+    "backbones": "makes rankings and reference features, which have keys of their own",
+    "catalogue": "as backbones",
+    "datasets": "the rows and titles of the dataset, by whose hash the run's folder is named",
+    "decoding": "makes rankings",
+    "examples": "makes prompts",
+    "tasks/catalogue_ranker.py": "makes rankings",
+    "tasks/catalogue_rankings.py": "makes rankings",
+    "tasks/list_ranker.py": "makes rankings",
+    "tasks/list_rankings.py": "makes rankings",
 }
 NOT_DIAGNOSIS = {
-    "baselines": "baselines are not diagnosed",
+    **NOT_RANKING,
     "diagnosis/plot.py": "draws",
     "diagnosis/table.py": "prints",
-    "evaluation": "of other commands",
-    **NOT_EVALUATION,
+    "training/checkpoints.py": "training",
+    "training/open_run.py": "opens what is checked to be the run's",
 }
 
 
@@ -69,7 +85,13 @@ NOT_DIAGNOSIS = {
     [
         ("llmrec.training.train", (*TRAINING_CODE, *REFERENCE_CODE), NOT_TRAINING),
         ("llmrec.training.fit_baseline", BASELINE_CODE, NOT_FITTING),
-        ("llmrec.training.evaluate_run", EVALUATION_CODE, NOT_EVALUATION),
+        ("llmrec.tasks.catalogue_ranker", RANKING_CODE, NOT_RANKING),
+        ("llmrec.tasks.catalogue_rankings", RANKING_CODE, NOT_RANKING),
+        ("llmrec.tasks.list_ranker", RANKING_CODE, NOT_RANKING),
+        ("llmrec.tasks.list_rankings", RANKING_CODE, NOT_RANKING),
+        ("llmrec.tasks.catalogue_record", MEASURING_CODE, NOT_MEASURING),
+        ("llmrec.tasks.list_record", MEASURING_CODE, NOT_MEASURING),
+        ("llmrec.metrics.shipped", MEASURING_CODE, NOT_MEASURING),
         ("llmrec.diagnosis.diagnose_run", DIAGNOSIS_CODE, NOT_DIAGNOSIS),
     ],
 )
@@ -82,11 +104,13 @@ def test_every_module_that_is_imported_is_listed_or_has_a_reason(
 
 
 def test_every_module_of_training_is_listed_or_has_a_reason() -> None:
-    covered = files_of((*TRAINING_CODE, *BASELINE_CODE, *EVALUATION_CODE, *DIAGNOSIS_CODE, *NO_RESULT))
+    covered = files_of((*TRAINING_CODE, *BASELINE_CODE, *RANKING_CODE, *MEASURING_CODE, *DIAGNOSIS_CODE, *NO_RESULT))
     assert not {file.name for file in (PACKAGE / "training").glob("*.py") if has_code(file)} - {f.name for f in covered}
 
 
-@pytest.mark.parametrize("places", [TRAINING_CODE, BASELINE_CODE, EVALUATION_CODE, DIAGNOSIS_CODE, NO_RESULT])
+@pytest.mark.parametrize(
+    "places", [TRAINING_CODE, BASELINE_CODE, RANKING_CODE, MEASURING_CODE, DIAGNOSIS_CODE, NO_RESULT]
+)
 def test_every_listed_place_exists(places: tuple[str, ...]) -> None:
     assert [place for place in places if not (PACKAGE / place).exists()] == []
 

@@ -62,7 +62,7 @@ def test_steps_of_a_stopped_run_are_those_of_the_whole_training(tmp_path: Path, 
         run_configuration(config)
         run = RunFolder(tmp_path / "runs" / run_path(config))
     assert run.training["stopped_after_epoch"] == 3
-    assert list(run.folder.glob("eval/*/metrics.json"))
+    assert list(run.folder.glob("rankings/*/metrics.json"))
     found, whole = curves(run.folder), curves(tmp_path / "whole")
     assert found == {name: value for name, value in whole.items() if int(name.split(",")[0]) < 12}
     # Two steps of warm-up, then a decay to zero over 18 steps; what is logged is the rate of the step to come.

@@ -57,7 +57,7 @@ def test_full_disk_while_evaluating_keeps_the_old_record(
     with composed(tmp_path, f"paths.cache={cache}", "trainer.epochs=1") as config:
         run_configuration(config)
         run = RunFolder(tmp_path / "runs" / run_path(config))
-    (record,) = (run.folder / "eval").glob("*/metrics.json")
+    (record,) = (run.folder / "rankings").glob("*/metrics.json")
     before = record.read_bytes()
     other = run.config()
     other.decoding.beams = 3
@@ -66,10 +66,11 @@ def test_full_disk_while_evaluating_keeps_the_old_record(
         with pytest.raises(InputError, match=r"cannot write .*No space left on device.*LLMREC_RUNS"):
             evaluate_again(run, other)
     assert record.read_bytes() == before
-    assert [path for path in (run.folder / "eval").rglob("*") if path.is_file() and path.parent != record.parent] == []
+    files = [path for path in (run.folder / "rankings").rglob("*") if path.is_file()]
+    assert {path.parent for path in files} == {record.parent}
 
     evaluate_again(run, other)
-    assert len(list((run.folder / "eval").glob("*/metrics.json"))) == 2
+    assert len(list((run.folder / "rankings").glob("*/metrics.json"))) == 2
 
 
 def test_full_disk_before_training_is_an_error_with_its_remedy(

@@ -348,7 +348,7 @@ def path_of(root: Path, *overrides: str) -> str:
 
 def evaluation_of(root: Path, *overrides: str) -> str:
     """The key of the evaluation of a run with overrides."""
-    return RunFolder(root).evaluation(resolved(root, *overrides)).name
+    return RunFolder(root).ranking(resolved(root, *overrides)).name
 
 
 def settings(root: Path, *overrides: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def record_of(root: Path, *overrides: str) -> dict[str, Any]:
     """What a run leaves in metrics.json."""
     with composed(root, *SHORT, *overrides) as config:
         run_configuration(config)
-        folder = RunFolder(root / "runs" / run_path(config)).evaluation(OmegaConf.create(resolved_config(config)))
+        folder = RunFolder(root / "runs" / run_path(config)).ranking(OmegaConf.create(resolved_config(config)))
     return dict(json.loads((folder / "metrics.json").read_text()))
 
 

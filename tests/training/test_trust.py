@@ -195,7 +195,7 @@ def test_a_users_own_baseline_is_fitted_by_its_command_and_opened_with_trust(
     assert not ran.exists()
     COMMANDS["evaluate"](run.folder, "trust=true")
     assert ran.exists()
-    assert len(list((run.folder / "eval").iterdir())) == 2
+    assert len(list((run.folder / "rankings").iterdir())) == 2
 
 
 def test_only_the_weights_of_a_baselines_folder_are_read(tmp_path: Path) -> None:

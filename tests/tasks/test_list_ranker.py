@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from omegaconf import OmegaConf
 
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.lists import Lists
+from llmrec.decoding.list_decoder import PermutationDecoder
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.graded import borda
-from llmrec.training.list_rankers import BaselineListRanker, ModelListRanker, rank_shown
+from llmrec.tasks.base import Progress
+from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker, rank_shown
 from llmrec.training.preparation import RunPreparation
-from llmrec.training.rankers import Progress
 from tests.invariants.world import TITLES, preparation_of, small_dataset, small_lists
 
 LISTS = small_lists()
@@ -50,8 +50,7 @@ def order_shown(candidates: np.ndarray) -> np.ndarray:
 
 def model_ranker(bootstrap: int = 1, seed: int = 0, kind: type[ModelListRanker] = ModelListRanker) -> ModelListRanker:
     """A random model's."""
-    decoding = OmegaConf.create({"bootstrap": bootstrap, "seed": seed})
-    return kind(small().backbone, small().data, decoding)
+    return kind(small().backbone, small().data, PermutationDecoder(bootstrap, seed))
 
 
 class Insensitive(ModelListRanker):
@@ -86,27 +85,26 @@ def test_places_are_those_of_the_stored_order() -> None:
 def test_a_baseline_ranks_by_its_scores_whatever_the_order_shown() -> None:
     told: list[int] = []
     ranker = BaselineListRanker("liked", Liked(), small_dataset(task="rerank"))  # type: ignore[arg-type]
-    places = ranker.rank(LISTS, "test", told.append)
+    places = ranker.rank(LISTS, "test", 1, told.append)
     assert told == [3, 3, 2]
     # Items of one title are liked alike.
     likes = np.array([LIKES[TITLES.index(title)] for title in TITLES])
     assert (np.diff(likes[np.take_along_axis(LISTS.candidates, places, 1)], axis=1) < 0).all()
     for order in random_orders(5):
-        shown = rank_shown(LISTS, order, lambda of: ranker.rank(of, "test", told.append))
+        shown = rank_shown(LISTS, order, lambda of: ranker.rank(of, "test", 2, told.append))
         assert shown.tolist() == places.tolist()
-    assert ranker.unconstrained(LISTS, 0, told.append) == {}
 
 
 def test_one_order_is_the_plain_ranking() -> None:
     prompts = small().data.prompts(LISTS).prompts
     expected = rank_lists(small().backbone, small().data.trie, prompts)
-    assert model_ranker().rank(LISTS, "test", lambda done: None).tolist() == expected.tolist()
+    assert model_ranker().rank(LISTS, "test", 1, lambda done: None).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize("bootstrap", [2, 7])
 def test_a_vote_over_orders_that_do_not_matter_is_the_same_ranking(bootstrap: int) -> None:
     ranker, told = model_ranker(bootstrap, kind=Insensitive), []
-    assert ranker.rank(LISTS, "test", told.append).tolist() == by_likes(LISTS).tolist()
+    assert ranker.rank(LISTS, "test", 1, told.append).tolist() == by_likes(LISTS).tolist()
     assert sum(told) == bootstrap * len(LISTS)
     # Each time another order, and not one for all lists.
     assert isinstance(ranker, Insensitive)
@@ -125,9 +123,9 @@ def test_a_vote_is_the_borda_sum_of_the_orders_rankings() -> None:
             seen.append(lists.candidates)
             return super()._rank(lists, progress)
 
-    found = model_ranker(bootstrap=3, kind=Watched).rank(LISTS, "test", lambda done: None)
+    found = model_ranker(bootstrap=3, kind=Watched).rank(LISTS, "test", 1, lambda done: None)
     rankings = [
-        rank_shown(LISTS, order_shown(candidates), lambda of: plain.rank(of, "test", lambda done: None))
+        rank_shown(LISTS, order_shown(candidates), lambda of: plain.rank(of, "test", 2, lambda done: None))
         for candidates in seen
     ]
     assert found.tolist() == borda(np.stack(rankings)).tolist()
@@ -136,16 +134,26 @@ def test_a_vote_is_the_borda_sum_of_the_orders_rankings() -> None:
 
 def test_a_seed_gives_one_ranking() -> None:
     def ranked(seed: int) -> list[list[int]]:
-        return model_ranker(bootstrap=2, seed=seed).rank(LISTS, "test", lambda done: None).tolist()
+        return model_ranker(bootstrap=2, seed=seed).rank(LISTS, "test", 1, lambda done: None).tolist()
 
     assert ranked(0) == ranked(0)
     assert any(ranked(seed) != ranked(0) for seed in (1, 2, 3))
 
 
-def test_free_generation_is_measured_beside_it() -> None:
+def test_another_order_of_a_list_is_voted_on_by_other_orders() -> None:
+    ranker = model_ranker(bootstrap=2, kind=Insensitive)
+    assert isinstance(ranker, Insensitive)
+    for number in (1, 2, 1):
+        ranker.rank(LISTS, "test", number, lambda done: None)
+    first, second, again = (ranker.shown[start : start + 2] for start in (0, 2, 4))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, second)
+
+
+def test_free_generation_is_ranked_beside_it() -> None:
     told: list[int] = []
-    measured = model_ranker().unconstrained(LISTS, 0, told.append)
-    assert measured.keys() >= {"ndcg@1", "ndcg@10", "ndcg@10_se"}
+    free = model_ranker().free_rankings(LISTS, 0, told.append)
     # A random model of a few words writes no ranking.
-    assert (measured["parse_failure_rate"], measured["lists"], sum(told)) == (1.0, 8, 8)
-    assert measured == model_ranker().unconstrained(LISTS, 0, told.append)
+    assert (free.is_invalid.tolist(), len(free.texts), sum(told)) == ([True] * 8, 8, 8)
+    assert np.sort(free.order, axis=1).tolist() == [[0, 1, 2, 3]] * 8
+    assert free.order.tolist() == model_ranker().free_rankings(LISTS, 0, told.append).order.tolist()

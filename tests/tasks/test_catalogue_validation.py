@@ -8,7 +8,7 @@ import torch
 
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
-from llmrec.training.validation import target_losses, validate
+from llmrec.tasks.catalogue_validation import target_losses, validate_titles
 from tests.invariants.world import ROWS, build_world
 
 
@@ -33,5 +33,5 @@ def test_the_loss_of_a_model_that_knows_nothing(tmp_path: Path) -> None:
     title = int(world.data.dataset.items.title_of[ROWS.target[0]])
     start, end = world.data.titles.offsets[title : title + 2]
     expected = np.log(world.data.fan_out[start:end]).sum()
-    found = validate(world.backbone, world.data, np.array([0]), beams=3)
+    found = validate_titles(world.backbone, world.data, np.array([0]), beams=3)
     assert found["loss"].tolist() == pytest.approx([expected], abs=1e-5)
