@@ -17,6 +17,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load_dataset
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Preparation
+from llmrec.prompts.text import PromptText
 
 BATCH = 8
 LLAMA3_VOCABULARY = 128_256
@@ -36,7 +37,7 @@ def llama3_tokenizer(dataset: Dataset, config: DictConfig) -> PreTrainedTokenize
     folder = Path(os.environ.get("LLMREC_TOKENIZERS", "tokenizers")) / "llama3"
     if folder.is_dir():
         return AutoTokenizer.from_pretrained(folder)
-    return train_tokenizer(SMALL_VOCABULARY, config.dataset.wording, dataset)
+    return train_tokenizer(SMALL_VOCABULARY, PromptText.of(config, "next_item"), dataset)
 
 
 def random_llama(vocabulary: int) -> LlamaForCausalLM:

@@ -35,7 +35,7 @@ def title_embeddings(backbone: Backbone, data: "NextItemData") -> np.ndarray:
     Returns:
         float32 `[titles, hidden size]`, centered and of unit length, so that dot products are cosine similarities.
     """
-    prompt = data.prompt_tokenizer.histories([[]]).of(0)
+    prompt = data.prompt_tokenizer.without_history()
     titles = [data.titles.of(title) for title in range(len(data.titles))]
     logger.info("embedding %s titles", f"{len(titles):,}")
     return center_and_normalise(

@@ -22,6 +22,7 @@ from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.probe import check_decoding
 from llmrec.errors import InputError
+from llmrec.prompts.text import PromptText
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -33,7 +34,7 @@ def build_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, start:
     """Opens the backbone that training starts from, on the run's device.
 
     Args:
-        config: The resolved run config (groups backbone, adapter and trainer).
+        config: The resolved run config (groups backbone, adapter, trainer and, for `tiny`, prompt).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
         start: The folder of a run whose trained weights to continue from; None for the base model with a fresh adapter.
@@ -48,7 +49,7 @@ def trained_backbone(config: DictConfig, dataset: Dataset, cache_dir: Path, fold
     """Opens the backbone with the trained weights of a run, on the run's device.
 
     Args:
-        config: The resolved run config (groups backbone, adapter and trainer).
+        config: The resolved run config (groups backbone, adapter, trainer and, for `tiny`, prompt).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
         folder: Folder of the run.
@@ -116,7 +117,7 @@ def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     """Returns the folder or hub name of the base model; pretrains `tiny` or converts a GGUF file if necessary.
 
     Args:
-        config: The resolved run config (groups backbone and trainer).
+        config: The resolved run config (groups backbone, trainer and, for `tiny`, prompt).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
 
@@ -149,7 +150,8 @@ def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
         barrier()
     # The lock makes several runs that start together share one pretraining.
     with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
-        folder = tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir, run_device(config.trainer))
+        text, device = PromptText.of(config, config.task.name), run_device(config.trainer)
+        folder = tiny_folder(config.backbone, text, dataset, cache_dir, device)
     if is_rank_zero():
         barrier()
     return folder

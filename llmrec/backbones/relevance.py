@@ -65,7 +65,7 @@ def catalogue_relevance(backbone: Backbone, data: "NextItemData", cache_dir: Pat
         cache_dir: llmrec's cache folder; None computes without a cache.
     """
     titles = [data.titles.of(title) for title in range(len(data.titles))]
-    return title_relevance(backbone, data.prompt_tokenizer.histories([[]]).of(0), titles, cache_dir)
+    return title_relevance(backbone, data.prompt_tokenizer.without_history(), titles, cache_dir)
 
 
 def _compute(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np.ndarray]) -> list[np.ndarray]:

@@ -11,10 +11,12 @@ from omegaconf import DictConfig
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
 from llmrec.examples.batches import Responses, build_batch
 from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import Batch, Objective
+from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
 
 
 @dataclass(frozen=True)
@@ -42,16 +44,18 @@ class NextItemData(TrainingData):
         Args:
             dataset: The dataset.
             backbone: Its tokenizer is used.
-            config: The resolved run config (dataset.wording, backbone.max_length, trainer, validation, seed are read).
+            config: The resolved run config (prompt, dataset.wording, backbone.max_length, trainer, validation and
+                seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
         super().__init__(dataset, config)
-        items = dataset.items
-        self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
+        items, prompt = dataset.items, Prompt.of(config, "next_item", backbone.tokenizer)
+        self.titles, self.trie, self.path = load_catalogue(
+            backbone.tokenizer, items, prompt.end, prompt.end_token, cache_dir
+        )
         self.fan_out = self.trie.fan_out.numpy()[self.path]
         limit = prompt_limit(config.backbone.max_length, self.titles, items)
-        wording = config.dataset.wording
-        self.prompt_tokenizer = PromptTokenizer(backbone.tokenizer, wording, limit, self.titles.moved, cache_dir)
+        self.prompt_tokenizer = PromptTokenizer(prompt, items, limit, self.titles.moved, cache_dir)
 
     def split(self, rows: Rows) -> Split:
         """Returns the rows with their prompts."""

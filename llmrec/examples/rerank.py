@@ -8,18 +8,19 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.identifiers import find_identifiers
-from llmrec.datasets.list_prompts import ListPrompts, ranking_room
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.prompts import Prompts
 from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import ListBatch, Objective
+from llmrec.prompts.identifiers import find_identifiers
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.rerank import ListPrompts, ranking_room
 
 
 class RerankData(TrainingData):
     """Prompts, identifiers and target orders of a dataset's lists for one tokenizer.
 
-    The response is the ranking: the candidates' identifiers, the most relevant first, then EOS.
+    The response is the ranking: the candidates' identifiers, the most relevant first, then the end token.
 
     Attributes:
         size: Candidates of a list (m).
@@ -33,20 +34,19 @@ class RerankData(TrainingData):
         Args:
             dataset: The dataset with its lists.
             backbone: Its tokenizer is used.
-            config: The resolved run config (task, dataset.wording, backbone.max_length, trainer and seed are read).
+            config: The resolved run config (prompt, task, dataset.wording, backbone.max_length, trainer and seed
+                are read).
         """
         super().__init__(dataset, config)
-        self.tokenizer = backbone.tokenizer
+        self.prompt = Prompt.of(config, "rerank", backbone.tokenizer)
         self.size = int(config.task.candidates)
-        self.identifiers = find_identifiers(self.tokenizer, self.size)
-        self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.tokenizer.eos_token_id)
+        self.identifiers = find_identifiers(self.prompt, self.size)
+        self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.identifiers.end_token)
 
     def prompts(self, lists: Lists) -> ListPrompts:
         """Returns the prompts of some lists."""
         limit = self.config.backbone.max_length - ranking_room(self.size)
-        return ListPrompts(
-            self.tokenizer, self.config.dataset.wording, self.identifiers, limit, lists, self.dataset.items
-        )
+        return ListPrompts(self.prompt, self.identifiers, limit, lists, self.dataset.items)
 
     def setup_training(self, objective: Objective, validation: Lists) -> None:
         """Tokenises the training and validation lists, and gets the supervised positions from the objective.
@@ -128,7 +128,7 @@ class RerankData(TrainingData):
         """
         identifiers = self.identifiers.tokens
         branch_positions = [self.supervised, *[np.arange(self.size)] * (place.shape[1] - 1)]
-        eos = np.full((*target_place.shape[:2], 1), self.tokenizer.eos_token_id)
+        eos = np.full((*target_place.shape[:2], 1), self.identifiers.end_token)
         responses = np.concatenate([identifiers[target_place], eos], axis=2)
         # The node of `Permutations` before each token: the identifiers that are left, as bits.
         used = np.concatenate([np.zeros_like(eos), (1 << target_place).cumsum(axis=2)], axis=2)

@@ -13,9 +13,9 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.objectives.base import Batch, Objective
+from llmrec.prompts.prompts import Prompts
 
 Element = TypeVar("Element")
 

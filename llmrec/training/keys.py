@@ -23,6 +23,7 @@ TRAINING_CODE = (
     "evaluation/graded.py",
     "evaluation/streaming.py",
     "objectives/base.py",
+    "prompts",
     "training/checkpoints.py",
     "training/memory.py",
     "training/module.py",
@@ -47,6 +48,7 @@ EVALUATION_CODE = (
     "decoding",
     "examples",
     "evaluation",
+    "prompts",
     "training/evaluate_run.py",
     "training/list_rankers.py",
     "training/measure_catalogue.py",
@@ -64,10 +66,11 @@ DIAGNOSIS_CODE = (
     "diagnosis/diagnose_run.py",
     "evaluation/fairness.py",
     "objectives/groups.py",
+    "prompts",
     "training/evaluate_run.py",
     "training/rankers.py",
 )
-TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
+TRAINING_GROUPS = ("dataset", "task", "prompt", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 EVALUATION_GROUPS = ("decoding", "evaluation")
 NOT_DATA = ("source", "simulator", "reference")

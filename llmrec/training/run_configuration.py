@@ -11,6 +11,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import METRICS_FILE, read_metrics
 from llmrec.evaluation.table import print_final_table
+from llmrec.prompts.text import PromptText
 from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import named
@@ -103,6 +104,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
         build_baseline(plain.baseline)
     else:
         build_objective(plain, overrides)
+        PromptText.of(plain, plain.task.name)
     for name, stage in stage_configs(config).items():
         run = RunFolder(Path(stage.paths.runs) / run_path(stage))
         if not run.trained:

@@ -79,6 +79,7 @@ class RunFolder:
         stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
         config.evaluation = OmegaConf.merge(now.evaluation, stored)
         config.setdefault("baseline", {"name": "none"})
+        config.setdefault("prompt", OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
         shared = OmegaConf.load(Path(conf_dir()) / "dataset" / "shared" / "base.yaml")
         config.dataset.setdefault("reference", shared.reference)
         if config.backbone.name != "tiny":

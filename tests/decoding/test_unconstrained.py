@@ -12,10 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.titles import TitleTokens
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import unconstrained as module
 from llmrec.decoding.unconstrained import generate_titles, unconstrained
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.prompts import Prompts
 from tests.backbones.models import FAST, PLAIN, backbone, llama, sequence
 from tests.catalogue.vocabularies import EOS, characters
 from tests.decoding.small import token_titles

@@ -11,7 +11,6 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import unpack
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.list_prompts import ListPrompts
 from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
 from llmrec.examples.rerank import RerankData
@@ -19,8 +18,10 @@ from llmrec.objectives.alro import ALRO
 from llmrec.objectives.base import ListBatch, Objective
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
+from llmrec.prompts.rerank import ListPrompts
 from tests.catalogue.vocabularies import EOS, characters, spell
 from tests.datasets.layouts import rows
+from tests.prompts.shipped import group
 
 TITLES = ["Alien", "Brazil", "Diva", "Dune", "Eden", "Fargo", "Gilda", "Heat"]
 ITEMS = Items(list("abcdefgh"), TITLES)
@@ -51,6 +52,7 @@ def module(
     dataset = Dataset("small", True, ITEMS, given, given, given, given, "0", {}, lists=splits)
     config = OmegaConf.create(
         {
+            "prompt": group("alpaca"),
             "task": {"candidates": lists.candidates.shape[1], "seed": 0},
             "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
@@ -191,7 +193,7 @@ def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order() -> None:
     assert batch.place[:, 1].tolist() != batch.place[:, 0].tolist()
     for branch in (0, 1):
         lists = LISTS.shown(batch.place[:, branch].argsort(1).numpy())
-        prompts = ListPrompts(TOKENIZER, WORDING, data.identifiers, 700, lists, ITEMS).prompts
+        prompts = ListPrompts(data.prompt, data.identifiers, 700, lists, ITEMS).prompts
         for row, texts in enumerate(plain_texts(batch)):
             assert texts[branch].rsplit("\n", 1)[0] + "\n" == text(prompts.of(row))
 
