@@ -93,8 +93,9 @@ class PromptText:
 
     @property
     def end(self) -> str:
-        """The text that all prompts end with."""
-        return common_end([*self.samples(), self.frame(self._candidates("AB"), rated=True)])
+        """The text that all prompts end with, except one without a history and without any text."""
+        texts = [*self.samples(), self.frame(self._candidates("AB"), rated=True)]
+        return common_end([text for text in texts if text])
 
     def _history(self) -> list[Entry]:
         return [{**entry, "rating": 3.5} for entry in SAMPLES] if self.task == "rerank" else list(SAMPLES)
