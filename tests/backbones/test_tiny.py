@@ -11,11 +11,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llmrec.backbones import tiny
 from llmrec.backbones.tiny import tiny_folder, train_tokenizer
 from llmrec.catalogue.titles import quote, tokenize_titles
+from llmrec.prompts.text import PromptText
 from tests.invariants.world import CONFIG, TITLES, small_dataset
-from tests.prompts.shipped import PROMPT_END, render, text
+from tests.prompts.shipped import PROMPT_END, group, render
+from tests.prompts.shipped import text as shipped_text
 
 WORDING = CONFIG.dataset.wording
-TEXT = text(wording=WORDING)
+TEXT = shipped_text(wording=WORDING)
 
 
 def settings(**changes: Any) -> DictConfig:
@@ -63,6 +65,17 @@ def test_the_same_settings_make_the_same_weights(tmp_path: Path) -> None:
     assert one.name == other.name
     weights = [AutoModelForCausalLM.from_pretrained(path).state_dict() for path in (one, other)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+
+
+def test_another_prompt_needs_another_base(tmp_path: Path) -> None:
+    alpaca, changed = group("alpaca"), group("alpaca")
+    # Without any titles, both are the same text.
+    changed["next_item"] = changed["next_item"].replace('", " if', '"; " if')
+    texts = [PromptText(own, "next_item", WORDING) for own in (alpaca, changed)]
+    assert texts[0].render([]) == texts[1].render([])
+    bases = [tiny_folder(settings(), text, small_dataset(), tmp_path, torch.device("cpu")) for text in texts]
+    assert bases[0] == folder(tmp_path)
+    assert bases[0] != bases[1]
 
 
 def test_settings_of_the_fine_tuning_alone_need_no_other_base(tmp_path: Path) -> None:

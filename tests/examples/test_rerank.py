@@ -39,6 +39,14 @@ LISTS = Lists(
 PAIRS = Lists(LISTS.rows, LISTS.history_rating, LISTS.candidates[:, :2], LISTS.relevance[:, :2])
 
 
+CANDIDATES_FIRST = {
+    "name": "candidates first",
+    "rerank": "{{ items }}\n{% for candidate in candidates %}{{ candidate.title }}:{{ candidate.identifier }}\n"
+    "{% endfor %}for{% for entry in history %} {{ entry.title }}{% endfor %}\n",
+}
+"""A prompt of which other orders of the candidates share only the first line."""
+
+
 def module(
     objective: Objective,
     lists: Lists = LISTS,
@@ -46,13 +54,14 @@ def module(
     checkpointing: bool = False,
     seed: int = 1,
     tokenizer: PreTrainedTokenizerFast = TOKENIZER,
+    prompt: dict[str, str] | None = None,
 ) -> RerankData:
     given = lists.rows
     splits = {"sample": lists, "train": lists, "valid": lists, "test": lists}
     dataset = Dataset("small", True, ITEMS, given, given, given, given, "0", {}, lists=splits)
     config = OmegaConf.create(
         {
-            "prompt": group("alpaca"),
+            "prompt": prompt or group("alpaca"),
             "task": {"candidates": lists.candidates.shape[1], "seed": 0},
             "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
@@ -186,8 +195,9 @@ def test_every_branch_ranks_what_its_own_prompt_shows(lists: Lists) -> None:
         assert rankings[0].endswith(EOS)
 
 
-def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order() -> None:
-    data = module(ALRO())
+@pytest.mark.parametrize("prompt", [group("alpaca"), group("plain"), CANDIDATES_FIRST], ids=lambda own: own["name"])
+def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order(prompt: dict[str, str]) -> None:
+    data = module(ALRO(), prompt=prompt)
     batch = batch_of(data, 0, 1, 2, 3, 4)
     assert batch.place[:, 0].tolist() == [[0, 1, 2, 3]] * 5
     assert batch.place[:, 1].tolist() != batch.place[:, 0].tolist()

@@ -50,7 +50,7 @@ def test_a_run_of_before_there_were_prompts_has_alpaca(tmp_path: Path) -> None:
         (["prompt.next_item='{{ history[0].titel }}.'"], r"prompt\.next_item, line 1: .*'titel'"),
         (
             ["prompt.next_item='{{ history[0].title }} {{ history[0].category }}.'"],
-            r"prompt\.next_item, line 1: .*'category'",
+            r"next_item, line 1: .*'category'",
         ),
         (["prompt.next_item='{% for }'"], r"prompt\.next_item, line 1"),
         (["task=rerank", "objective=sft", "prompt.rerank=null"], r"prompt=alpaca has no text for task=rerank"),
