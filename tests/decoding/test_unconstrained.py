@@ -138,7 +138,7 @@ def rate_of(
     answers = {bytes(prompts.of(row)): tokenizer.convert_tokens_to_ids(list(text)) for row, text in enumerate(texts)}
     longest = max(map(len, texts))
 
-    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int) -> np.ndarray:
+    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int, end_token: int) -> np.ndarray:
         padding = [tokenizer.convert_tokens_to_ids("x")] * longest
         return np.array([[*answers[bytes(prompt)], *padding][:longest] for prompt in asked])
 
