@@ -17,6 +17,7 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.rejected.semantic import Semantic
 from llmrec.objectives.sft import SFT
+from llmrec.prompts.text import PromptText
 
 SAMPLERS = {
     "popularity": Popularity(),
@@ -31,7 +32,7 @@ SIZE = 128
 def main() -> None:
     """Prints one JSON line: seconds of each sampler; the embeddings are given."""
     dataset, config = dataset_and_config("games", "dataset.train_samples=10000")
-    tokenizer = train_tokenizer(4_096, config.dataset.wording, dataset)
+    tokenizer = train_tokenizer(4_096, PromptText.of(config, "next_item"), dataset)
     backbone = Backbone(random_llama(len(tokenizer)), tokenizer)
     data = NextItemData(dataset, backbone, config, Path(config.paths.cache))
     data.setup_training(SFT(), dataset.valid.take(np.arange(1)))

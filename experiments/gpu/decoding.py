@@ -16,10 +16,10 @@ from shapes import DEVICE, OUT, SMALL, keep, peak_gib, random_backbone, synchron
 from workload import dataset_and_config, llama3_tokenizer
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.prompts import Prompts
 
 BEAMS = 10
 USERS, HF_USERS, PREFILL_ROWS = (24, 4, 8) if SMALL else (1024, 16, 128)

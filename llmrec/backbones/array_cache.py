@@ -18,7 +18,7 @@ from llmrec.code_hash import code_hash
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.errors import InputError
 
-MODEL_CODE = ("backbones", "catalogue", "collectives.py", "datasets", "decoding", "examples")
+MODEL_CODE = ("backbones", "catalogue", "collectives.py", "datasets", "decoding", "examples", "prompts")
 """Parts of llmrec that determine a model's outputs for given weights and texts; their code is hashed too."""
 
 

@@ -22,6 +22,7 @@ from llmrec.backbones.tiny import tiny_folder
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.prompts.text import PromptText
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -40,7 +41,7 @@ def open_backbone(
     """Opens a run's backbone on the run's device, and checks that the fast path gives the results of the model's own.
 
     Args:
-        config: The resolved run config (groups backbone, adapter and trainer).
+        config: The resolved run config (groups backbone, adapter, trainer and, for `tiny`, prompt).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
         weights: The folder of trained weights; None for the base model with a fresh adapter.
@@ -106,7 +107,7 @@ def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     """Returns the folder or hub name of the base model; pretrains `tiny` or converts a GGUF file if necessary.
 
     Args:
-        config: The resolved run config (groups backbone and trainer).
+        config: The resolved run config (groups backbone, trainer and, for `tiny`, prompt).
         dataset: The dataset, on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
 
@@ -139,7 +140,8 @@ def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
         barrier()
     # The lock makes several runs that start together share one pretraining.
     with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
-        folder = tiny_folder(config.backbone, config.dataset.wording, dataset, cache_dir, run_device(config.trainer))
+        text, device = PromptText.of(config, config.task.name), run_device(config.trainer)
+        folder = tiny_folder(config.backbone, text, dataset, cache_dir, device)
     if is_rank_zero():
         barrier()
     return folder

@@ -22,9 +22,13 @@ from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.titles import quote
 from llmrec.code_hash import code_hash
 from llmrec.datasets.dataset import Dataset, draw
-from llmrec.datasets.list_prompts import rankings, render_lists_frame
-from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.datasets.steps import LengthGroupedSteps
+from llmrec.errors import InputError
+from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.rerank import rankings, render_lists_frame
+from llmrec.prompts.text import PromptText
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
@@ -36,41 +40,44 @@ FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remot
 """Keys of the config group `backbone` that do not affect the pretraining."""
 
 
-def tiny_folder(
-    config: DictConfig, wording: DictConfig, dataset: Dataset, cache_dir: Path, device: torch.device
-) -> Path:
+def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_dir: Path, device: torch.device) -> Path:
     """Returns the cached folder of the pretrained model and tokenizer, after pretraining them if necessary.
 
-    The cache key covers the dataset, the settings, the prompt's wording and the code, but not the run's seed: all
+    The cache key covers the dataset, the settings, the prompt and the code, but not the run's seed: all
     seeds of a sweep fine-tune the same base model.
 
     Args:
         config: The config group `backbone`.
-        wording: The wording of the prompt.
+        text: The text of the prompt.
         dataset: The dataset.
         cache_dir: llmrec's cache folder.
         device: The device for the pretraining.
     """
+    if text.is_chat:
+        raise InputError(
+            "prompt.chat_template=true: backbone=tiny has no chat template. Choose an instruct model, or prompt=alpaca"
+        )
     pretraining = OmegaConf.masked_copy(config, [str(key) for key in config if key not in FINE_TUNING_KEYS])
     lists = dataset.report["lists"] if dataset.lists else None
     code = code_hash((), [*CODE, *(RERANK_CODE if dataset.lists else ())])
-    settings = [OmegaConf.to_container(pretraining), _frame(wording, dataset), dataset.content_hash, lists, code]
+    prompt = [text.wording, text.template.text]
+    settings = [OmegaConf.to_container(pretraining), prompt, dataset.content_hash, lists, code]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
-            tokenizer = train_tokenizer(config.vocabulary, wording, dataset)
-            model = _pretrain(config, wording, dataset, tokenizer, cache_dir, device)
+            tokenizer = train_tokenizer(config.vocabulary, text, dataset)
+            model = _pretrain(config, text, dataset, tokenizer, cache_dir, device)
             save_model(model, tokenizer, temporary)
     return folder
 
 
-def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> PreTrainedTokenizerFast:
+def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreTrainedTokenizerFast:
     """Trains a byte-level BPE tokenizer on the titles and the prompt's fixed text; it can tokenize any text.
 
     Args:
         vocabulary: Size of the vocabulary.
-        wording: The wording of the prompt.
+        text: The text of the prompt.
         dataset: The dataset.
     """
     tokenizer = Tokenizer(models.BPE())
@@ -82,18 +89,18 @@ def train_tokenizer(vocabulary: int, wording: DictConfig, dataset: Dataset) -> P
     )  # fmt: skip
     titles = [quote(title) for title in dataset.items.distinct_titles]
     # Every row repeats the prompt's text, so each of its words should be one token, however few titles there are.
-    tokenizer.train_from_iterator(titles + [_frame(wording, dataset)] * len(titles), trainer)
+    tokenizer.train_from_iterator(titles + [_frame(text, dataset)] * len(titles), trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
 
 
-def _frame(wording: DictConfig, dataset: Dataset) -> str:
+def _frame(text: PromptText, dataset: Dataset) -> str:
     """Returns the fixed text of every prompt, without titles and ratings."""
-    return render_lists_frame(wording, dataset.lists["train"]) if dataset.lists else render(wording, [])
+    return render_lists_frame(text, dataset.lists["train"]) if dataset.lists else text.frame()
 
 
 def _pretrain(
     config: DictConfig,
-    wording: DictConfig,
+    text: PromptText,
     dataset: Dataset,
     tokenizer: PreTrainedTokenizerFast,
     cache_dir: Path,
@@ -104,7 +111,7 @@ def _pretrain(
         torch.manual_seed(settings.seed)
         model = LlamaForCausalLM(_llama(config, tokenizer))
     backbone = Backbone(model, tokenizer).to(device).train()
-    rows = _rows(config, wording, dataset, tokenizer, cache_dir)
+    rows = _rows(config, text, dataset, tokenizer, cache_dir)
     ranking_tokens = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
     size = settings.batch_size
     epochs = [
@@ -163,18 +170,19 @@ def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking_toke
 
 
 def _rows(
-    config: DictConfig, wording: DictConfig, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
+    config: DictConfig, text: PromptText, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
 ) -> Prompts:
     """Returns the training rows, each prompt with its target, or the training lists, each with its ranking."""
     size, seed = config.pretraining.rows, config.pretraining.seed
+    prompt = Prompt(text, tokenizer)
     if dataset.lists:
         lists = dataset.lists["train"]
-        return rankings(tokenizer, wording, lists.take(draw(len(lists), size, seed)), dataset.items, config.max_length)
+        return rankings(prompt, lists.take(draw(len(lists), size, seed)), dataset.items, config.max_length)
     items = dataset.items
-    titles, _, _ = load_catalogue(tokenizer, items, PROMPT_END, cache_dir)
+    titles, _, _ = load_catalogue(tokenizer, items, prompt.end, prompt.end_token, cache_dir)
     limit = prompt_limit(config.max_length, titles, items)
     train = dataset.train.take(draw(len(dataset.train), size, seed))
-    prompts = PromptTokenizer(tokenizer, wording, limit, titles.moved, cache_dir).rows(train, items)
+    prompts = PromptTokenizer(prompt, items, limit, titles.moved, cache_dir).rows(train, items)
     targets = items.title_of[train.target]
     return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])
 

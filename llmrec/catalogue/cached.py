@@ -25,7 +25,7 @@ def catalogue_hash(items: Items) -> str:
 
 
 def load_catalogue(
-    tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, cache_dir: Path
+    tokenizer: PreTrainedTokenizerBase, items: Items, prompt_end: str, end_token: int, cache_dir: Path
 ) -> tuple[TitleTokens, Trie, np.ndarray]:
     """Loads the title tokens and the trie of a catalogue from the cache, or builds and caches them.
 
@@ -33,6 +33,7 @@ def load_catalogue(
         tokenizer: The backbone's tokenizer.
         items: The catalogue.
         prompt_end: The text that every prompt ends with; see `tokenize_titles`.
+        end_token: The token that ends a title.
         cache_dir: llmrec's cache folder.
 
     Returns:
@@ -40,11 +41,11 @@ def load_catalogue(
     """
     code = code_hash(["catalogue"], [])
     key = hashlib.sha256(
-        f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {code} {prompt_end}".encode()
+        f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {code} {end_token} {prompt_end}".encode()
     ).hexdigest()
     path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
     if not path.exists():
-        titles = tokenize_titles(tokenizer, items.distinct_titles, prompt_end)
+        titles = tokenize_titles(tokenizer, items.distinct_titles, prompt_end, end_token)
         trie, nodes = build_trie(titles)
         arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
         arrays |= {"tokens": titles.tokens, "offsets": titles.offsets, "moved": np.array([titles.moved]), "path": nodes}

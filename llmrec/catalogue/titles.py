@@ -1,4 +1,4 @@
-"""Tokenization of titles as the responses that a model generates: quoted and followed by EOS."""
+"""Tokenization of titles as the responses that a model generates: quoted and followed by an end token."""
 
 import hashlib
 import json
@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
-
-from llmrec.errors import InputError
 
 CHUNK = 20_000
 """Number of titles tokenized per call, which limits the memory for the tokenizer's Python objects."""
@@ -19,7 +17,8 @@ class TitleTokens:
     """Token sequences of the distinct titles, concatenated.
 
     Attributes:
-        tokens: The tokens of all titles, each title with EOS, int32 `[sum of lengths]`.
+        tokens: The tokens of all titles, each with its end token (EOS or the chat template's end of turn), int32
+            `[sum of lengths]`.
         offsets: Start of each title in `tokens`, int64 `[titles + 1]`.
         moved: Number of tokens at the end of the prompt that are counted as the beginning of the titles, because the
             tokenizer merges the end of the prompt with a title's opening quote. 0 for most tokenizers.
@@ -32,8 +31,13 @@ class TitleTokens:
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    @property
+    def end_token(self) -> int:
+        """The token that ends every title."""
+        return int(self.tokens[-1])
+
     def of(self, title: int) -> np.ndarray:
-        """Returns the tokens of one title with EOS, int32 `[length]`."""
+        """Returns the tokens of one title with its end token, int32 `[length]`."""
         return self.tokens[self.offsets[title] : self.offsets[title + 1]]
 
 
@@ -52,8 +56,10 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     return hashlib.sha256(json.dumps([rules, special]).encode()).hexdigest()
 
 
-def tokenize_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str) -> TitleTokens:
-    """Tokenizes quoted titles, each followed by EOS, as continuations of a prompt that ends with `prompt_end`.
+def tokenize_titles(
+    tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str, end_token: int
+) -> TitleTokens:
+    """Tokenizes quoted titles, each followed by an end token, as continuations of a prompt that ends with `prompt_end`.
 
     If the tokenizer merges characters across the boundary, the last tokens of the prompt are counted as the beginning
     of the titles instead (see `TitleTokens.moved`). Prompt tokens followed by title tokens then equal the
@@ -63,22 +69,15 @@ def tokenize_titles(tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], p
         tokenizer: The backbone's tokenizer.
         titles: The distinct titles.
         prompt_end: The text that every prompt ends with.
-
-    Raises:
-        InputError: If the tokenizer has no EOS token.
+        end_token: The token that ends a title.
     """
-    eos = tokenizer.eos_token_id
-    if eos is None:
-        raise InputError(
-            "the tokenizer has no EOS token, which has to end every title. Set tokenizer.eos_token and save it again"
-        )
     end = np.array(encode(tokenizer, [prompt_end])[0], dtype=np.int32)
     chunks, lengths, unmerged = [], [], len(end)
     for start in range(0, len(titles), CHUNK):
         texts = [prompt_end + quote(title) for title in titles[start : start + CHUNK]]
         rows = encode(tokenizer, texts)
         unmerged = min(unmerged, *(_common_prefix(end, row) for row in rows))
-        chunks.append(np.fromiter((token for row in rows for token in (*row, eos)), dtype=np.int32))
+        chunks.append(np.fromiter((token for row in rows for token in (*row, end_token)), dtype=np.int32))
         lengths.append(np.array([len(row) + 1 for row in rows], dtype=np.int64))
     return _drop_prompt(np.concatenate(chunks), np.concatenate(lengths), unmerged, moved=len(end) - unmerged)
 

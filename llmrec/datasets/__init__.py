@@ -1,1 +1,1 @@
-"""Dataset readers, temporal split and leakage report, simulator, prompts and candidate lists."""
+"""Dataset readers, temporal split and leakage report, simulator and candidate lists."""

@@ -6,10 +6,10 @@ import numpy as np
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.decoder import CatalogueDecoder, Progress
 from llmrec.decoding.rank import rank_titles
+from llmrec.prompts.prompts import Prompts
 
 
 class BeamSearchDecoder(CatalogueDecoder):

@@ -12,8 +12,8 @@ from omegaconf import DictConfig
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
-from llmrec.datasets.prompts import Prompts
 from llmrec.errors import InputError
+from llmrec.prompts.prompts import Prompts
 
 Progress = Callable[[int], None]
 """Called with the number of rows of each finished batch."""

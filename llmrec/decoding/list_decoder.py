@@ -4,9 +4,9 @@ import numpy as np
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.decoder import ListDecoder, Progress
 from llmrec.decoding.rank_lists import rank_lists
+from llmrec.prompts.prompts import Prompts
 
 
 class PermutationDecoder(ListDecoder):

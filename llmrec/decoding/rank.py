@@ -12,9 +12,9 @@ from llmrec.backbones.probe import layer_count
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
+from llmrec.prompts.prompts import Prompts
 
 logger = logging.getLogger(__name__)
 CPU_MEMORY_BYTES = 1 << 30

@@ -12,12 +12,12 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.permutations import Permutations
 from llmrec.collectives import map_across_ranks
-from llmrec.datasets.identifiers import Identifiers
-from llmrec.datasets.list_prompts import ranking_room
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.rank import run_in_batches
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
 from llmrec.decoding.unconstrained import greedy, text_after
+from llmrec.prompts.identifiers import Identifiers
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.rerank import ranking_room
 
 Progress = Callable[[int], None]
 """Called with the number of lists of each finished batch."""
@@ -82,21 +82,26 @@ def free_rankings(
         progress: Called with the number of lists of each finished batch.
     """
     max_tokens = ranking_room(len(identifiers))
-    texts = map_across_ranks(len(prompts), lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, progress))
+    texts = map_across_ranks(
+        len(prompts),
+        lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, identifiers.end_token, progress),
+    )
     parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
     failed = [invalid or not ended for (_, invalid), (_, ended) in zip(parsed, texts, strict=True)]
     order = np.array([order for order, _ in parsed]).reshape(-1, len(identifiers))
     return FreeRankings([text for text, _ in texts], order, np.array(failed, dtype=bool))
 
 
-def _free_texts(backbone: Backbone, prompts: Prompts, max_tokens: int, progress: Progress) -> list[tuple[str, bool]]:
-    """Returns the text generated greedily after each prompt, and whether it ended with EOS within `max_tokens`."""
+def _free_texts(
+    backbone: Backbone, prompts: Prompts, max_tokens: int, end_token: int, progress: Progress
+) -> list[tuple[str, bool]]:
+    """Returns the text generated greedily after each prompt, and whether it ended within `max_tokens`."""
     backbone.eval()
     texts = [("", False)] * len(prompts)
     for rows in batches_by_length(prompts.lengths + max_tokens, BATCH_TOKENS[backbone.device.type]):
-        generated = greedy(backbone, [prompts.of(row) for row in rows], max_tokens)
+        generated = greedy(backbone, [prompts.of(row) for row in rows], max_tokens, end_token)
         for row, tokens in zip(rows, generated, strict=True):
-            ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)
+            ends = np.flatnonzero(tokens == end_token)
             answer = tokens[: ends[0]] if len(ends) else tokens
             texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], answer), bool(len(ends))
         progress(len(rows))

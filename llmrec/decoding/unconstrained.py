@@ -11,8 +11,8 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.collectives import map_across_ranks
-from llmrec.datasets.prompts import Prompts
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.prompts import Prompts
 
 
 def title_texts(
@@ -20,8 +20,8 @@ def title_texts(
 ) -> tuple[list[str | None], np.ndarray]:
     """Generates a text greedily after each prompt, without constraints, and checks whether it is a title.
 
-    Texts are compared, not tokens, so a title is valid in any tokenization. A generation without EOS within the length
-    of the longest title is invalid.
+    Texts are compared, not tokens, so a title is valid in any tokenization. A generation that does not end within the
+    length of the longest title is invalid.
 
     Args:
         backbone: The model.
@@ -44,7 +44,7 @@ def title_texts(
 def generate_titles(
     backbone: Backbone, prompts: Prompts, titles: TitleTokens, progress: Callable[[int], None] = lambda done: None
 ) -> list[str | None]:
-    """Generates a text greedily after each prompt, up to EOS.
+    """Generates a text greedily after each prompt, up to the token that ends a title.
 
     Args:
         backbone: The model.
@@ -54,48 +54,48 @@ def generate_titles(
         progress: Called with the number of rows of each finished batch.
 
     Returns:
-        One text per prompt without EOS; None if there is no EOS within the length of the longest title.
+        One text per prompt without its end; None if it does not end within the length of the longest title.
     """
     backbone.eval()
     longest = int(np.diff(titles.offsets).max())
     texts: list[str | None] = [None] * len(prompts)
     for rows in batches_by_length(prompts.lengths + longest, BATCH_TOKENS[backbone.device.type]):
-        generated = greedy(backbone, [prompts.of(row) for row in rows], longest)
+        generated = greedy(backbone, [prompts.of(row) for row in rows], longest, titles.end_token)
         for row, tokens in zip(rows, generated, strict=True):
-            ends = np.flatnonzero(tokens == backbone.tokenizer.eos_token_id)
+            ends = np.flatnonzero(tokens == titles.end_token)
             if len(ends):
                 texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], tokens[: ends[0]])
         progress(len(rows))
     return texts
 
 
-def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
-    """Generates up to `longest` tokens greedily after each prompt (int `[length]`).
+def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int) -> np.ndarray:
+    """Generates up to `longest` tokens greedily after each prompt (int `[length]`), or up to `end_token`.
 
     Returns:
-        int64 `[prompts, n]` with n <= `longest`. Tokens after an EOS are meaningless.
+        int64 `[prompts, n]` with n <= `longest`. Tokens after `end_token` are meaningless.
     """
     if not backbone.uses_plain_path:
-        return _generated(backbone, prompts, longest)
+        return _generated(backbone, prompts, longest, end_token)
     # Not every model on the plain path supports left padding: BART and RWKV do not. Prompts of equal length need none.
     lengths = np.array([len(prompt) for prompt in prompts])
-    tokens = np.full((len(prompts), longest), backbone.tokenizer.eos_token_id)
+    tokens = np.full((len(prompts), longest), end_token)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        generated = _generated(backbone, [prompts[int(row)] for row in rows], longest)
+        generated = _generated(backbone, [prompts[int(row)] for row in rows], longest, end_token)
         tokens[rows, : generated.shape[1]] = generated
     return tokens
 
 
-def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
+def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int) -> np.ndarray:
     """Generates for one batch of prompts, padded on the left; int64 `[prompts, n]`."""
     width = max(map(len, prompts))
-    tokens = torch.full((len(prompts), width), backbone.tokenizer.eos_token_id)
+    tokens = torch.full((len(prompts), width), end_token)
     attended = torch.zeros_like(tokens)
     for row, prompt in enumerate(prompts):
         tokens[row, width - len(prompt) :] = torch.from_numpy(prompt)
         attended[row, width - len(prompt) :] = 1
-    settings = _greedy_settings(backbone.causal_lm, backbone.tokenizer, longest)
+    settings = _greedy_settings(backbone.causal_lm, longest, end_token)
     with torch.inference_mode(), backbone.autocast(), settings:
         # `generate` is typed for a class with GenerationMixin, which every causal LM has.
         generated = backbone.causal_lm.generate(  # type: ignore[operator]
@@ -105,15 +105,15 @@ def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int) 
 
 
 @contextmanager
-def _greedy_settings(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, longest: int) -> Iterator[None]:
+def _greedy_settings(model: PreTrainedModel, longest: int, end_token: int) -> Iterator[None]:
     """Replaces the model's generation config while the block runs."""
     # Arguments of `generate` would leave the model's other settings in force, such as a repetition penalty or further
     # EOS tokens.
     original = model.generation_config
-    eos = tokenizer.eos_token_id
     model.generation_config = GenerationConfig(
-        do_sample=False, num_beams=1, max_new_tokens=longest, eos_token_id=eos, pad_token_id=eos, use_cache=True
-    )
+        do_sample=False, num_beams=1, max_new_tokens=longest, eos_token_id=end_token, pad_token_id=end_token,
+        use_cache=True,
+    )  # fmt: skip
     try:
         yield
     finally:

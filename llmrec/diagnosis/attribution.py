@@ -16,10 +16,10 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.prompts import Prompts
 from llmrec.evaluation.fairness import exposure_counts, top20
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.groups import equal_frequency
+from llmrec.prompts.prompts import Prompts
 
 TASK_TEXT, GENERATED_PREFIX, HISTORY = SEGMENTS = ("task text", "generated prefix", "history")
 AUXILIARY = "auxiliary"
@@ -68,7 +68,7 @@ def ablate(data: NextItemData, rows: Rows) -> Ablation:
     histories = [[items.titles[item] for item in rows.history_of(row)] for row in range(len(rows))]
     titles = [data.titles.of(title) for title in data.target_titles(rows)]
     full, alone = tokenizer.histories(histories), tokenizer.titles_alone(histories)
-    return Ablation(full, alone, tokenizer.histories([[]]).of(0), titles)
+    return Ablation(full, alone, tokenizer.without_history(), titles)
 
 
 def attributions(

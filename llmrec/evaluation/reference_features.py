@@ -27,13 +27,13 @@ from llmrec.catalogue.cached import catalogue_hash
 from llmrec.code_hash import code_hash
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.prompts import render
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model
+from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model, reference_prompt
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
+from llmrec.prompts.text import PromptText
 
 logger = logging.getLogger(__name__)
 Identity = dict[str, str]
@@ -129,7 +129,7 @@ class _LanguageModel:
     def __init__(self, config: DictConfig, name: str, dataset: Dataset, cache_dir: Path) -> None:
         self.config, self.dataset = _reference_config(config, name), dataset
         self.files = _Files(name, model_folder(base_path(self.config, dataset, cache_dir)), cache_dir)
-        prompt = render(config.dataset.wording, [])
+        prompt = PromptText.of(self.config, "next_item").render([])
         self.texts = hashlib.sha256(f"{catalogue_hash(dataset.items)} {prompt}".encode()).hexdigest()
         self.titles = len(dataset.items.distinct_titles)
 
@@ -190,15 +190,15 @@ def _encoder_folder(name: str) -> Path:
 
 
 def _reference_config(config: DictConfig, name: str) -> DictConfig:
-    """Returns the run's config with its backbone replaced by the reference model, untuned and in float32."""
-    adapter = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml")
+    """Returns the run's config with the reference model, untuned and in float32, and the prompt of all references."""
+    adapter, prompt = OmegaConf.load(Path(conf_dir()) / "adapter" / "none.yaml"), reference_prompt()
     backbone = reference_backbone(name, config.scale) | {"dtype": "float32"}
     if name != TINY:
         # The preset's limit may exceed the model's positions. Prompts without history are short, so that the run's
         # limit does not affect the features.
         backbone["max_length"] = config.backbone.max_length
     trainer = {**config.trainer, "precision": "32-true"}
-    return OmegaConf.create({**config, "backbone": backbone, "adapter": adapter, "trainer": trainer})
+    return OmegaConf.create({**config, "backbone": backbone, "adapter": adapter, "prompt": prompt, "trainer": trainer})
 
 
 @contextmanager

@@ -52,7 +52,8 @@ class ReferenceModel:
 
     def settings(self, scale: str) -> list[Any]:
         """Returns the models' settings, known before they are opened, for the keys of results that depend on them."""
-        return [None if self.relevance is None else reference_backbone(self.relevance, scale), self.encoder]
+        model = None if self.relevance is None else [reference_backbone(self.relevance, scale), reference_prompt()]
+        return [model, self.encoder]
 
     def embedder(self) -> "ReferenceModel":
         """Returns the model that embeds titles."""
@@ -100,6 +101,11 @@ def reference_backbone(name: str, scale: str) -> dict[str, Any]:
     # records.
     sized = OmegaConf.select(OmegaConf.load(file), "backbone", default={}) if file else {}
     return plain(OmegaConf.merge(OmegaConf.load(folder / "backbone" / f"{TINY}.yaml"), sized))
+
+
+def reference_prompt() -> dict[str, Any]:
+    """Returns the `prompt` config of reference features. It is the same for all runs, whatever prompt they use."""
+    return plain(OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
 
 
 def _shipped(group: Path, name: str) -> Path | None:

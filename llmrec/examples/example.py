@@ -5,7 +5,6 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from llmrec.datasets.prompts import encode_prompts
 from llmrec.errors import InputError
 from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.batch import FREE_TEXT, Branch, Response
@@ -30,12 +29,12 @@ class TrainingExample:
         return np.random.default_rng([self.data.config.seed, self.data.epoch, self.index])
 
     def text_prompt(self, text: str) -> np.ndarray:
-        return np.array(encode_prompts(self.data.tokenizer, [text])[0], dtype=np.int32)
+        return np.array(self.data.prompt.encode([text])[0], dtype=np.int32)
 
     def text_response(self, text: str) -> Response:
-        tokenizer = self.data.tokenizer
-        tokens = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-        fan_out = torch.full((len(tokens),), len(tokenizer))
+        prompt = self.data.prompt
+        tokens = [*prompt.tokenizer(text, add_special_tokens=False)["input_ids"], prompt.end_token]
+        fan_out = torch.full((len(tokens),), len(prompt.tokenizer))
         supervised = self.data.objective.supervised(fan_out).numpy()
         return Response(np.array(tokens, dtype=np.int32), np.full(len(tokens), FREE_TEXT), supervised)
 

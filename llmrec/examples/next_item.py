@@ -13,12 +13,14 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit
 from llmrec.examples.batches import build_batch
 from llmrec.examples.example import TrainingExample
 from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch, Branch, Response
+from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
 
 
 @dataclass(frozen=True)
@@ -71,16 +73,18 @@ class NextItemData(TrainingData):
         Args:
             dataset: The dataset.
             backbone: Its tokenizer is used.
-            config: The resolved run config (dataset.wording, backbone.max_length, trainer, validation, seed are read).
+            config: The resolved run config (prompt, dataset.wording, backbone.max_length, trainer, validation and
+                seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
-        super().__init__(dataset, backbone.tokenizer, config)
-        items = dataset.items
-        self.titles, self.trie, self.path = load_catalogue(backbone.tokenizer, items, PROMPT_END, cache_dir)
+        super().__init__(dataset, Prompt.of(config, "next_item", backbone.tokenizer), config)
+        items, prompt = dataset.items, self.prompt
+        self.titles, self.trie, self.path = load_catalogue(
+            backbone.tokenizer, items, prompt.end, prompt.end_token, cache_dir
+        )
         self.fan_out = self.trie.fan_out.numpy()[self.path]
         limit = prompt_limit(config.backbone.max_length, self.titles, items)
-        wording = config.dataset.wording
-        self.prompt_tokenizer = PromptTokenizer(backbone.tokenizer, wording, limit, self.titles.moved, cache_dir)
+        self.prompt_tokenizer = PromptTokenizer(prompt, items, limit, self.titles.moved, cache_dir)
 
     def split(self, rows: Rows) -> Split:
         """Returns the rows with their prompts."""
@@ -96,7 +100,7 @@ class NextItemData(TrainingData):
 
     def history_free_titles(self) -> tuple[np.ndarray, list[np.ndarray]]:
         """Returns the prompt with an empty history and the tokens of each distinct title, int32 [length] each."""
-        return self.prompt_tokenizer.histories([[]]).of(0), [self.titles.of(title) for title in range(len(self.titles))]
+        return self.prompt_tokenizer.without_history(), [self.titles.of(title) for title in range(len(self.titles))]
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the distinct title of each target, int32 [rows].

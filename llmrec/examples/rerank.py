@@ -7,14 +7,15 @@ from omegaconf import DictConfig
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.identifiers import find_identifiers
-from llmrec.datasets.list_prompts import ListPrompts, ranking_room
 from llmrec.datasets.lists import Lists
-from llmrec.datasets.prompts import Prompts
 from llmrec.examples.example import TrainingExample
 from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Branch, Response
+from llmrec.prompts.identifiers import find_identifiers
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.rerank import ListPrompts, ranking_room
 
 
 class ListExample(TrainingExample):
@@ -35,7 +36,7 @@ class ListExample(TrainingExample):
 class RerankData(TrainingData):
     """Prompts, identifiers and target orders of a dataset's lists for one tokenizer.
 
-    The response is the ranking: the candidates' identifiers, the most relevant first, then EOS.
+    The response is the ranking: the candidates' identifiers, the most relevant first, then the end token.
 
     Attributes:
         size: Candidates of a list (m).
@@ -58,19 +59,18 @@ class RerankData(TrainingData):
         Args:
             dataset: The dataset with its lists.
             backbone: Its tokenizer is used.
-            config: The resolved run config (task, dataset.wording, backbone.max_length, trainer and seed are read).
+            config: The resolved run config (prompt, task, dataset.wording, backbone.max_length, trainer and seed
+                are read).
         """
-        super().__init__(dataset, backbone.tokenizer, config)
+        super().__init__(dataset, Prompt.of(config, "rerank", backbone.tokenizer), config)
         self.size = int(config.task.candidates)
-        self.identifiers = find_identifiers(self.tokenizer, self.size)
-        self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.tokenizer.eos_token_id)
+        self.identifiers = find_identifiers(self.prompt, self.size)
+        self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.identifiers.end_token)
 
     def prompts(self, lists: Lists) -> ListPrompts:
         """Returns the prompts of some lists."""
         limit = self.config.backbone.max_length - ranking_room(self.size)
-        return ListPrompts(
-            self.tokenizer, self.config.dataset.wording, self.identifiers, limit, lists, self.dataset.items
-        )
+        return ListPrompts(self.prompt, self.identifiers, limit, lists, self.dataset.items)
 
     def setup_training(self, objective: Objective, validation: Lists) -> None:
         """Tokenises the training and validation lists, and gets the supervised positions from the objective.
@@ -109,8 +109,8 @@ class RerankData(TrainingData):
         return ListExample(self, row)
 
     def ranking(self, positions: np.ndarray) -> Response:
-        """Returns a ranking as a response: the identifiers of positions, best first (int [m]), then EOS."""
-        tokens = np.append(self.identifiers.tokens[positions], self.tokenizer.eos_token_id)
+        """Returns a ranking as a response: the identifiers of positions, best first (int [m]), then the end token."""
+        tokens = np.append(self.identifiers.tokens[positions], self.identifiers.end_token)
         # The node of `Permutations` before each token: the identifiers that are left, as bits.
         used = np.concatenate([[0], np.cumsum(1 << positions.astype(np.int64))])
         return Response(tokens, 2**self.size - 1 - used, self.supervised)

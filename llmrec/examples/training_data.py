@@ -11,16 +11,16 @@ import torch
 from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
-from transformers import PreTrainedTokenizerBase
 
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.prompts import Prompts
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.examples.batches import build_batch
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch, Example
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
 
 Element = TypeVar("Element")
 
@@ -56,7 +56,7 @@ class TrainingData(LightningDataModule):
 
     Attributes:
         dataset: The dataset.
-        tokenizer: The backbone's tokenizer.
+        prompt: The prompt of the run's task, for the backbone's tokenizer.
         config: The resolved run config.
         objective: The objective to train.
         trie: The trie of valid responses, on the CPU.
@@ -71,9 +71,9 @@ class TrainingData(LightningDataModule):
     objective: Objective
     trie: Trie | Permutations
 
-    def __init__(self, dataset: Dataset, tokenizer: PreTrainedTokenizerBase, config: DictConfig) -> None:
+    def __init__(self, dataset: Dataset, prompt: Prompt, config: DictConfig) -> None:
         super().__init__()
-        self.dataset, self.tokenizer, self.config = dataset, tokenizer, config
+        self.dataset, self.prompt, self.config = dataset, prompt, config
         self.epoch = 0
         self.checkpointing = False
         self.micro_batch_limit: int | None = None

@@ -10,8 +10,8 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import Prompts
 from llmrec.objectives.batch import Batch
+from llmrec.prompts.prompts import Prompts
 
 
 class RowsWithPrompts(Protocol):

@@ -9,11 +9,11 @@ from llmrec.baselines.base import Baseline
 from llmrec.catalogue.items import Items
 from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.decoder import CatalogueDecoder
 from llmrec.decoding.rank import history_leaves, pad_leaves
 from llmrec.decoding.unconstrained import title_texts
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.prompts import Prompts
 from llmrec.tasks.base import Progress
 
 

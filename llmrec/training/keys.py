@@ -23,6 +23,7 @@ TRAINING_CODE = (
     "evaluation/graded.py",
     "evaluation/streaming.py",
     "objectives/base.py",
+    "prompts",
     "training/checkpoints.py",
     "training/early_stopping.py",
     "training/memory.py",
@@ -76,8 +77,9 @@ DIAGNOSIS_CODE = (
     "evaluation/fairness.py",
     "objectives/groups.py",
     "tasks/catalogue_ranker.py",
+    "prompts",
 )
-TRAINING_GROUPS = ("dataset", "task", "objective", "backbone", "adapter", "trainer", "validation", "seed")
+TRAINING_GROUPS = ("dataset", "task", "prompt", "objective", "backbone", "adapter", "trainer", "validation", "seed")
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 RANKED_ROWS = ("splits", "users", "sample_seed")
 """Settings of the evaluation group that choose what is ranked; the others choose further rankings and metrics."""

@@ -22,9 +22,9 @@ def files(cache: Path) -> int:
 
 def test_the_cached_catalogue_is_used_and_is_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tokenizer = characters(merges=[("\n", '"')])
-    titles, trie, path = load_catalogue(tokenizer, ITEMS, END, tmp_path)
+    titles, trie, path = load_catalogue(tokenizer, ITEMS, END, 0, tmp_path)
     monkeypatch.setattr(cached, "tokenize_titles", lambda *_: pytest.fail("tokenized again"))
-    titles_again, trie_again, path_again = load_catalogue(tokenizer, ITEMS, END, tmp_path)
+    titles_again, trie_again, path_again = load_catalogue(tokenizer, ITEMS, END, 0, tmp_path)
     assert titles_again.tokens.tolist() == titles.tokens.tolist()
     assert titles_again.offsets.tolist() == titles.offsets.tolist()
     assert titles_again.moved == titles.moved == 1
@@ -35,16 +35,17 @@ def test_the_cached_catalogue_is_used_and_is_the_same(tmp_path: Path, monkeypatc
 
 def test_another_tokenizer_has_a_file_of_its_own(tmp_path: Path) -> None:
     for tokenizer in (characters(), characters(merges=[("C", "h")]), characters()):
-        load_catalogue(tokenizer, ITEMS, END, tmp_path)
+        load_catalogue(tokenizer, ITEMS, END, 0, tmp_path)
     assert files(tmp_path) == 2
 
 
-def test_another_catalogue_or_prompt_has_a_file_of_its_own(tmp_path: Path) -> None:
+def test_another_catalogue_prompt_or_end_has_a_file_of_its_own(tmp_path: Path) -> None:
     tokenizer = characters()
-    load_catalogue(tokenizer, ITEMS, END, tmp_path)
-    load_catalogue(tokenizer, Items(ids=list("abc"), titles=["Go", "Chess", "Gomoku"]), END, tmp_path)
-    load_catalogue(tokenizer, ITEMS, "Answer: ", tmp_path)
-    assert files(tmp_path) == 3
+    load_catalogue(tokenizer, ITEMS, END, 0, tmp_path)
+    load_catalogue(tokenizer, Items(ids=list("abc"), titles=["Go", "Chess", "Gomoku"]), END, 0, tmp_path)
+    load_catalogue(tokenizer, ITEMS, "Answer: ", 0, tmp_path)
+    load_catalogue(tokenizer, ITEMS, END, 1, tmp_path)
+    assert files(tmp_path) == 4
 
 
 def test_the_catalogues_hash_covers_distinct_titles_and_nothing_else() -> None:
@@ -56,6 +57,6 @@ def test_the_catalogues_hash_covers_distinct_titles_and_nothing_else() -> None:
 
 def test_a_lossy_tokenizer_makes_two_titles_one_leaf(tmp_path: Path) -> None:
     items = Items(ids=list("abc"), titles=["Chess", "Café", "Cafè"])
-    titles, trie, _ = load_catalogue(characters(), items, END, tmp_path)
+    titles, trie, _ = load_catalogue(characters(), items, END, 0, tmp_path)
     assert titles.of(1).tolist() == titles.of(2).tolist()
     assert trie.leaf_title[trie.title_leaf].tolist() == [0, 1, 1]

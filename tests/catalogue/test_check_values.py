@@ -9,8 +9,8 @@ from transformers import AutoTokenizer
 
 from llmrec.catalogue.titles import tokenize_titles
 from llmrec.catalogue.trie import build_trie
-from llmrec.datasets.prompts import PROMPT_END
 from llmrec.datasets.readers.msl_tables import read_rows, read_titles
+from tests.prompts.shipped import PROMPT_END
 
 
 def measured(name: str) -> tuple[str, int, str]:
@@ -19,7 +19,7 @@ def measured(name: str) -> tuple[str, int, str]:
     tokenizer = AutoTokenizer.from_pretrained(Path(os.environ["LLMREC_TOKENIZERS"]) / "llama3")
     items = read_titles(folder / "id2name4Rec.json")
     targets = items.title_of[read_rows(folder / "train_10000.csv", items).target]
-    titles = tokenize_titles(tokenizer, items.distinct_titles, PROMPT_END)
+    titles = tokenize_titles(tokenizer, items.distinct_titles, PROMPT_END, tokenizer.eos_token_id)
     trie, path = build_trie(titles)
     starts, ends = titles.offsets[targets], titles.offsets[targets + 1]
     on_path = np.concatenate([path[start:end] for start, end in zip(starts, ends, strict=True)])

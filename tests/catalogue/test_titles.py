@@ -6,19 +6,18 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from llmrec.catalogue.titles import TitleTokens, quote, tokenize_titles, tokenizer_hash
-from llmrec.errors import InputError
 from tests.catalogue.vocabularies import EOS, characters, spell
 
 END = "### Response:\n"
 
 
 def spelled(tokenizer: PreTrainedTokenizerFast, titles: list[str]) -> list[list[str]]:
-    tokens = tokenize_titles(tokenizer, titles, END)
+    tokens = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
     return [spell(tokenizer, tokens.of(title)) for title in range(len(tokens))]
 
 
 def moved(tokenizer: PreTrainedTokenizerFast, titles: list[str]) -> int:
-    return tokenize_titles(tokenizer, titles, END).moved
+    return tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS)).moved
 
 
 def joined(tokenizer: PreTrainedTokenizerFast, tokens: TitleTokens, title: int) -> list[int]:
@@ -56,7 +55,7 @@ def test_prompt_and_title_joined_are_the_reading_of_the_joined_text() -> None:
     # In the title that begins with a quote, the two quotes merge first, so that the newline stays a token of its own.
     tokenizer = characters(merges=[('"', '"'), (":", "\n"), (":\n", '"')])
     titles = ["Go", '"Wow" Crew', "", "Chess"]
-    tokens = tokenize_titles(tokenizer, titles, END)
+    tokens = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
     for number, title in enumerate(titles):
         assert joined(tokenizer, tokens, number) == tokenizer(END + quote(title), add_special_tokens=False)["input_ids"]
 
@@ -75,17 +74,17 @@ def test_a_tokenizer_without_a_pad_token_will_do() -> None:
 def test_titles_in_several_chunks_are_those_in_one(monkeypatch: pytest.MonkeyPatch) -> None:
     # Only the title of the last chunk merges the boundary.
     tokenizer, titles = characters(merges=[('"', "Z"), ("\n", '"Z')]), ["Go", "Chess", "Anno", "Braid", "Zoo"]
-    whole = tokenize_titles(tokenizer, titles, END)
+    whole = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
     monkeypatch.setattr("llmrec.catalogue.titles.CHUNK", 2)
-    chunked = tokenize_titles(tokenizer, titles, END)
+    chunked = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
     assert whole.moved == chunked.moved == 1
     assert whole.tokens.tolist() == chunked.tokens.tolist()
     assert whole.offsets.tolist() == chunked.offsets.tolist()
 
 
-def test_a_tokenizer_without_eos_is_refused() -> None:
-    with pytest.raises(InputError, match="EOS"):
-        tokenize_titles(characters(eos=None), ["Go"], END)
+def test_a_title_ends_with_the_token_that_the_prompt_asks_for() -> None:
+    titles = tokenize_titles(characters(), ["Go", "Chess"], END, 7)
+    assert [titles.of(0)[-1], titles.of(1)[-1], titles.end_token] == [7, 7, 7]
 
 
 def test_the_hash_tells_tokenizers_apart() -> None:

@@ -9,6 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet as pq
 import pytest
 
+from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import DEBUG, Done, Workplace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -36,6 +37,17 @@ def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("objective/token_loss=smoothed"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
     assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "gdrt-smoothed"
+
+
+@pytest.mark.parametrize("task", ["next_item", "rerank"])
+def test_own_prompt_is_one_file_and_trains(task: str, followed: Workplace) -> None:
+    assert [name for name, content in FILE.findall(README) if "prompt=recent" in content] == [
+        "mine/conf/prompt/recent.yaml"
+    ]
+    task_arguments = ["task=rerank", "objective=sft"] if task == "rerank" else []
+    done = followed.run("llmrec.run", *arguments("prompt=recent"), *task_arguments, *DEBUG, "logger=csv")
+    assert done.status == 0, done.output
+    assert RunFolder(done.run()).config().prompt.name == "recent"
 
 
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:

@@ -12,13 +12,13 @@ from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.memory import activation_bytes
 from llmrec.backbones.probe import probe
 from llmrec.catalogue.trie import build_trie
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.probe import check_decoding
 from llmrec.decoding.rank import rank_titles
 from llmrec.decoding.unconstrained import greedy
 from llmrec.errors import InputError
 from llmrec.objectives.msl import MSL
+from llmrec.prompts.prompts import Prompts
 from tests.backbones.models import FAST, PLAIN, STATE_SPACE, backbone, bart, llama, xglm
 from tests.decoding.small import QUOTE, random_prompts, random_titles, title_scores
 from tests.objectives.given import prepared_batch
@@ -78,8 +78,8 @@ def test_what_passes_generates_greedily_whatever_else_is_in_the_batch(
     architecture: Callable[[], PreTrainedModel],
 ) -> None:
     model, prompts = loaded(architecture), random_prompts()
-    together = greedy(model, prompts, longest=6)
     end = model.tokenizer.eos_token_id
+    together = greedy(model, prompts, longest=6, end_token=end)
     for prompt, tokens in zip(prompts, together, strict=True):
         expected: list[int] = []
         while len(expected) < 6 and end not in expected:

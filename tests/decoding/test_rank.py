@@ -6,10 +6,10 @@ import pytest
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import build_trie
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import rank
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import history_leaves, rank_titles
+from llmrec.prompts.prompts import Prompts
 from tests.decoding.small import EOS, found, random_backbone, random_prompts, random_titles, token_titles
 
 TRIE, _ = build_trie(random_titles(60, seed=2, quote=None))

@@ -8,14 +8,15 @@ import torch
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
-from llmrec.datasets.identifiers import Identifiers, find_identifiers
-from llmrec.datasets.list_prompts import ranking_room
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import rank, rank_lists
 from llmrec.decoding.rank_lists import free_rankings, parse
+from llmrec.prompts.identifiers import Identifiers, find_identifiers
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.rerank import ranking_room
 from tests.backbones.models import backbone, gpt2, llama
 from tests.catalogue.vocabularies import characters
 from tests.decoding.small import EOS, random_backbone, random_prompts
+from tests.prompts.shipped import prompt as shipped
 
 LETTERS = (" A", " B", " C", " D")
 
@@ -133,17 +134,17 @@ def speaking(texts: dict[int, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
 
-    def say(_: Backbone, prompts: Sequence[np.ndarray], longest: int) -> np.ndarray:
+    def say(_: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int) -> np.ndarray:
         rows = np.full((len(prompts), longest), tokenizer.convert_tokens_to_ids("D"))
         for row, prompt in zip(rows, prompts, strict=True):
             text, ends = texts[len(prompt)]
-            tokens = [*tokenizer.convert_tokens_to_ids(list(text)), *[tokenizer.eos_token_id] * ends]
+            tokens = [*tokenizer.convert_tokens_to_ids(list(text)), *[end_token] * ends]
             row[: len(tokens)] = tokens
             assert ends or len(tokens) == longest
         return rows
 
     monkeypatch.setattr(rank_lists, "greedy", say)
-    return model, find_identifiers(tokenizer, 4)
+    return model, find_identifiers(shipped(tokenizer, task="rerank"), 4)
 
 
 def test_free_rankings_are_read_up_to_their_end(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +181,7 @@ def test_free_rankings_of_a_model() -> None:
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
     prompts = Prompts.joined([np.array([5, 9, 7]), np.array([8, 6])])
-    found = free_rankings(model, find_identifiers(tokenizer, 4), prompts, seed=0)
+    found = free_rankings(model, find_identifiers(shipped(tokenizer, task="rerank"), 4), prompts, seed=0)
     order, failed = found.order, found.is_invalid
     assert failed.all()
     assert np.sort(order, axis=1).tolist() == [[0, 1, 2, 3]] * 2
@@ -189,5 +190,5 @@ def test_free_rankings_of_a_model() -> None:
 def test_free_rankings_stay_within_the_models_positions() -> None:
     model = backbone(gpt2)
     longest = Prompts.joined([np.full(128 - ranking_room(4), 5)])
-    order = free_rankings(model, find_identifiers(model.tokenizer, 4), longest, seed=0).order
+    order = free_rankings(model, find_identifiers(shipped(model.tokenizer, task="rerank"), 4), longest, seed=0).order
     assert sorted(order[0].tolist()) == [0, 1, 2, 3]

@@ -12,10 +12,10 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrai
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.titles import TitleTokens
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import unconstrained as module
 from llmrec.decoding.unconstrained import generate_titles, title_texts
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.prompts import Prompts
 from tests.backbones.models import FAST, PLAIN, backbone, llama, sequence
 from tests.catalogue.vocabularies import EOS, characters
 from tests.decoding.small import token_titles
@@ -138,7 +138,7 @@ def rate_of(
     answers = {bytes(prompts.of(row)): tokenizer.convert_tokens_to_ids(list(text)) for row, text in enumerate(texts)}
     longest = max(map(len, texts))
 
-    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int) -> np.ndarray:
+    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int, end_token: int) -> np.ndarray:
         padding = [tokenizer.convert_tokens_to_ids("x")] * longest
         return np.array([[*answers[bytes(prompt)], *padding][:longest] for prompt in asked])
 

@@ -10,7 +10,6 @@ import torch
 from transformers import PreTrainedTokenizerFast
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.datasets.prompts import PromptTokenizer, render
 from llmrec.diagnosis import attribution as module
 from llmrec.diagnosis.attribution import (
     AUXILIARY,
@@ -29,10 +28,13 @@ from llmrec.diagnosis.attribution import (
 )
 from llmrec.diagnosis.plot import POSITION_LABELS, attribution_plot
 from llmrec.examples.next_item import NextItemData
+from llmrec.prompts.next_item import PromptTokenizer
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset, small_tokenizer
+from tests.prompts.shipped import prompt, render
 
 WORDING = CONFIG.dataset.wording
+ITEMS = small_dataset().items
 BY_HAND = {
     TASK_TEXT: [np.array([1.0, 2.0]), np.array([-4.0, 1.0, 1.0])],
     GENERATED_PREFIX: [np.array([0.0, -1.0]), np.array([0.0, 2.0, 3.0])],
@@ -108,7 +110,7 @@ def test_segments_have_the_tokens_that_the_prompts_hold(ablation: Ablation) -> N
 def test_titles_stand_alone_as_far_as_the_prompt_keeps_them(end: bool, tmp_path: Path) -> None:
     tokenizer = characters(begin=True, end=end)
     limit = 1 + len(render(WORDING, ["BB", "CC"]))
-    prompts = PromptTokenizer(tokenizer, WORDING, limit, 0, tmp_path)
+    prompts = PromptTokenizer(prompt(tokenizer, wording=WORDING), ITEMS, limit, 0, tmp_path)
     alone = prompts.titles_alone([["AA", "BB", "CC"], ["DD"], []])
     assert prompts.histories([["AA", "BB", "CC"]]).cut == 1
     texts = ["".join(spell(tokenizer, alone.of(row))) for row in range(3)]
@@ -117,7 +119,7 @@ def test_titles_stand_alone_as_far_as_the_prompt_keeps_them(end: bool, tmp_path:
 
 def test_line_break_that_belongs_to_the_title_is_left_to_it(tmp_path: Path) -> None:
     tokenizer = characters(merges=[("\n", '"')])
-    alone = PromptTokenizer(tokenizer, WORDING, 1000, 1, tmp_path).titles_alone([["A"]])
+    alone = PromptTokenizer(prompt(tokenizer, wording=WORDING), ITEMS, 1000, 1, tmp_path).titles_alone([["A"]])
     assert "".join(spell(tokenizer, alone.of(0))) == '"A"'
 
 

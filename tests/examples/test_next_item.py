@@ -11,7 +11,6 @@ from torch import Tensor
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.prompts import render
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.base import Objective, TokenLoss
@@ -20,6 +19,7 @@ from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
 from tests.catalogue.vocabularies import EOS, characters, spell
 from tests.datasets.layouts import rows
+from tests.prompts.shipped import group, render
 
 ITEMS = Items(ids=list("abcde"), titles=["Go", "Gomoku", "Go", "Chess", "Café"])
 """Distinct titles: Go, Gomoku, Chess, Café. Items a and c share the title Go."""
@@ -34,6 +34,7 @@ def module(
     dataset = Dataset("small", True, items, ROWS, ROWS, ROWS, ROWS, "0", {})
     config = OmegaConf.create(
         {
+            "prompt": group("alpaca"),
             "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
             "trainer": {"batch_size": 2, "micro_batch_size": None},

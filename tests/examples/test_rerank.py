@@ -11,7 +11,6 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import unpack
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.list_prompts import ListPrompts
 from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
 from llmrec.examples.rerank import RerankData
@@ -20,9 +19,11 @@ from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
+from llmrec.prompts.rerank import ListPrompts
 from tests.catalogue.vocabularies import EOS, characters, spell
 from tests.datasets.layouts import rows
 from tests.examples.orders import positions
+from tests.prompts.shipped import group
 
 TITLES = ["Alien", "Brazil", "Diva", "Dune", "Eden", "Fargo", "Gilda", "Heat"]
 ITEMS = Items(list("abcdefgh"), TITLES)
@@ -40,6 +41,14 @@ LISTS = Lists(
 PAIRS = Lists(LISTS.rows, LISTS.history_rating, LISTS.candidates[:, :2], LISTS.relevance[:, :2])
 
 
+CANDIDATES_FIRST = {
+    "name": "candidates first",
+    "rerank": "{{ items }}\n{% for candidate in candidates %}{{ candidate.title }}:{{ candidate.identifier }}\n"
+    "{% endfor %}for{% for entry in history %} {{ entry.title }}{% endfor %}\n",
+}
+"""A prompt of which other orders of the candidates share only the first line."""
+
+
 def module(
     objective: Objective,
     lists: Lists = LISTS,
@@ -47,12 +56,14 @@ def module(
     checkpointing: bool = False,
     seed: int = 1,
     tokenizer: PreTrainedTokenizerFast = TOKENIZER,
+    prompt: dict[str, str] | None = None,
 ) -> RerankData:
     given = lists.rows
     splits = {"sample": lists, "train": lists, "valid": lists, "test": lists}
     dataset = Dataset("small", True, ITEMS, given, given, given, given, "0", {}, lists=splits)
     config = OmegaConf.create(
         {
+            "prompt": prompt or group("alpaca"),
             "task": {"candidates": lists.candidates.shape[1], "seed": 0},
             "backbone": {"max_length": max_length, "gradient_checkpointing": False},
             "dataset": {"wording": WORDING},
@@ -186,15 +197,16 @@ def test_every_branch_ranks_what_its_own_prompt_shows(lists: Lists) -> None:
         assert rankings[0].endswith(EOS)
 
 
-def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order() -> None:
-    data = module(ALRO())
+@pytest.mark.parametrize("prompt", [group("alpaca"), group("plain"), CANDIDATES_FIRST], ids=lambda own: own["name"])
+def test_a_branch_is_the_prompt_of_the_list_shown_in_its_order(prompt: dict[str, str]) -> None:
+    data = module(ALRO(), prompt=prompt)
     batch = batch_of(data, 0, 1, 2, 3, 4)
     place = positions(data, batch)
     assert place[:, 0].tolist() == [[0, 1, 2, 3]] * 5
     assert place[:, 1].tolist() != place[:, 0].tolist()
     for branch in (0, 1):
         lists = LISTS.reordered(place[:, branch].argsort(1).numpy())
-        prompts = ListPrompts(TOKENIZER, WORDING, data.identifiers, 700, lists, ITEMS).prompts
+        prompts = ListPrompts(data.prompt, data.identifiers, 700, lists, ITEMS).prompts
         for row, texts in enumerate(plain_texts(batch)):
             assert texts[branch].rsplit("\n", 1)[0] + "\n" == text(prompts.of(row))
 

@@ -34,6 +34,8 @@ from llmrec.objectives.sft import SFT
 from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import CONF, rows
 from tests.objectives.given import no_titles
+from tests.prompts.shipped import group
+from tests.prompts.shipped import text as shipped_text
 
 TITLES = [
     "Anno 1404", "Anno 1800", "Braid", "Celeste", "Civ 5", "Civ 6", "Doom", 'Doom" Box', "Elite", "Fez", "Fez", "Go",
@@ -59,6 +61,7 @@ CONFIG = OmegaConf.create(
     {
         "task": {"candidates": 4, "seed": 0},
         "backbone": {"max_length": 200, "gradient_checkpointing": False},
+        "prompt": group("alpaca"),
         "dataset": {"wording": {"item": "game", "items": "games", "verb": "played"}},
         "trainer": {"batch_size": 8, "micro_batch_size": None, "strategy": "auto", "devices": 1},
         "seed": 1,
@@ -156,7 +159,8 @@ def small_lists() -> Lists:
 @functools.cache
 def small_tokenizer(task: str = "next_item") -> PreTrainedTokenizerFast:
     """One token a word of the prompt, a few a title."""
-    return train_tokenizer(400 if task == "next_item" else 500, CONFIG.dataset.wording, small_dataset(task=task))
+    text = shipped_text(task=task, wording=CONFIG.dataset.wording)
+    return train_tokenizer(400 if task == "next_item" else 500, text, small_dataset(task=task))
 
 
 def random_backbone(lora: bool = False, task: str = "next_item") -> Backbone:

@@ -5,11 +5,11 @@ import pytest
 
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import build_trie
-from llmrec.datasets.prompts import Prompts
 from llmrec.decoding import rank
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.rank import rank_titles
 from llmrec.decoding.rank_lists import rank_lists
+from llmrec.prompts.prompts import Prompts
 from tests.decoding.small import EOS, random_backbone, random_prompts, random_titles
 from tests.pretended_gpu.device import Waits, pretended_gpu
 

@@ -80,6 +80,8 @@ def test_what_leaves_the_weights_alone_leaves_the_run_alone(override: str, run: 
         "dataset.train_samples=47",
         "dataset.simulator.seed=9",
         "dataset=office",
+        "prompt=plain",
+        "prompt.next_item='{{ history[0].title }}.'",
     ],
 )
 def test_what_moves_the_weights_makes_another_run(override: str, run: str, nowhere: Path) -> None:

@@ -11,11 +11,11 @@ import pytest
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from llmrec.catalogue.titles import encode
-from llmrec.datasets.identifiers import find_identifiers
-from llmrec.datasets.list_prompts import render_candidates
-from llmrec.datasets.prompts import PROMPT_END
 from llmrec.errors import InputError
+from llmrec.prompts import identifiers
+from llmrec.prompts.identifiers import Identifiers
 from tests.catalogue.vocabularies import characters
+from tests.prompts.shipped import PROMPT_END, prompt, text
 
 Merges = Sequence[tuple[str, str]]
 NO_LETTERS = [("A", "B"), ("a", "b")]
@@ -27,14 +27,19 @@ def llama3() -> PreTrainedTokenizerBase:
     return AutoTokenizer.from_pretrained(Path(os.environ["LLMREC_TOKENIZERS"]) / "llama3")
 
 
+def find_identifiers(tokenizer: PreTrainedTokenizerBase, count: int) -> Identifiers:
+    """The identifiers for the prompt `alpaca`."""
+    return identifiers.find_identifiers(prompt(tokenizer, task="rerank"), count)
+
+
 def assert_single(tokenizer: PreTrainedTokenizerBase, count: int) -> None:
     """Asserts that rankings in any order tokenise to the prompt's tokens and one token for each identifier."""
     found = find_identifiers(tokenizer, count)
     end = encode(tokenizer, [PROMPT_END])[0]
     for seed in range(20):
         order = np.random.default_rng(seed).permutation(count)
-        text = PROMPT_END + "".join(found.texts[place] for place in order)
-        assert encode(tokenizer, [text])[0] == [*end, *found.tokens[order]]
+        ranked = PROMPT_END + "".join(found.texts[place] for place in order)
+        assert encode(tokenizer, [ranked])[0] == [*end, *found.tokens[order]]
 
 
 @pytest.mark.llama3_tokenizer
@@ -48,8 +53,10 @@ def test_llama_3_takes_letters_behind_a_blank() -> None:
 @pytest.mark.llama3_tokenizer
 def test_llama_3_reads_the_same_tokens_beside_the_candidates() -> None:
     found = find_identifiers(llama3(), 20)
-    prompt = encode(llama3(), [render_candidates(found.texts, ["Go (1994)"] * 20)])[0]
-    assert [token for token in prompt if token in found.tokens] == found.tokens.tolist()
+    shown = [{"title": "Go (1994)", "identifier": identifier} for identifier in found.texts]
+    rendered = text(task="rerank").render([], shown).partition("The candidates are:")[2]
+    tokens = encode(llama3(), [rendered])[0]
+    assert [token for token in tokens if token in found.tokens] == found.tokens.tolist()
 
 
 @pytest.mark.llama3_tokenizer
@@ -93,7 +100,7 @@ def test_only_the_identifiers_asked_for_must_fit() -> None:
 
 
 def test_a_ranking_must_be_able_to_end() -> None:
-    with pytest.raises(InputError, match=r"no EOS token, which must end a ranking\. Set tokenizer\.eos_token"):
+    with pytest.raises(InputError, match=r"no EOS token, which has to end every response\. Set tokenizer\.eos_token"):
         find_identifiers(characters(eos=None), 2)
 
 

@@ -6,12 +6,16 @@ import numpy as np
 import pytest
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.identifiers import find_identifiers
-from llmrec.datasets.list_prompts import ListPrompts, rankings, render_candidates, render_history, render_lists_frame
 from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
+from llmrec.prompts.identifiers import find_identifiers
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.rerank import ListPrompts, rankings, render_lists_frame
+from llmrec.prompts.text import PromptText
 from tests.catalogue.vocabularies import BOS, EOS, characters, spell
 from tests.datasets.layouts import rows
+from tests.prompts.shipped import group, prompt, titled
+from tests.prompts.shipped import text as shipped_text
 
 WORDING = {"item": "movie", "items": "movies", "verb": "watched"}
 ITEMS = Items(list("abcde"), ["Alien", "Brazil", 'Carrie "2"', "Diva", "Eraserhead"])
@@ -27,6 +31,7 @@ WITHOUT_HISTORY = replace(
 )
 TOKENIZER = characters(merges=[(" ", "A"), (" ", "B"), (" ", "C")], begin=True)
 """Its identifiers have a leading space."""
+ALPACA = prompt(TOKENIZER, task="rerank", wording=WORDING)
 
 HEADER = (
     "Below is an instruction that describes a task, paired with an input that provides further context. "
@@ -51,7 +56,7 @@ FIRST = (
 
 
 def prompts(lists: Lists = LISTS, limit: int = 10_000) -> ListPrompts:
-    return ListPrompts(TOKENIZER, WORDING, find_identifiers(TOKENIZER, 3), limit, lists, ITEMS)
+    return ListPrompts(ALPACA, find_identifiers(ALPACA, 3), limit, lists, ITEMS)
 
 
 def text(tokens: np.ndarray) -> str:
@@ -80,13 +85,16 @@ def test_an_empty_history() -> None:
 
 
 def test_other_words() -> None:
-    history = render_history({"item": "book", "items": "books", "verb": "read"}, ["Dune"], None)
+    wording = {"item": "book", "items": "books", "verb": "read"}
+    history = shipped_text(task="rerank", wording=wording).render(titled(["Dune"]))
     assert "Given a list of books the user has read before, please rank the candidate books from" in history
-    assert history.endswith('The user has read the following books before:\n"Dune"\nThe candidates are:\n')
+    assert 'The user has read the following books before:\n"Dune"\nThe candidates are:\n' in history
 
 
 def test_identifiers_are_written_as_they_are() -> None:
-    assert render_candidates(["A", "B"], ["Dune", "Emma"]) == '"Dune":A\n"Emma":B\n \n\n### Response:\n'
+    candidates = [{"title": "Dune", "identifier": "A"}, {"title": "Emma", "identifier": "B"}]
+    rendered = shipped_text(task="rerank").render([], candidates)
+    assert rendered.endswith('The candidates are:\n"Dune":A\n"Emma":B\n \n\n### Response:\n')
 
 
 @pytest.mark.parametrize("lists", [LISTS, UNRATED])
@@ -128,9 +136,7 @@ def test_a_cut_history_is_cut_in_every_order() -> None:
 
 def test_a_word_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match=r"dataset\.wording\.verb=\['played', 'bought'\]"):
-        ListPrompts(
-            TOKENIZER, {**WORDING, "verb": ["played", "bought"]}, find_identifiers(TOKENIZER, 3), 999, LISTS, ITEMS
-        )
+        PromptText(group("alpaca"), "rerank", {**WORDING, "verb": ["played", "bought"]})
 
 
 def test_candidates_that_are_too_long_alone_are_refused() -> None:
@@ -142,18 +148,40 @@ def test_candidates_that_are_too_long_alone_are_refused() -> None:
 
 
 def test_a_ranking_follows_its_prompt_and_ends() -> None:
-    found = rankings(TOKENIZER, WORDING, LISTS, ITEMS, max_length=10_000)
+    found = rankings(ALPACA, LISTS, ITEMS, max_length=10_000)
     assert text(found.of(0)) == FIRST + " B C A" + EOS
     assert text(found.of(1)).endswith("### Response:\n A C B" + EOS)
 
 
 def test_the_longest_ranking_fits_the_model() -> None:
-    whole = rankings(TOKENIZER, WORDING, LISTS, ITEMS, max_length=10_000)
+    whole = rankings(ALPACA, LISTS, ITEMS, max_length=10_000)
     for limit in (int(whole.lengths.max()) - 1, int(whole.lengths.min()) - 1):
-        assert rankings(TOKENIZER, WORDING, LISTS, ITEMS, max_length=limit).lengths.max() <= limit
+        assert rankings(ALPACA, LISTS, ITEMS, max_length=limit).lengths.max() <= limit
 
 
 @pytest.mark.parametrize("lists", [WITHOUT_HISTORY, replace(WITHOUT_HISTORY, history_rating=None)])
 def test_the_frame_is_every_prompt_and_ranking_without_titles(lists: Lists) -> None:
-    blank = ListPrompts(TOKENIZER, WORDING, find_identifiers(TOKENIZER, 3), 10_000, lists, Items(ITEMS.ids, [""] * 5))
-    assert render_lists_frame(WORDING, lists) == text(blank.prompts.of(0)) + " A B C"
+    blank = ListPrompts(ALPACA, find_identifiers(ALPACA, 3), 10_000, lists, Items(ITEMS.ids, [""] * 5))
+    assert render_lists_frame(ALPACA.text, lists) == text(blank.prompts.of(0)) + " A B C"
+
+
+def test_candidates_before_the_history_are_shown_in_any_order() -> None:
+    template = (
+        "rank{% for c in candidates %}\n{{ c.identifier }} {{ c.title }}{% endfor %}\nfor"
+        "{% for entry in history %} {{ entry.title }}{% endfor %}\nbest:\n"
+    )
+    own = Prompt(PromptText({"name": "mine", "rerank": template}, "rerank", WORDING), TOKENIZER)
+    limit = length('rank\n A Carrie "2"\n B Diva\n C Eraserhead\nfor Brazil\nbest:\n')
+    first = LISTS.take(np.array([0]))
+    found = ListPrompts(own, find_identifiers(own, 3), limit, first, ITEMS)
+    (shown,) = found.shown(np.array([0]), np.array([[2, 0, 1]]))
+    assert text(found.prompts.of(0)) == 'rank\n A Carrie "2"\n B Diva\n C Eraserhead\nfor Brazil\nbest:\n'
+    assert text(shown) == 'rank\n A Eraserhead\n B Carrie "2"\n C Diva\nfor Brazil\nbest:\n'
+
+
+def test_ratings_that_a_dataset_does_not_have_are_named() -> None:
+    template = group("alpaca")["rerank"].replace(" if rated", "")
+    own = Prompt(PromptText({"name": "mine", "rerank": template}, "rerank", WORDING), TOKENIZER)
+    assert len(ListPrompts(own, find_identifiers(own, 3), 10_000, LISTS, ITEMS).prompts) == 2
+    with pytest.raises(InputError, match=r"prompt\.rerank, line 8: .*'rating'"):
+        ListPrompts(own, find_identifiers(own, 3), 10_000, UNRATED, ITEMS)

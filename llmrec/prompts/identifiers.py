@@ -4,11 +4,10 @@ import string
 from dataclasses import dataclass
 
 import numpy as np
-from transformers import PreTrainedTokenizerBase
 
 from llmrec.catalogue.titles import encode
-from llmrec.datasets.prompts import PROMPT_END
 from llmrec.errors import InputError
+from llmrec.prompts.prompt import Prompt
 
 SCHEMES = (
     tuple(f" {letter}" for letter in string.ascii_uppercase),
@@ -30,42 +29,40 @@ class Identifiers:
     Attributes:
         texts: The identifiers as they are written, leading spaces included.
         tokens: The token of each identifier, int64 [m].
+        end_token: The token that ends a ranking.
     """
 
     texts: tuple[str, ...]
     tokens: np.ndarray
+    end_token: int
 
     def __len__(self) -> int:
         return len(self.texts)
 
 
-def find_identifiers(tokenizer: PreTrainedTokenizerBase, count: int) -> Identifiers:
+def find_identifiers(prompt: Prompt, count: int) -> Identifiers:
     """Finds the first scheme whose first `count` identifiers are single tokens after a title and in any ranking.
 
     Raises:
-        InputError: If no scheme fits the tokenizer, or the tokenizer has no EOS token.
+        InputError: If no scheme fits the tokenizer.
     """
-    if tokenizer.eos_token_id is None:
-        raise InputError(
-            "the tokenizer has no EOS token, which must end a ranking. Set tokenizer.eos_token and save the tokenizer"
-        )
     for scheme in SCHEMES:
-        tokens = _single_tokens(tokenizer, scheme[:count])
+        tokens = _single_tokens(prompt, scheme[:count])
         if len(scheme) >= count and tokens is not None:
-            return Identifiers(scheme[:count], tokens)
-    name = tokenizer.name_or_path or "of this backbone"
-    available = max(number for number in range(count) if any(_fits(tokenizer, scheme, number) for scheme in SCHEMES))
+            return Identifiers(scheme[:count], tokens, prompt.end_token)
+    name = prompt.tokenizer.name_or_path or "of this backbone"
+    available = max(number for number in range(count) if any(_fits(prompt, scheme, number) for scheme in SCHEMES))
     raise InputError(
         f"task.candidates={count}: the tokenizer {name} has at most {available} "
         "letters or numbers that are single tokens in a ranking. Lower task.candidates or choose another backbone"
     )
 
 
-def _fits(tokenizer: PreTrainedTokenizerBase, scheme: tuple[str, ...], count: int) -> bool:
-    return len(scheme) >= count and _single_tokens(tokenizer, scheme[:count]) is not None
+def _fits(prompt: Prompt, scheme: tuple[str, ...], count: int) -> bool:
+    return len(scheme) >= count and _single_tokens(prompt, scheme[:count]) is not None
 
 
-def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -> np.ndarray | None:
+def _single_tokens(prompt: Prompt, texts: tuple[str, ...]) -> np.ndarray | None:
     """Returns the token of each text, int64 [m], or None if one of them is not always that single token.
 
     Each text is tested after a title, after the prompt and after every other text. Tokenizers merge neighbors pair by
@@ -73,8 +70,9 @@ def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -
     """
     if not texts:
         return np.zeros(0, dtype=np.int64)
-    end = encode(tokenizer, [PROMPT_END])[0]
-    after_prompt = [tokens[len(end) :] for tokens in encode(tokenizer, [PROMPT_END + text for text in texts])]
+    tokenizer = prompt.tokenizer
+    end = encode(tokenizer, [prompt.end])[0]
+    after_prompt = [tokens[len(end) :] for tokens in encode(tokenizer, [prompt.end + text for text in texts])]
     if any(len(tokens) != 1 for tokens in after_prompt):
         return None
     tokens = np.array(after_prompt)[:, 0]
@@ -83,7 +81,7 @@ def _single_tokens(tokenizer: PreTrainedTokenizerBase, texts: tuple[str, ...]) -
     if any(row != [*before, token, *after] for row, token in zip(after_title, tokens, strict=True)):
         return None
     pairs = [(left, right) for left in range(len(texts)) for right in range(len(texts)) if left != right]
-    encoded = encode(tokenizer, [PROMPT_END + texts[left] + texts[right] for left, right in pairs]) if pairs else []
+    encoded = encode(tokenizer, [prompt.end + texts[left] + texts[right] for left, right in pairs]) if pairs else []
     are_single = all(
         row == [*end, tokens[left], tokens[right]] for row, (left, right) in zip(encoded, pairs, strict=True)
     )

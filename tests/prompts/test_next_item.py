@@ -10,13 +10,16 @@ from transformers import PreTrainedTokenizerFast
 
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, quote, tokenize_titles
-from llmrec.datasets import prompts as module
-from llmrec.datasets.prompts import PROMPT_END, Prompts, PromptTokenizer, prompt_limit, render
 from llmrec.errors import InputError
+from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.text import PromptText
 from tests.catalogue.vocabularies import BOS, EOS, characters, spell
 from tests.datasets.layouts import group, rows
+from tests.prompts.shipped import PROMPT_END, WORDING, prompt, render
+from tests.prompts.shipped import group as shipped
 
-WORDING = {"item": "game", "items": "games", "verb": "played"}
+ITEMS = Items(ids=["a", "b", "c"], titles=["Go", "Chess", "Go"])
 PUBLISHED = {
     "games": (
         "Given a list of video games the user has played before, "
@@ -45,7 +48,7 @@ PUBLISHED = {
 
 
 def tokenised(tokenizer: PreTrainedTokenizerFast, cache: Path, limit: int = 10_000, moved: int = 0) -> PromptTokenizer:
-    return PromptTokenizer(tokenizer, WORDING, limit, moved, cache)
+    return PromptTokenizer(prompt(tokenizer), ITEMS, limit, moved, cache)
 
 
 def texts(tokenizer: PreTrainedTokenizerFast, prompts: Prompts) -> list[str]:
@@ -93,8 +96,7 @@ def test_every_history_becomes_its_own_prompt(tmp_path: Path) -> None:
 
 def test_rows_of_a_dataset_become_prompts_of_their_titles(tmp_path: Path) -> None:
     tokenizer = characters()
-    items = Items(ids=["a", "b", "c"], titles=["Go", "Chess", "Go"])
-    prompts = tokenised(tokenizer, tmp_path).rows(rows(("u", [2, 1], 0, 5), ("v", [0], 1, 6)), items)
+    prompts = tokenised(tokenizer, tmp_path).rows(rows(("u", [2, 1], 0, 5), ("v", [0], 1, 6)), ITEMS)
     assert texts(tokenizer, prompts) == [render(WORDING, ["Go", "Chess"]), render(WORDING, ["Go"])]
 
 
@@ -127,7 +129,7 @@ def test_a_limit_that_the_bare_instruction_exceeds_is_refused(tmp_path: Path) ->
 
 def test_the_longest_title_is_what_the_limit_leaves_room_for() -> None:
     items = Items(ids=["a", "b"], titles=["Go", "Gomoku"])
-    titles = tokenize_titles(characters(), items.distinct_titles, PROMPT_END)
+    titles = tokenize_titles(characters(), items.distinct_titles, PROMPT_END, 0)
     # Six letters, two quotes and EOS.
     assert prompt_limit(100, titles, items) == 91
     with pytest.raises(InputError, match=r"'Gomoku' takes 9 tokens.*backbone\.max_length is 9"):
@@ -145,7 +147,7 @@ def test_prompt_and_title_joined_are_the_tokenizers_own_reading(tmp_path: Path, 
     merges = [('"', '"'), ("\n", '"'), ("\n", "\n"), (":", " ")]
     tokenizer = characters(merges=merges, begin=begin, end=end)
     titles = ["Go", '"Wow" Crew']
-    tokens: TitleTokens = tokenize_titles(tokenizer, titles, PROMPT_END)
+    tokens: TitleTokens = tokenize_titles(tokenizer, titles, PROMPT_END, tokenizer.convert_tokens_to_ids(EOS))
     prompts = tokenised(tokenizer, tmp_path, moved=tokens.moved).histories([["Chess"]])
     assert tokens.moved == 1
     for number, title in enumerate(titles):
@@ -172,7 +174,7 @@ def test_whatever_changes_the_tokens_has_a_file_of_its_own(tmp_path: Path) -> No
     tokenised(base, tmp_path, limit=9_999).histories(chess)
     tokenised(base, tmp_path, moved=1).histories(chess)
     tokenised(characters(begin=True), tmp_path).histories(chess)
-    PromptTokenizer(base, {**WORDING, "verb": "liked"}, 10_000, 0, tmp_path).histories(chess)
+    PromptTokenizer(prompt(base, wording={**WORDING, "verb": "liked"}), ITEMS, 10_000, 0, tmp_path).histories(chess)
     tokenised(base, tmp_path).histories(chess)
     assert len(list(tmp_path.rglob("*.safetensors"))) == 6
 
@@ -204,12 +206,8 @@ def test_taking_prompts_keeps_the_order_asked_for() -> None:
     assert [taken.of(row).tolist() for row in range(3)] == [[4, 5, 6], [1], [4, 5, 6]]
 
 
-def test_the_rendered_prompt_begins_with_the_header() -> None:
-    assert render(WORDING, []).startswith(module.HEADER + "\n\n### Instruction:\n")
-
-
 def test_the_history_free_prompt_is_one_for_all_rows(tmp_path: Path) -> None:
-    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    tokenizer = tokenised(characters(), tmp_path)
     prompts = tokenizer.histories([["Braid"], ["Anno", "Civ"], ['"', "9"]])
     free = tokenizer.history_free(prompts)
     assert "".join(spell(characters(), free)) == render(WORDING, [])
@@ -217,21 +215,21 @@ def test_the_history_free_prompt_is_one_for_all_rows(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("at", "where"), [(40, "head"), (-3, "tail")])
 def test_a_template_that_varies_by_row_is_refused(at: int, where: str, tmp_path: Path) -> None:
-    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    tokenizer = tokenised(characters(), tmp_path)
     pieces = [tokenizer.histories([[title]]).of(0).copy() for title in ("Braid", "Anno", "Civ")]
     pieces[1][at] += 1
-    with pytest.raises(InputError, match="the prompt of row 1 does not follow the dataset's template"):
+    with pytest.raises(InputError, match="the prompt of row 1 does not follow the template"):
         tokenizer.history_free(Prompts.joined(pieces))
 
 
 def test_a_row_too_short_for_the_template_is_refused(tmp_path: Path) -> None:
-    tokenizer = PromptTokenizer(characters(), WORDING, 10_000, 0, tmp_path)
+    tokenizer = tokenised(characters(), tmp_path)
     whole = tokenizer.histories([["Braid"]]).of(0)
     with pytest.raises(InputError, match="the prompt of row 0"):
         tokenizer.history_free(Prompts.joined([whole[:20], whole]))
 
 
-def test_a_wording_of_several_texts_is_refused(tmp_path: Path) -> None:
+def test_a_wording_of_several_texts_is_refused() -> None:
     wording: dict[str, Any] = {**WORDING, "verb": ["played", "bought"]}
     with pytest.raises(InputError, match=r"dataset\.wording\.verb=.*give one text"):
-        PromptTokenizer(characters(), wording, 10_000, 0, tmp_path)
+        PromptText(shipped("alpaca"), "next_item", wording)

@@ -1,0 +1,220 @@
+"""Prompts of task next_item, tokenised within a length limit and cached on disk."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from llmrec.atomic import atomic_file
+from llmrec.catalogue.items import Items
+from llmrec.catalogue.titles import TitleTokens, tokenizer_hash
+from llmrec.datasets.dataset import Rows
+from llmrec.errors import InputError
+from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.text import SAMPLES, Entry, common_end, common_start, entries_of
+
+
+def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
+    """Returns the maximum number of tokens of a prompt, so that the longest title of the catalogue fits after it.
+
+    Args:
+        max_length: Maximum number of tokens of the backbone (backbone.max_length).
+        titles: The tokens of the titles.
+        items: The catalogue.
+
+    Raises:
+        InputError: If the longest title leaves no token for a prompt.
+    """
+    lengths = np.diff(titles.offsets)
+    limit = max_length - int(lengths.max())
+    if limit <= 0:
+        raise InputError(
+            f"the title {items.distinct_titles[int(lengths.argmax())]!r} takes {lengths.max()} tokens with its end, "
+            f"but backbone.max_length is {max_length}. Raise backbone.max_length"
+        )
+    return limit
+
+
+class PromptTokenizer:
+    """Tokenises prompts of at most `limit` tokens; drops the oldest titles of longer ones."""
+
+    def __init__(self, prompt: Prompt, items: Items, limit: int, moved: int, cache_dir: Path) -> None:
+        """Checks that the prompt without history fits.
+
+        Args:
+            prompt: The prompt of task next_item.
+            items: The catalogue, in which the titles of histories are looked up.
+            limit: Maximum number of tokens of a prompt (see `prompt_limit`).
+            moved: Number of tokens at the end of the prompt that belong to the titles (`TitleTokens.moved`).
+            cache_dir: Tokenised prompts are cached in its folder prompts.
+
+        Raises:
+            InputError: If the prompt without history is too long.
+        """
+        self.prompt, self.items, self.limit, self.moved = prompt, items, limit, moved
+        self.cache_dir = cache_dir / "prompts"
+        self.identity = f"{tokenizer_hash(prompt.tokenizer)} {limit} {moved}"
+        try:
+            empty = prompt.render([])
+        except InputError:
+            # Such a template works as long as no prompt without history is needed (see `without_history`).
+            return
+        length = len(self._encode([empty])[0])
+        if length > limit:
+            raise InputError(
+                f"the prompt takes {length} tokens without any history, but backbone.max_length leaves {limit} beside "
+                f"the longest title of the catalogue. Raise backbone.max_length by {length - limit} or more"
+            )
+
+    def rows(self, rows: Rows, items: Items) -> Prompts:
+        """Tokenises the prompts of rows, or reads them from the cache."""
+        return self._prompts([entries_of(items, rows.history_of(row)) for row in range(len(rows))])
+
+    def histories(self, histories: Sequence[Sequence[str]]) -> Prompts:
+        """Tokenises the prompts of histories (titles, oldest first), or reads them from the cache.
+
+        Titles need not be in the catalogue. Of items with the same title, the first gives the categories.
+        """
+        return self._prompts([self._entries(titles) for titles in histories])
+
+    def history_free(self, prompts: Prompts) -> np.ndarray:
+        """Returns the prompt with an empty history, int32 [length], after checking that `prompts` share its frame.
+
+        Raises:
+            InputError: If the template has no form without history, or the tokens around the history differ in one of
+                the prompts.
+        """
+        free = self.without_history()
+        head, tail = self._ends()
+        starts, ends = prompts.offsets[:-1], prompts.offsets[1:]
+        is_long_enough = prompts.lengths >= len(head) + len(tail)
+        head_positions = starts[is_long_enough, None] + np.arange(len(head))
+        tail_positions = ends[is_long_enough, None] - len(tail) + np.arange(len(tail))
+        has_head = (prompts.tokens[head_positions] == head).all(axis=1)
+        has_tail = (prompts.tokens[tail_positions] == tail).all(axis=1)
+        has_frame = np.zeros(len(prompts), dtype=bool)
+        has_frame[is_long_enough] = has_head & has_tail
+        if not has_frame.all():
+            raise InputError(
+                f"the prompt of row {int(has_frame.argmin())} does not follow the template. The relevance of a title "
+                "to the prompt without history is defined only if the text around the history is the same in all rows. "
+                "Use one wording, or an objective other than gdrt"
+            )
+        return free
+
+    def without_history(self) -> np.ndarray:
+        """Returns the prompt with an empty history, int32 [length].
+
+        Raises:
+            InputError: If the template has no form without history.
+        """
+        _ = self._frame
+        return self._prompts([[]]).of(0)
+
+    def titles_alone(self, histories: Sequence[Sequence[str]]) -> Prompts:
+        """Tokenises the template's text of the histories without the task text; drops the titles `histories` drops.
+
+        The whitespace that prompts end with follows, because titles are tokenised as its continuation.
+
+        Raises:
+            InputError: If the template has no form without history.
+        """
+        before, after = self._frame
+        fitted, _, _ = self._fit([self._entries(titles) for titles in histories])
+        ending = after[len(after.rstrip()) :] or after[-1:]
+        texts = [self.prompt.render(entries) for entries in fitted]
+        encoded = self._encode([text[len(before) : len(text) - len(after)] + ending for text in texts])
+        return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded])
+
+    @cached_property
+    def _frame(self) -> tuple[str, str]:
+        """The text before and after the history, which together are the prompt without history.
+
+        Raises:
+            InputError: If prompts with a history are not this text with the history inserted in one place.
+        """
+        text = self.prompt.text
+        needed = (
+            f"{text.template.key} of prompt={text.name} has no form without history, which objective=gdrt, negatives "
+            "by the model's own embeddings and llmrec.diagnose need. Write the history in one place and the same text "
+            "around every history, or choose another prompt"
+        )
+        try:
+            empty = self.prompt.render([])
+        except InputError as error:
+            raise InputError(f"{needed} ({error})") from error
+        samples = [self.prompt.render(list(history)) for history in (SAMPLES[:1], SAMPLES[1:], SAMPLES)]
+        before = min(len(common_start([empty, sample])) for sample in samples)
+        after = min(len(common_end([empty, sample])) for sample in samples)
+        if before + after < len(empty) or not self._encode([empty])[0]:
+            raise InputError(needed)
+        return empty[:before], empty[before:]
+
+    def _entries(self, titles: Sequence[str]) -> list[Entry]:
+        """Returns what the template sees of titles."""
+        found = [(title, self._first_items.get(title)) for title in titles]
+        return [{"title": title} if item is None else entries_of(self.items, [item])[0] for title, item in found]
+
+    @cached_property
+    def _first_items(self) -> dict[str, int]:
+        """The first item of each title."""
+        return {title: item for item, title in reversed(list(enumerate(self.items.titles)))}
+
+    def _prompts(self, histories: Sequence[Sequence[Entry]]) -> Prompts:
+        """Tokenises the prompts of histories, or reads them from the cache."""
+        texts = [self.prompt.render(entries) for entries in histories]
+        digest = hashlib.sha256(self.identity.encode())
+        for text in texts:
+            digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+        path = self.cache_dir / f"{digest.hexdigest()[:32]}.safetensors"
+        if path.exists():
+            stored = load_file(path)
+            return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
+        _, encoded, cut = self._fit(histories)
+        prompts = Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
+        with atomic_file(path) as temporary:
+            save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": np.array([cut])}, temporary)
+        return prompts
+
+    def _ends(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the tokens before and after all histories, without the nearest two: these may merge with titles."""
+        first, second = (self._prompts([[entry]]).of(0) for entry in SAMPLES)
+        shorter = min(len(first), len(second))
+        same_head, same_tail = first[:shorter] == second[:shorter], first[::-1][:shorter] == second[::-1][:shorter]
+        head, tail = max(int(same_head.argmin()) - 2, 0), max(int(same_tail.argmin()) - 2, 0)
+        return first[:head], first[len(first) - tail :]
+
+    def _fit(self, histories: Sequence[Sequence[Entry]]) -> tuple[list[list[Entry]], list[list[int]], int]:
+        """Drops oldest items until each prompt fits; returns histories, tokens and the number of shortened prompts."""
+        fitted = [list(history) for history in histories]
+        encoded = self._encode([self.prompt.render(entries) for entries in fitted])
+        too_long = [r for r, tokens in enumerate(encoded) if len(tokens) > self.limit]
+        cut = len(too_long)
+        while too_long:
+            for r in too_long:
+                fitted[r] = fitted[r][1:]
+            shortened = self._encode([self.prompt.render(fitted[r]) for r in too_long])
+            for r, tokens in zip(too_long, shortened, strict=True):
+                encoded[r] = tokens
+            too_long = [r for r in too_long if len(encoded[r]) > self.limit]
+        if not all(encoded):
+            raise InputError(
+                f"{self.prompt.text.template.key} gives no tokens for an empty history. Add a text around the history"
+            )
+        return fitted, encoded, cut
+
+    def text(self, text: str) -> np.ndarray:
+        """Tokenises a prompt with any text that ends as the prompts of the template do, int32 [length]."""
+        return np.array(self._encode([text])[0], dtype=np.int32)
+
+    def history(self, titles: Sequence[str]) -> np.ndarray:
+        """Tokenises the prompt of one history, as `histories`, without the cache: int32 [length]."""
+        _, encoded, _ = self._fit([self._entries(titles)])
+        return np.array(encoded[0], dtype=np.int32)
+
+    def _encode(self, texts: list[str]) -> list[list[int]]:
+        return [tokens[: len(tokens) - self.moved] for tokens in self.prompt.encode(texts)]

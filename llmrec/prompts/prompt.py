@@ -1,0 +1,85 @@
+"""A task's prompts for one tokenizer: how they are tokenised, how they end, and what ends a response."""
+
+from collections.abc import Sequence
+
+from omegaconf import DictConfig
+from transformers import PreTrainedTokenizerBase
+
+from llmrec.errors import InputError
+from llmrec.prompts.chat import chat_turn
+from llmrec.prompts.text import Entry, PromptText
+
+
+class Prompt:
+    """Renders and tokenises the prompts of a task.
+
+    Attributes:
+        text: The text, in which the config's template is rendered.
+        tokenizer: The tokenizer.
+        end: The last line that all prompts end with, line breaks included. Responses are tokenised after it.
+        end_token: The token that ends a response: EOS or the chat template's end-of-turn token.
+    """
+
+    def __init__(self, text: PromptText, tokenizer: PreTrainedTokenizerBase) -> None:
+        """Finds the end of prompts and responses.
+
+        Args:
+            text: The text.
+            tokenizer: The tokenizer.
+
+        Raises:
+            InputError: If the tokenizer has no token that ends a response, or the prompts do not end alike.
+        """
+        self.text, self.tokenizer = text, tokenizer
+        self._before, self._after, self.end_token = _frame(text, tokenizer)
+        common = text.end + self._after
+        if not common:
+            raise InputError(
+                f"{text.template.key} of prompt={text.name} ends with a text that depends on the history. End it with "
+                "a fixed text, such as a line break, because titles are tokenised once as its continuation"
+            )
+        self.end = common[common.rstrip().rfind("\n") + 1 :]
+        if text.task == "rerank":
+            self._check_beginning()
+
+    @staticmethod
+    def of(config: DictConfig, task: str, tokenizer: PreTrainedTokenizerBase) -> "Prompt":
+        """Returns the prompts of a run for a task and a tokenizer, from the run's resolved config."""
+        return Prompt(PromptText.of(config, task), tokenizer)
+
+    def render(self, history: Sequence[Entry], candidates: Sequence[Entry] = (), rated: bool = False) -> str:
+        """Renders a prompt with the chat template's markup, if it has any; arguments as of `PromptText.render`."""
+        return self._before + self.text.render(history, candidates, rated) + self._after
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Tokenises rendered prompts with the tokenizer's leading special tokens, but without a trailing EOS."""
+        bos = self.tokenizer.bos_token
+        # A BOS that the chat template has written must not be added again.
+        has_bos = isinstance(bos, str) and self._before.startswith(bos)
+        encoded: list[list[int]] = self.tokenizer(
+            list(texts), add_special_tokens=not has_bos, return_attention_mask=False, verbose=False
+        )["input_ids"]
+        # Some tokenizers append EOS to every text, but a response must be able to follow a prompt.
+        ended = 1 if encoded[0][-1:] == [self.tokenizer.eos_token_id] else 0
+        return [tokens[: len(tokens) - ended] for tokens in encoded]
+
+    def _check_beginning(self) -> None:
+        """Raises InputError if prompts of the same list with other orders of candidates may begin with other tokens."""
+        samples = [self._before + text + self._after for text in self.text.samples()]
+        if len({tuple(tokens[:1]) for tokens in self.encode(samples)}) > 1:
+            raise InputError(
+                f"{self.text.template.key} of prompt={self.text.name} begins with a text that depends on the user. "
+                "Begin it with a fixed word"
+            )
+
+
+def _frame(text: PromptText, tokenizer: PreTrainedTokenizerBase) -> tuple[str, str, int]:
+    """Returns the markup before and after the text, and the token that ends a response."""
+    if text.is_chat:
+        turn = chat_turn(tokenizer)
+        return turn.before, turn.after, turn.end_token
+    if tokenizer.eos_token_id is None:
+        raise InputError(
+            "the tokenizer has no EOS token, which has to end every response. Set tokenizer.eos_token and save it again"
+        )
+    return "", "", int(tokenizer.eos_token_id)
