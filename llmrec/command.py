@@ -1,8 +1,10 @@
-"""Shared entry point of all commands except llmrec.run: help text, error messages and exit status."""
+"""Shared parts of all commands except llmrec.run: help text, --config-dir, error messages and exit status."""
 
+import argparse
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from llmrec.errors import InputError
 
@@ -35,3 +37,25 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
+    """Splits --config-dir off the arguments of a command that composes a config.
+
+    Returns:
+        The folder of the user's YAML files, if one is given, and the other arguments.
+
+    Raises:
+        InputError: There is no such folder.
+    """
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--config-dir", "-cd", type=Path)
+    try:
+        options, others = parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise InputError(f"--config-dir FOLDER: {error}") from error
+    if options.config_dir and not options.config_dir.is_dir():
+        raise InputError(
+            f"--config-dir {options.config_dir}: there is no such folder. Give the folder of your YAML files"
+        )
+    return options.config_dir, others

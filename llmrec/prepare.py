@@ -1,6 +1,5 @@
 """Prepares a downloaded dataset: python -m llmrec.prepare reader=movielens path=downloads/ml-100k."""
 
-import argparse
 import os
 import shlex
 import time
@@ -8,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from llmrec.command import run_command
+from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def _prepare(arguments: Sequence[str]) -> None:
     from llmrec.training.overrides import split_arguments
 
     started = time.monotonic()
-    config_dir, arguments = _split_config_dir(arguments)
+    config_dir, arguments = split_config_dir(arguments)
     own, overrides = split_arguments(arguments, OWN)
     path = _download_folder(own)
     config = _reader_config(own.get("reader", "auto"), overrides, config_dir)
@@ -80,20 +79,6 @@ def _prepare(arguments: Sequence[str]) -> None:
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
     print(_next_step(name, out, overrides, config_dir))
-
-
-def _split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
-    parser.add_argument("--config-dir", "-cd", type=Path)
-    try:
-        options, others = parser.parse_known_args(arguments)
-    except argparse.ArgumentError as error:
-        raise InputError(f"--config-dir FOLDER: {error}") from error
-    if options.config_dir and not options.config_dir.is_dir():
-        raise InputError(
-            f"--config-dir {options.config_dir}: there is no such folder. Give the folder of your YAML files"
-        )
-    return options.config_dir, others
 
 
 def _download_folder(own: Mapping[str, str]) -> Path:
