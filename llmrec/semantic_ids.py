@@ -42,6 +42,7 @@ same embeddings give the same file. Settings of dataset, scale, paths and
 trainer.accelerator can be overridden as in llmrec.run.
 """
 DEFAULTS = {"levels": "3", "codes": "256", "seed": "0"}
+OWN = ("out", *DEFAULTS, "encoder")
 OVERRIDES = ("dataset", "scale", "paths", "trainer.accelerator")
 """Settings of llmrec.run that determine data and embeddings."""
 
@@ -64,7 +65,7 @@ def _make(arguments: Sequence[str]) -> None:
 
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     config_dir, arguments = split_config_dir(arguments)
-    own, overrides = split_arguments(arguments, ["out", *DEFAULTS, "encoder"])
+    own, overrides = split_arguments(arguments, OWN)
     settings = _settings(own)
     if "encoder" in own:
         overrides.append(f"dataset.reference.encoder={own['encoder']}")
@@ -123,7 +124,7 @@ def _config(overrides: Sequence[str], config_dir: Path | None) -> "DictConfig":
     for text in overrides:
         key = text.lstrip("+~").partition("=")[0]
         if not any(key == allowed or key.startswith((f"{allowed}.", f"{allowed}/")) for allowed in OVERRIDES):
-            raise InputError(f"{text}: semantic IDs depend only on out, {', '.join((*DEFAULTS, *OVERRIDES))}")
+            raise InputError(f"{text}: semantic IDs depend only on {', '.join((*OWN, *OVERRIDES))}")
     search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
