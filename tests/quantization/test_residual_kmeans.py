@@ -8,10 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from llmrec.quantization.residual_kmeans import residual_kmeans
 
-CUBOID = np.array(
-    [[x, y, z] for x in (10, -10) for y in (-1, 1) for z in (0.1, -0.1)],
-    dtype=np.float32,
-)
+CUBOID = np.array([[x, y, z] for x in (10, -10) for y in (-1, 1) for z in (0.1, -0.1)], dtype=np.float32)
 """The corners of a cuboid around 0: 20 wide, 2 high, 0.2 deep."""
 
 
