@@ -1,4 +1,4 @@
-"""What all commands except llmrec.run share: help text, error messages, exit status and --config-dir."""
+"""Shared parts of all commands except llmrec.run: help text, --config-dir, error messages and exit status."""
 
 import argparse
 import os
@@ -40,10 +40,13 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
 
 
 def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:
-    """Splits `--config-dir FOLDER`, a folder with YAML files of the user's own, from the other arguments.
+    """Splits --config-dir off the arguments of a command that composes a config.
+
+    Returns:
+        The folder of the user's YAML files, if one is given, and the other arguments.
 
     Raises:
-        InputError: The folder does not exist.
+        InputError: There is no such folder.
     """
     parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     parser.add_argument("--config-dir", "-cd", type=Path)

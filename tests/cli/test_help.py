@@ -10,7 +10,7 @@ import pytest
 from tests.cli.commands import Workplace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-HEAVY = ("torch", "transformers", "pytorch_lightning", "pyarrow", "numpy", "wandb", "matplotlib")
+HEAVY = ("torch", "transformers", "pytorch_lightning", "pyarrow", "numpy", "wandb", "matplotlib", "sklearn")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,7 @@ def test_help_names_the_other_two_commands(page: str) -> None:
     assert "llmrec.recommend" in page
 
 
-COMMANDS = ("run", "evaluate", "recommend", "diagnose", "prepare", "report", "reproduce")
+COMMANDS = ("run", "evaluate", "recommend", "diagnose", "prepare", "semantic_ids", "report", "reproduce")
 MODULES = [f"llmrec.{command}" for command in COMMANDS]
 
 

@@ -1,0 +1,1 @@
+"""Semantic IDs: embeddings of titles, quantized into sequences of tokens."""
