@@ -4,6 +4,7 @@ import json
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pyarrow.csv
 import pyarrow.parquet as pq
@@ -48,6 +49,46 @@ def test_own_prompt_is_one_file_and_trains(task: str, followed: Workplace) -> No
     done = followed.run("llmrec.run", *arguments("prompt=recent"), *task_arguments, *DEBUG, "logger=csv")
     assert done.status == 0, done.output
     assert RunFolder(done.run()).config().prompt.name == "recent"
+
+
+def test_own_objective_with_a_history_free_branch_trains(followed: Workplace) -> None:
+    assert files_that_name("with_history") == {"mine/with_history.py", "mine/conf/objective/with_history.yaml"}
+    done = followed.run("llmrec.run", *arguments("objective=with_history"), *DEBUG, "logger=csv")
+    assert done.status == 0, done.output
+    assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "with_history"
+
+
+def test_own_metric_joins_record_console_and_existing_rankings(followed: Workplace) -> None:
+    assert files_that_name("novelty") == {"mine/novelty.py", "mine/conf/metrics/novelty.yaml"}
+    done = followed.run("llmrec.run", *arguments("metrics=novelty"), *DEBUG, "logger=csv", "objective=sft")
+    assert done.status == 0, done.output
+    novelty = {split: record["novelty"]["mean"] for split, record in splits(done).items()}
+    rows = pq.read_table(done.record() / "rows.parquet").to_pandas()
+    for split, mean in novelty.items():
+        assert mean > 0
+        assert rows[rows["split"] == split]["novelty.mean"].mean() == pytest.approx(mean)
+        assert f"{mean:.4f}" in done.output
+    # A run that was measured without it.
+    plain = followed.run("llmrec.run", "objective=sft", *DEBUG, "logger=csv")
+    assert plain.run() == done.run()
+    assert all("novelty" not in record for record in splits(plain).values())
+    rankings = {file: file.stat().st_mtime_ns for file in done.run().rglob("ranking.parquet")}
+    again = followed.run("llmrec.measure", f"run={done.run()}", "metrics=novelty", "--config-dir", "mine/conf")
+    assert again.status == 0, again.output
+    assert {split: record["novelty"]["mean"] for split, record in splits(plain).items()} == novelty
+    assert {file: file.stat().st_mtime_ns for file in rankings} == rankings
+
+
+def test_own_decoder_ranks(followed: Workplace) -> None:
+    assert files_that_name("wide") == {"mine/wide.py", "mine/conf/decoding/wide.yaml"}
+    done = followed.run("llmrec.run", *arguments("decoding=wide"), *DEBUG, "logger=csv", "objective=sft")
+    assert done.status == 0, done.output
+    ranked = pq.read_table(done.record() / "ranking.parquet")["titles"].to_pylist()
+    assert {len(titles) for titles in ranked} == {10}
+    # With 20 beams the first ten are those of a search that returns them all.
+    again = followed.run("llmrec.evaluate", f"run={done.run()}", "decoding.beams=20", "decoding.keep=20", "trust=true")
+    assert again.status == 0, again.output
+    assert [titles[:10] for titles in pq.read_table(again.record() / "ranking.parquet")["titles"].to_pylist()] == ranked
 
 
 def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
@@ -100,3 +141,14 @@ def arguments(words: str, module: str = "llmrec.run") -> list[str]:
     """The arguments of the README's command of a module that holds some words."""
     command = next(line for line in README.splitlines() if f"-m {module} " in line and words in line)
     return shlex.split(command.partition(f"-m {module} ")[2], comments=True)
+
+
+def files_that_name(word: str) -> set[str]:
+    """The README's files of one's own whose name holds a word: what it takes to add such a part."""
+    return {name for name, _ in FILE.findall(README) if Path(name).stem == word}
+
+
+def splits(done: Done) -> dict[str, Any]:
+    """The record's metrics by split."""
+    found: dict[str, Any] = json.loads((done.record() / "metrics.json").read_text())["splits"]
+    return found
