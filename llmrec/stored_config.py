@@ -20,8 +20,8 @@ HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
 def read_stored(file: Path, trust: bool) -> DictConfig:
     """Reads the resolved config of a run.
 
-    Of what it names, the baseline, the reader, the task, the decoder and the metrics are instantiated: an objective
-    stays text in commands that train nothing.
+    Of what it names, the baseline, the reader, the task and the decoder are instantiated: an objective stays text in
+    commands that train nothing, and metrics are named by each command.
 
     Args:
         file: The run's config.yaml.
@@ -102,10 +102,9 @@ def _refuse_foreign_reader(dataset: Any, file: Path) -> None:
 
 def _refuse_foreign_task(settings: Mapping[Any, Any], file: Path) -> None:
     from llmrec.decoding.decoder import Decoder
-    from llmrec.metrics.base import Metric
     from llmrec.tasks.base import Task
 
-    for group, base in (("task", Task), ("decoding", Decoder), ("metrics", Metric)):
+    for group, base in (("task", Task), ("decoding", Decoder)):
         _refuse_foreign_targets(settings.get(group), group, base, file)
 
 

@@ -21,8 +21,8 @@ def ranking_table(
 
     Returns:
         The columns of `row_identity` and, for the ranking, `target_title`, the title that counts as a hit; `titles`,
-        best first; `scores`, of these titles; and `list_length`, the number of titles that were asked for. For
-        generated texts `text` and `is_title`.
+        best first; `scores`, of these titles; `list_length`, the number of titles that were asked for; and
+        `exclude_history`, whether titles of the history were left out. For generated texts `text` and `is_title`.
     """
     rows = evaluated_rows(dataset, split, config)
     identity = row_identity(rows, dataset)
@@ -39,6 +39,7 @@ def ranking_table(
             "titles": pa.ListArray.from_arrays(offsets, names.take(pa.array(titles[is_given]))),
             "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[is_given].astype(np.float32))),
             "list_length": np.full(len(rows), titles.shape[1], dtype=np.int32),
+            "exclude_history": np.full(len(rows), ranker.decoder.exclude_history),
         }
     )
 

@@ -73,7 +73,6 @@ def _ranking(
         titles[row, : len(names)] = [index[name] for name in names]
         scores[row, : len(names)] = values
     target_title = np.array([index[title] for title in table["target_title"].to_pylist()])
+    excludes = table["exclude_history"][0].as_py()
     is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
-    return CatalogueRanking(
-        titles, scores, target_title, rows, dataset, split, config.decoding.exclude_history, features, is_title
-    )
+    return CatalogueRanking(titles, scores, target_title, rows, dataset, split, excludes, features, is_title)

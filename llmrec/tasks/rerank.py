@@ -87,9 +87,7 @@ class Rerank(Task):
     def model_ranker(
         self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path
     ) -> ModelListRanker:
-        decoder = build_decoder(config.decoding, self.name)
-        assert isinstance(decoder, ListDecoder)
-        return ModelListRanker(backbone, RerankData(dataset, backbone, config), decoder)
+        return ModelListRanker(backbone, RerankData(dataset, backbone, config), self._decoder(config))
 
     def baseline_ranker(
         self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig
@@ -108,7 +106,7 @@ class Rerank(Task):
         lists = len(evaluated_lists(dataset, split, config))
         if part == UNCONSTRAINED:
             return lists
-        per_order = 1 if config.baseline.name != "none" else int(config.decoding.bootstrap)
+        per_order = 1 if config.baseline.name != "none" else self._decoder(config).bootstrap
         return lists * per_order * (1 if part == RANKING else int(config.evaluation.orders) - 1)
 
     def rank(
@@ -129,3 +127,8 @@ class Rerank(Task):
 
     def tables(self, splits: Mapping[str, dict[str, Any]], metrics: Sequence[Metric]) -> Sequence[RenderableType]:
         return [lists_table(splits, metrics)]
+
+    def _decoder(self, config: DictConfig) -> ListDecoder:
+        decoder = build_decoder(config.decoding, self.name)
+        assert isinstance(decoder, ListDecoder)
+        return decoder

@@ -70,6 +70,8 @@ class RunFolder:
     def config(self, trust: bool = False) -> DictConfig:
         """Reads the run's resolved config, with today's paths and defaults for settings that it does not have yet.
 
+        The group metrics is empty, whatever the run was measured with.
+
         Args:
             trust: Accepts code that the config names; see `read_stored`.
 
@@ -88,7 +90,8 @@ class RunFolder:
         stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
         config.evaluation = OmegaConf.merge(now.evaluation, stored)
         config.setdefault("baseline", {"name": "none"})
-        config.setdefault("metrics", {})
+        # Metrics of the user's own are code that every command names anew.
+        config.metrics = {}
         for group in ("task", "decoding"):
             config[group].setdefault("_target_", OLDER_TARGETS[group, config.task.name])
         dataset_dir = Path(conf_dir()) / "dataset"
