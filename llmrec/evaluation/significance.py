@@ -126,7 +126,7 @@ def compare_measures(
         samples: Number of bootstrap samples.
 
     Raises:
-        InputError: If there are fewer than two users.
+        InputError: If there are fewer than two users, or the metric is undefined in nearly all samples.
     """
     distinct, user = np.unique(users, return_inverse=True)
     if len(distinct) < 2:
@@ -140,13 +140,7 @@ def compare_measures(
         result: np.ndarray = sides[0] - sides[1]
         return result
 
-    rng, parts = np.random.default_rng(seed), []
-    for size in _chunks(samples, len(distinct)):
-        draws = rng.integers(len(distinct), size=(size, len(distinct))) + len(distinct) * np.arange(size)[:, None]
-        counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
-        parts.append(difference(counts.astype(np.float64)))
-    differences = np.concatenate(parts)
-    differences = differences[np.isfinite(differences)]
+    differences = _bootstrap(difference, len(distinct), samples, seed)
     low, high = np.percentile(differences, INTERVAL)
     # Recommenders with equal metrics can differ by rounding errors, because their rows are summed in another order.
     opposite = min((differences < 1e-12).sum(), (differences > -1e-12).sum())
@@ -159,6 +153,33 @@ def compare_measures(
         users=len(distinct),
         rows=len(users),
     )
+
+
+def _bootstrap(statistic: Callable[[np.ndarray], np.ndarray], users: int, samples: int, seed: int) -> np.ndarray:
+    """Returns a statistic in bootstrap samples of users in which it is defined, float64 [at most samples].
+
+    Args:
+        statistic: Maps how often each user is drawn, float64 [samples, users], to [samples].
+        users: Number of users.
+        samples: Number of bootstrap samples.
+        seed: Random seed.
+
+    Raises:
+        InputError: If fewer than two samples have a defined statistic.
+    """
+    rng, parts = np.random.default_rng(seed), []
+    for size in _chunks(samples, users):
+        draws = rng.integers(users, size=(size, users)) + users * np.arange(size)[:, None]
+        counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
+        parts.append(statistic(counts.astype(np.float64)))
+    found = np.concatenate(parts)
+    found = found[np.isfinite(found)]
+    if len(found) < 2:
+        raise InputError(
+            f"the metric is undefined in all but {len(found)} of {samples} bootstrap samples of {users} users. Evaluate "
+            "more users (evaluation.users), or do not test this metric"
+        )
+    return found
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -204,3 +204,10 @@ def test_holm_is_capped_and_leaves_one_or_none_alone() -> None:
     assert holm({"a": 2 / 3, "b": 3 / 4}) == {"a": 1, "b": 1}
     assert holm({"a": 1 / 50}) == {"a": 1 / 50}
     assert holm({}) == {}
+
+
+def test_a_measure_that_is_undefined_in_every_draw_is_refused() -> None:
+    # 0 / 0 whichever users are drawn.
+    parts = [np.zeros((3, 2))]
+    with pytest.raises(InputError, match="undefined in all but 0 of 10000 bootstrap samples of 3 users"):
+        compare_measures(parts, parts, np.arange(3), ratio)
