@@ -112,6 +112,6 @@ def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     if task not in decoder.tasks:
         raise InputError(
             f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "
-            f"set decoding={'permutation' if task == 'rerank' else 'trie or vocab'}"
+            "set decoding=trie or vocab for task=next_item, decoding=permutation for task=rerank"
         )
     return decoder

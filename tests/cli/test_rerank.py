@@ -191,7 +191,7 @@ def test_what_ranks_the_catalogue_refuses_the_run(command: tuple[str, ...], alro
 @pytest.mark.parametrize(
     ("override", "says"),
     [
-        ("decoding=trie", "is for task=next_item, but the run has task=rerank: set decoding=permutation"),
+        ("decoding=trie", "is for task=next_item, but the run has task=rerank: set decoding="),
         ("decoding.bootstrap=0", "decoding.bootstrap=0: give a whole number of at least 1"),
         ("evaluation.orders=0", "evaluation.orders=0: give a whole number of at least 1"),
         ("task.candidates=5", "train another with llmrec.run"),
