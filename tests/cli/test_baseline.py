@@ -32,7 +32,8 @@ def test_its_record_is_that_of_a_model(fitted: tuple[Workplace, Done], trained: 
         assert own["splits"][split].keys() == other["splits"][split].keys()
         floors = (record["splits"][split]["popularity_baseline"] for record in (own, other))
         assert len({json.dumps(floor) for floor in floors}) == 1
-        mine, theirs = (pq.read_table(found.record() / f"users_{split}.parquet") for found in (done, trained[1]))
+        chosen = [("split", "=", split)]
+        mine, theirs = (pq.read_table(found.record() / "rows.parquet", filters=chosen) for found in (done, trained[1]))
         assert mine.schema == theirs.schema
         assert mine["target"].equals(theirs["target"])
 
@@ -92,7 +93,10 @@ def test_it_recommends_and_leaves_out_what_it_does_not_know(fitted: tuple[Workpl
     history = json.dumps([known, "Nobody knows this title"])
     found = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=3")
     assert found.status == 0, found.output
-    assert "'Nobody knows this title' is not in the catalogue of games-sim; a baseline leaves it out" in found.output
+    assert (
+        "'Nobody knows this title' is not in the catalogue of games-sim; a language model reads it as text, a baseline ignores it"
+        in found.output
+    )
     assert [line.split()[0] for line in found.output.splitlines()[-3:]] == ["1", "2", "3"]
 
 

@@ -79,7 +79,7 @@ def test_unknown_title_is_used_as_text_with_a_warning(trained: tuple[Workplace, 
     warnings = [line for line in asked.output.splitlines() if line.startswith("llmrec: ")]
     assert len(warnings) == 1
     assert "Nobody knows" in warnings[0]
-    assert "used as text" in warnings[0]
+    assert "a language model reads it as text" in warnings[0]
 
 
 def test_more_titles_than_beams_can_be_asked_for(trained: tuple[Workplace, Done], titles: list[str]) -> None:

@@ -135,8 +135,8 @@ def assert_same(resumed: Done, whole: Done) -> None:
     assert all((weights[name] == expected[name]).all() for name in expected)
     assert curves(resumed) == curves(whole)
     assert (resumed.record().name, figures(resumed)) == (whole.record().name, figures(whole))
-    for split in ("valid", "test"):
-        mine, theirs = (pq.read_table(done.record() / f"users_{split}.parquet") for done in (resumed, whole))
+    for name in ("ranking.parquet", "rows.parquet"):
+        mine, theirs = (pq.read_table(done.record() / name) for done in (resumed, whole))
         assert mine.equals(theirs)
 
 

@@ -281,10 +281,10 @@ def test_gains() -> None:
 
 def test_lists_in_another_order() -> None:
     order = np.array([[3, 0, 1, 2], [0, 1, 2, 3], [1, 0, 3, 2]])
-    shown = GRADED.shown(order)
+    shown = GRADED.reordered(order)
     assert shown.candidates.tolist() == [[4, 1, 2, 3], [0, 1, 2, 3], [2, 3, 0, 1]]
     assert shown.relevance.tolist() == [[5, 1, 5, 3], [2, 0, 0, 0], [1, 3.5, 0, 2]]
-    assert shown.shown(order.argsort(axis=1)).candidates.tolist() == GRADED.candidates.tolist()
+    assert shown.reordered(order.argsort(axis=1)).candidates.tolist() == GRADED.candidates.tolist()
 
 
 def test_target_orders_go_by_relevance_and_shuffle_ties() -> None:

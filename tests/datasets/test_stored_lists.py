@@ -114,7 +114,7 @@ def test_the_sample_is_a_draw_from_the_training_lists(rated: Path) -> None:
 
 
 def test_other_tasks_have_no_lists(rated: Path) -> None:
-    dataset = load(rated, task={"name": "next_item"})
+    dataset = loading.load_dataset(group(name="own", source="real"), rated, rated / "cache")
     assert dataset.lists == {}
     assert "lists" not in dataset.report
     assert not folders(rated)

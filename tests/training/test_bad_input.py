@@ -71,7 +71,10 @@ def run(tmp_path: Path) -> RunFolder:
         (["objective=alro", "task=next_item"], r"ALRO trains for task=rerank, not for task=next_item\. Choose an"),
         (["objective=gdrt", "task=rerank"], r"GDRT trains for task=next_item, not for task=rerank\. Choose an"),
         (["objective=dpo", "task=rerank"], r"DPO trains for task=next_item, not for task=rerank\. Choose an"),
-        (["task=rerank", "decoding=trie"], r"for task=next_item, .* has task=rerank: set .*decoding=permutation for task=rerank"),
+        (
+            ["task=rerank", "decoding=trie"],
+            r"for task=next_item, .* has task=rerank: set .*decoding=permutation for task=rerank",
+        ),
         (["decoding=permutation"], r"for task=rerank, but the run has task=next_item: set decoding=trie or vocab"),
         (["objective=alro", "evaluation.orders=0"], r"evaluation\.orders=0: give a whole number of at least 1"),
         (["objective=alro", "evaluation.orders=null"], r"evaluation\.orders=None: give a whole number of at least 1"),

@@ -66,6 +66,7 @@ NOT_MEASURING = {
     "datasets": "the rows and titles of the dataset, by whose hash the run's folder is named",
     "decoding": "makes rankings",
     "examples": "makes prompts",
+    "prompts": "makes prompts",
     "tasks/catalogue_ranker.py": "makes rankings",
     "tasks/catalogue_rankings.py": "makes rankings",
     "tasks/list_ranker.py": "makes rankings",

@@ -13,7 +13,7 @@ from llmrec.code_hash import code_hash, imported_files
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_model
 from llmrec.training.keys import diagnosis_key
-from llmrec.training.run_folder import RunFolder, run_path
+from llmrec.training.run_folder import RunFolder, measuring_key_of, run_path
 from llmrec.training.stages import stage_configs
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
@@ -122,28 +122,30 @@ def test_decoding_or_measuring_otherwise_makes_another_evaluation(
 
 
 @pytest.mark.parametrize("override", ["seed=1", "objective=sft", "trainer.epochs=3", "logger=wandb"])
-def test_training_leaves_the_evaluation_fingerprint_alone(override: str, evaluation: str, nowhere: Path) -> None:
+def test_training_leaves_the_key_of_the_ranking_alone(override: str, evaluation: str, nowhere: Path) -> None:
     assert evaluation_of(nowhere, override) == evaluation
 
 
-def test_another_reference_model_makes_another_evaluation(evaluation: str, nowhere: Path) -> None:
-    tiny, folder, encoder = (evaluation_of(nowhere, reference) for reference in (TINY, FOLDER, ENCODER))
+def test_another_reference_model_makes_other_metrics_of_the_same_rankings(evaluation: str, nowhere: Path) -> None:
+    default, tiny, folder, encoder = (
+        measures_of(nowhere, *reference) for reference in ((), (TINY,), (FOLDER,), (ENCODER,))
+    )
     # The reference model is sized by the scale, which is no setting of the evaluation itself.
-    sized = evaluation_of(nowhere, TINY, "scale=cpu", "evaluation.users=8")
-    assert len({evaluation, tiny, folder, encoder, sized}) == 5
+    sized = measures_of(nowhere, TINY, "scale=cpu", "evaluation.users=8")
+    assert len({default, tiny, folder, encoder, sized}) == 5
     # The set is simulated.
-    assert evaluation_of(nowhere, "dataset.reference={relevance: auto, encoder: auto}") == tiny
+    assert measures_of(nowhere, "dataset.reference={relevance: auto, encoder: auto}") == tiny
+    # Nothing is ranked again.
+    assert evaluation_of(nowhere, TINY) == evaluation_of(nowhere, ENCODER) == evaluation
 
 
-def test_a_package_that_is_installed_later_makes_another_evaluation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_package_that_is_installed_later_makes_other_metrics(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_generic(tmp_path / "data" / "games")
     auto = "dataset.reference={relevance: auto, encoder: auto}"
     monkeypatch.setattr(reference_model, "installed_folder", lambda package: None)
-    without, null = evaluation_of(tmp_path, auto), evaluation_of(tmp_path, "dataset.reference=null")
+    without, null = measures_of(tmp_path, auto), measures_of(tmp_path, "dataset.reference=null")
     monkeypatch.setattr(reference_model, "installed_folder", lambda package: tmp_path)
-    assert without == null != evaluation_of(tmp_path, auto)
+    assert without == null != measures_of(tmp_path, auto)
 
 
 def test_the_reference_model_makes_another_run_only_where_it_is_trained_with(nowhere: Path) -> None:
@@ -166,9 +168,16 @@ def test_other_lists_make_another_run_and_other_rankings_another_evaluation(rank
     run, evaluation = path_of(nowhere, *arguments), evaluation_of(nowhere, *arguments)
     for override in ("task.candidates=5", "task.seed=1"):
         assert path_of(nowhere, *arguments, override) != run
-    for override in ("decoding.bootstrap=5", "evaluation.orders=3"):
-        assert path_of(nowhere, *arguments, override) == run
-        assert evaluation_of(nowhere, *arguments, override) != evaluation
+    assert path_of(nowhere, *arguments, "decoding.bootstrap=5") == run
+    assert evaluation_of(nowhere, *arguments, "decoding.bootstrap=5") != evaluation
+
+
+@pytest.mark.parametrize("override", ["evaluation.orders=3", "evaluation.unconstrained=true", "+metrics.own=x"])
+def test_more_rankings_and_metrics_leave_the_ranking_alone(override: str, nowhere: Path) -> None:
+    arguments = ("objective=alro", "task=rerank")
+    assert path_of(nowhere, *arguments, override) == path_of(nowhere, *arguments)
+    assert evaluation_of(nowhere, *arguments, override) == evaluation_of(nowhere, *arguments)
+    assert measures_of(nowhere, *arguments, override) != measures_of(nowhere, *arguments)
 
 
 @pytest.mark.parametrize("lists", [(), ("task.candidates=5",)])
@@ -351,6 +360,11 @@ def path_of(root: Path, *overrides: str) -> str:
 def evaluation_of(root: Path, *overrides: str) -> str:
     """The key of the evaluation of a run with overrides."""
     return RunFolder(root).ranking(resolved(root, *overrides)).name
+
+
+def measures_of(root: Path, *overrides: str) -> str:
+    """The key of the metrics of a run with overrides."""
+    return measuring_key_of(resolved(root, *overrides))
 
 
 def settings(root: Path, *overrides: str) -> dict[str, Any]:
