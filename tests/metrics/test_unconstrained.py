@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmrec.metrics.unconstrained import InvalidRankings, InvalidTitles
-from tests.metrics.test_base import catalogue_ranking, list_ranking
+from tests.metrics.small import catalogue_ranking, list_ranking
 
 
 def test_invalid_titles() -> None:
@@ -27,6 +27,9 @@ def test_invalid_rankings() -> None:
 
 
 def test_without_texts_there_is_nothing_to_measure() -> None:
-    titles, lists = replace(catalogue_ranking(), is_title=None), replace(list_ranking(), free_order=None, is_invalid=None)
+    titles, lists = (
+        replace(catalogue_ranking(), is_title=None),
+        replace(list_ranking(), free_order=None, is_invalid=None),
+    )
     assert (InvalidTitles().rows(titles), InvalidTitles().record(titles, {})) == ({}, {})
     assert (InvalidRankings().rows(lists), InvalidRankings().record(lists, {})) == ({}, {})

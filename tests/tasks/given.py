@@ -120,9 +120,7 @@ def lists_of(users: np.ndarray = USERS) -> Lists:
 def ranked_parts(ranker: Any, dataset: Dataset, split: str, config: DictConfig) -> dict[str, pa.Table]:
     """Returns the rankings of a split that an evaluation with these settings needs."""
     task = build_task(config)
-    return {
-        part: task.rank(part, ranker, dataset, split, config, lambda done: None) for part in task.parts(config)
-    }
+    return {part: task.rank(part, ranker, dataset, split, config, lambda done: None) for part in task.parts(config)}
 
 
 def record_of_parts(

@@ -12,7 +12,16 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_features import ReferenceFeatures
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST, rows_of
-from tests.tasks.given import RECOMMENDED, SCORES, TITLES, UNSEEN, GivenTitles, ranked_parts, record_of_parts, run_config
+from tests.tasks.given import (
+    RECOMMENDED,
+    SCORES,
+    TITLES,
+    UNSEEN,
+    GivenTitles,
+    ranked_parts,
+    record_of_parts,
+    run_config,
+)
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets: d, c, f, b.
 
@@ -57,7 +66,10 @@ def test_rows_of_the_users_table_sum_to_what_is_measured_of_all() -> None:
     lists[:, 2:5] = [[1, 3, 2], [1, 3, 4], [0, -1, -1], [2, 0, 4]]
     metrics, table = record_of(lists, features=ReferenceFeatures(RELEVANCE, EMBEDDINGS))
     for name in ("popularity", "relevance"):
-        parts = {part: np.stack(table[f"fairness.{name}.{part}"].to_numpy()) for part in ("exposure@5", "exposure", "history")}
+        parts = {
+            part: np.stack(table[f"fairness.{name}.{part}"].to_numpy())
+            for part in ("exposure@5", "exposure", "history")
+        }
         counted = {part: rows.sum(axis=0) for part, rows in parts.items()}
         parity = metrics["fairness"][name]
         assert counted["history"] / counted["history"].sum() == pytest.approx(parity["gh"])

@@ -24,9 +24,7 @@ def with_lists(dataset: Dataset = DATASET) -> Dataset:
     return replace(dataset, lists={"valid": lists_of(), "test": lists_of()})
 
 
-def record_of(
-    orders: np.ndarray, dataset: Dataset = DATASET, split: str = "test"
-) -> tuple[dict[str, Any], pa.Table]:
+def record_of(orders: np.ndarray, dataset: Dataset = DATASET, split: str = "test") -> tuple[dict[str, Any], pa.Table]:
     """Returns the record of rankings, int [orders, lists, m], and the values by list."""
     config = run_config("rerank", orders=len(orders))
     parts = ranked_parts(GivenOrders(orders), with_lists(dataset), split, config)

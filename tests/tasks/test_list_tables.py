@@ -32,9 +32,7 @@ FULL = BARE | {
 }
 
 
-def printed(
-    splits: dict[str, dict[str, Any]], metrics: Sequence[Metric] = LISTS, width: int = 100
-) -> list[list[str]]:
+def printed(splits: dict[str, dict[str, Any]], metrics: Sequence[Metric] = LISTS, width: int = 100) -> list[list[str]]:
     """Returns the words of each line."""
     console = Console(width=width, file=StringIO(), record=True)
     console.print(lists_table(splits, metrics))

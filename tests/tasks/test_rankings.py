@@ -72,7 +72,10 @@ def test_a_ranking_that_was_written_gives_the_record_of_the_one_in_memory(task: 
 
 
 def test_the_kinds_of_rankings_follow_from_the_settings() -> None:
-    for task, most in (("next_item", ["ranking", "unconstrained"]), ("rerank", ["ranking", "orders_3", "unconstrained"])):
+    for task, most in (
+        ("next_item", ["ranking", "unconstrained"]),
+        ("rerank", ["ranking", "orders_3", "unconstrained"]),
+    ):
         _, config = rankers()[task]
         assert list(build_task(config).parts(config)) == most
         alone = run_config(task)
@@ -145,7 +148,10 @@ def other(dataset: Dataset, change: str) -> Dataset:
     titles = ["Anno", "Braid", "Civ", "Anno", "Dota", "Elite"]
     changes: dict[str, dict[str, Any]] = {
         "fewer rows": {"test": TEST.take(np.arange(3)), "lists": {"test": lists_of().take(np.arange(2))}},
-        "another order": {"test": TEST.take(np.arange(4)[::-1]), "lists": {"test": lists_of().take(np.arange(3)[::-1])}},
+        "another order": {
+            "test": TEST.take(np.arange(4)[::-1]),
+            "lists": {"test": lists_of().take(np.arange(3)[::-1])},
+        },
         "other targets": {
             "test": replace(TEST, target=np.array([3, 2, 5, 0], dtype=np.int32)),
             "lists": {"test": Lists(lists_of().rows, None, CANDIDATES[::-1], lists_of().relevance)},
