@@ -102,7 +102,8 @@ def test_every_shipped_figure_is_in_the_record(metrics: tuple[Metric, ...], rank
 def test_a_row_metric_is_the_mean_of_its_values() -> None:
     metric, ranking = Novelty(), catalogue_ranking()
     rows = metric.rows(ranking)
-    # Histories: Braid, Civ; Civ, Doom; Anno; Doom. Lists: all five; Braid, Civ, Doom, Anno; all five; Braid, Anno, Doom.
+    # Histories: Braid, Civ; Civ, Doom; Anno; Doom.
+    # Lists: all five; Braid, Civ, Doom, Anno; all five; Braid, Anno, Doom.
     assert rows["mean"].tolist() == pytest.approx([3 / 5, 2 / 4, 4 / 5, 2 / 3])
     mean = (3 / 5 + 2 / 4 + 4 / 5 + 2 / 3) / 4
     deviations = [value - mean for value in (3 / 5, 2 / 4, 4 / 5, 2 / 3)]

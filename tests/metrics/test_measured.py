@@ -1,12 +1,12 @@
 """Metrics of a ranking beside those of the popularity baseline, and the table of their values by row."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
 
-from llmrec.metrics.base import Metric
+from llmrec.metrics.base import Figure, Metric
 from llmrec.metrics.measured import measured, row_table
 
 
@@ -14,7 +14,7 @@ class Length(Metric):
     """The number of rows."""
 
     name = "length"
-    figures = {}
+    figures: ClassVar[Mapping[str, Figure]] = {}
     compares_baseline = True
 
     def rows(self, ranking: Any) -> dict[str, np.ndarray]:
@@ -35,7 +35,7 @@ class Undefined(Metric):
     """A metric that is undefined for any ranking."""
 
     name = "undefined"
-    figures = {}
+    figures: ClassVar[Mapping[str, Figure]] = {}
     compares_baseline = True
 
     def record(self, ranking: Any, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
