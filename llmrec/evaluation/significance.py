@@ -176,8 +176,8 @@ def _bootstrap(statistic: Callable[[np.ndarray], np.ndarray], users: int, sample
     found = found[np.isfinite(found)]
     if len(found) < 2:
         raise InputError(
-            f"the metric is undefined in all but {len(found)} of {samples} bootstrap samples of {users} users. Evaluate "
-            "more users (evaluation.users), or do not test this metric"
+            f"the metric is undefined in all but {len(found)} of {samples} bootstrap samples of {users} users. "
+            "Evaluate more users (evaluation.users), or do not test this metric"
         )
     return found
 

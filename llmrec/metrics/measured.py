@@ -1,11 +1,13 @@
 """Computes the metrics of a ranking, with their per-row values."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
+from llmrec.errors import InputError
 from llmrec.metrics.base import Metric
 
 
@@ -35,11 +37,29 @@ def measured(metrics: Sequence[Metric], ranking: Any, baseline: Any) -> tuple[di
 def _keep(records: dict[str, Any], metric: Metric, record: dict[str, Any]) -> None:
     # Fairness without recommendations is {} in the record; a part that was not asked for is left out.
     if record:
+        _refuse_undefined(metric.name, record)
         records[metric.name] = record
 
 
+def _refuse_undefined(path: str, value: Any) -> None:
+    """Raises InputError if a figure of a record is not finite."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            _refuse_undefined(f"{path}.{key}", inner)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise InputError(f"the metric {path} is {value}. Have its `record` leave out figures that are not defined")
+
+
 def row_table(identity: Mapping[str, pa.Array], columns: Mapping[str, np.ndarray]) -> pa.Table:
-    """Returns a table of rows: what identifies them, and per-row values, float [rows] or [rows, parts]."""
+    """Returns a table of rows: what identifies them, and per-row values, float [rows] or [rows, parts].
+
+    Raises:
+        InputError: A column does not have one entry per row.
+    """
+    rows = len(next(iter(identity.values())))
+    for name, values in columns.items():
+        if len(values) != rows:
+            raise InputError(f"the metric {name} returned {len(values)} values for {rows} rows. Return one per row")
     return pa.table(
         {
             **identity,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from llmrec.errors import InputError
 from llmrec.metrics.base import Figure, Measure
 from llmrec.metrics.shipped import FIGURES
 from llmrec.tables.runs import Run
@@ -73,7 +74,15 @@ def values(users: pa.Table, metric_path: str) -> np.ndarray:
 
     Returns:
         float64 `[rows]` or `[lists]`.
+
+    Raises:
+        InputError: The metric, one of the user's own, has no values by row.
     """
+    if metric_path not in users.column_names:
+        raise InputError(
+            f"{metric_path} has no values by row, so recommenders cannot be compared in it. Return the column "
+            f"{metric_path.partition('.')[2]} from the metric's `rows`, or remove it from the table"
+        )
     found: np.ndarray = users[metric_path].to_numpy().astype(np.float64)
     return found
 

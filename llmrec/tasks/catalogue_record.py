@@ -1,6 +1,7 @@
 """The record of task next_item: metrics of a split's rankings, beside those of the popularity baseline."""
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -62,17 +63,24 @@ def _ranking(
     table, rows = parts[RANKING], evaluated_rows(dataset, split, config)
     identity = row_identity(rows, dataset)
     if not all(table[name].combine_chunks().equals(column) for name, column in identity.items()):
-        raise InputError(
-            f"the {split} ranking is of other rows than {dataset.name} has now. Point LLMREC_DATA (or paths.data) to "
-            "the data of the ranking, or rank again"
-        )
+        raise _other("rows", split, dataset)
     index = {title: number for number, title in enumerate(dataset.items.distinct_titles)}
+    ranked, targets = table["titles"].to_pylist(), table["target_title"].to_pylist()
+    if not index.keys() >= {*targets, *chain.from_iterable(ranked)}:
+        raise _other("titles", split, dataset)
     titles = np.full((len(rows), table["list_length"][0].as_py()), -1, dtype=np.int32)
     scores = np.full(titles.shape, -np.inf, dtype=np.float32)
-    for row, (names, values) in enumerate(zip(table["titles"].to_pylist(), table["scores"].to_pylist(), strict=True)):
+    for row, (names, values) in enumerate(zip(ranked, table["scores"].to_pylist(), strict=True)):
         titles[row, : len(names)] = [index[name] for name in names]
         scores[row, : len(names)] = values
-    target_title = np.array([index[title] for title in table["target_title"].to_pylist()])
+    target_title = np.array([index[title] for title in targets])
     excludes = table["exclude_history"][0].as_py()
     is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
     return CatalogueRanking(titles, scores, target_title, rows, dataset, split, excludes, features, is_title)
+
+
+def _other(what: str, split: str, dataset: Dataset) -> InputError:
+    return InputError(
+        f"the {split} ranking is of other {what} than {dataset.name} has now. Point LLMREC_DATA (or paths.data) to the "
+        "data of the ranking, or rank again"
+    )

@@ -30,8 +30,8 @@ folder = Path(words["run"])
 (folder / "begun").touch()
 time.sleep(float(words.get("seconds", 0)))
 (folder / "training.json").write_text("{}")
-(folder / "eval").mkdir(exist_ok=True)
-(folder / "eval" / "metrics.json").write_text(json.dumps(dict(os.environ)))
+(folder / "ranking").mkdir(exist_ok=True)
+(folder / "ranking" / "metrics.json").write_text(json.dumps({**os.environ, "measured_by": "key"}))
 """
 """In the place of llmrec.run: leaves what a run leaves, at once."""
 
@@ -73,7 +73,7 @@ def job_of(cluster: Path, name: str, *words: str, stages: tuple[Job, ...] = ()) 
     """A job that leaves its record in a run of that name."""
     run = RunFolder(cluster.parent / "runs" / name)
     run.folder.mkdir(parents=True)
-    return Job((f"run={run.folder}", *words), run, run.folder / "eval", stages, name)
+    return Job((f"run={run.folder}", *words), run, run.folder / "ranking", "key", stages, name)
 
 
 def left_by(job: Job) -> dict[str, str]:

@@ -6,23 +6,28 @@ from pathlib import Path
 import pytest
 
 from llmrec.launcher.pool import Outcome
-from llmrec.launcher.summary import print_summary
+from llmrec.launcher.summary import print_summary, validation_score
+from llmrec.tasks.base import Task
+from llmrec.tasks.next_item import NextItem
+from llmrec.tasks.rerank import Rerank
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import RunFolder
 
 
-def finished(folder: Path, name: str, view: str, **figures: float) -> Outcome:
-    """A job that is done, with its NDCG@10 by split."""
+def finished(folder: Path, name: str, task: type[Task], **figures: float) -> Outcome:
+    """Returns a job of a task that is done, with its headline by split."""
     record = folder / name
     record.mkdir()
-    splits = {split: {view: {"ndcg@10": value}} for split, value in figures.items()}
-    (record / "metrics.json").write_text(json.dumps({"splits": splits}))
-    return Outcome(Job((), RunFolder(folder), record, (), name), "done")
+    view, _, figure = task.headline.partition(".")
+    headline = {"path": task.headline, "label": task.headline_label}
+    splits = {split: {view: {figure: value}} for split, value in figures.items()}
+    (record / "metrics.json").write_text(json.dumps({"headline": headline, "splits": splits}))
+    return Outcome(Job((), RunFolder(folder), record, "key", (), name), "done")
 
 
 def test_tasks_stand_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    msl = finished(tmp_path, "games-next_item-msl-1", "by_title", valid=0.1, test=0.2)
-    alro = finished(tmp_path, "games-rerank-alro-1", "by_list", valid=0.5, test=0.6)
+    msl = finished(tmp_path, "games-next_item-msl-1", NextItem, valid=0.1, test=0.2)
+    alro = finished(tmp_path, "games-rerank-alro-1", Rerank, valid=0.5, test=0.6)
     print_summary([alro, msl], [(), ()])
     assert capsys.readouterr().out.splitlines() == [
         "",
@@ -36,6 +41,16 @@ def test_tasks_stand_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     ]
 
 
+def test_a_search_reads_the_headline_of_the_record(tmp_path: Path) -> None:
+    assert validation_score(finished(tmp_path, "measured", Rerank, valid=0.25, test=0.5).job) == 0.25
+    assert validation_score(finished(tmp_path, "test-only", NextItem, test=0.5).job) is None
+    own = finished(tmp_path, "own", NextItem, valid=0.25)
+    headline = {"path": "novelty.list.mean", "label": "novelty"}
+    record = {"headline": headline, "splits": {"valid": {"novelty": {"list": {"mean": 0.75}}}}}
+    (own.job.record / "metrics.json").write_text(json.dumps(record))
+    assert validation_score(own.job) == 0.75
+
+
 def test_a_split_that_was_not_measured_has_no_figure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    print_summary([finished(tmp_path, "a-trial", "by_title", valid=0.1)], [()])
+    print_summary([finished(tmp_path, "a-trial", NextItem, valid=0.1)], [()])
     assert "a-trial                      0.1000           -" in capsys.readouterr().out.splitlines()

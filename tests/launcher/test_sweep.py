@@ -75,7 +75,7 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     whole = mixed[0]
     place = Workplace(tmp_path, whole.cache)
     sft, dpo = runs = [run(whole, who).relative_to(whole.runs) for who in ("sft", "dpo-uniform")]
-    in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "eval/*/.users_*"
+    in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "rankings/*/.*.parquet.*"
     Tree(place, *GOOD).when(functools.partial(has, place.runs / sft, in_training)).kill_alone()
     for folder, trace in ((sft, in_evaluation), (dpo, writing)):
         Tree(place, *GOOD).when(functools.partial(has, place.runs / folder, trace)).kill()
@@ -84,7 +84,7 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     ended = [tree.wait() for tree in both]
     assert [done.status for done in ended] == [0, 0], ended
     for folder in runs:
-        assert_same(*(Done(0, f"record: {next((root.runs / folder).glob('eval/*'))}") for root in (place, whole)))
+        assert_same(*(Done(0, f"record: {next((root.runs / folder).glob('rankings/*'))}") for root in (place, whole)))
     # Each job was run by one of them; the other waited, and found it done.
     said = "".join(done.output for done in ended)
     assert said.count(": started\n") == said.count(": done in ")

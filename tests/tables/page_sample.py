@@ -134,7 +134,7 @@ def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
 
 def _run(rng: random.Random, runs: dict[str, Any], row: str, place: int, dataset: str, seed: int) -> str:
     who = row.split(",")[0].split("(")[0].lower()
-    cell = f"{dataset}/next_item/tiny/{who}/{rng.getrandbits(64):016x}/eval/{rng.getrandbits(64):016x}"
+    cell = f"{dataset}/next_item/tiny/{who}/{rng.getrandbits(64):016x}/rankings/{rng.getrandbits(64):016x}"
     steps = range(0, 96, 2)
     runs[cell] = {
         "command": f"python -m llmrec.run objective={who} dataset={dataset.removesuffix('-sim')} seed={seed}",

@@ -9,7 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from llmrec.errors import InputError
 from llmrec.evaluation.significance import Comparison
+from llmrec.metrics.accuracy import ByTitle
+from llmrec.metrics.measured import row_table
+from llmrec.metrics.ranking import CatalogueRanking
 from llmrec.tables.figures import (
     Arm,
     Figure,
@@ -25,6 +29,7 @@ from llmrec.tables.figures import (
 from llmrec.tables.measures import has_sums, has_users, sums, value, values
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import RunFolder
+from tests.evaluation.small import DATASET, TEST
 from tests.tables.fake_runs import USERS, write_lists, write_run
 
 NDCG = "by_title.ndcg@10"
@@ -34,7 +39,8 @@ MISSED = [0] * len(USERS)
 def job_at(root: Path, who: str, seed: int, task: str = "next_item") -> Job:
     """A job whose cell and record lie where a run's would, below root."""
     cell = RunFolder(root / "games-sim" / task / "tiny" / who / f"{seed:016x}")
-    return Job((f"objective={who}", f"seed={seed}"), cell, cell.folder / "eval" / "e", (), f"games-sim-{who}-{seed}")
+    overrides, record = (f"objective={who}", f"seed={seed}"), cell.folder / "rankings" / "e"
+    return Job(overrides, cell, record, "key", (), f"games-sim-{who}-{seed}")
 
 
 def arm_of(root: Path, who: str, ranks_by_seed: dict[int, Sequence[int]], once: bool = False) -> Arm:
@@ -46,12 +52,30 @@ def ranks(**by_row: int) -> list[int]:
     return [by_row.get(f"r{row}", 0) for row in range(len(USERS))]
 
 
-def test_values_follow_from_ranks() -> None:
-    users = pa.table({"rank": pa.array([1, 2, 0, 10, 11], pa.int32()), "item_rank": pa.array([3, 0, 0, 0, 0])})
-    assert values(users, NDCG).tolist() == pytest.approx([1, 1 / log2(3), 0, 1 / log2(11), 0])
-    assert values(users, "by_title.ndcg@5").tolist() == pytest.approx([1, 1 / log2(3), 0, 0, 0])
-    assert values(users, "by_title.hr@10").tolist() == [1, 1, 0, 1, 0]
-    assert values(users, "by_item.ndcg@5").tolist() == pytest.approx([1 / 2, 0, 0, 0, 0])
+def test_values_are_those_of_the_metrics_by_row() -> None:
+    """The values of a ranking with ranks 1, 2, 0, 10 and 11 by title."""
+    titles = np.tile(np.arange(11, dtype=np.int32), (5, 1))
+    ranking = CatalogueRanking(titles, titles, np.array([0, 1, 11, 9, 10]), TEST, DATASET, "test", False)
+    rows = row_table({}, {f"by_title.{column}": found for column, found in ByTitle().rows(ranking).items()})
+    assert values(rows, NDCG).tolist() == pytest.approx([1, 1 / log2(3), 0, 1 / log2(11), 0])
+    assert values(rows, "by_title.ndcg@5").tolist() == pytest.approx([1, 1 / log2(3), 0, 0, 0])
+    assert values(rows, "by_title.hr@10").tolist() == [1, 1, 0, 1, 0]
+
+
+def test_values_by_item_are_columns_of_their_own() -> None:
+    rows = pa.table({"by_title.ndcg@5": [1.0, 1], "by_item.ndcg@5": [0.5, 0]})
+    assert values(rows, "by_item.ndcg@5").tolist() == [0.5, 0]
+
+
+def test_a_metric_of_ones_own_without_values_by_row_is_named() -> None:
+    with pytest.raises(InputError, match=r"novelty\.mean has no values by row, .* Return the column mean from"):
+        values(pa.table({"novelty.other": [1.0]}), "novelty.mean")
+
+
+def test_only_rows_of_test_are_read(tmp_path: Path) -> None:
+    run = write_run(job_at(tmp_path, "sft", 1), MISSED)
+    assert run.users["user"].to_pylist() == list(USERS)
+    assert "split" not in run.users.column_names
 
 
 def test_mean_of_the_values_is_the_figure_of_the_record(tmp_path: Path) -> None:
@@ -219,4 +243,4 @@ def test_histogram_counts_those_who_differ_on_either_side_of_zero() -> None:
 def test_curves_are_read_by_name(tmp_path: Path) -> None:
     run = write_run(job_at(tmp_path, "sft", 1), MISSED)
     assert run.curves["train/loss"] == [(0, 3.5), (1, 3.25)]
-    assert run.id == "games-sim/next_item/tiny/sft/0000000000000001/eval/e"
+    assert run.id == "games-sim/next_item/tiny/sft/0000000000000001/rankings/e"

@@ -9,7 +9,7 @@ from hydra import initialize_config_dir
 
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
-from llmrec.tables.definition import Table
+from llmrec.tables.definition import Metric, Table
 from llmrec.tables.planned_runs import slots
 from llmrec.tables.read_table import SCALES, SHIPPED, read_table, shipped_table
 from llmrec.training.plan import plan_job
@@ -161,6 +161,54 @@ def test_what_cannot_be_used_is_named(part: str, tmp_path: Path) -> None:
     assert part in TABLE
     with pytest.raises(InputError, match=re.escape(f"{tmp_path / 'small.yaml'}: {message}")):
         small_table(tmp_path, TABLE.replace(part, other))
+
+
+def test_the_direction_is_by_default_that_of_the_metric(tmp_path: Path) -> None:
+    metrics = "NDCG@10: {metric_path: by_title.ndcg@10}\n      MGU@5: {metric_path: fairness.popularity.mgu@5}"
+    text = TABLE.replace(", direction: higher}\n      MGU@5", "}\n      MGU@5").replace(", direction: lower}", "}")
+    assert metrics in text
+    directions = {metric.name: metric.direction for metric in small_table(tmp_path, text).metrics}
+    # The time of an epoch states its own.
+    assert directions == {"NDCG@10": "higher", "MGU@5": "lower", "epoch": "lower"}
+
+
+def test_a_table_can_state_another_direction(tmp_path: Path) -> None:
+    share = "MGU@5: {metric_path: fairness.head20_share"
+    text = TABLE.replace("MGU@5: {metric_path: fairness.popularity.mgu@5", share)
+    assert [metric.direction for metric in small_table(tmp_path, text).metrics] == ["higher", "lower", "lower"]
+    (_, undirected, _) = small_table(tmp_path, text.replace(f"{share}, direction: lower}}", f"{share}}}")).metrics
+    assert undirected.direction is None
+
+
+OWN = TABLE.replace(
+    "    metrics:\n", "    own_metrics: [novelty]\n    metrics:\n      novelty: {metric_path: novelty.mean}\n"
+)
+
+
+def test_a_table_with_a_metric_of_ones_own(tmp_path: Path) -> None:
+    table = small_table(tmp_path, OWN.replace("tested: [NDCG@10]", "tested: [novelty]"))
+    assert table.own_metrics == ("novelty",)
+    assert table.metrics[0] == Metric("novelty", "novelty.mean", direction=None)
+    assert table.tested == ("novelty",)
+
+
+@pytest.mark.parametrize(
+    ("part", "other", "message"),
+    [
+        ("own_metrics: [novelty]", "", "metrics.novelty: metric_path 'novelty.mean' is no metric of a record"),
+        ("own_metrics: [novelty]", "own_metrics: novelty", "own_metrics: expected a list of strings, got 'novelty'"),
+        ("path: novelty.mean", "path: novel.mean", "metrics.novelty: metric_path 'novel.mean' is no metric"),
+    ],
+)
+def test_metrics_of_ones_own_must_be_named(part: str, other: str, message: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        small_table(tmp_path, OWN.replace(part, other))
+
+
+def test_only_means_over_rows_of_ones_own_metric_can_be_tested(tmp_path: Path) -> None:
+    text = OWN.replace("novelty.mean", "novelty.median").replace("tested: [NDCG@10]", "tested: [novelty]")
+    with pytest.raises(InputError, match="tested: novelty cannot be tested by resampling users"):
+        small_table(tmp_path, text)
 
 
 def test_a_rerank_table_has_no_scores(tmp_path: Path) -> None:

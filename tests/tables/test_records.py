@@ -25,7 +25,6 @@ from llmrec.tables.pack import pack_records
 from llmrec.tables.planned_runs import PlannedRun, plan_runs, planned
 from llmrec.tables.records import read_archives
 from llmrec.tables.report_data import report_data
-from llmrec.tables.runs import NOT_READ
 from llmrec.tables.tidy_csv import tidy_csv
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import RunFolder
@@ -59,6 +58,8 @@ def finish(job: Job, ranks: list[int]) -> None:
     """A finished run with weights, logs and files that name the machine."""
     write_run(job, ranks)
     folder = job.run.folder
+    for name in ("ranking.parquet", "unconstrained.parquet", "ranking.json"):
+        (job.record / name).write_text("heavy")
     for name in ("weights/model.safetensors", "checkpoints/last.ckpt", "wandb/run.wandb", "job.log", ".lock"):
         (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text("heavy")
@@ -126,14 +127,14 @@ def test_only_records_travel_and_nothing_names_the_machine(root: Path, ran: Mapp
     packed = contents(commit(root))
     run_files = {"config.yaml", "training.json", "curves.csv", "leakage.json", ".hydra/overrides.yaml"}
     expected = {f"{below(job.run.folder, 5)}/{name}" for job in ran.values() for name in run_files}
-    expected |= {f"{below(job.record, 7)}/{n}" for job in ran.values() for n in ("metrics.json", "users_test.parquet")}
+    expected |= {f"{below(job.record, 7)}/{n}" for job in ran.values() for n in ("metrics.json", "rows.parquet")}
     assert packed.keys() == expected
     assert not [name for name, content in packed.items() if AT_HOME.encode() in content or b"heavy" in content]
     training = json.loads(packed[f"{below(ran['SFT', 1].run.folder, 5)}/training.json"])
     assert training["stages"] == {"start": RUN}
     (columns, *_) = [pq.read_schema(io.BytesIO(packed[name])).names for name in packed if name.endswith(".parquet")]
-    assert "rank" in columns
-    assert not set(NOT_READ) & set(columns)
+    assert {"split", "user", "by_title.ndcg@10"} <= set(columns)
+    assert not {"titles", "scores", "text", "target_title"} & set(columns)
 
 
 def below(folder: Path, parts: int) -> str:
@@ -158,7 +159,7 @@ def test_unfinished_runs_and_evaluations_are_left_out(root: Path, ran: Mapping[A
     (ran["SFT", 2].record / "metrics.json").unlink()
     begun = ran["MSL", 1].record.with_name("begun")
     begun.mkdir()
-    shutil.copy(ran["MSL", 1].record / "users_test.parquet", begun)
+    shutil.copy(ran["MSL", 1].record / "rows.parquet", begun)
     file = root / "experiments" / "one.tar.gz"
     packed = pack_records(root / "runs", file)
     assert (packed.finished, packed.unfinished, packed.size) == (1, 2, file.stat().st_size)
@@ -219,7 +220,7 @@ def test_records_of_older_code_are_named_and_not_used(
     shutil.rmtree(root / "runs")
     if changed == "training":
         folder = job.run.folder.with_name("0" * 16)
-        older = replace(job, run=RunFolder(folder), record=folder / "eval" / job.record.name)
+        older = replace(job, run=RunFolder(folder), record=folder / "rankings" / job.record.name)
     else:
         older = replace(job, record=job.record.with_name("0" * 16))
     finish(older, RANKS["SFT", 1])
@@ -234,6 +235,23 @@ def test_records_of_older_code_are_named_and_not_used(
     assert second == "experiments/results/records: 0 runs read; 1 runs of an older version, not used"
     (named,) = [line for line in lines if "older" in line]
     assert named.endswith(f"  {' '.join(job.overrides)}   (older version in records/ours.tar.gz)")
+
+
+def test_archives_of_the_earlier_layout_are_older_versions(root: Path, table: Table, ran: Mapping[Any, Job]) -> None:
+    """Rankings and metrics were in eval/<key>/ before they became two layers."""
+    job = ran["SFT", 1]
+    packed = contents(commit(root))
+    rankings, rows = f"/rankings/{job.record.name}/", "/rows.parquet"
+    file = root / "experiments" / "results" / "records" / "ours.tar.gz"
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in packed.items():
+            if name.startswith(below(job.run.folder, 5)):
+                old = name.replace(rankings, f"/eval/{job.record.name}/").replace(rows, "/users_test.parquet")
+                member = tarfile.TarInfo(old)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    run = planned_run(table, job)
+    assert (run.state, run.read_from, run.older_in) == ("not run", None, ("records/ours.tar.gz",))
 
 
 def test_what_needs_a_gpu_is_done_without_one_where_it_is_recorded(
@@ -336,7 +354,7 @@ def test_an_older_archive_is_replaced_and_stays_when_packing_fails(root: Path, r
     file = root / "experiments" / "ours.tar.gz"
     file.parent.mkdir()
     file.write_text("older")
-    users = ran["SFT", 1].record / "users_test.parquet"
+    users = ran["SFT", 1].record / "rows.parquet"
     whole = users.read_bytes()
     users.write_bytes(whole[:-10])
     with pytest.raises(InputError, match=rf"{users} is damaged"):

@@ -192,6 +192,40 @@ def test_only_more_than_one_seed_is_called_significant(root: Path) -> None:
         assert (cell["p"] < 0.001, cell["significant"]) == (True, significant)
 
 
+NOVELTY = TABLE.replace(
+    "    metrics:\n",
+    "    own_metrics: [novelty]\n    metrics:\n      novelty: {metric_path: novelty.mean, direction: higher}\n",
+)
+NOVELTY = NOVELTY.replace("tested: [NDCG@10]", "tested: [NDCG@10, novelty]")
+"""The small table with a metric of the user's own."""
+
+
+def test_a_metric_of_ones_own_is_compared_row_by_row_and_rendered(root: Path) -> None:
+    table = small_table(root / "tables", NOVELTY)
+    jobs = jobs_of(table)
+    base, more = [0.5] * len(USERS), [0.5, 0.75, 0.5, 0.5, 0.5, 0.5, 0.5, 1.0]
+    for seed in (1, 2):
+        write_run(jobs["SFT", "games", seed], hits(1), own={"novelty": base})
+        write_run(jobs["MSL", "games", seed], hits(1), own={"novelty": more})
+    report = report_data([table], "smoke")
+    sft, msl, popularity = (row["cells"]["games-sim"] for row in report["tables"][0]["rows"])
+    assert (sft["novelty"]["mean"], sft["novelty"]["spread"], popularity["novelty"]) == (0.5, 0, None)
+    # Two of eight rows are 0.25 and 0.5 higher: 0.75 / 8, in percent of 0.5.
+    assert msl["novelty"]["gain"] == pytest.approx(100 * 0.09375 / 0.5)
+    low, high = msl["novelty"]["gain_interval"]
+    assert low < 100 * 0.09375 / 0.5 < high
+    assert 0 < msl["novelty"]["p"] < 1
+    text = markdown(report)
+    heading = next(line for line in text.splitlines() if line.startswith("|"))
+    assert [part.strip() for part in heading.strip("|").split("|")][:3] == ["", "novelty ↑", "NDCG@10 ↑"]
+    assert "0.5938 ± 0.0000 (+18.8 %)" in text
+    assert "novelty" in latex(report["tables"][0])
+    lines = csv.DictReader(io.StringIO(tidy_csv(report["tables"][0])))
+    (line,) = (line for line in lines if (line["row"], line["metric"]) == ("MSL", "novelty"))
+    assert float(line["mean"]) == pytest.approx(0.59375)
+    assert "novelty" in render(report, page_plots(report))
+
+
 BINS = "MGU@5: {metric_path: fairness.popularity.mgu@5, direction: lower}"
 REFERRED = TABLE.replace(
     BINS,

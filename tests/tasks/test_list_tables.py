@@ -1,35 +1,41 @@
 """The table at the end of a run of task rerank."""
 
+from collections.abc import Sequence
 from io import StringIO
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
-from llmrec.evaluation.list_table import lists_table
+from llmrec.metrics.base import Metric, RowMetric
+from llmrec.metrics.ranking import ListRanking
+from llmrec.metrics.shipped import LISTS
+from llmrec.tasks.list_tables import lists_table
 
 NDCG = {"ndcg@1": 0.51, "ndcg@3": 0.5234, "ndcg@5": 0.6, "ndcg@10": 0.7001}
 ERRORS = {"ndcg@1_se": 0.02, "ndcg@10_se": 0.0123}
 BARE = {
+    "dataset": "movielens_100k",
     "lists": 1234,
     "users": 12,
     "candidates": 10,
     "recommender": "model",
     "by_list": NDCG,
-    "popularity_baseline": dict.fromkeys(NDCG, 0.4),
+    "popularity_baseline": {"by_list": dict.fromkeys(NDCG, 0.4)},
     "random_order": dict.fromkeys(NDCG, 0.3),
 }
 FULL = BARE | {
     "by_list": NDCG | ERRORS,
-    "popularity_baseline": dict.fromkeys(NDCG, 0.4) | {"ndcg@10_se": 0.0456},
+    "popularity_baseline": {"by_list": dict.fromkeys(NDCG, 0.4) | {"ndcg@10_se": 0.0456}},
     "position": {"orders": 5, "ndcg@10": 0.69, "ndcg_std": 0.0345, "kendall_tau": -0.25},
     "unconstrained": {"parse_failure_rate": 0.125, "lists": 1234},
 }
 
 
-def printed(metrics: dict[str, dict[str, Any]], width: int = 100) -> list[list[str]]:
-    """The words of each line."""
+def printed(splits: dict[str, dict[str, Any]], metrics: Sequence[Metric] = LISTS, width: int = 100) -> list[list[str]]:
+    """Returns the words of each line."""
     console = Console(width=width, file=StringIO(), record=True)
-    console.print(lists_table("movielens_100k", metrics))
+    console.print(lists_table(splits, metrics))
     return [line.split() for line in console.export_text().splitlines()]
 
 
@@ -58,3 +64,20 @@ def test_a_terminal_of_80_columns_cuts_nothing_off() -> None:
     words = [word for line in printed({"valid": FULL, "test": FULL}, width=80) for word in line]
     assert not any("…" in word for word in words)
     assert words.count("0.1250") == 2
+
+
+class Length(RowMetric):
+    """A user's own metric."""
+
+    label = "length"
+
+    def values(self, ranking: ListRanking) -> np.ndarray:
+        return np.full(len(ranking.lists), 10)
+
+
+def test_a_metric_of_ones_own_has_its_column_last() -> None:
+    own = Length()
+    own.name = "length"
+    lines = printed({"test": FULL | {"length": {"mean": 10.0}}}, [*LISTS, own])
+    assert ["split", "re-ranker", "@1", "@3", "@5", "@10", "SE", "std", "tau", "fails", "length"] in lines
+    assert next(line for line in lines if line[:2] == ["test", "model"])[-2:] == ["0.1250", "10.0000"]

@@ -1,16 +1,23 @@
 """The table at the end of a run."""
 
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from llmrec.evaluation.table import final_table, print_final_table
+from llmrec.metrics.base import Metric, RowMetric
+from llmrec.metrics.ranking import CatalogueRanking
+from llmrec.metrics.shipped import CATALOGUE
+from llmrec.tasks.catalogue_tables import catalogue_tables
+from llmrec.tasks.console import final_table, print_record
 
 ACCURACY = {"ndcg@5": 0.01, "ndcg@10": 0.0173, "hr@1": 0.004, "hr@5": 0.02, "hr@10": 0.03, "mrr@10": 0.011}
 FLOOR = dict.fromkeys(ACCURACY, 0.0035)
-SPLIT = {
+SPLIT: dict[str, Any] = {
     "dataset": "games-sim",
     "simulated": True,
     "users": 14940,
@@ -39,8 +46,14 @@ FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "us
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
 
 
-def printed(capsys: pytest.CaptureFixture[str], metrics: dict, folder: str = "runs/games-sim") -> list[str]:
-    print_final_table(metrics, SECONDS, Path(folder))
+def printed(
+    capsys: pytest.CaptureFixture[str],
+    splits: dict[str, dict[str, Any]],
+    folder: str = "runs/games-sim",
+    metrics: Sequence[Metric] = CATALOGUE,
+) -> list[str]:
+    """Returns the lines that are printed of the records of some splits."""
+    print_record(catalogue_tables(splits, metrics), splits, SECONDS, Path(folder))
     return capsys.readouterr().out.splitlines()
 
 
@@ -97,7 +110,7 @@ def test_a_baseline_is_named(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_what_only_the_floor_has_is_a_dash_for_the_model(capsys: pytest.CaptureFixture[str]) -> None:
-    silent = FAIR_SPLIT | {"fairness": {}}
+    silent = {key: value for key, value in FAIR_SPLIT.items() if key != "fairness"}
     runs = [line.split() for line in printed(capsys, {"valid": FAIR_SPLIT, "test": silent})]
     assert ["test", "model", *["-"] * 5] in runs
 
@@ -114,10 +127,11 @@ def test_plain_text_of_at_most_100_columns(capsys: pytest.CaptureFixture[str]) -
     assert not any("\x1b" in line for line in lines)
 
 
-def narrow(split: dict) -> str:
-    """The table in a terminal of 80 columns."""
+def narrow(split: dict[str, Any]) -> str:
+    """Returns the tables as in a terminal of 80 columns."""
     console = Console(width=80, file=StringIO(), record=True)
-    console.print(final_table({"valid": split, "test": split}, SECONDS, Path("runs/games-sim")))
+    splits = {"valid": split, "test": split}
+    console.print(final_table(catalogue_tables(splits, CATALOGUE), splits, SECONDS, Path("runs/games-sim")))
     return console.export_text()
 
 
@@ -150,3 +164,22 @@ def test_real_data_and_short_lists(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, {"test": real})
     assert not any("SIMULATED" in line or "best possible" in line for line in lines)
     assert ["test", "model", "-", "-", "0.0040", "-", "-", "-"] in [line.split() for line in lines]
+
+
+class Novelty(RowMetric):
+    """A user's own metric."""
+
+    label = "novelty"
+
+    def values(self, ranking: CatalogueRanking) -> np.ndarray:
+        return np.ones(len(ranking.rows))
+
+
+def test_a_metric_of_ones_own_has_its_column_last(capsys: pytest.CaptureFixture[str]) -> None:
+    own = Novelty()
+    own.name = "novelty"
+    record = FAIR_SPLIT | {"novelty": {"mean": 0.875, "se": 0.01}}
+    runs = [line.split() for line in printed(capsys, {"test": record}, metrics=[*CATALOGUE, own])]
+    assert ["split", "recommender", "pop.", "pop.", "20", "%", "age", "Gini", "novelty"] in runs
+    assert ["test", "model", "0.1821", "0.7000", "0.6100", "0.0525", "0.9750", "0.8750"] in runs
+    assert ["test", "popularity", "0.1821", "0.7000", "1.0000", "0.0525", "0.9750", "-"] in runs
