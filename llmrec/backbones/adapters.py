@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
-from llmrec.backbones.trained_rows import has_trained_rows, row_layers, rows_at
+from llmrec.backbones.trained_rows import has_trained_rows, row_layers, row_weights, rows_at
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def perturbed_adapter(model: nn.Module) -> Iterator[None]:
         for layer in adapter_layers(model)
         for name, lora_b in layer.lora_B.items()
     ]
-    scales += [(weight, 1.0) for name, weight in model.named_parameters() if "trainable_tokens_delta" in name]
+    scales += row_weights(model)
     originals = [(weight, weight.detach().clone()) for weight, _ in scales]
     with torch.no_grad():
         for weight, scale in scales:

@@ -61,6 +61,17 @@ def has_trained_rows(layer: nn.Module) -> bool:
     return isinstance(layer, TrainableTokensWrapper)
 
 
+def row_weights(model: nn.Module) -> list[tuple[Tensor, float]]:
+    """Returns the trained rows of each layer, those of tied layers once, with the standard deviation of all rows."""
+    adapters: list[Any] = [layer.token_adapter for layer in model.modules() if has_trained_rows(layer)]
+    return [
+        (weight, float(adapter.base_layer.weight.detach().float().std()))
+        for adapter in adapters
+        if adapter.tied_adapter is None
+        for weight in adapter.trainable_tokens_delta.values()
+    ]
+
+
 def rows_at(layer: Any, index: Tensor) -> Tensor:
     """Returns rows of the weight in use, without a copy of the whole weight.
 

@@ -6,11 +6,11 @@ from math import log2
 
 import numpy as np
 import pytest
+from llmrec.evaluation.list_record import accuracies, list_record, order_by_scores, popular_order, random_ndcg
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
 from llmrec.evaluation.graded import graded_ndcg
-from llmrec.evaluation.list_record import accuracies, list_record, order_by_scores, popular_order, random_ndcg
 from tests.evaluation.small import DATASET, rows_of
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets in train: Anno 2, Civ 2, Braid 1.

@@ -3,9 +3,8 @@
 from io import StringIO
 from typing import Any
 
-from rich.console import Console
-
 from llmrec.evaluation.list_table import lists_table
+from rich.console import Console
 
 NDCG = {"ndcg@1": 0.51, "ndcg@3": 0.5234, "ndcg@5": 0.6, "ndcg@10": 0.7001}
 ERRORS = {"ndcg@1_se": 0.02, "ndcg@10_se": 0.0123}

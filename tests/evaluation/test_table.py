@@ -4,9 +4,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from rich.console import Console
-
 from llmrec.evaluation.table import final_table, print_final_table
+from rich.console import Console
 
 ACCURACY = {"ndcg@5": 0.01, "ndcg@10": 0.0173, "hr@1": 0.004, "hr@5": 0.02, "hr@10": 0.03, "mrr@10": 0.011}
 FLOOR = dict.fromkeys(ACCURACY, 0.0035)
