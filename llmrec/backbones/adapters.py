@@ -1,4 +1,4 @@
-"""LoRA adapters of a backbone.
+"""LoRA adapters of a backbone, and rows of its embeddings and head that are trained with them.
 
 PEFT takes seconds to import, so it is imported only for a model that has an adapter.
 """
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from transformers import PreTrainedModel
 
+from llmrec.backbones.trained_rows import has_trained_rows, row_layers, row_weights, rows_at
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -27,6 +28,8 @@ ALL_LINEAR = "all-linear"
 PERTURBATION = 1.0
 """Standard deviation of what a perturbed adapter adds to a layer's outputs, for inputs of unit variance and random
 weights. It is about that of the outputs themselves, far above rounding errors."""
+ADAPTED = ("lora_", "trainable_tokens_delta")
+"""What the names of an adapter's weights contain: matrices of LoRA, and rows of new tokens."""
 
 
 def is_adapted(model: nn.Module) -> "TypeGuard[PeftModel]":
@@ -45,21 +48,28 @@ def adapter_layers(model: nn.Module) -> list[Any]:
     return [module for module in model.modules() if isinstance(module, LoraLayer) and not module.disable_adapters]
 
 
+def is_adapter_weight(name: str) -> bool:
+    """Returns whether the weight of a model with this name belongs to an adapter."""
+    return any(part in name for part in ADAPTED)
+
+
 @contextmanager
 def perturbed_adapter(model: nn.Module) -> Iterator[None]:
-    """Adds noise to the adapter's B matrices while the block runs, then restores them exactly.
+    """Adds noise to the adapter's B matrices and rows of tokens while the block runs, then restores them exactly.
 
-    A fresh adapter has B = 0 and would not change the model's outputs.
+    A fresh adapter has B = 0 and the rows of the base model, and would not change the model's outputs.
     """
     generator = torch.Generator().manual_seed(0)
-    originals = []
+    scales = [
+        (lora_b.weight, 1 / (layer.scaling[name] * layer.r[name] ** 0.5))
+        for layer in adapter_layers(model)
+        for name, lora_b in layer.lora_B.items()
+    ]
+    scales += row_weights(model)
+    originals = [(weight, weight.detach().clone()) for weight, _ in scales]
     with torch.no_grad():
-        for layer in adapter_layers(model):
-            for name, lora_b in layer.lora_B.items():
-                weight = lora_b.weight
-                originals.append((weight, weight.clone()))
-                noise = torch.randn(weight.shape, generator=generator) / (layer.scaling[name] * layer.r[name] ** 0.5)
-                weight.add_((PERTURBATION * noise).to(weight))
+        for weight, scale in scales:
+            weight.add_((PERTURBATION * scale * torch.randn(weight.shape, generator=generator)).to(weight))
     try:
         yield
     finally:
@@ -72,13 +82,15 @@ def outputs_at(layer: nn.Module, hidden: Tensor, index: Tensor) -> Tensor:
     """Computes `layer(hidden)[:, index]` without computing the other outputs where possible.
 
     Args:
-        layer: A linear layer, with or without LoRA adapters.
+        layer: A linear layer, with or without LoRA adapters or trained rows.
         hidden: The inputs, `[N, in features]`.
         index: The outputs to compute, int64 `[M]`.
 
     Returns:
         `[N, M]`.
     """
+    if has_trained_rows(layer):
+        return functional.linear(hidden, rows_at(layer, index))
     if not _is_tuned(layer):
         return _linear_at(layer, hidden, index)
     from peft.tuners.lora import Linear
@@ -114,26 +126,32 @@ def _linear_at(linear: Any, hidden: Tensor, index: Tensor) -> Tensor:
     return functional.linear(hidden, linear.weight[index], None if bias is None else bias[index])
 
 
-def add_adapter(model: PreTrainedModel, config: DictConfig) -> "PreTrainedModel | PeftModel":
+def add_adapter(
+    model: PreTrainedModel, config: DictConfig, new_tokens: Sequence[int] = ()
+) -> "PreTrainedModel | PeftModel":
     """Adds a fresh LoRA adapter to a model.
 
     Args:
         model: The base model.
         config: The config group `adapter`.
+        new_tokens: Tokens whose rows in the embeddings and the head are trained too, ascending.
 
     Returns:
         The model with the adapter, or the model itself for the name "none", with which all weights are trained.
 
     Raises:
         InputError: If `adapter.modules` names nothing, no module of the model, or modules that LoRA cannot adapt.
+            With `new_tokens` also if it names the embeddings or the head, or the head has a bias.
     """
     if config.name == "none":
         return model
     from peft import LoraConfig, get_peft_model
 
+    modules = _modules(config.modules)
+    rows = row_layers(model, modules, new_tokens) if new_tokens else None
     lora = LoraConfig(
         task_type="CAUSAL_LM", r=config.rank, lora_alpha=config.alpha, lora_dropout=config.dropout,
-        target_modules=_modules(config.modules),
+        target_modules=modules, trainable_token_indices=rows,
     )  # fmt: skip
     try:
         return get_peft_model(model, lora)
@@ -174,7 +192,7 @@ def prepared_for_8_bit(model: PreTrainedModel) -> PreTrainedModel:
 def cast_adapter(model: nn.Module, dtype: torch.dtype) -> None:
     """Casts the adapter's weights for decoding; autocast would cast them at every token, with equal results."""
     for name, weight in model.named_parameters():
-        if "lora_" in name:
+        if is_adapter_weight(name):
             weight.data = weight.data.to(dtype)
 
 
@@ -200,7 +218,7 @@ def load_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "Peft
     except (RuntimeError, ValueError) as error:
         raise _wrong_model(model, folder, str(error).strip().splitlines()[0]) from error
     # If the numbers of layers differ, PEFT only warns and leaves the remaining layers as they are.
-    stored = {name for name in load_file(folder / "adapter_model.safetensors") if "lora_" in name}
+    stored = {name for name in load_file(folder / "adapter_model.safetensors") if is_adapter_weight(name)}
     differing = stored ^ get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     if differing:
         raise _wrong_model(model, folder, f"{min(differing)} is only in one of them")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
-from llmrec.backbones.adapters import adapter_layers, is_adapted, outputs_at
+from llmrec.backbones.adapters import adapter_layers, is_adapted, is_adapter_weight, outputs_at
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import Packed, unpack
 
@@ -133,7 +133,7 @@ class Backbone(nn.Module):
     def weights_in_use(self) -> Iterator[tuple[str, Tensor]]:
         """Yields names and values of all weights, except those of a disabled adapter."""
         off = self.has_adapter and not adapter_layers(self)
-        return ((name, weight) for name, weight in self.named_parameters() if not (off and "lora_" in name))
+        return ((name, weight) for name, weight in self.named_parameters() if not (off and is_adapter_weight(name)))
 
     @property
     def head(self) -> Head:

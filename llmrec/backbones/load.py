@@ -1,6 +1,6 @@
 """Opens a run's backbone for training or with trained weights, adds the adapter and runs the load-time checks."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from transformers.utils import cached_file
 
 from llmrec.atomic import locked
 from llmrec.backbones.adapters import add_adapter, cast_adapter, load_adapter, prepared_for_8_bit
+from llmrec.backbones.added_tokens import add_rows, add_tokens, token_ids
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantize, package_folder
@@ -42,7 +43,7 @@ def open_backbone(
 
     Args:
         config: The resolved run config (groups backbone, adapter, trainer and, for `tiny`, prompt).
-        dataset: The dataset, on which `tiny` is pretrained.
+        dataset: The dataset, on which `tiny` is pretrained, and whose items may add tokens.
         cache_dir: llmrec's cache folder.
         weights: The folder of trained weights; None for the base model with a fresh adapter.
         trainable: Whether the backbone is trained, or only evaluated.
@@ -61,7 +62,8 @@ def open_backbone(
     else:
         path = base_path(config, dataset, cache_dir)
         base, tokenizer = _open_on(device, path, config)
-        backbone = Backbone(_adapted(base, config, weights, trainable), tokenizer)
+        new_tokens = _new_tokens(base, tokenizer, config, dataset)
+        backbone = Backbone(_adapted(base, config, weights, trainable, new_tokens), tokenizer)
         backbone.base_weights = weights_hash(path, cache_dir)
         backbone.base_revision = getattr(base.config, "_commit_hash", None)
     if trainable:
@@ -93,13 +95,28 @@ def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTr
     return model, tokenizer
 
 
+def _new_tokens(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, config: DictConfig, dataset: Dataset
+) -> list[int]:
+    """Adds the tokens of the dataset's items to a base model and its tokenizer, and returns their IDs."""
+    tokens = dataset.items.tokens
+    if tokens is None:
+        return []
+    if config.backbone.name == "tiny":
+        # It was pretrained with them.
+        return token_ids(tokenizer, tokens)
+    ids = add_tokens(tokenizer, tokens)
+    add_rows(model, ids)
+    return ids
+
+
 def _adapted(
-    base: PreTrainedModel, config: DictConfig, weights: Path | None, trainable: bool
+    base: PreTrainedModel, config: DictConfig, weights: Path | None, trainable: bool, new_tokens: Sequence[int]
 ) -> "PreTrainedModel | PeftModel":
     if config.adapter.eight_bit:
         base = prepared_for_8_bit(base)
     if weights is None:
-        return add_adapter(base, config.adapter)
+        return add_adapter(base, config.adapter, new_tokens)
     return load_adapter(base, weights, trainable)
 
 
@@ -140,7 +157,7 @@ def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
         barrier()
     # The lock makes several runs that start together share one pretraining.
     with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
-        text, device = PromptText.of(config, config.task.name), run_device(config.trainer)
+        text, device = PromptText.of(config, config.task.name, dataset.items), run_device(config.trainer)
         folder = tiny_folder(config.backbone, text, dataset, cache_dir, device)
     if is_rank_zero():
         barrier()

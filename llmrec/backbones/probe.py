@@ -12,6 +12,7 @@ from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.backbones.positions import position_limit
 from llmrec.backbones.pretrained import first_line, vocabulary_size
+from llmrec.backbones.trained_rows import row_tokens
 from llmrec.errors import InputError
 
 logger = logging.getLogger(__name__)
@@ -110,7 +111,10 @@ def _difference(backbone: Backbone) -> float:
     encoded = backbone.encode(packed, index)
     unshared = backbone.encode(replace(packed, shared=0), index)
     some = torch.arange(0, vocabulary, 3, device=backbone.device)
+    new = row_tokens(backbone.model).to(backbone.device)
     return max(
+        # Among all tokens, a few new ones would hardly count.
+        _relative(encoded.logits(new), plain[:, new]) if len(new) else 0.0,
         _relative(encoded.logits(), plain),
         _relative(unshared.logits(), plain),
         _relative(encoded.logits(some), plain[:, some]),

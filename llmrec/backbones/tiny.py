@@ -15,11 +15,12 @@ from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from llmrec.atomic import atomic_folder
+from llmrec.backbones.added_tokens import add_tokens
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
 from llmrec.catalogue.cached import load_catalogue
-from llmrec.catalogue.titles import quote
+from llmrec.catalogue.items import quote
 from llmrec.code_hash import code_hash
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.steps import LengthGroupedSteps
@@ -43,8 +44,8 @@ FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remot
 def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_dir: Path, device: torch.device) -> Path:
     """Returns the cached folder of the pretrained model and tokenizer, after pretraining them if necessary.
 
-    The cache key covers the dataset, the settings, the prompt and the code, but not the run's seed: all
-    seeds of a sweep fine-tune the same base model.
+    The cache key covers the dataset, the tokens of its items, the settings, the prompt and the code, but not the run's
+    seed: all seeds of a sweep fine-tune the same base model.
 
     Args:
         config: The config group `backbone`.
@@ -61,7 +62,8 @@ def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_di
     lists = dataset.report["lists"] if dataset.lists else None
     code = code_hash((), [*CODE, *(RERANK_CODE if dataset.lists else ())])
     prompt = [text.wording, text.template.text]
-    settings = [OmegaConf.to_container(pretraining), prompt, dataset.content_hash, lists, code]
+    tokens = dataset.items.tokens and dataset.items.tokens.content_hash
+    settings = [OmegaConf.to_container(pretraining), prompt, dataset.content_hash, tokens, lists, code]
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
     if not folder.is_dir():
@@ -75,8 +77,11 @@ def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_di
 def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreTrainedTokenizerFast:
     """Trains a byte-level BPE tokenizer on the titles and the prompt's fixed text; it can tokenize any text.
 
+    Tokens that represent items are added afterwards. It is trained on the titles all the same, so that it can tokenize
+    other texts about the items, such as their categories.
+
     Args:
-        vocabulary: Size of the vocabulary.
+        vocabulary: Size of the vocabulary, without the items' tokens.
         text: The text of the prompt.
         dataset: The dataset.
     """
@@ -90,7 +95,10 @@ def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreT
     titles = [quote(title) for title in dataset.items.distinct_titles]
     # Every row repeats the prompt's text, so each of its words should be one token, however few titles there are.
     tokenizer.train_from_iterator(titles + [_frame(text, dataset)] * len(titles), trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
+    trained = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
+    if dataset.items.tokens is not None:
+        add_tokens(trained, dataset.items.tokens)
+    return trained
 
 
 def _frame(text: PromptText, dataset: Dataset) -> str:

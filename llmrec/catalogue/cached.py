@@ -1,6 +1,7 @@
 """Title tokens and trie of a catalogue, built once per catalogue and tokenizer and cached on disk."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -18,10 +19,7 @@ from llmrec.code_hash import code_hash
 
 def catalogue_hash(items: Items) -> str:
     """Returns a content hash of the distinct titles, in order."""
-    digest = hashlib.sha256()
-    for title in items.distinct_titles:
-        digest.update(title.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+    return _texts_hash(items.distinct_titles)
 
 
 def load_catalogue(
@@ -39,13 +37,11 @@ def load_catalogue(
     Returns:
         The title tokens, the trie on the CPU, and the node before each title token; see `build_trie`.
     """
-    code = code_hash(["catalogue"], [])
-    key = hashlib.sha256(
-        f"{tokenizer_hash(tokenizer)} {catalogue_hash(items)} {code} {end_token} {prompt_end}".encode()
-    ).hexdigest()
+    code, texts = code_hash(["catalogue"], []), _texts_hash([items.shown(text) for text in items.texts])
+    key = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {texts} {code} {end_token} {prompt_end}".encode()).hexdigest()
     path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
     if not path.exists():
-        titles = tokenize_titles(tokenizer, items.distinct_titles, prompt_end, end_token)
+        titles = tokenize_titles(tokenizer, items.texts, prompt_end, end_token, items.shown)
         trie, nodes = build_trie(titles)
         arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
         arrays |= {"tokens": titles.tokens, "offsets": titles.offsets, "moved": np.array([titles.moved]), "path": nodes}
@@ -55,3 +51,10 @@ def load_catalogue(
     stored = load_file(path)
     trie = Trie(**{field.name: torch.from_numpy(stored[field.name]) for field in fields(Trie)})
     return TitleTokens(stored["tokens"], stored["offsets"], int(stored["moved"][0])), trie, stored["path"]
+
+
+def _texts_hash(texts: Sequence[str]) -> str:
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return digest.hexdigest()

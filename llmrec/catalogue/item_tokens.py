@@ -1,5 +1,6 @@
 """Token sequences that represent items in prompts and responses, such as semantic IDs."""
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -24,6 +25,11 @@ class ItemTokens:
 
     sequences: list[tuple[str, ...]]
     vocabulary: list[str]
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 (hex) over the sequences, in order."""
+        return hashlib.sha256(json.dumps(self.sequences).encode()).hexdigest()
 
 
 def read_item_tokens(path: Path, items: Items) -> ItemTokens:

@@ -1,8 +1,13 @@
 """The items of a dataset and their titles."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from llmrec.catalogue.item_tokens import ItemTokens
 
 
 @dataclass(frozen=True)
@@ -13,6 +18,7 @@ class Items:
         ids: The dataset's identifier of each item.
         titles: Each item's title, verbatim. Several items may have the same title.
         categories: Each item's categories, or None if the dataset has none.
+        tokens: The tokens that represent the titles in prompts and responses; None if titles represent themselves.
         distinct_titles: The titles without repetition, in order of first occurrence.
         title_of: Index of each item's title in `distinct_titles`, int32 `[items]`.
     """
@@ -20,6 +26,7 @@ class Items:
     ids: list[str]
     titles: list[str]
     categories: list[list[str]] | None = None
+    tokens: "ItemTokens | None" = None
     distinct_titles: list[str] = field(init=False)
     title_of: np.ndarray = field(init=False)
 
@@ -31,3 +38,17 @@ class Items:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    @cached_property
+    def texts(self) -> list[str]:
+        """The text that represents each distinct title in prompts and responses: the title itself, or its tokens."""
+        return self.distinct_titles if self.tokens is None else ["".join(tokens) for tokens in self.tokens.sequences]
+
+    def shown(self, text: str) -> str:
+        """Returns one of `texts` in the form used in prompts and responses: a title in double quotes, tokens as is."""
+        return quote(text) if self.tokens is None else text
+
+
+def quote(title: str) -> str:
+    """Returns a title in the form used in prompts and responses: verbatim, in double quotes."""
+    return f'"{title}"'

@@ -1,12 +1,14 @@
-"""Tokenization of titles as the responses that a model generates: quoted and followed by an end token."""
+"""Tokenization of titles as the responses that a model generates: as prompts show them, followed by an end token."""
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
+
+from llmrec.catalogue.items import quote
 
 CHUNK = 20_000
 """Number of titles tokenized per call, which limits the memory for the tokenizer's Python objects."""
@@ -41,11 +43,6 @@ class TitleTokens:
         return self.tokens[self.offsets[title] : self.offsets[title + 1]]
 
 
-def quote(title: str) -> str:
-    """Returns a title in the form used in prompts and responses: verbatim, in double quotes."""
-    return f'"{title}"'
-
-
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """Returns a content hash of a tokenizer: its vocabulary, rules and special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -57,9 +54,13 @@ def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
 
 
 def tokenize_titles(
-    tokenizer: PreTrainedTokenizerBase, titles: Sequence[str], prompt_end: str, end_token: int
+    tokenizer: PreTrainedTokenizerBase,
+    titles: Sequence[str],
+    prompt_end: str,
+    end_token: int,
+    shown: Callable[[str], str] = quote,
 ) -> TitleTokens:
-    """Tokenizes quoted titles, each followed by an end token, as continuations of a prompt that ends with `prompt_end`.
+    """Tokenizes titles, each followed by an end token, as continuations of a prompt that ends with `prompt_end`.
 
     If the tokenizer merges characters across the boundary, the last tokens of the prompt are counted as the beginning
     of the titles instead (see `TitleTokens.moved`). Prompt tokens followed by title tokens then equal the
@@ -67,14 +68,15 @@ def tokenize_titles(
 
     Args:
         tokenizer: The backbone's tokenizer.
-        titles: The distinct titles.
+        titles: The distinct titles, or the tokens that represent them (`Items.texts`).
         prompt_end: The text that every prompt ends with.
         end_token: The token that ends a title.
+        shown: Returns the form in which responses show a title (`Items.shown`).
     """
     end = np.array(encode(tokenizer, [prompt_end])[0], dtype=np.int32)
     chunks, lengths, unmerged = [], [], len(end)
     for start in range(0, len(titles), CHUNK):
-        texts = [prompt_end + quote(title) for title in titles[start : start + CHUNK]]
+        texts = [prompt_end + shown(title) for title in titles[start : start + CHUNK]]
         rows = encode(tokenizer, texts)
         unmerged = min(unmerged, *(_common_prefix(end, row) for row in rows))
         chunks.append(np.fromiter((token for row in rows for token in (*row, end_token)), dtype=np.int32))

@@ -9,7 +9,7 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -127,9 +127,11 @@ class _LanguageModel:
     """The causal LM that computes reference features."""
 
     def __init__(self, config: DictConfig, name: str, dataset: Dataset, cache_dir: Path) -> None:
+        # The features are those of titles, whatever represents the items in the run.
+        dataset = replace(dataset, items=replace(dataset.items, tokens=None))
         self.config, self.dataset = _reference_config(config, name), dataset
         self.files = _Files(name, model_folder(base_path(self.config, dataset, cache_dir)), cache_dir)
-        prompt = PromptText.of(self.config, "next_item").render([])
+        prompt = PromptText.of(self.config, "next_item", dataset.items).render([])
         self.texts = hashlib.sha256(f"{catalogue_hash(dataset.items)} {prompt}".encode()).hexdigest()
         self.titles = len(dataset.items.distinct_titles)
 

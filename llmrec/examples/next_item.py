@@ -77,7 +77,7 @@ class NextItemData(TrainingData):
                 seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
-        super().__init__(dataset, Prompt.of(config, "next_item", backbone.tokenizer), config)
+        super().__init__(dataset, Prompt.of(config, "next_item", dataset.items, backbone.tokenizer), config)
         items, prompt = dataset.items, self.prompt
         self.titles, self.trie, self.path = load_catalogue(
             backbone.tokenizer, items, prompt.end, prompt.end_token, cache_dir

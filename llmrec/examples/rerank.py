@@ -62,7 +62,7 @@ class RerankData(TrainingData):
             config: The resolved run config (prompt, task, dataset.wording, backbone.max_length, trainer and seed
                 are read).
         """
-        super().__init__(dataset, Prompt.of(config, "rerank", backbone.tokenizer), config)
+        super().__init__(dataset, Prompt.of(config, "rerank", dataset.items, backbone.tokenizer), config)
         self.size = int(config.task.candidates)
         self.identifiers = find_identifiers(self.prompt, self.size)
         self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.identifiers.end_token)

@@ -76,8 +76,9 @@ def _single_tokens(prompt: Prompt, texts: tuple[str, ...]) -> np.ndarray | None:
     if any(len(tokens) != 1 for tokens in after_prompt):
         return None
     tokens = np.array(after_prompt)[:, 0]
-    before, after = encode(tokenizer, ['":', "\n"])
-    after_title = encode(tokenizer, [f'":{text}\n' for text in texts])
+    title_end = '":' if prompt.text.titles else ":"
+    before, after = encode(tokenizer, [title_end, "\n"])
+    after_title = encode(tokenizer, [f"{title_end}{text}\n" for text in texts])
     if any(row != [*before, token, *after] for row, token in zip(after_title, tokens, strict=True)):
         return None
     pairs = [(left, right) for left in range(len(texts)) for right in range(len(texts)) if left != right]

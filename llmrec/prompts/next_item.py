@@ -15,7 +15,7 @@ from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.text import SAMPLES, Entry, common_end, common_start, entries_of
+from llmrec.prompts.text import SAMPLES, Entry, common_end, common_start, entries_of, entry_of
 
 
 def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
@@ -77,7 +77,8 @@ class PromptTokenizer:
     def histories(self, histories: Sequence[Sequence[str]]) -> Prompts:
         """Tokenises the prompts of histories (titles, oldest first), or reads them from the cache.
 
-        Titles need not be in the catalogue. Of items with the same title, the first gives the categories.
+        Titles need not be in the catalogue, but those that are not have no tokens and are left out with items=tokens.
+        Of items with the same title, the first gives the categories.
         """
         return self._prompts([self._entries(titles) for titles in histories])
 
@@ -157,7 +158,9 @@ class PromptTokenizer:
     def _entries(self, titles: Sequence[str]) -> list[Entry]:
         """Returns what the template sees of titles."""
         found = [(title, self._first_items.get(title)) for title in titles]
-        return [{"title": title} if item is None else entries_of(self.items, [item])[0] for title, item in found]
+        if self.items.tokens is not None:
+            found = [(title, item) for title, item in found if item is not None]
+        return [{"title": title} if item is None else entry_of(self.items, item) for title, item in found]
 
     @cached_property
     def _first_items(self) -> dict[str, int]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
+from llmrec.catalogue.items import Items
 from llmrec.errors import InputError
 from llmrec.prompts.chat import chat_turn
 from llmrec.prompts.text import Entry, PromptText
@@ -43,9 +44,9 @@ class Prompt:
             self._check_beginning()
 
     @staticmethod
-    def of(config: DictConfig, task: str, tokenizer: PreTrainedTokenizerBase) -> "Prompt":
-        """Returns the prompts of a run for a task and a tokenizer, from the run's resolved config."""
-        return Prompt(PromptText.of(config, task), tokenizer)
+    def of(config: DictConfig, task: str, items: Items, tokenizer: PreTrainedTokenizerBase) -> "Prompt":
+        """Returns the prompts of a run for a task, a catalogue and a tokenizer, from the run's resolved config."""
+        return Prompt(PromptText.of(config, task, items), tokenizer)
 
     def render(self, history: Sequence[Entry], candidates: Sequence[Entry] = (), rated: bool = False) -> str:
         """Renders a prompt with the chat template's markup, if it has any; arguments as of `PromptText.render`."""

@@ -5,16 +5,21 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from llmrec.catalogue.items import Items
+from llmrec.catalogue.items import Items, quote
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.prompts.template import Template
 
 Entry = Mapping[str, Any]
-"""What a template sees of an item: title; categories and category, if the dataset has them; in lists of task rerank
-also rating (history) and identifier (candidates)."""
+"""What a template sees of an item: title (with items=tokens its tokens); categories and category, if the dataset has
+them; in lists of task rerank also rating (history) and identifier (candidates)."""
 WORDS = ("item", "items", "verb")
-NAMES = {"next_item": (*WORDS, "history"), "rerank": (*WORDS, "history", "candidates", "rated")}
+ITEM_NAMES = ("shown", "titles")
+"""Names that depend on what represents items: the function that shows a title, and whether it shows titles."""
+NAMES = {
+    "next_item": (*WORDS, *ITEM_NAMES, "history"),
+    "rerank": (*WORDS, *ITEM_NAMES, "history", "candidates", "rated"),
+}
 """Names that the template of each task may use."""
 CATEGORIES: dict[str, Any] = {"categories": ["Category 1", "Type 2"], "category": "Category 1, Type 2"}
 SAMPLES: tuple[Entry, Entry] = ({"title": "Alpha 1", **CATEGORIES}, {"title": "9 zeta", **CATEGORIES})
@@ -30,15 +35,17 @@ class PromptText:
         template: The text.
         wording: The words item, items and verb (dataset.wording).
         is_chat: Whether the text is the user's turn of the tokenizer's chat template.
+        titles: Whether items are shown by their titles, and not by tokens.
     """
 
-    def __init__(self, prompt: Mapping[str, Any], task: str, wording: Mapping[str, str]) -> None:
+    def __init__(self, prompt: Mapping[str, Any], task: str, wording: Mapping[str, str], titles: bool = True) -> None:
         """Compiles and checks the template of a task.
 
         Args:
             prompt: The config group `prompt`.
             task: Name of the task, which is the key of its template.
             wording: The words item, items and verb (dataset.wording).
+            titles: Whether items are shown by their titles, and not by tokens.
 
         Raises:
             InputError: If there is no template for the task, it cannot be rendered, or does not show what it must; or
@@ -51,14 +58,14 @@ class PromptText:
             raise InputError(f"prompt={self.name} has no text for task={task}. Add the key {task} to its YAML")
         if not isinstance(chat, bool):
             raise InputError(f"prompt.chat_template={chat}: give true or false")
-        self.wording, self.is_chat = {word: wording[word] for word in WORDS}, chat
+        self.wording, self.is_chat, self.titles = {word: wording[word] for word in WORDS}, chat, titles
         self.template = Template(f"prompt.{task}", text, NAMES[task])
         self._check_contents()
 
     @staticmethod
-    def of(config: DictConfig, task: str) -> "PromptText":
-        """Returns the text of a run's prompts for a task, from the run's resolved config."""
-        return PromptText(plain(config.prompt), task, plain(config.dataset.wording))
+    def of(config: DictConfig, task: str, items: Items) -> "PromptText":
+        """Returns the text of a run's prompts for a task and a catalogue, from the run's resolved config."""
+        return PromptText(plain(config.prompt), task, plain(config.dataset.wording), items.tokens is None)
 
     def render(self, history: Sequence[Entry], candidates: Sequence[Entry] = (), rated: bool = False) -> str:
         """Renders a prompt.
@@ -72,8 +79,8 @@ class PromptText:
             InputError: If the template uses something that these entries do not have.
         """
         # Names for another task are never looked up, because the template was checked when it was compiled.
-        values = {"history": history, "candidates": candidates, "rated": rated}
-        text = self.template.render({**self.wording, **values})
+        values = {"history": history, "candidates": candidates, "rated": rated, "titles": self.titles}
+        text = self.template.render({**self.wording, **values, "shown": quote if self.titles else str})
         # Many chat templates strip a message, so that the others should get the same text.
         return text.strip() if self.is_chat else text
 
@@ -111,7 +118,9 @@ class PromptText:
         shown = self._candidates("AB")
         original = self.render(first, shown, True)
         if original == self.render(second, shown, True):
-            self._refuse("does not show the titles of the history", '{% for entry in history %}"{{ entry.title }}"...')
+            self._refuse(
+                "does not show the titles of the history", "{% for entry in history %}{{ shown(entry.title) }}..."
+            )
         if self.task == "rerank":
             swapped = [{**a, "title": b["title"]} for a, b in zip(shown, shown[::-1], strict=True)]
             if original == self.render(first, swapped, True):
@@ -130,10 +139,11 @@ def entries_of(items: Items, indices: Iterable[int]) -> list[Entry]:
 
 def entry_of(items: Items, index: int) -> Entry:
     """Returns what a template sees of an item; see `Entry`."""
+    title = items.texts[items.title_of[index]]
     if items.categories is None:
-        return {"title": items.titles[index]}
+        return {"title": title}
     categories = items.categories[index]
-    return {"title": items.titles[index], "categories": categories, "category": ", ".join(categories)}
+    return {"title": title, "categories": categories, "category": ", ".join(categories)}
 
 
 def common_start(texts: Sequence[str]) -> str:

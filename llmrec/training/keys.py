@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from llmrec.catalogue.item_file import items_identity
 from llmrec.code_hash import code_hash
 from llmrec.datasets.source import Source
 from llmrec.evaluation.reference_model import embeds_by_reference, reference_model
@@ -82,7 +83,18 @@ DIAGNOSIS_CODE = (
     "tasks/catalogue_ranker.py",
     "prompts",
 )
-TRAINING_GROUPS = ("dataset", "task", "prompt", "objective", "backbone", "adapter", "trainer", "validation", "seed")
+TRAINING_GROUPS = (
+    "dataset",
+    "task",
+    "items",
+    "prompt",
+    "objective",
+    "backbone",
+    "adapter",
+    "trainer",
+    "validation",
+    "seed",
+)
 BASELINE_GROUPS = ("dataset", "task", "baseline", "seed")
 RANKED_ROWS = ("splits", "users", "sample_seed")
 """Settings of the evaluation group that choose what is ranked; the others choose further rankings and metrics."""
@@ -109,6 +121,7 @@ def training_key(config: dict[str, Any], source: Source, stages: Mapping[str, st
     groups["dataset"] = {key: value for key, value in groups["dataset"].items() if key not in NOT_DATA}
     if is_baseline:
         return _short(groups, source.content_hash, _code(BASELINE_CODE, groups))
+    groups["items"] = items_identity(groups["items"])
     groups["trainer"] = {key: value for key, value in groups["trainer"].items() if key not in NOT_WEIGHTS}
     places, embedder = list(TRAINING_CODE), None
     if embeds_by_reference(config["objective"]):

@@ -1,16 +1,19 @@
 """Opens the dataset of a run and logs what it contains."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 from omegaconf import DictConfig
 
+from llmrec.catalogue.item_file import item_file
+from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import summary
 from llmrec.datasets.load import load
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
-from llmrec.training.run_folder import run_source
+from llmrec.training.run_folder import is_baseline, run_source
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ def open_dataset(config: DictConfig) -> Dataset:
         dataset.name, f"{len(dataset.items):,}", f"{len(dataset.items.distinct_titles):,}", f"{users:,}",
         *(f"{len(rows):,}" for rows in (dataset.train, dataset.sample, dataset.valid, dataset.test)),
     )  # fmt: skip
+    if dataset.items.tokens is not None:
+        logger.info("items: %s new tokens represent the titles", f"{len(dataset.items.tokens.vocabulary):,}")
     for line in build_task(config).summary(dataset):
         logger.info("%s", line)
     for line in summary(dataset.report):
@@ -46,11 +51,14 @@ def open_dataset(config: DictConfig) -> Dataset:
 
 
 def quiet_dataset(config: DictConfig) -> Dataset:
-    """Opens the dataset of a resolved config without logging.
+    """Opens the dataset of a resolved config, with the tokens of its items if they have any, without logging.
 
     Raises:
         InputError: The data cannot be used.
     """
-    cache_dir = Path(config.paths.cache)
+    cache_dir, file = Path(config.paths.cache), None if is_baseline(config) else item_file(plain(config)["items"])
     loaded = load(plain(config.dataset), Path(config.paths.data), cache_dir)
-    return build_task(config).prepare(loaded, config.dataset, cache_dir)
+    dataset = build_task(config).prepare(loaded, config.dataset, cache_dir)
+    if file is None:
+        return dataset
+    return replace(dataset, items=replace(dataset.items, tokens=read_item_tokens(file, dataset.items)))

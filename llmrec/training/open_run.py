@@ -16,7 +16,10 @@ from llmrec.errors import InputError
 from llmrec.tasks.base import Task
 from llmrec.training.run_folder import RunFolder, is_baseline
 
-CHANGED = {"catalogue": "another catalogue", "tokenizer": "another tokenizer", "base_weights": "other base weights"}
+CHANGED = {
+    "catalogue": "another catalogue", "items": "other item tokens", "tokenizer": "another tokenizer",
+    "base_weights": "other base weights",
+}  # fmt: skip
 """Parts of the identity of trained weights, as error messages name one that has changed."""
 
 
@@ -69,9 +72,12 @@ def identity(backbone: Backbone, dataset: Dataset) -> dict[str, str]:
         dataset: The dataset whose catalogue it ranks.
 
     Returns:
-        Hashes by name: `catalogue`, `tokenizer` and, for an adapter, `base_weights`.
+        Hashes by name: `catalogue`; `items` if tokens represent them; `tokenizer`; and, for an adapter,
+        `base_weights`.
     """
-    hashes = {"catalogue": catalogue_hash(dataset.items), "tokenizer": tokenizer_hash(backbone.tokenizer)}
+    tokens = dataset.items.tokens
+    hashes = {"catalogue": catalogue_hash(dataset.items)} | ({} if tokens is None else {"items": tokens.content_hash})
+    hashes |= {"tokenizer": tokenizer_hash(backbone.tokenizer)}
     return hashes if backbone.base_weights is None else hashes | {"base_weights": backbone.base_weights}
 
 
@@ -80,13 +86,14 @@ def check_identity(run: RunFolder, name: str, now: str) -> None:
 
     Args:
         run: The run's folder.
-        name: catalogue, tokenizer or base_weights.
+        name: catalogue, items, tokenizer or base_weights.
         now: The part's current hash.
 
     Raises:
         InputError: The run was trained with another hash.
     """
-    remedy = "LLMREC_DATA (or paths.data)" if name == "catalogue" else "backbone.path (or LLMREC_CACHE)"
+    remedies = {"catalogue": "LLMREC_DATA (or paths.data)", "items": "items.file"}
+    remedy = remedies.get(name, "backbone.path (or LLMREC_CACHE)")
     # Runs of earlier versions did not store the hash of the base weights.
     trained_with = run.training["identity"].get(name, now)
     if now != trained_with:

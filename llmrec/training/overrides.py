@@ -17,6 +17,7 @@ FREE = (
     "dataset.reference",
     "decoding",
     "evaluation",
+    "items.file",
     "metrics",
     "paths",
     "trainer.accelerator",

@@ -58,7 +58,7 @@ def _entries(titles: np.ndarray, scores: np.ndarray, items: Items) -> list[dict[
 def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset) -> None:
     known = set(dataset.items.distinct_titles)
     for title in dict.fromkeys(title for history in histories for title in history if title not in known):
-        logger.warning(
-            "%r is not in the catalogue of %s; a language model reads it as text, a baseline ignores it",
-            title, dataset.name,
-        )  # fmt: skip
+        reading = "a language model reads it as text, a baseline ignores it"
+        if dataset.items.tokens is not None:
+            reading = "it has no tokens and is left out of the history"
+        logger.warning("%r is not in the catalogue of %s; %s", title, dataset.name, reading)

@@ -107,7 +107,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
         build_baseline(plain.baseline)
     else:
         build_objective(plain, overrides)
-        PromptText.of(plain, plain.task.name)
+        PromptText.of(plain, plain.task.name, dataset.items)
     for name, stage in stage_configs(config).items():
         run = RunFolder(Path(stage.paths.runs) / run_path(stage))
         if not run.trained:

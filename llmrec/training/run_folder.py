@@ -97,6 +97,7 @@ class RunFolder:
         dataset_dir = Path(conf_dir()) / "dataset"
         config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
         config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))
+        config.setdefault("items", OmegaConf.load(Path(conf_dir()) / "items" / "titles.yaml"))
         config.setdefault("prompt", OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
         if config.backbone.name != "tiny":
             for key in ("package", "gguf_file"):

@@ -16,8 +16,11 @@ from llmrec.errors import InputError
 from tests.backbones.models import llama, sequence, short_window
 from tests.backbones.test_adapters import PAPER
 from tests.catalogue.vocabularies import characters
+from tests.invariants.world import small_dataset
 
 NONE = {"name": "none", "eight_bit": False}
+DATASET = small_dataset()
+"""Only `tiny` is trained on it."""
 
 
 @pytest.fixture(autouse=True)
@@ -47,8 +50,8 @@ def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> D
 
 
 def build(config: DictConfig, start: Path | None = None) -> Backbone:
-    """Opens a backbone without a dataset, which only `tiny` needs."""
-    return build_backbone(config, None, Path(), start)
+    """Opens a backbone; the dataset adds no tokens."""
+    return build_backbone(config, DATASET, Path(), start)
 
 
 def moved(backbone: Backbone) -> Backbone:
@@ -74,7 +77,7 @@ def test_a_cells_weights_are_taken_up_again(tmp_path: Path, base: Path, adapter:
     save_trained(backbone, cell / WEIGHTS)
     expected = logits(backbone)
     assert not torch.allclose(expected, logits(build(config)), atol=0.1)
-    assert torch.equal(logits(trained_backbone(config, None, Path(), cell)), expected)
+    assert torch.equal(logits(trained_backbone(config, DATASET, Path(), cell)), expected)
     assert torch.equal(logits(build(config, start=cell)), expected)
 
 

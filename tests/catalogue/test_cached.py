@@ -1,13 +1,16 @@
 """The disk cache of title tokens and trie."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from llmrec.backbones.added_tokens import add_tokens
 from llmrec.catalogue import cached
 from llmrec.catalogue.cached import catalogue_hash, load_catalogue
+from llmrec.catalogue.item_tokens import ItemTokens
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.trie import Trie
 from tests.catalogue.vocabularies import characters
@@ -60,3 +63,32 @@ def test_a_lossy_tokenizer_makes_two_titles_one_leaf(tmp_path: Path) -> None:
     titles, trie, _ = load_catalogue(characters(), items, END, 0, tmp_path)
     assert titles.of(1).tolist() == titles.of(2).tolist()
     assert trie.leaf_title[trie.title_leaf].tolist() == [0, 1, 1]
+
+
+def test_the_trie_of_item_tokens_leads_to_titles(tmp_path: Path) -> None:
+    sequences = [("<a_0>", "<b_1>"), ("<a_1>",), ("<a_0>",)]
+    tokens = ItemTokens(sequences, ["<a_0>", "<a_1>", "<b_1>"])
+    items = Items(ids=list("abcd"), titles=["Go", "Chess", "Go", "Gomoku"], tokens=tokens)
+    tokenizer = characters()
+    first, second, last = add_tokens(tokenizer, tokens)
+    titles, trie, _ = load_catalogue(tokenizer, items, END, 0, tmp_path)
+    assert [titles.of(title).tolist() for title in range(3)] == [[first, last, 0], [second, 0], [first, 0]]
+    assert titles.moved == 0
+    # "Gomoku" is a prefix of "Go", and ends where the end token is chosen.
+    for title in range(3):
+        assert trie.leaf_title[trie.leaf_low[trie.walk(titles.of(title))]] == title
+    node = trie.walk(np.array([first]))
+    low, high = trie.first_edge[node], trie.first_edge[node + 1]
+    assert trie.edge_token[low:high].tolist() == [0, last]
+    assert catalogue_hash(items) == catalogue_hash(replace(items, tokens=None))
+
+
+def test_other_item_tokens_are_not_read_from_the_cache(tmp_path: Path) -> None:
+    found = []
+    for sequences in ([("<a>",), ("<b>",)], [("<b>",), ("<a>",)]):
+        tokens = ItemTokens(sequences, ["<a>", "<b>"])
+        tokenizer = characters()
+        add_tokens(tokenizer, tokens)
+        items = Items(ids=["a", "b"], titles=["Go", "Chess"], tokens=tokens)
+        found.append(load_catalogue(tokenizer, items, END, 0, tmp_path)[0].of(0).tolist())
+    assert found[0] != found[1]
