@@ -58,6 +58,9 @@ def open_trained(config: DictConfig, dataset: Dataset, run: RunFolder) -> Backbo
     """
     if is_baseline(config):
         raise InputError(f"{run.folder} holds a baseline ({config.baseline.name}), not a language model: give another")
+    if dataset.items.tokens is not None:
+        # With other tokens, `tiny` would be pretrained again, and an adapter would not fit.
+        check_identity(run, "items", dataset.items.tokens.content_hash)
     backbone = trained_backbone(config, dataset, Path(config.paths.cache), run.folder)
     for name, now in identity(backbone, dataset).items():
         check_identity(run, name, now)

@@ -84,7 +84,7 @@ def test_a_run_is_diagnosed(place: Workplace, items: Items) -> None:
 
 def test_the_file_may_move_but_not_change(place: Workplace, items: Items) -> None:
     write_ids(place, items)
-    done = place.train("objective=sft", *SHORT, *TOKENS)
+    done = place.train("objective=sft", *SHORT, *TOKENS, "adapter=lora")
     (place.root / "ids.index.json").rename(place.root / "moved.json")
     command = ("llmrec.evaluate", f"run={done.run()}", "decoding.beams=12")
     missing = place.run(*command)
@@ -92,8 +92,10 @@ def test_the_file_may_move_but_not_change(place: Workplace, items: Items) -> Non
     moved = place.run(*command, "items.file=moved.json")
     assert moved.status == 0, moved.output
     write_ids(place, items, shift=1)
+    bases = len(list((place.cache / "tiny").iterdir()))
     changed = place.run("llmrec.evaluate", f"run={done.run()}", "decoding.beams=14")
     assert changed.status == 2
+    assert len(list((place.cache / "tiny").iterdir())) == bases
     assert "was trained with other item tokens" in changed.last_line()
     assert "Point items.file to what it was trained with" in changed.last_line()
 
@@ -116,7 +118,7 @@ def test_files_that_do_not_fit_are_refused_before_the_training(place: Workplace,
 
 def test_a_baseline_needs_no_tokens(place: Workplace) -> None:
     done = place.train("baseline=popularity", *SHORT, "items=tokens", "items.file=nowhere.json")
-    assert Done.run(done).parts[-3:-1] == ("baseline", "popularity")
+    assert done.run().parts[-3:-1] == ("baseline", "popularity")
 
 
 def test_an_older_run_has_titles(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
