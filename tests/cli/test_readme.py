@@ -86,7 +86,8 @@ def test_own_decoder_ranks(followed: Workplace) -> None:
     ranked = pq.read_table(done.record() / "ranking.parquet")["titles"].to_pylist()
     assert {len(titles) for titles in ranked} == {10}
     # With 20 beams the first ten are those of a search that returns them all.
-    again = followed.run("llmrec.evaluate", f"run={done.run()}", "decoding.beams=20", "decoding.keep=20", "trust=true")
+    wide = ("decoding=wide", "decoding.keep=20", "--config-dir", "mine/conf")
+    again = followed.run("llmrec.evaluate", f"run={done.run()}", *wide)
     assert again.status == 0, again.output
     assert [titles[:10] for titles in pq.read_table(again.record() / "ranking.parquet")["titles"].to_pylist()] == ranked
 

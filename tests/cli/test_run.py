@@ -141,8 +141,8 @@ def test_runs_that_cannot_be_written_stop_the_run_with_its_remedy(tmp_path: Path
 
 
 def save_random_llama(folder: Path, tokenizer_of: Path) -> Path:
-    """A random Llama saved with the tokenizer of the pretrained backbone in a cache."""
-    (pretrained,) = (tokenizer_of / "tiny").glob("games-sim-*")
+    """A random Llama saved with the tokenizer of a pretrained backbone in a cache."""
+    pretrained = min((tokenizer_of / "tiny").glob("games-sim-*"))
     tokenizer = AutoTokenizer.from_pretrained(pretrained)
     torch.manual_seed(0)
     config = LlamaConfig(

@@ -17,6 +17,7 @@ from llmrec.backbones.backbone import Encoded
 from llmrec.objectives.base import Objective, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
+from llmrec.tasks.next_item import NextItem
 from llmrec.training.module import Recommender
 from llmrec.training.preparation import RunPreparation
 from tests.invariants.world import CASES, CONFIG, build_objective, preparation_of, task_of
@@ -93,8 +94,9 @@ def train(preparation: RunPreparation, objective: Objective, micro_batches: int,
     data, config = preparation.data, two_steps(micro_batches)
     data.config = config
     module = Recommender(
-        preparation.backbone, objective, data, config, lambda device: replace(preparation, trie=data.trie.to(device))
-    )
+        preparation.backbone, objective, data, config, NextItem(),
+        preparation=lambda device: replace(preparation, trie=data.trie.to(device)),
+    )  # fmt: skip
     last_step = LastStep(gpu)
     trainer = Trainer(
         strategy=SingleDeviceStrategy(CUDA, PretendedAccelerator()), max_epochs=1, limit_val_batches=0,

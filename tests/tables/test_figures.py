@@ -56,7 +56,9 @@ def test_values_are_those_of_the_metrics_by_row() -> None:
     """The values of a ranking with ranks 1, 2, 0, 10 and 11 by title."""
     titles = np.tile(np.arange(11, dtype=np.int32), (5, 1))
     ranking = CatalogueRanking(titles, titles, np.array([0, 1, 11, 9, 10]), TEST, DATASET, "test", False)
-    rows = row_table({}, {f"by_title.{column}": found for column, found in ByTitle().rows(ranking).items()})
+    rows = row_table(
+        {"row": pa.array(range(5))}, {f"by_title.{column}": found for column, found in ByTitle().rows(ranking).items()}
+    )
     assert values(rows, NDCG).tolist() == pytest.approx([1, 1 / log2(3), 0, 1 / log2(11), 0])
     assert values(rows, "by_title.ndcg@5").tolist() == pytest.approx([1, 1 / log2(3), 0, 0, 0])
     assert values(rows, "by_title.hr@10").tolist() == [1, 1, 0, 1, 0]
