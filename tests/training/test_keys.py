@@ -102,6 +102,20 @@ def test_content_of_the_data_makes_another_run(tmp_path: Path) -> None:
     assert path_of(tmp_path) != before
 
 
+def test_the_content_of_the_file_of_item_tokens_makes_another_run_and_its_path_does_not(
+    run: str, nowhere: Path, tmp_path: Path
+) -> None:
+    paths = []
+    for name, content in (("one", "{}"), ("same", "{}"), ("other", "{ }")):
+        (tmp_path / name).write_text(content)
+        paths.append(path_of(nowhere, "items=tokens", f"items.file={tmp_path / name}"))
+    one, same, other = paths
+    assert one == same
+    assert len({run, one, other}) == 3
+    with pytest.raises(InputError, match=r"items=tokens needs a file"):
+        path_of(nowhere, "items=tokens")
+
+
 def test_path_names_dataset_task_backbone_with_adapter_and_objective(tmp_path: Path) -> None:
     path = path_of(tmp_path, "adapter=lora")
     assert path.startswith("games-sim/next_item/tiny-lora/msl/")
