@@ -130,9 +130,7 @@ def compare_measures(
     """
     distinct, user = np.unique(users, return_inverse=True)
     if len(distinct) < 2:
-        raise InputError(
-            f"the bootstrap needs at least two users, got {len(distinct)}. Evaluate rows of at least two users."
-        )
+        raise InputError(f"the bootstrap needs at least two users, got {len(distinct)}. Evaluate more users.")
     sums_by_user = [[_sums_by_user(run, user) for run in side] for side in (first, second)]
 
     def difference(counts: np.ndarray) -> np.ndarray:
