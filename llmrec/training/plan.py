@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.compose import compose_run
 from llmrec.settings.check import check_classes
 from llmrec.settings.composition import composition_error
 from llmrec.training.run_folder import (
@@ -91,7 +91,7 @@ def plan_job(overrides: Sequence[str], with_classes: bool = False) -> Job:
         InputError: The overrides, the data or a stage cannot be used.
     """
     try:
-        config = compose("config", list(overrides), return_hydra_config=True)
+        config = compose_run(overrides)
     except HydraException as error:
         raise composition_error(error) from error
     return _job(config, overrides, with_classes)

@@ -222,10 +222,9 @@ def resolved_config(config: DictConfig) -> dict[str, Any]:
     from llmrec.settings.check import checked_settings
     from llmrec.settings.own_keys import own_keys
 
-    groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
-        # A masked copy has no parent, so interpolations from the root resolve within the copy.
-        settings = plain(groups)
+        groups = {str(key): config[key] for key in config if key != "hydra"}
+        settings = {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}
     except OmegaConfBaseException as error:
         raise SettingsError(" ".join(str(error).split())) from error
     return checked_settings(settings, own_keys(config))

@@ -18,7 +18,7 @@ SCALES = """
       overrides: [scale=debug, dataset.source=simulated, evaluation.users=5, trainer.epochs=1, logger=csv]
       seconds: 60
 """
-BROKEN = "MSL: [objective=msl, trainer.learning_rate=1e+38]"
+BROKEN = "MSL: [objective=msl, trainer.learning_rate=1e+30]"
 
 
 @dataclass
