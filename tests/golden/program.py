@@ -15,11 +15,11 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from safetensors.torch import load_file
 from torch import Tensor
 
+from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
 from llmrec.training.overrides import override
 from llmrec.training.run_configuration import evaluate_again, run_configuration
@@ -51,8 +51,8 @@ def run(root: Path, overrides: Sequence[str]) -> Path:
     Returns:
         The folder of the run.
     """
-    with _one_thread(), initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [*overrides, *_paths(root)], return_hydra_config=True)
+    with _one_thread(), shipped_config():
+        config = compose_run([*overrides, *_paths(root)])
         HydraConfig.instance().set_config(config)
         folder = root / "runs" / run_path(config)
         run_configuration(config)
