@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
@@ -32,6 +30,7 @@ from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embe
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
+from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
@@ -114,10 +113,7 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     Raises:
         InputError: The objective's settings cannot be used, by themselves or with the trainer, task or stages.
     """
-    try:
-        objective: Objective = hydra.utils.instantiate(config.objective)
-    except InstantiationException as error:
-        raise InputError(f"the objective cannot be built from its settings: {error}") from error
+    objective: Objective = build(plain(config.objective), "objective")
     _check(objective, config)
     if config.task.name not in objective.tasks:
         raise InputError(
