@@ -21,7 +21,7 @@ from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import Loaded
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.plain import plain

@@ -15,7 +15,8 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
-from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import encoder_embeddings, reference_features
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.training.open_dataset import quiet_dataset
