@@ -119,6 +119,7 @@ def _config(overrides: Sequence[str], config_dir: Path | None) -> "DictConfig":
     from omegaconf.errors import OmegaConfBaseException
 
     from llmrec.conf_dir import conf_dir
+    from llmrec.settings.composition import composition_error
     from llmrec.training.run_folder import resolved_config
 
     for text in overrides:
@@ -128,9 +129,11 @@ def _config(overrides: Sequence[str], config_dir: Path | None) -> "DictConfig":
     search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = OmegaConf.create(resolved_config(compose("config", [*overrides, *search])))
+            config = OmegaConf.create(
+                resolved_config(compose("config", [*overrides, *search], return_hydra_config=True))
+            )
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(" ".join(str(error).partition("Config search path")[0].split())) from error
+        raise composition_error(error, [str(config_dir)] if config_dir else []) from error
     assert isinstance(config, DictConfig)
     return config
 

@@ -8,16 +8,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import hydra
 import numpy as np
 import pyarrow as pa
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from rich.console import RenderableType
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import Loaded
 from llmrec.errors import InputError
@@ -25,6 +24,9 @@ from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.plain import plain
+from llmrec.prompts.pretraining import PretrainingTexts
+from llmrec.prompts.text import PromptText
+from llmrec.settings.objects import build
 
 RANKING = "ranking"
 """The part of an evaluation that every run has."""
@@ -86,6 +88,22 @@ class Task(ABC):
         Raises:
             InputError: If a value cannot be used, or the decoding is for another task.
         """
+
+    @abstractmethod
+    def prompt(self, config: DictConfig, items: Items) -> PromptText:
+        """Returns the text of the run's prompts.
+
+        Args:
+            config: The resolved run config (groups prompt and dataset).
+            items: The catalogue.
+
+        Raises:
+            InputError: If the config group `prompt` has no usable template for the task.
+        """
+
+    @abstractmethod
+    def pretraining(self, config: DictConfig, dataset: Dataset) -> PretrainingTexts:
+        """Returns the texts on which `tiny` is pretrained; arguments and errors as for `prompt`."""
 
     @abstractmethod
     def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> TrainingData:
@@ -202,11 +220,7 @@ def build_task(config: DictConfig) -> Task:
     Raises:
         InputError: If a setting of the task is invalid.
     """
-    settings = {key: value for key, value in config.task.items() if key != "name"}
-    try:
-        task: Task = hydra.utils.instantiate(settings)
-    except InstantiationException as error:
-        raise InputError(f"the task cannot be built from its settings: {error}") from error
+    task: Task = build(plain(config.task), "task")
     task.name = str(config.task.name)
     return task
 
@@ -221,10 +235,7 @@ def build_metrics(task: Task, config: DictConfig) -> list[Metric]:
     for name, settings in plain(config.metrics).items():
         if name in {metric.name for metric in found}:
             raise InputError(f"metrics.{name}: the task has a metric of this name. Give it another key")
-        try:
-            metric = hydra.utils.instantiate(settings)
-        except InstantiationException as error:
-            raise InputError(f"metrics.{name} cannot be built from its settings: {error}") from error
+        metric = build(settings, f"metrics.{name}")
         metric.name = str(name)
         found.append(metric)
     return found

@@ -2,16 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
 from rich.console import RenderableType
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
@@ -23,6 +25,9 @@ from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.metrics.shipped import LISTS
 from llmrec.plain import plain
+from llmrec.prompts.rerank_pretraining import RerankTexts
+from llmrec.prompts.rerank_text import RerankText
+from llmrec.settings.types import NonNegativeInt, Seed
 from llmrec.tasks.base import RANKING, Parts, Progress, Task
 from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
@@ -52,7 +57,13 @@ class Rerank(Task):
         "run of task=next_item; evaluation.orders measures how much a ranking depends on the order shown",
     }
 
-    def __init__(self, candidates: int, negatives: int | None, relevance: str, seed: int) -> None:
+    def __init__(
+        self,
+        candidates: Annotated[int, Field(ge=2)],
+        negatives: NonNegativeInt | None,
+        relevance: Literal["auto", "ratings", "next_item"],
+        seed: Seed,
+    ) -> None:
         self.settings = {"candidates": candidates, "negatives": negatives, "relevance": relevance, "seed": seed}
 
     def prepare(self, loaded: Loaded, dataset: DictConfig, cache_dir: Path) -> Dataset:
@@ -66,6 +77,12 @@ class Rerank(Task):
         orders = OmegaConf.select(config, "evaluation.orders")
         if type(orders) is not int or orders < 1:
             raise InputError(f"evaluation.orders={orders}: give a whole number of at least 1")
+
+    def prompt(self, config: DictConfig, items: Items) -> RerankText:
+        return RerankText.of(config, items)
+
+    def pretraining(self, config: DictConfig, dataset: Dataset) -> RerankTexts:
+        return RerankTexts(self.prompt(config, dataset.items), dataset)
 
     def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> RerankData:
         return RerankData(dataset, backbone, config)

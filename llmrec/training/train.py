@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
@@ -33,6 +31,7 @@ from llmrec.evaluation.reference_features import encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
+from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
 from llmrec.training.cluster import cluster_environment
@@ -115,10 +114,7 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     Raises:
         InputError: The objective's settings cannot be used, by themselves or with the trainer, task or stages.
     """
-    try:
-        objective: Objective = hydra.utils.instantiate(config.objective)
-    except InstantiationException as error:
-        raise InputError(f"the objective cannot be built from its settings: {error}") from error
+    objective: Objective = build(plain(config.objective), "objective")
     _check(objective, config)
     if config.task.name not in objective.tasks:
         raise InputError(
@@ -139,8 +135,9 @@ def _module(
     objective = build_objective(config, stages)
     cache_dir = Path(config.paths.cache)
     start = stages[START].folder if START in stages else None
-    backbone = build_backbone(config, dataset, cache_dir, start)
     task = build_task(config)
+    texts = task.pretraining(config, dataset)
+    backbone = build_backbone(config, dataset, texts, cache_dir, start)
     data = task.data(dataset, backbone, config, cache_dir)
     data.setup_training(objective, task.validation_sample(dataset, config))
     fit_into_memory(backbone, data)
@@ -165,7 +162,7 @@ def _module(
             cache_dir=cache_dir,
             stage=start,
             seed=config.seed,
-            open_base=lambda: build_backbone(config, dataset, cache_dir),
+            open_base=lambda: build_backbone(config, dataset, texts, cache_dir),
             embed_titles=embed,
             open_oracle=partial(_open_oracle, stages.get(ORACLE), dataset),
         )

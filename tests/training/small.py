@@ -7,7 +7,11 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones.backbone import Backbone
 from llmrec.compose import compose_run, shipped_config
+from llmrec.decoding.open_backbone import build_backbone
+from llmrec.tasks.base import build_task
+from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.run_folder import resolved_config
 
 SMALL = (
@@ -51,3 +55,9 @@ def resolved(root: Path, *overrides: str) -> DictConfig:
         plain = OmegaConf.create(resolved_config(config))
     assert isinstance(plain, DictConfig)
     return plain
+
+
+def opened_backbone(config: DictConfig, cache: Path) -> Backbone:
+    """Opens the model that the training of a run starts from."""
+    dataset = quiet_dataset(config)
+    return build_backbone(config, dataset, build_task(config).pretraining(config, dataset), cache)
