@@ -73,12 +73,12 @@ def _make(arguments: Sequence[str]) -> None:
 
     from llmrec.quantization.residual_kmeans import residual_kmeans
     from llmrec.quantization.semantic_ids import token_sequences, write_item_tokens
-    from llmrec.training.open_dataset import announce, quiet_dataset
+    from llmrec.training.open_dataset import announce, read_dataset
     from llmrec.training.quiet import quiet
 
     quiet()
     announce(config)
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     embeddings, embedder = _embeddings(config, dataset)
     quantized = residual_kmeans(embeddings, settings.levels, settings.codes, settings.seed)
     write_item_tokens(settings.out, dataset.items, token_sequences(quantized.codes))

@@ -26,7 +26,7 @@ from llmrec.baselines.sasrec_network import Network
 from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
+from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, is_refitted
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
 from llmrec.settings.types import NonNegativeFloat, PositiveFloat, PositiveInt, ProbabilityBelowOne
@@ -105,7 +105,7 @@ class SASRec(Baseline):
         self.seen_titles = _seen_titles(train, dataset.items)
         progress = FitState.load(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
         self._select(train, dataset.valid, fitting, progress)
-        self.final = self._refit(dataset, fitting, progress) if refits(dataset, self.rows) else self.selected
+        self.final = self._refit(dataset, fitting, progress) if is_refitted(dataset, self.rows) else self.selected
         return {
             **rows_report(dataset, self.rows),
             "epochs": len(progress.curve),
@@ -136,7 +136,7 @@ class SASRec(Baseline):
         self.seen_titles = weights.pop("seen_titles").numpy()
         self.selected.load_state_dict(weights)
         self.final = self.selected
-        if refits(dataset, self.rows):
+        if is_refitted(dataset, self.rows):
             self.final = self._network("cpu")
             self.final.load_state_dict(_read_weights(folder / "final.safetensors", weights))
 

@@ -178,7 +178,7 @@ def test_without_beta_one_order_is_run(tmp_path: Path) -> None:
     (batch,), (two,) = (
         micro_batches(build_world(("alro", *more), tmp_path), ALL) for more in (["objective.beta=0"], [])
     )
-    assert batch.packed.single
+    assert batch.packed.is_causal
     assert not batch.branch.any()
     assert batch.packed.tokens.shape[1] < two.packed.tokens.shape[1]
 
