@@ -19,7 +19,7 @@ from llmrec.settings.typed import Check
 from llmrec.training.run_folder import resolved_config
 
 CONF = Path(conf_dir())
-# The keys of conf/hydra/ are fields of Hydra's own plugins. All that a user sets there stands under launcher and search.
+# The keys of conf/hydra/ are fields of Hydra's own plugins, which take their values from launcher and search.
 FILES = sorted(str(file.relative_to(CONF)) for file in CONF.rglob("*.yaml") if "hydra" not in file.parts)
 PARENTS = {
     "dataset/reader": [],
