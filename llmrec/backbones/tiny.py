@@ -1,7 +1,5 @@
 """`tiny`: a Llama of about a million parameters with its own vocabulary, pretrained on the dataset alone."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +19,7 @@ from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.items import quote
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.errors import InputError
@@ -33,10 +31,6 @@ from llmrec.prompts.text import PromptText
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
-CODE = ("llmrec.backbones.tiny",)
-"""The module that pretrains the model. What it imports counts as well."""
-RERANK_CODE = ("llmrec.datasets.stored_lists",)
-"""The module that makes the lists in the texts of task rerank."""
 FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
 """Keys of the config group `backbone` that do not affect the pretraining."""
 
@@ -60,12 +54,12 @@ def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_di
         )
     pretraining = OmegaConf.masked_copy(config, [str(key) for key in config if key not in FINE_TUNING_KEYS])
     lists = dataset.report["lists"] if dataset.lists else None
-    code = code_hash((), [*CODE, *(RERANK_CODE if dataset.lists else ())])
+    components = ["backbones.tiny", *(["datasets.lists"] if dataset.lists else [])]
     prompt = [text.wording, text.template.text]
     tokens = dataset.items.tokens and dataset.items.tokens.content_hash
-    settings = [OmegaConf.to_container(pretraining), prompt, dataset.content_hash, tokens, lists, code]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
+    settings = {"backbone": OmegaConf.to_container(pretraining)}
+    key = digest(settings, prompt, dataset.content_hash, tokens, lists, code(components))
+    folder = cache_dir / "tiny" / f"{dataset.name}-{key}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, text, dataset)

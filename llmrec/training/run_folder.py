@@ -19,10 +19,10 @@ from llmrec.atomic import check_writable
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError
+from llmrec.identity import measuring_key, ranking_key, training_key
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
-from llmrec.training.keys import measuring_key, ranking_key, training_key
 from llmrec.training.stages import stage_configs
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
@@ -166,7 +166,7 @@ def measuring_key_of(config: DictConfig) -> str:
 
 def run_source(config: DictConfig) -> Source:
     """Returns the source of a run's data."""
-    return locate(plain(config.dataset), Path(config.paths.data))
+    return locate(plain(config.dataset), Path(config.paths.data), Path(config.paths.cache))
 
 
 def run_path(config: DictConfig) -> str:
@@ -183,7 +183,7 @@ def run_path(config: DictConfig) -> str:
     stages = {name: run_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
     model = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    key = training_key(resolved_config(config), source, stages)
+    key = training_key(resolved_config(config), source.content_hash, source.simulated, stages)
     return "/".join([source.name, choices["task"], *model, key])
 
 
