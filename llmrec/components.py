@@ -130,6 +130,10 @@ class Code:
     edited: dict[str, str]
     own: dict[str, str]
 
+    def __or__(self, other: "Code") -> "Code":
+        """Returns the code of two steps together."""
+        return Code(self.versions | other.versions, self.edited | other.edited, self.own | other.own)
+
 
 def code(components: Iterable[str], targets: Iterable[str] = ()) -> Code:
     """Identifies the code of components and of classes that settings name.

@@ -4,7 +4,7 @@ A key hashes the keys of the step's inputs, its settings, and its code (`llmrec.
 library and OmegaConf only, because Hydra needs a run's folder before heavy imports.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +39,24 @@ BASE_MODEL = ("name", "path", "package", "gguf_file")
 """Settings of the backbone group that name a saved model."""
 
 
-def prepared_key(layout: int, settings: Mapping[str, Any], module: str, files: Mapping[str, str]) -> str:
+def prepared_key(layout: int, settings: Mapping[str, Any], files: Mapping[str, str], prepared_by: Code) -> str:
     """Returns the key of a prepared dataset.
 
     Args:
         layout: Version of the layout of prepared datasets.
         settings: The settings that shape the prepared dataset.
-        module: Module of the reader or the simulator.
         files: Content hashes of the raw files by name.
+        prepared_by: See `preparing_code`.
 
     Returns:
         16 hex digits.
     """
-    return digest(layout, settings, dict(files), code(["datasets"], [module]))
+    return digest(layout, settings, dict(files), prepared_by)
+
+
+def preparing_code(module: str) -> Code:
+    """Returns the code that prepares a dataset with the reader, or the simulator, of a module."""
+    return code(["datasets"], [module])
 
 
 def base_model_key(backbone: Mapping[str, Any], cache_dir: Path) -> Any:
@@ -161,11 +166,6 @@ def diagnosis_key(config: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
     """
     components = ("diagnosis", "examples", "prompts", "catalogue", "backbones")
     return digest({"decoding": config["decoding"]}, dict(sample), code(components, _targets(config["decoding"])))
-
-
-def edited_files(codes: Iterable[Code]) -> list[str]:
-    """Returns the shipped files that differ from those whose result versions were verified, sorted."""
-    return sorted({name for part in codes for name in part.edited})
 
 
 def _fits_baseline(config: Mapping[str, Any]) -> bool:

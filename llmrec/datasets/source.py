@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from llmrec.components import Code
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.settings import PREPARED_FORMAT, SEQUENCE_KEYS, check_settings, check_simulator
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
-from llmrec.identity import prepared_key
+from llmrec.identity import prepared_key, preparing_code
 
 MANIFEST = "manifest.json"
 
@@ -30,6 +31,7 @@ class Source:
         content_hash: Key of the prepared dataset, see `prepared_key`; of a folder that is prepared, the one in its
             manifest.
         simulated: Whether the data is simulated.
+        prepared_by: The code that prepares it; None for a prepared dataset.
         reader: The reader of the folder; None for a prepared dataset and the simulator.
     """
 
@@ -37,6 +39,7 @@ class Source:
     name: str
     content_hash: str
     simulated: bool
+    prepared_by: Code | None = field(default=None, compare=False)
     reader: Reader | None = field(default=None, compare=False)
 
     @property
@@ -76,8 +79,8 @@ def locate(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Sourc
         )
     check_simulator(dataset)
     shaping = {key: dataset[key] for key in (*SEQUENCE_KEYS, "simulator")}
-    key = prepared_key(PREPARED_FORMAT, shaping, "llmrec.datasets.simulator", {})
-    return Source(None, f"{name}-sim", key, True)
+    prepared_by = preparing_code("llmrec.datasets.simulator")
+    return Source(None, f"{name}-sim", prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by), True, prepared_by)
 
 
 def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Path) -> Source:
@@ -97,7 +100,9 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Pa
     if is_prepared(folder):
         return _prepared(name, folder)
     reader = build_reader(dataset["reader"]).select(folder)
-    return Source(folder, name, _content_hash(reader, folder, dataset, cache_dir), False, reader)
+    prepared_by = preparing_code(type(reader).__module__)
+    key = _key(reader, folder, dataset, prepared_by, cache_dir)
+    return Source(folder, name, key, False, prepared_by, reader)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -116,7 +121,7 @@ def _prepared(name: str, folder: Path) -> Source:
     return Source(folder, f"{name}-sim" if simulated else name, content_hash, simulated)
 
 
-def _content_hash(reader: Reader, folder: Path, dataset: Mapping[str, Any], cache_dir: Path) -> str:
+def _key(reader: Reader, folder: Path, dataset: Mapping[str, Any], prepared_by: Code, cache_dir: Path) -> str:
     missing = [key for key in reader.shaping if key not in dataset]
     if missing:
         raise InputError(f"dataset.{missing[0]} is not set, but the reader {reader.name} uses it. Set it in the YAML")
@@ -126,4 +131,4 @@ def _content_hash(reader: Reader, folder: Path, dataset: Mapping[str, Any], cach
         "reader": [reader_class.__module__, reader_class.__qualname__, reader.settings],
     }
     files = {file.relative_to(folder).as_posix(): file_hash(file, cache_dir) for file in reader.files(folder)}
-    return prepared_key(PREPARED_FORMAT, shaping, reader_class.__module__, files)
+    return prepared_key(PREPARED_FORMAT, shaping, files, prepared_by)

@@ -16,10 +16,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.atomic import check_writable
+from llmrec.components import Code
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError
-from llmrec.identity import measuring_key, ranking_key, training_key
+from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
@@ -162,6 +163,21 @@ def is_measured(ranking: Path, key: str) -> bool:
 def measuring_key_of(config: DictConfig) -> str:
     """Returns the key of the metrics of a run's ranking, see `measuring_key`."""
     return measuring_key(plain(config), run_source(config).simulated)
+
+
+def run_code(config: DictConfig) -> dict[str, Code]:
+    """Returns the code of each step of a run: data (unless it is prepared already), training, ranking, measuring.
+
+    Args:
+        config: The resolved run config.
+    """
+    settings, prepared_by = plain(config), run_source(config).prepared_by
+    return {
+        **({} if prepared_by is None else {"data": prepared_by}),
+        "training": training_code(settings),
+        "ranking": ranking_code(settings),
+        "measuring": measuring_code(settings),
+    }
 
 
 def run_source(config: DictConfig) -> Source:
