@@ -23,7 +23,11 @@ COMPONENTS = {
         "llmrec.backbones.relevance",
     ),
     "backbones.gguf": ("llmrec.backbones.gguf",),
-    "backbones.tiny": ("llmrec.backbones.tiny",),
+    "backbones.tiny": (
+        "llmrec.backbones.tiny",
+        "llmrec.prompts.next_item_pretraining",
+        "llmrec.prompts.rerank_pretraining",
+    ),
     "baselines": ("llmrec.training.fit_baseline",),
     "baselines.mean_rating": ("llmrec.baselines.mean_rating",),
     "baselines.popularity": ("llmrec.baselines.popularity",),

@@ -13,6 +13,7 @@ from workload import dataset_and_config, llama3_tokenizer, peak_megabytes
 from llmrec.catalogue.titles import tokenize_titles
 from llmrec.catalogue.trie import build_trie
 from llmrec.datasets.dataset import Dataset
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 
 GAMES, MILLION = 17_256, 1_000_000
@@ -41,7 +42,7 @@ def main(arm: str) -> None:
     """Prints one JSON line: seconds of both parts, nodes of the trie, peak memory and its growth."""
     dataset, config = dataset_and_config("games")
     tokenizer = llama3_tokenizer(dataset, config)
-    titles, prompt = titles_of(arm, dataset), Prompt.of(config, "next_item", tokenizer)
+    titles, prompt = titles_of(arm, dataset), Prompt(NextItemText.of(config, dataset.items), tokenizer)
     loaded, start = peak_megabytes(), time.perf_counter()
     tokens = tokenize_titles(tokenizer, titles, prompt.end, prompt.end_token)
     tokenised = time.perf_counter()

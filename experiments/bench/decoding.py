@@ -22,7 +22,8 @@ from llmrec.backbones.tiny import train_tokenizer
 from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
 from llmrec.examples.next_item import NextItemData
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 
 USERS, BEAMS = 24, 10
 Found = list[tuple[list[int], list[float]]]
@@ -115,7 +116,7 @@ def _padded(prompts: list[np.ndarray], pad: int, side: str) -> Tensor:
 def main(arm: str) -> None:
     """Prints one JSON line: seconds for all users, decoder runs a batch, the prefill's share, titles and scores."""
     dataset, config = dataset_and_config("books")
-    tokenizer = train_tokenizer(SMALL_VOCABULARY, PromptText.of(config, "next_item"), dataset)
+    tokenizer = train_tokenizer(SMALL_VOCABULARY, NextItemTexts(NextItemText.of(config, dataset.items), dataset))
     backbone = Backbone(random_llama(len(tokenizer)).eval(), tokenizer)
     data = NextItemData(dataset, backbone, config, Path(config.paths.cache))
     prompts = data.split(dataset.test.take(np.arange(USERS))).prompts

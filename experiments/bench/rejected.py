@@ -17,7 +17,8 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.rejected.semantic import Semantic
 from llmrec.objectives.sft import SFT
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 
 SAMPLERS = {
     "popularity": Popularity(),
@@ -32,7 +33,7 @@ SIZE = 128
 def main() -> None:
     """Prints one JSON line: seconds of each sampler; the embeddings are given."""
     dataset, config = dataset_and_config("games", "dataset.train_samples=10000")
-    tokenizer = train_tokenizer(4_096, PromptText.of(config, "next_item"), dataset)
+    tokenizer = train_tokenizer(4_096, NextItemTexts(NextItemText.of(config, dataset.items), dataset))
     backbone = Backbone(random_llama(len(tokenizer)), tokenizer)
     data = NextItemData(dataset, backbone, config, Path(config.paths.cache))
     data.setup_training(SFT(), dataset.valid.take(np.arange(1)))

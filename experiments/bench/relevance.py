@@ -21,6 +21,7 @@ from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.sft import SFT
+from llmrec.tasks.base import build_task
 
 ROWS, MICRO_BATCH, STEPS = 64, 32, 4
 """Rows of a step and of a micro-batch; steps before the pass, and as many after it, whose mean makes up an epoch."""
@@ -40,7 +41,7 @@ def prepared() -> tuple[Backbone, NextItemData]:
     cache_dir = Path(config.paths.cache)
     settings = OmegaConf.to_container(config.dataset, resolve=True)
     dataset = load_dataset(settings, Path(config.paths.data), cache_dir)
-    backbone = build_backbone(config, dataset, cache_dir)
+    backbone = build_backbone(config, dataset, build_task(config).pretraining(config, dataset), cache_dir)
     data = NextItemData(dataset, backbone, config, cache_dir)
     data.setup_training(SFT(), dataset.valid.take(np.arange(1)))
     return backbone, data

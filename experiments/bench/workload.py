@@ -17,7 +17,8 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.tasks.base import build_task
 from llmrec.training.preparation import RunPreparation
 
@@ -40,7 +41,7 @@ def llama3_tokenizer(dataset: Dataset, config: DictConfig) -> PreTrainedTokenize
     folder = Path(os.environ.get("LLMREC_TOKENIZERS", "tokenizers")) / "llama3"
     if folder.is_dir():
         return AutoTokenizer.from_pretrained(folder)
-    return train_tokenizer(SMALL_VOCABULARY, PromptText.of(config, "next_item"), dataset)
+    return train_tokenizer(SMALL_VOCABULARY, NextItemTexts(NextItemText.of(config, dataset.items), dataset))
 
 
 def random_llama(vocabulary: int) -> LlamaForCausalLM:

@@ -23,7 +23,7 @@ from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.file_hash import files_hash
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.pretraining import PretrainingTexts
 
 if TYPE_CHECKING:
     from peft import PeftModel
@@ -34,6 +34,7 @@ WEIGHTS = "weights"
 def open_backbone(
     config: DictConfig,
     dataset: Dataset,
+    texts: PretrainingTexts,
     cache_dir: Path,
     weights: Path | None,
     trainable: bool,
@@ -42,8 +43,9 @@ def open_backbone(
     """Opens a run's backbone on the run's device, and checks that the fast path gives the results of the model's own.
 
     Args:
-        config: The resolved run config (groups backbone, adapter, trainer and, for `tiny`, prompt).
-        dataset: The dataset, on which `tiny` is pretrained, and whose items may add tokens.
+        config: The resolved run config (groups backbone, adapter, task and trainer).
+        dataset: The dataset, whose items may add tokens.
+        texts: The texts on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
         weights: The folder of trained weights; None for the base model with a fresh adapter.
         trainable: Whether the backbone is trained, or only evaluated.
@@ -60,7 +62,7 @@ def open_backbone(
         model, tokenizer = _open_on(device, str(weights), config)
         backbone = Backbone(model, tokenizer)
     else:
-        path = base_path(config, dataset, cache_dir)
+        path = base_path(config, texts, cache_dir)
         base, tokenizer = _open_on(device, path, config)
         new_tokens = _new_tokens(base, tokenizer, config, dataset)
         backbone = Backbone(_adapted(base, config, weights, trainable, new_tokens), tokenizer)
@@ -120,12 +122,12 @@ def _adapted(
     return load_adapter(base, weights, trainable)
 
 
-def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
+def base_path(config: DictConfig, texts: PretrainingTexts, cache_dir: Path) -> str:
     """Returns the folder or hub name of the base model; pretrains `tiny` or converts a GGUF file if necessary.
 
     Args:
-        config: The resolved run config (groups backbone, trainer and, for `tiny`, prompt).
-        dataset: The dataset, on which `tiny` is pretrained.
+        config: The resolved run config (groups backbone, task and trainer).
+        texts: The texts on which `tiny` is pretrained.
         cache_dir: llmrec's cache folder.
 
     Raises:
@@ -133,7 +135,7 @@ def base_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> str:
     """
     backbone = config.backbone
     if backbone.name == "tiny":
-        return str(_tiny_path(config, dataset, cache_dir))
+        return str(_tiny_path(config, texts, cache_dir))
     path = package_folder(backbone.package) if backbone.package else backbone.path
     if not path:
         raise InputError("backbone=hf needs a model. Set backbone.path=<folder of a saved model, or hub name>")
@@ -151,14 +153,13 @@ def weights_hash(path: str, cache_dir: Path) -> str:
     return files_hash(folder, ("*.safetensors", "*.bin"), cache_dir)
 
 
-def _tiny_path(config: DictConfig, dataset: Dataset, cache_dir: Path) -> Path:
+def _tiny_path(config: DictConfig, texts: PretrainingTexts, cache_dir: Path) -> Path:
     # transformers saves only on rank 0, so rank 0 pretrains the model and the others wait.
     if not is_rank_zero():
         barrier()
     # The lock makes several runs that start together share one pretraining.
-    with locked(cache_dir / "locks" / f"{dataset.name}-{config.task.name}"):
-        text, device = PromptText.of(config, config.task.name, dataset.items), run_device(config.trainer)
-        folder = tiny_folder(config.backbone, text, dataset, cache_dir, device)
+    with locked(cache_dir / "locks" / f"{texts.dataset.name}-{config.task.name}"):
+        folder = tiny_folder(config.backbone, texts, cache_dir, run_device(config.trainer))
     if is_rank_zero():
         barrier()
     return folder

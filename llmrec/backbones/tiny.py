@@ -17,17 +17,12 @@ from llmrec.backbones.added_tokens import add_tokens
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
-from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.items import quote
 from llmrec.components import code, digest
-from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.errors import InputError
-from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
-from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.pretraining import PretrainingTexts
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.rerank import rankings, render_lists_frame
-from llmrec.prompts.text import PromptText
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
@@ -35,7 +30,7 @@ FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remot
 """Keys of the config group `backbone` that do not affect the pretraining."""
 
 
-def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_dir: Path, device: torch.device) -> Path:
+def tiny_folder(config: DictConfig, texts: PretrainingTexts, cache_dir: Path, device: torch.device) -> Path:
     """Returns the cached folder of the pretrained model and tokenizer, after pretraining them if necessary.
 
     The cache key covers the dataset, the tokens of its items, the settings, the prompt and the code, but not the run's
@@ -43,32 +38,34 @@ def tiny_folder(config: DictConfig, text: PromptText, dataset: Dataset, cache_di
 
     Args:
         config: The config group `backbone`.
-        text: The text of the prompt.
-        dataset: The dataset.
+        texts: The texts of the run's task.
         cache_dir: llmrec's cache folder.
         device: The device for the pretraining.
+
+    Raises:
+        InputError: If the prompt needs a chat template.
     """
+    text, dataset = texts.prompt, texts.dataset
     if text.is_chat:
         raise InputError(
             "prompt.chat_template=true: backbone=tiny has no chat template. Choose an instruct model, or prompt=alpaca"
         )
     pretraining = OmegaConf.masked_copy(config, [str(key) for key in config if key not in FINE_TUNING_KEYS])
-    lists = dataset.report["lists"] if dataset.lists else None
-    components = ["backbones.tiny", *(["datasets.lists"] if dataset.lists else [])]
+    settings = {"backbone": OmegaConf.to_container(pretraining)}
     prompt = [text.wording, text.template.text]
     tokens = dataset.items.tokens and dataset.items.tokens.content_hash
-    settings = {"backbone": OmegaConf.to_container(pretraining)}
-    key = digest(settings, prompt, dataset.content_hash, tokens, lists, code(components))
+    pretrained_by = code(["backbones.tiny", *texts.components], [type(texts).__module__])
+    key = digest(settings, prompt, dataset.content_hash, tokens, texts.identity, pretrained_by)
     folder = cache_dir / "tiny" / f"{dataset.name}-{key}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
-            tokenizer = train_tokenizer(config.vocabulary, text, dataset)
-            model = _pretrain(config, text, dataset, tokenizer, cache_dir, device)
+            tokenizer = train_tokenizer(config.vocabulary, texts)
+            model = _pretrain(config, texts, tokenizer, cache_dir, device)
             save_model(model, tokenizer, temporary)
     return folder
 
 
-def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreTrainedTokenizerFast:
+def train_tokenizer(vocabulary: int, texts: PretrainingTexts) -> PreTrainedTokenizerFast:
     """Trains a byte-level BPE tokenizer on the titles and the prompt's fixed text; it can tokenize any text.
 
     Tokens that represent items are added afterwards. It is trained on the titles all the same, so that it can tokenize
@@ -76,8 +73,7 @@ def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreT
 
     Args:
         vocabulary: Size of the vocabulary, without the items' tokens.
-        text: The text of the prompt.
-        dataset: The dataset.
+        texts: The texts on which the model is pretrained.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -86,24 +82,19 @@ def train_tokenizer(vocabulary: int, text: PromptText, dataset: Dataset) -> PreT
         vocab_size=vocabulary, special_tokens=[PAD, EOS], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )  # fmt: skip
-    titles = [quote(title) for title in dataset.items.distinct_titles]
+    items = texts.dataset.items
+    titles = [quote(title) for title in items.distinct_titles]
     # Every row repeats the prompt's text, so each of its words should be one token, however few titles there are.
-    tokenizer.train_from_iterator(titles + [_frame(text, dataset)] * len(titles), trainer)
+    tokenizer.train_from_iterator(titles + [texts.frame()] * len(titles), trainer)
     trained = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=EOS)
-    if dataset.items.tokens is not None:
-        add_tokens(trained, dataset.items.tokens)
+    if items.tokens is not None:
+        add_tokens(trained, items.tokens)
     return trained
-
-
-def _frame(text: PromptText, dataset: Dataset) -> str:
-    """Returns the fixed text of every prompt, without titles and ratings."""
-    return render_lists_frame(text, dataset.lists["train"]) if dataset.lists else text.frame()
 
 
 def _pretrain(
     config: DictConfig,
-    text: PromptText,
-    dataset: Dataset,
+    texts: PretrainingTexts,
     tokenizer: PreTrainedTokenizerFast,
     cache_dir: Path,
     device: torch.device,
@@ -113,8 +104,7 @@ def _pretrain(
         torch.manual_seed(settings.seed)
         model = LlamaForCausalLM(_llama(config, tokenizer))
     backbone = Backbone(model, tokenizer).to(device).train()
-    rows = _rows(config, text, dataset, tokenizer, cache_dir)
-    ranking_tokens = 1 + dataset.lists["train"].candidates.shape[1] if dataset.lists else 0
+    rows = texts.rows(tokenizer, config, cache_dir)
     size = settings.batch_size
     epochs = [
         LengthGroupedSteps(rows.lengths, size, lambda _: size, settings.seed, epoch, rank=0, ranks=1)
@@ -126,7 +116,7 @@ def _pretrain(
     parameters = sum(weight.numel() for weight in model.parameters())
     logger.info("tiny: %s parameters, pretraining on %s rows (cached)", f"{parameters:,}", f"{len(rows):,}")
     with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1, disable=None) as bar:
-        for loss in _train_steps(backbone, rows, ranking_tokens, epochs, optimizer, schedule):
+        for loss in _train_steps(backbone, rows, texts.emphasized_tokens, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)
             bar.update()
     return model.cpu().eval()
@@ -135,16 +125,16 @@ def _pretrain(
 def _train_steps(
     backbone: Backbone,
     rows: Prompts,
-    ranking_tokens: int,
+    emphasized_tokens: int,
     epochs: list[LengthGroupedSteps],
     optimizer: torch.optim.Optimizer,
     schedule: torch.optim.lr_scheduler.LRScheduler,
 ) -> Iterator[float]:
-    """Runs the optimizer steps and yields the loss of each; `ranking_tokens`: length of the ranking that ends a row."""
+    """Runs the optimizer steps and yields the loss of each."""
     shared = len(rows.shared_prefix())
     for epoch in epochs:
         for (step,) in epoch:
-            loss = _loss(backbone, [rows.of(row) for row in step], shared, ranking_tokens)
+            loss = _loss(backbone, [rows.of(row) for row in step], shared, emphasized_tokens)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(backbone.parameters(), 1.0)
             optimizer.step()
@@ -153,8 +143,8 @@ def _train_steps(
             yield loss.item()
 
 
-def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking_tokens: int) -> torch.Tensor:
-    """Returns the mean loss over the texts' tokens, plus the mean over the tokens of the rankings if there are any."""
+def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, emphasized_tokens: int) -> torch.Tensor:
+    """Returns the mean loss over the texts' tokens, plus the mean over the last tokens of each that are emphasized."""
     packed, _ = pack(texts, [[] for _ in texts], shared)
     # The model does not have to generate the instruction, so the shared tokens have no loss.
     predicts = torch.zeros_like(packed.tokens, dtype=torch.bool)
@@ -164,29 +154,10 @@ def _loss(backbone: Backbone, texts: list[np.ndarray], shared: int, ranking_toke
     encoded = backbone.encode(packed.to(backbone.device), index.to(backbone.device))
     targets = packed.tokens[row, column + 1].to(backbone.device)
     losses = functional.cross_entropy(encoded.logits(), targets, reduction="none")
-    if not ranking_tokens:
+    if not emphasized_tokens:
         return losses.mean()
-    # In a single mean, the few tokens that teach the comparison of candidates would hardly count.
-    in_ranking = column + 1 >= torch.tensor([len(text) - ranking_tokens for text in texts])[row]
-    return losses.mean() + losses[in_ranking.to(losses.device)].mean()
-
-
-def _rows(
-    config: DictConfig, text: PromptText, dataset: Dataset, tokenizer: PreTrainedTokenizerFast, cache_dir: Path
-) -> Prompts:
-    """Returns the training rows, each prompt with its target, or the training lists, each with its ranking."""
-    size, seed = config.pretraining.rows, config.pretraining.seed
-    prompt = Prompt(text, tokenizer)
-    if dataset.lists:
-        lists = dataset.lists["train"]
-        return rankings(prompt, lists.take(draw(len(lists), size, seed)), dataset.items, config.max_length)
-    items = dataset.items
-    titles, _, _ = load_catalogue(tokenizer, items, prompt.end, prompt.end_token, cache_dir)
-    limit = prompt_limit(config.max_length, titles, items)
-    train = dataset.train.take(draw(len(dataset.train), size, seed))
-    prompts = PromptTokenizer(prompt, items, limit, titles.moved, cache_dir).rows(train, items)
-    targets = items.title_of[train.target]
-    return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])
+    is_emphasized = column + 1 >= torch.tensor([len(text) - emphasized_tokens for text in texts])[row]
+    return losses.mean() + losses[is_emphasized.to(losses.device)].mean()
 
 
 def _llama(config: DictConfig, tokenizer: PreTrainedTokenizerFast) -> LlamaConfig:

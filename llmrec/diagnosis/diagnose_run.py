@@ -33,6 +33,7 @@ from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.identity import diagnosis_key
 from llmrec.plain import plain
+from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.open_run import CHANGED, identity, open_trained
 from llmrec.training.quiet import quiet
@@ -133,7 +134,7 @@ def _before(
 ) -> tuple[ModelMeasures, np.ndarray, list[np.ndarray]]:
     """Returns the measures before any tuning, each row's target title, and each title's relevance by token."""
     cache_dir = Path(config.paths.cache)
-    backbone = build_backbone(config, dataset, cache_dir)
+    backbone = build_backbone(config, dataset, build_task(config).pretraining(config, dataset), cache_dir)
     current = identity(backbone, dataset)
     changed = [name for name, value in run.training["identity"].items() if current[name] != value]
     if changed:

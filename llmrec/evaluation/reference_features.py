@@ -33,7 +33,8 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.file_hash import files_hash
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 
 logger = logging.getLogger(__name__)
 Identity = dict[str, str]
@@ -129,15 +130,16 @@ class _LanguageModel:
         # The features are those of titles, whatever represents the items in the run.
         dataset = replace(dataset, items=replace(dataset.items, tokens=None))
         self.config, self.dataset = _reference_config(config, name), dataset
-        self.files = _Files(name, model_folder(base_path(self.config, dataset, cache_dir)), cache_dir)
-        prompt = PromptText.of(self.config, "next_item", dataset.items).render([])
-        self.texts = hashlib.sha256(f"{catalogue_hash(dataset.items)} {prompt}".encode()).hexdigest()
+        self.texts = NextItemTexts(NextItemText.of(self.config, dataset.items), dataset)
+        self.files = _Files(name, model_folder(base_path(self.config, self.texts, cache_dir)), cache_dir)
+        prompt = self.texts.prompt.render([])
+        self.texts_hash = hashlib.sha256(f"{catalogue_hash(dataset.items)} {prompt}".encode()).hexdigest()
         self.titles = len(dataset.items.distinct_titles)
 
     @cached_property
     def opened(self) -> tuple[Backbone, NextItemData]:
         """The model and the data module for its tokenizer, opened only for features that are not cached."""
-        backbone = build_backbone(self.config, self.dataset, self.files.cache_dir)
+        backbone = build_backbone(self.config, self.dataset, self.texts, self.files.cache_dir)
         return backbone, NextItemData(self.dataset, backbone, self.config, self.files.cache_dir)
 
     def relevance(self) -> np.ndarray:
@@ -148,7 +150,7 @@ class _LanguageModel:
             tokens = title_relevance(backbone, *data.history_free_titles(), cache_dir=None)
             return np.array([title.sum(dtype=np.float64) for title in tokens])
 
-        return self.files.cached("relevance", self.texts, (self.titles,), make)
+        return self.files.cached("relevance", self.texts_hash, (self.titles,), make)
 
     def embeddings(self) -> np.ndarray:
         """Returns the titles' embeddings, float32 [titles, size]."""
@@ -157,7 +159,7 @@ class _LanguageModel:
             backbone, data = self.opened
             return title_embeddings(backbone, *data.history_free_titles())
 
-        return self.files.cached("embeddings", self.texts, (self.titles, None), make)
+        return self.files.cached("embeddings", self.texts_hash, (self.titles, None), make)
 
 
 class _Encoder:

@@ -19,6 +19,7 @@ from llmrec.examples.training_data import TrainingData
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch, Branch, Response
 from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 
@@ -77,7 +78,7 @@ class NextItemData(TrainingData):
                 seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
-        super().__init__(dataset, Prompt.of(config, "next_item", dataset.items, backbone.tokenizer), config)
+        super().__init__(dataset, Prompt(NextItemText.of(config, dataset.items), backbone.tokenizer), config)
         items, prompt = dataset.items, self.prompt
         self.titles, self.trie, self.path = load_catalogue(
             backbone.tokenizer, items, prompt.end, prompt.end_token, cache_dir

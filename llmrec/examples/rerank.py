@@ -16,6 +16,7 @@ from llmrec.prompts.identifiers import find_identifiers
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 from llmrec.prompts.rerank import ListPrompts, ranking_room
+from llmrec.prompts.rerank_text import RerankText
 
 
 class ListExample(TrainingExample):
@@ -62,7 +63,7 @@ class RerankData(TrainingData):
             config: The resolved run config (prompt, task, dataset.wording, backbone.max_length, trainer and seed
                 are read).
         """
-        super().__init__(dataset, Prompt.of(config, "rerank", dataset.items, backbone.tokenizer), config)
+        super().__init__(dataset, Prompt(RerankText.of(config, dataset.items), backbone.tokenizer), config)
         self.size = int(config.task.candidates)
         self.identifiers = find_identifiers(self.prompt, self.size)
         self.trie = Permutations.of(self.identifiers.tokens.tolist(), self.identifiers.end_token)

@@ -2,10 +2,8 @@
 
 from collections.abc import Sequence
 
-from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
-from llmrec.catalogue.items import Items
 from llmrec.errors import InputError
 from llmrec.prompts.chat import chat_turn
 from llmrec.prompts.text import Entry, PromptText
@@ -40,13 +38,8 @@ class Prompt:
                 "a fixed text, such as a line break, because titles are tokenised once as its continuation"
             )
         self.end = common[common.rstrip().rfind("\n") + 1 :]
-        if text.task == "rerank":
-            self._check_beginning()
-
-    @staticmethod
-    def of(config: DictConfig, task: str, items: Items, tokenizer: PreTrainedTokenizerBase) -> "Prompt":
-        """Returns the prompts of a run for a task, a catalogue and a tokenizer, from the run's resolved config."""
-        return Prompt(PromptText.of(config, task, items), tokenizer)
+        if text.needs_fixed_start:
+            self._check_start()
 
     def render(self, history: Sequence[Entry], candidates: Sequence[Entry] = (), rated: bool = False) -> str:
         """Renders a prompt with the chat template's markup, if it has any; arguments as of `PromptText.render`."""
@@ -64,8 +57,8 @@ class Prompt:
         ended = 1 if encoded[0][-1:] == [self.tokenizer.eos_token_id] else 0
         return [tokens[: len(tokens) - ended] for tokens in encoded]
 
-    def _check_beginning(self) -> None:
-        """Raises InputError if prompts of the same list with other orders of candidates may begin with other tokens."""
+    def _check_start(self) -> None:
+        """Raises InputError if not all prompts begin with the same token."""
         samples = [self._before + text + self._after for text in self.text.samples()]
         if len({tuple(tokens[:1]) for tokens in self.encode(samples)}) > 1:
             raise InputError(

@@ -1,22 +1,18 @@
-"""Plans jobs and caches the plans between commands.
-
-Composing the config of a run and those of its stages takes up to a second.
-"""
+"""Plans jobs and caches the plans between commands."""
 
 import hashlib
 import json
 import os
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from hydra import initialize_config_dir
 from omegaconf import OmegaConf
 
 from llmrec.atomic import atomic_file
 from llmrec.code_hash import PACKAGE
+from llmrec.compose import shipped_config
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.training.plan import Job, plan_job
@@ -45,20 +41,18 @@ def plan_jobs(datasets: Mapping[Overrides, str]) -> dict[Overrides, Job | InputE
     keys = {overrides: _digest([*overrides, *files[dataset]]) for overrides, dataset in datasets.items()}
     missing = [overrides for overrides in datasets if not _fits(plans.get(keys[overrides]), overrides)]
     if missing:
-        with ProcessPoolExecutor() as pool:
-            for overrides, plan in zip(missing, pool.map(_plan, missing, chunksize=4), strict=True):
-                plans[keys[overrides]] = plan
+        with shipped_config():
+            plans |= {keys[overrides]: _plan(overrides) for overrides in missing}
         with atomic_file(file) as temporary:
             temporary.write_text(json.dumps({"state": state, "plans": plans}), encoding="utf-8")
     return {overrides: _job_or_error(plans[key]) for overrides, key in keys.items()}
 
 
 def _plan(overrides: Overrides) -> dict[str, Any]:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        try:
-            return _as_json(plan_job(overrides))
-        except InputError as error:
-            return {"error": str(error)}
+    try:
+        return _as_json(plan_job(overrides))
+    except InputError as error:
+        return {"error": str(error)}
 
 
 def _as_json(job: Job) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import Loaded
 from llmrec.errors import InputError
@@ -25,6 +26,8 @@ from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.plain import plain
+from llmrec.prompts.pretraining import PretrainingTexts
+from llmrec.prompts.text import PromptText
 
 RANKING = "ranking"
 """The part of an evaluation that every run has."""
@@ -86,6 +89,22 @@ class Task(ABC):
         Raises:
             InputError: If a value cannot be used, or the decoding is for another task.
         """
+
+    @abstractmethod
+    def prompt(self, config: DictConfig, items: Items) -> PromptText:
+        """Returns the text of the run's prompts.
+
+        Args:
+            config: The resolved run config (groups prompt and dataset).
+            items: The catalogue.
+
+        Raises:
+            InputError: If the config group `prompt` has no usable template for the task.
+        """
+
+    @abstractmethod
+    def pretraining(self, config: DictConfig, dataset: Dataset) -> PretrainingTexts:
+        """Returns the texts on which `tiny` is pretrained; arguments and errors as for `prompt`."""
 
     @abstractmethod
     def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> TrainingData:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
 from llmrec.evaluation.reference_features import ReferenceFeatures
@@ -19,6 +20,8 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.metrics.shipped import CATALOGUE
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.tasks.base import RANKING, Parts, Progress, Task
 from llmrec.tasks.catalogue_ranker import BaselineRanker, ModelRanker
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, ranking_table
@@ -41,6 +44,12 @@ class NextItem(Task):
 
     def check(self, config: DictConfig) -> None:
         build_decoder(config.decoding, self.name)
+
+    def prompt(self, config: DictConfig, items: Items) -> NextItemText:
+        return NextItemText.of(config, items)
+
+    def pretraining(self, config: DictConfig, dataset: Dataset) -> NextItemTexts:
+        return NextItemTexts(self.prompt(config, dataset.items), dataset)
 
     def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> NextItemData:
         return NextItemData(dataset, backbone, config, cache_dir)

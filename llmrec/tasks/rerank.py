@@ -12,6 +12,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
@@ -23,6 +24,8 @@ from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.metrics.shipped import LISTS
 from llmrec.plain import plain
+from llmrec.prompts.rerank_pretraining import RerankTexts
+from llmrec.prompts.rerank_text import RerankText
 from llmrec.tasks.base import RANKING, Parts, Progress, Task
 from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
@@ -66,6 +69,12 @@ class Rerank(Task):
         orders = OmegaConf.select(config, "evaluation.orders")
         if type(orders) is not int or orders < 1:
             raise InputError(f"evaluation.orders={orders}: give a whole number of at least 1")
+
+    def prompt(self, config: DictConfig, items: Items) -> RerankText:
+        return RerankText.of(config, items)
+
+    def pretraining(self, config: DictConfig, dataset: Dataset) -> RerankTexts:
+        return RerankTexts(self.prompt(config, dataset.items), dataset)
 
     def data(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> RerankData:
         return RerankData(dataset, backbone, config)

@@ -13,7 +13,7 @@ from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.errors import InputError
-from llmrec.tasks.base import Task
+from llmrec.tasks.base import Task, build_task
 from llmrec.training.run_folder import RunFolder, is_baseline
 
 CHANGED = {
@@ -61,7 +61,8 @@ def open_trained(config: DictConfig, dataset: Dataset, run: RunFolder) -> Backbo
     if dataset.items.tokens is not None:
         # With other tokens, `tiny` would be pretrained again, and an adapter would not fit.
         check_identity(run, "items", dataset.items.tokens.content_hash)
-    backbone = trained_backbone(config, dataset, Path(config.paths.cache), run.folder)
+    texts = build_task(config).pretraining(config, dataset)
+    backbone = trained_backbone(config, dataset, texts, Path(config.paths.cache), run.folder)
     for name, now in identity(backbone, dataset).items():
         check_identity(run, name, now)
     return backbone

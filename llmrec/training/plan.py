@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.compose import compose_run
 from llmrec.errors import InputError
 from llmrec.training.run_folder import (
     RunFolder,
@@ -86,7 +86,7 @@ def plan_job(overrides: Sequence[str]) -> Job:
         InputError: The overrides, the data or a stage cannot be used.
     """
     try:
-        config = compose("config", list(overrides), return_hydra_config=True)
+        config = compose_run(overrides)
     except HydraException as error:
         raise InputError(" ".join(str(error).split("\n")[:2])) from error
     return _job(config, overrides)

@@ -10,7 +10,6 @@ from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics
-from llmrec.prompts.text import PromptText
 from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
 from llmrec.training.cluster import slurm_tasks
@@ -116,7 +115,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
         build_baseline(plain.baseline)
     else:
         build_objective(plain, overrides)
-        PromptText.of(plain, plain.task.name, dataset.items)
+        build_task(plain).prompt(plain, dataset.items)
     for name, stage in stage_configs(config).items():
         run = RunFolder(Path(stage.paths.runs) / run_path(stage))
         if not run.trained:

@@ -229,6 +229,5 @@ def _model_names(choices: Mapping[str, str]) -> list[str]:
 
 def resolved_config(config: DictConfig) -> dict[str, Any]:
     """Returns the resolved run config without Hydra's own node, as plain containers."""
-    groups = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    # A masked copy has no parent, so interpolations from the root resolve within the copy.
-    return plain(groups)
+    groups = {str(key): config[key] for key in config if key != "hydra"}
+    return {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hydra import compose
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
+from llmrec.compose import compose_run
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import stop_processes
@@ -54,8 +54,8 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
     composed = {}
     for name, overrides in stage_overrides(config).items():
         try:
-            composed[name] = compose("config", overrides, return_hydra_config=True)
-            alone = compose("config", ["stage=none", *config.stage[name]])
+            composed[name] = compose_run(overrides)
+            alone = compose_run(["stage=none", *config.stage[name]])
         except HydraException as error:
             raise _cannot_compose(config, name, str(error).splitlines()[0]) from error
         if name == START and composed[name].objective != alone.objective:

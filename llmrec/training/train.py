@@ -138,8 +138,9 @@ def _module(
     objective = build_objective(config, stages)
     cache_dir = Path(config.paths.cache)
     start = stages[START].folder if START in stages else None
-    backbone = build_backbone(config, dataset, cache_dir, start)
     task = build_task(config)
+    texts = task.pretraining(config, dataset)
+    backbone = build_backbone(config, dataset, texts, cache_dir, start)
     data = task.data(dataset, backbone, config, cache_dir)
     data.setup_training(objective, task.validation_sample(dataset, config))
     fit_into_memory(backbone, data)
@@ -164,7 +165,7 @@ def _module(
             cache_dir=cache_dir,
             stage=start,
             seed=config.seed,
-            open_base=lambda: build_backbone(config, dataset, cache_dir),
+            open_base=lambda: build_backbone(config, dataset, texts, cache_dir),
             embed_titles=embed,
             open_oracle=partial(_open_oracle, stages.get(ORACLE), dataset),
         )

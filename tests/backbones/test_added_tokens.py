@@ -23,6 +23,7 @@ from llmrec.catalogue.item_tokens import ItemTokens
 from llmrec.catalogue.titles import encode
 from llmrec.decoding.open_backbone import build_backbone, trained_backbone
 from llmrec.errors import InputError
+from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.training.open_run import identity
 from tests.backbones.models import VOCABULARY, cohere, gemma2, gpt2, granite, llama, opt, tied_llama
 from tests.backbones.test_adapters import PAPER, lora
@@ -33,6 +34,7 @@ from tests.prompts.shipped import render
 from tests.prompts.shipped import text as shipped_text
 
 TOKENS = ItemTokens([("<a_0>", "<b_0>"), ("<a_0>", "<b_1>"), ("<a_1>", "<b_0>")], ["<a_0>", "<a_1>", "<b_0>", "<b_1>"])
+TEXTS = NextItemTexts(shipped_text(wording=CONFIG.dataset.wording), small_dataset())
 ARCHITECTURES = [llama, tied_llama, gpt2, opt, cohere, gemma2, granite]
 """Llama and Granite have a head of their own; that of the others is tied."""
 
@@ -59,9 +61,7 @@ def logits(model: PreTrainedModel | PeftModel, row: Sequence[int], tokens: torch
     return Backbone(model, tokenizer=None).encode(packed, torch.arange(len(row) - 1)).logits(tokens)
 
 
-@pytest.mark.parametrize(
-    "make", [characters, lambda: train_tokenizer(400, shipped_text(wording=CONFIG.dataset.wording), small_dataset())]
-)
+@pytest.mark.parametrize("make", [characters, lambda: train_tokenizer(400, TEXTS)])
 def test_texts_without_the_tokens_are_tokenized_as_before(make: Callable[[], PreTrainedTokenizerBase]) -> None:
     before, after = make(), make()
     add_tokens(after, TOKENS)
@@ -231,7 +231,7 @@ def test_trained_rows_are_saved_and_opened_again(
     base.resize_token_embeddings(len(characters()))
     save_model(base, characters(), tmp_path / "base")
     config, cache = run_config(tmp_path / "base", adapter), tmp_path / "cache"
-    backbone = build_backbone(config, dataset, cache)
+    backbone = build_backbone(config, dataset, TEXTS, cache)
     ids = token_ids(backbone.tokenizer, dataset.items.tokens)
     assert ids[0] == len(characters())
     row = [5, ids[0], ids[4], 7, ids[2]]
@@ -244,9 +244,9 @@ def test_trained_rows_are_saved_and_opened_again(
     save_trained(backbone, tmp_path / "run" / WEIGHTS)
     expected = logits(backbone.model, row)
     assert not torch.allclose(expected[:, ids], untrained[:, ids], atol=0.1)
-    opened = trained_backbone(config, dataset, cache, tmp_path / "run")
+    opened = trained_backbone(config, dataset, TEXTS, cache, tmp_path / "run")
     torch.testing.assert_close(logits(opened.model, row), expected, rtol=0, atol=0)
-    continued = build_backbone(config, dataset, cache, start=tmp_path / "run").eval()
+    continued = build_backbone(config, dataset, TEXTS, cache, start=tmp_path / "run").eval()
     torch.testing.assert_close(logits(continued.model, row), expected, rtol=0, atol=0)
     assert identity(opened, dataset).items() <= identity(backbone, dataset).items()
     if adapter is PAPER:

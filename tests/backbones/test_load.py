@@ -13,14 +13,17 @@ from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
 from llmrec.decoding.open_backbone import build_backbone, trained_backbone
 from llmrec.errors import InputError
+from llmrec.prompts.next_item_pretraining import NextItemTexts
 from tests.backbones.models import llama, sequence, short_window
 from tests.backbones.test_adapters import PAPER
 from tests.catalogue.vocabularies import characters
 from tests.invariants.world import small_dataset
+from tests.prompts.shipped import text
 
 NONE = {"name": "none", "eight_bit": False}
 DATASET = small_dataset()
-"""Only `tiny` is trained on it."""
+TEXTS = NextItemTexts(text(), DATASET)
+"""Only `tiny` is pretrained on them."""
 
 
 @pytest.fixture(autouse=True)
@@ -51,7 +54,7 @@ def run_config(path: Path | None, adapter: dict[str, Any], **backbone: Any) -> D
 
 def build(config: DictConfig, start: Path | None = None) -> Backbone:
     """Opens a backbone; the dataset adds no tokens."""
-    return build_backbone(config, DATASET, Path(), start)
+    return build_backbone(config, DATASET, TEXTS, Path(), start)
 
 
 def moved(backbone: Backbone) -> Backbone:
@@ -77,7 +80,7 @@ def test_a_cells_weights_are_taken_up_again(tmp_path: Path, base: Path, adapter:
     save_trained(backbone, cell / WEIGHTS)
     expected = logits(backbone)
     assert not torch.allclose(expected, logits(build(config)), atol=0.1)
-    assert torch.equal(logits(trained_backbone(config, DATASET, Path(), cell)), expected)
+    assert torch.equal(logits(trained_backbone(config, DATASET, TEXTS, Path(), cell)), expected)
     assert torch.equal(logits(build(config, start=cell)), expected)
 
 
@@ -113,4 +116,4 @@ def test_a_backbone_without_a_path() -> None:
 
 def test_a_run_without_weights(tmp_path: Path, base: Path) -> None:
     with pytest.raises(InputError, match=r"is missing\. Train the run again"):
-        trained_backbone(run_config(base, NONE), None, Path(), tmp_path)
+        trained_backbone(run_config(base, NONE), None, TEXTS, Path(), tmp_path)

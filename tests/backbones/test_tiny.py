@@ -11,13 +11,14 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from llmrec.backbones import tiny
 from llmrec.backbones.tiny import tiny_folder, train_tokenizer
 from llmrec.catalogue.titles import quote, tokenize_titles
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.next_item_text import NextItemText
 from tests.invariants.world import CONFIG, TITLES, small_dataset
 from tests.prompts.shipped import PROMPT_END, group, render
 from tests.prompts.shipped import text as shipped_text
 
 WORDING = CONFIG.dataset.wording
-TEXT = shipped_text(wording=WORDING)
+TEXTS = NextItemTexts(shipped_text(wording=WORDING), small_dataset())
 
 
 def settings(**changes: Any) -> DictConfig:
@@ -27,23 +28,23 @@ def settings(**changes: Any) -> DictConfig:
 
 
 def folder(cache: Path, **changes: Any) -> Path:
-    return tiny_folder(settings(**changes), TEXT, small_dataset(), cache, torch.device("cpu"))
+    return tiny_folder(settings(**changes), TEXTS, cache, torch.device("cpu"))
 
 
 def test_any_text_can_be_tokenised_and_read_back() -> None:
-    tokenizer = train_tokenizer(400, TEXT, small_dataset())
+    tokenizer = train_tokenizer(400, TEXTS)
     for original in ('Pokémon: 12" Steel &amp; 日本語\n \n', render(WORDING, TITLES)):
         assert tokenizer.decode(tokenizer(original)["input_ids"]) == original
 
 
 def test_the_prompts_words_are_a_token_each() -> None:
-    tokenizer = train_tokenizer(600, TEXT, small_dataset())
+    tokenizer = train_tokenizer(600, TEXTS)
     words = "recommend a new game that the user likes"
     assert len(tokenizer(" " + words)["input_ids"]) == len(words.split())
 
 
 def test_no_token_of_the_prompt_moves_to_the_titles() -> None:
-    titles = tokenize_titles(train_tokenizer(400, TEXT, small_dataset()), TITLES, PROMPT_END, 1)
+    titles = tokenize_titles(train_tokenizer(400, TEXTS), TITLES, PROMPT_END, 1)
     assert titles.moved == 0
 
 
@@ -71,9 +72,11 @@ def test_another_prompt_needs_another_base(tmp_path: Path) -> None:
     alpaca, changed = group("alpaca"), group("alpaca")
     # Without any titles, both are the same text.
     changed["next_item"] = changed["next_item"].replace('", " if', '"; " if')
-    texts = [PromptText(own, "next_item", WORDING) for own in (alpaca, changed)]
+    texts = [NextItemText(own, WORDING) for own in (alpaca, changed)]
     assert texts[0].render([]) == texts[1].render([])
-    bases = [tiny_folder(settings(), text, small_dataset(), tmp_path, torch.device("cpu")) for text in texts]
+    bases = [
+        tiny_folder(settings(), NextItemTexts(text, small_dataset()), tmp_path, torch.device("cpu")) for text in texts
+    ]
     assert bases[0] == folder(tmp_path)
     assert bases[0] != bases[1]
 

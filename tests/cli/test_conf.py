@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
+from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
 from llmrec.objectives.base import Objective
 from llmrec.training.run_folder import resolved_config
@@ -80,8 +80,8 @@ def test_command_of_the_file_can_be_parsed(file: str) -> None:
     arguments = command.partition("llmrec.run ")[2].split()
     assert arguments
     OverridesParser.create().parse_overrides(arguments)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        compose("config", arguments)
+    with shipped_config():
+        compose_run(arguments)
 
 
 @pytest.mark.parametrize("file", OBJECTIVES)
@@ -131,10 +131,8 @@ def settings_of(file: str) -> tuple[dict[str, Any], set[str]]:
 
 def plain(*overrides: str) -> dict[str, Any]:
     """The composed and resolved config."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        config = compose("config", list(overrides))
-    assert isinstance(config, DictConfig)
-    return resolved_config(config)
+    with shipped_config():
+        return resolved_config(compose_run(overrides))
 
 
 def _listed(default: Any) -> Any:
@@ -143,8 +141,6 @@ def _listed(default: Any) -> Any:
 
 @pytest.mark.parametrize("backbone", options("backbone"))
 def test_pretrained_backbones_are_tuned_with_lora_unless_asked_otherwise(backbone: str) -> None:
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        default, asked = (
-            compose("config", [f"backbone={backbone}", *more]).adapter.name for more in ([], ["adapter=none"])
-        )
+    with shipped_config():
+        default, asked = (compose_run([f"backbone={backbone}", *more]).adapter.name for more in ([], ["adapter=none"]))
     assert (default, asked) == ("none" if backbone == "tiny" else "lora", "none")

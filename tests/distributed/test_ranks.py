@@ -13,7 +13,7 @@ from llmrec.collectives import all_ranks_agree, map_across_ranks
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.objectives.rejected.self_hard import SelfHard
 from tests.backbones.test_load import NONE
-from tests.backbones.test_tiny import settings
+from tests.backbones.test_tiny import TEXTS, settings
 from tests.distributed.process_group import RANKS, run_in_group
 from tests.invariants.world import CONFIG, ROWS, preparation_of, small_dataset
 
@@ -60,7 +60,7 @@ def _rank(rank: int, folder: Path) -> None:
     tiny = OmegaConf.merge(
         CONFIG, {"task": {"name": "next_item"}, "backbone": settings(**OPENED), "adapter": NONE} | TRAINER
     )
-    backbone = build_backbone(tiny, small_dataset(), folder / "shared")
+    backbone = build_backbone(tiny, small_dataset(), TEXTS, folder / "shared")
     found["tiny"] = backbone.causal_lm.get_input_embeddings().weight.numel()
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
 

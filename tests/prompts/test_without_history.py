@@ -6,9 +6,9 @@ import pytest
 
 from llmrec.errors import InputError
 from llmrec.prompts.next_item import PromptTokenizer
+from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.text import PromptText
 from tests.catalogue.vocabularies import characters, spell
 from tests.prompts.shipped import WORDING, group
 from tests.prompts.test_next_item import ITEMS
@@ -25,7 +25,7 @@ WITHOUT = {
 
 
 def tokenised(template: str, cache: Path, limit: int = 999) -> PromptTokenizer:
-    text = PromptText({"name": "mine", "next_item": template}, "next_item", WORDING)
+    text = NextItemText({"name": "mine", "next_item": template}, WORDING)
     return PromptTokenizer(Prompt(text, characters()), ITEMS, limit, 0, cache)
 
 
@@ -68,7 +68,7 @@ def test_a_history_cut_to_nothing_needs_a_text_around_it(tmp_path: Path) -> None
 
 def test_titles_of_the_catalogue_bring_their_categories(tmp_path: Path) -> None:
     template = "{% for entry in history %}{{ entry.title }} ({{ entry.category }}) {% endfor %}->"
-    text = PromptText({"name": "mine", "next_item": template}, "next_item", WORDING)
+    text = NextItemText({"name": "mine", "next_item": template}, WORDING)
     items = type(ITEMS)(["a", "b"], ["Go", "Chess"], [["Board"], ["Board", "War"]])
     prompts = PromptTokenizer(Prompt(text, characters()), items, 999, 0, tmp_path)
     assert texts(prompts.histories([["Chess", "Go"]])) == ["Chess (Board, War) Go (Board) ->"]

@@ -5,9 +5,9 @@ from pathlib import Path
 from statistics import mean
 
 import pytest
-from hydra import initialize_config_dir
 
-from llmrec.conf_dir import conf_dir, tables_dir
+from llmrec.compose import shipped_config
+from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import Metric, Table
 from llmrec.tables.planned_runs import slots
@@ -63,7 +63,7 @@ def test_smoke_never_depends_on_what_lies_in_the_data_folder(tables: dict[str, T
 
 def test_every_row_of_every_shipped_table_can_be_planned(tables: dict[str, Table]) -> None:
     planned = {}
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
+    with shipped_config():
         for table in tables.values():
             for row in table.rows:
                 slot = next(slot for slot in slots(table, "smoke") if slot.row == row)

@@ -4,11 +4,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.conf_dir import conf_dir
+from llmrec.backbones.backbone import Backbone
+from llmrec.compose import compose_run, shipped_config
+from llmrec.decoding.open_backbone import build_backbone
+from llmrec.tasks.base import build_task
+from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.run_folder import resolved_config
 
 SMALL = (
@@ -40,8 +43,8 @@ def composed(root: Path, *overrides: str) -> Iterator[DictConfig]:
     """
     paths = [f"paths.{name}={root / name}" for name in ("data", "cache", "runs")]
     narrow = () if any(override.startswith("backbone=") for override in overrides) else NARROW
-    with initialize_config_dir(conf_dir(), version_base="1.3"):
-        config = compose("config", [*SMALL, *narrow, *paths, *overrides], return_hydra_config=True)
+    with shipped_config():
+        config = compose_run([*SMALL, *narrow, *paths, *overrides])
         HydraConfig.instance().set_config(config)
         yield config
 
@@ -52,3 +55,9 @@ def resolved(root: Path, *overrides: str) -> DictConfig:
         plain = OmegaConf.create(resolved_config(config))
     assert isinstance(plain, DictConfig)
     return plain
+
+
+def opened_backbone(config: DictConfig, cache: Path) -> Backbone:
+    """Opens the model that the training of a run starts from."""
+    dataset = quiet_dataset(config)
+    return build_backbone(config, dataset, build_task(config).pretraining(config, dataset), cache)

@@ -7,13 +7,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from llmrec.decoding.open_backbone import build_backbone
 from llmrec.evaluation import reference_features, reference_model
-from llmrec.training.open_dataset import quiet_dataset
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, resolved_config, run_path
 from tests.datasets.layouts import write_generic
-from tests.training.small import composed, resolved
+from tests.training.small import composed, opened_backbone, resolved
 
 AUTO = "dataset.reference={relevance: auto, encoder: auto}"
 SHORT = (AUTO, "trainer.epochs=1")
@@ -24,7 +22,7 @@ def pretrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a causal LM, as a hub has them; its cache is no run's."""
     root = tmp_path_factory.mktemp("pretrained")
     config = resolved(root)
-    backbone = build_backbone(config, quiet_dataset(config), root / "cache")
+    backbone = opened_backbone(config, root / "cache")
     backbone.model.save_pretrained(root / "model")
     backbone.tokenizer.save_pretrained(root / "model")
     return root / "model"
