@@ -90,6 +90,7 @@ INFRASTRUCTURE = {
     },
     "llmrec.launcher": "starts runs",
     "llmrec.processes": "starts processes",
+    "llmrec.settings": "checks settings, which are part of keys",
 }
 """Modules and packages that change no result, with the reason. Nobody's imports of them are followed."""
 NO_RESULT = {

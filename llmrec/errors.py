@@ -8,6 +8,10 @@ class InputError(ValueError):
     """
 
 
+class SettingsError(InputError):
+    """A setting is unknown or has a value that it cannot have. A sweep with such a job starts no job."""
+
+
 class BusyError(InputError):
     """Another process is working on the same run. Entry points exit with status BUSY, and a launcher tries again."""
 

@@ -9,20 +9,25 @@ import sys
 from pathlib import Path
 
 import hydra
+from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.atomic import check_writable, unwritable
+from llmrec.command import split_config_dir
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
 from llmrec.renamed import refuse_renamed_overrides
-from llmrec.training.run_folder import run_path
+from llmrec.settings.check import check_classes
+from llmrec.settings.composition import COMPOSITION_ERRORS, composition_error
+from llmrec.training.run_folder import resolved_config, run_path
 from llmrec.training.stages import PLANNED
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
     """Returns the run's folder below runs/, as the resolver `llmrec.run_path` of conf/config.yaml."""
     try:
+        check_classes(resolved_config(_root_))
         path = run_path(_root_)
         _check_planned(Path(_root_.paths.runs) / path)
         # Hydra writes there before it calls `_run`, and its own error names neither cause nor remedy.
@@ -76,9 +81,14 @@ def main() -> None:
     """Entry point of `llmrec` and `python -m llmrec.run`."""
     # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    # Hydra raises its errors instead of printing them with the advice to add an unknown key.
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     OmegaConf.register_new_resolver("llmrec.run_path", _run_folder, replace=True)
     register_plugins()
+    folders: list[str] = []
     try:
+        config_dir, _ = split_config_dir(sys.argv[1:])
+        folders += [str(config_dir)] if config_dir else []
         refuse_renamed_overrides(sys.argv[1:])
         if os.environ.get("SLURM_PROCID", "0") == "0":
             _run()
@@ -86,6 +96,12 @@ def main() -> None:
             _follow()
     except InputError as error:
         _exit_with(error)
+    except COMPOSITION_ERRORS as error:
+        _exit_with(composition_error(error, folders))
+    except CompactHydraException as error:
+        # A sweep of which a job failed.
+        print(error, file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)

@@ -19,9 +19,9 @@ from omegaconf.base import ContainerMetadata, Node
 
 from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
+from llmrec.plain import plain
 from llmrec.tables.planned_runs import slots
 from llmrec.tables.read_table import SHIPPED, shipped_table
-from llmrec.training.run_folder import resolved_config
 from llmrec.training.stages import stage_overrides
 
 
@@ -139,8 +139,14 @@ def assert_equal(overrides: Sequence[str]) -> DictConfig:
     """Checks that a config equals the one that Hydra composes, and returns it."""
     config, expected = compose_run(overrides), compose("config", list(overrides), return_hydra_config=True)
     assert structure(config) == structure(expected)
-    assert resolved_config(config) == resolved_config(expected)
+    assert settings(config) == settings(expected)
     return config
+
+
+def settings(config: DictConfig) -> dict[str, Any]:
+    """Returns the resolved settings of a run, of whatever value."""
+    groups = {str(key): config[key] for key in config if key != "hydra"}
+    return {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}
 
 
 def structure(node: Node) -> Any:

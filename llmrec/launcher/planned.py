@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus, setup_globals
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig
 
-from llmrec.errors import InputError
+from llmrec.errors import InputError, SettingsError
 from llmrec.launcher.pool import Outcome
 from llmrec.launcher.summary import print_summary, validation_score
 from llmrec.training.plan import Job, plan_job
@@ -28,6 +28,8 @@ def launch_planned(
 
     Returns:
         Hydra's results in the same order; jobs that failed or could not be planned are marked as failed.
+
+    A setting that no run can have ends the process before a job is started.
     """
     setup_globals()
     with plain_errors():
@@ -55,7 +57,9 @@ def plain_errors() -> Iterator[None]:
 
 def _plan(overrides: Sequence[str]) -> Job | InputError:
     try:
-        return plan_job(overrides)
+        return plan_job(overrides, with_classes=True)
+    except SettingsError:
+        raise
     except InputError as error:
         return error
 

@@ -12,6 +12,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
+from llmrec.plain import plain
+from llmrec.settings.check import check_overridden
+from llmrec.settings.unknown import unknown_key
 
 FREE = (
     "dataset.reference",
@@ -71,7 +74,7 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
     Raises:
         InputError: An override cannot be parsed, its key or option does not exist, or it would change the weights.
     """
-    config = copy.deepcopy(config)
+    config, keys = copy.deepcopy(config), list[str]()
     OmegaConf.set_struct(config, True)
     for text in overrides:
         try:
@@ -85,6 +88,10 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
             config[key] = _option(key, str(value), config_dir)
         else:
             _set(config, key, value)
+        keys.append(key)
+    typed = check_overridden(plain(config), keys)
+    for key in keys:
+        OmegaConf.update(config, key, OmegaConf.select(OmegaConf.create(typed), key), merge=False)
     return config
 
 
@@ -100,7 +107,12 @@ def _option(group: str, name: str, config_dir: Path | None) -> DictConfig:
 
 
 def _set(config: DictConfig, key: str, value: Any) -> None:
+    parent, _, name = key.rpartition(".")
+    node = OmegaConf.select(config, parent)
+    # Arguments with a default may be missing in a stored config, so the keys of a class are checked by its constructor.
+    if isinstance(node, DictConfig) and name not in node and "_target_" not in node:
+        raise InputError(unknown_key(key, list(map(str, node))))
     try:
-        OmegaConf.update(config, key, value)
+        OmegaConf.update(config, key, value, force_add=True)
     except OmegaConfBaseException as error:
         raise InputError(f"{key}={value}: {str(error).splitlines()[0]}") from error

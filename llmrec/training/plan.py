@@ -8,7 +8,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.compose import compose_run
-from llmrec.errors import InputError
+from llmrec.settings.check import check_classes
+from llmrec.settings.composition import composition_error
 from llmrec.training.run_folder import (
     RunFolder,
     is_measured,
@@ -79,8 +80,12 @@ def read_overrides(file: Path) -> list[str]:
     return [str(word) for word in words] if isinstance(words, list) else []
 
 
-def plan_job(overrides: Sequence[str]) -> Job:
+def plan_job(overrides: Sequence[str], with_classes: bool = False) -> Job:
     """Plans the run of a command's overrides, with its stages. Hydra must be initialized with llmrec's conf/.
+
+    Args:
+        overrides: Command-line overrides of the run.
+        with_classes: Also checks the arguments of the classes that `_target_` names, which imports them.
 
     Raises:
         InputError: The overrides, the data or a stage cannot be used.
@@ -88,19 +93,22 @@ def plan_job(overrides: Sequence[str]) -> Job:
     try:
         config = compose_run(overrides)
     except HydraException as error:
-        raise InputError(" ".join(str(error).split("\n")[:2])) from error
-    return _job(config, overrides)
+        raise composition_error(error) from error
+    return _job(config, overrides, with_classes)
 
 
-def _job(config: DictConfig, overrides: Sequence[str]) -> Job:
+def _job(config: DictConfig, overrides: Sequence[str], with_classes: bool) -> Job:
+    settings = resolved_config(config)
+    if with_classes:
+        check_classes(settings)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
-    resolved = OmegaConf.create(resolved_config(config))
+    resolved = OmegaConf.create(settings)
     return Job(
         overrides=tuple(overrides),
         run=run,
         record=run.ranking(resolved),
         measuring_key=measuring_key_of(resolved),
-        stages=tuple(plan_job(stage) for stage in stage_overrides(config).values()),
+        stages=tuple(plan_job(stage, with_classes) for stage in stage_overrides(config).values()),
         name=run_name(config),
     )
 

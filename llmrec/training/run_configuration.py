@@ -10,6 +10,7 @@ from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics
+from llmrec.settings.check import check_classes
 from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
 from llmrec.training.cluster import slurm_tasks
@@ -37,6 +38,7 @@ def run_configuration(config: DictConfig) -> None:
         BusyError: Another process works on the run or on a stage of it.
     """
     quiet()
+    check_classes(resolved_config(config))
     announce(config)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))

@@ -14,12 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from llmrec.atomic import check_writable
 from llmrec.components import Code
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
-from llmrec.errors import BusyError, InputError
+from llmrec.errors import BusyError, InputError, SettingsError
 from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
@@ -195,11 +196,12 @@ def run_path(config: DictConfig) -> str:
         InputError: The data or a stage cannot be used.
     """
     refuse_renamed_keys(config)
+    settings = resolved_config(config)
     source = run_source(config)
     stages = {name: run_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
     model = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    key = training_key(resolved_config(config), source.content_hash, source.simulated, stages)
+    key = training_key(settings, source.content_hash, source.simulated, stages)
     return "/".join([source.name, choices["task"], *model, key])
 
 
@@ -228,6 +230,17 @@ def _model_names(choices: Mapping[str, str]) -> list[str]:
 
 
 def resolved_config(config: DictConfig) -> dict[str, Any]:
-    """Returns the resolved run config without Hydra's own node, as plain containers."""
-    groups = {str(key): config[key] for key in config if key != "hydra"}
-    return {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}
+    """Returns the resolved run config without Hydra's own node, as plain containers with the types of the schema.
+
+    Raises:
+        SettingsError: A setting is unknown or has a value that it cannot have.
+    """
+    from llmrec.settings.check import checked_settings
+    from llmrec.settings.own_keys import own_keys
+
+    try:
+        groups = {str(key): config[key] for key in config if key != "hydra"}
+        settings = {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}
+    except OmegaConfBaseException as error:
+        raise SettingsError(" ".join(str(error).split())) from error
+    return checked_settings(settings, own_keys(config))

@@ -183,7 +183,9 @@ def test_other_lists_make_another_run_and_other_rankings_another_evaluation(rank
     assert evaluation_of(nowhere, *arguments, "decoding.bootstrap=5") != evaluation
 
 
-@pytest.mark.parametrize("override", ["evaluation.orders=3", "evaluation.unconstrained=true", "+metrics.own=x"])
+@pytest.mark.parametrize(
+    "override", ["evaluation.orders=3", "evaluation.unconstrained=true", "+metrics.own={_target_: mine.Own}"]
+)
 def test_more_rankings_and_metrics_leave_the_ranking_alone(override: str, nowhere: Path) -> None:
     arguments = ("objective=alro", "task=rerank")
     assert path_of(nowhere, *arguments, override) == path_of(nowhere, *arguments)

@@ -50,7 +50,7 @@ def test_what_would_change_the_weights_is_refused(text: str, config: DictConfig)
 
 
 def test_unknown_key_is_refused_by_its_name(config: DictConfig) -> None:
-    with pytest.raises(InputError, match=r"decoding\.beam="):
+    with pytest.raises(InputError, match=r"decoding\.beam: did you mean decoding\.beams\?"):
         override(config, ["decoding.beam=3"])
 
 

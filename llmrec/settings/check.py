@@ -1,0 +1,70 @@
+"""Checks the settings of a run, and those that a command overrides of a stored run."""
+
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
+
+from llmrec.settings.groups import Run
+from llmrec.settings.typed import Check
+
+
+def checked_settings(settings: Mapping[str, Any], is_own: Callable[[str], bool]) -> dict[str, Any]:
+    """Checks all settings of a run, except the arguments of the classes that `_target_` names.
+
+    Args:
+        settings: The resolved config.
+        is_own: See `Check`.
+
+    Returns:
+        The settings with the types of the schema.
+
+    Raises:
+        SettingsError: A setting is unknown or has a value that it cannot have.
+    """
+    check = Check(is_own)
+    typed = check.arguments(Run, settings, "")
+    check.raise_first()
+    return typed
+
+
+def check_classes(settings: Mapping[str, Any]) -> None:
+    """Checks the arguments of the classes that `_target_` names in the settings of a run, and imports them.
+
+    Raises:
+        SettingsError: A class does not exist, or does not take an argument or its value.
+    """
+    from llmrec.settings.objects import check_objects
+
+    check = Check()
+    check_objects(settings, "", check)
+    check.raise_first()
+
+
+def check_overridden(settings: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    """Checks the settings of a stored run that a command overrides.
+
+    Others are as they were when the run was trained, which may be an older version's. They are not checked, and what
+    they name is not imported.
+
+    Args:
+        settings: The resolved config with the overrides.
+        keys: The dotted keys that were overridden.
+
+    Returns:
+        The settings with the types of the schema.
+
+    Raises:
+        SettingsError: An overridden setting is unknown or has a value that it cannot have.
+    """
+    from llmrec.settings.objects import check_objects
+
+    check = Check()
+    typed = check.arguments(Run, settings, "")
+    for group in {key.partition(".")[0] for key in keys}:
+        check_objects(settings.get(group), group, check)
+    check.problems = [(path, text) for path, text in check.problems if any(_touches(path, key) for key in keys)]
+    check.raise_first()
+    return typed
+
+
+def _touches(path: str, key: str) -> bool:
+    return path == key or path.startswith(f"{key}.") or key.startswith(f"{path}.")

@@ -1,0 +1,39 @@
+"""Turns Hydra's errors about overrides into llmrec's own, which name the nearest key."""
+
+import re
+from collections.abc import Sequence
+
+from hydra.errors import ConfigCompositionException, OverrideParseException
+
+from llmrec.conf_dir import conf_dir
+from llmrec.errors import SettingsError
+from llmrec.settings.own_keys import keys_in
+from llmrec.settings.unknown import unknown_key
+
+COMPOSITION_ERRORS = (ConfigCompositionException, OverrideParseException)
+"""Errors of Hydra about the overrides and the YAML files of a command."""
+NO_SUCH_KEY = re.compile(r"Could not override '([^'@]+)")
+
+
+def composition_error(error: Exception, folders: Sequence[str] = ()) -> SettingsError:
+    """Returns an error in one line for one of Hydra or OmegaConf about a config that cannot be composed.
+
+    Hydra's advice to add an unknown key with `+` is left out, because only known keys can be used.
+
+    Args:
+        error: The error.
+        folders: Folders of the user's own YAML files.
+    """
+    named = NO_SUCH_KEY.match(str(error))
+    if named is None:
+        text = str(error).partition("Config search path")[0].partition("To append to your")[0]
+        return SettingsError(" ".join(text.split()))
+    path = named[1].replace("/", ".")
+    parent = path.rpartition(".")[0]
+    known = frozenset[str]().union(*(keys_in(folder) for folder in (conf_dir(), *folders)))
+    beside = {key.removeprefix(f"{parent}.") if parent else key for key in known if _is_in(key, parent)}
+    return SettingsError(unknown_key(path, beside))
+
+
+def _is_in(key: str, parent: str) -> bool:
+    return key.rpartition(".")[0] == parent

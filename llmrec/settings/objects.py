@@ -1,0 +1,89 @@
+"""Checks and builds the objects of a config: everything that `_target_` names, at any depth."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import hydra
+from hydra.errors import InstantiationException
+
+from llmrec.errors import InputError
+from llmrec.settings.annotations import parameters_of
+from llmrec.settings.describe import describe
+from llmrec.settings.typed import Check
+
+INSTANTIATION_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
+"""Keys that Hydra itself reads."""
+NAMED_GROUPS = ("baseline", "task")
+"""Groups with a key `name`, which is no argument of the class."""
+
+
+def check_objects(value: Any, path: str, check: Check) -> Any:
+    """Checks the arguments of every object in a value against its constructor. Imports the classes.
+
+    Args:
+        value: Plain settings.
+        path: Their dotted key.
+        check: Collects what is wrong.
+
+    Returns:
+        The value with arguments of the annotated types.
+    """
+    if isinstance(value, list):
+        return [check_objects(inner, f"{path}.{number}", check) for number, inner in enumerate(value)]
+    if not isinstance(value, Mapping):
+        return value
+    inner = {key: check_objects(entry, f"{path}.{key}" if path else str(key), check) for key, entry in value.items()}
+    if "_target_" not in value:
+        return inner
+    target = _located(value["_target_"], path, check)
+    if target is None:
+        return inner
+    kept = {*INSTANTIATION_KEYS, *(["name"] if path in NAMED_GROUPS else [])}
+    arguments = {key: entry for key, entry in inner.items() if key not in kept}
+    complete = not {"_args_", "_partial_"} & set(value)
+    typed = check.arguments(target, arguments, path, complete)
+    _check_classes(target, arguments, path, check)
+    return {**inner, **typed}
+
+
+def _check_classes(target: Any, arguments: Mapping[str, Any], path: str, check: Check) -> None:
+    """Checks that objects among the arguments are of the annotated classes."""
+    for key, parameter in parameters_of(target).items():
+        value, wanted = arguments.get(key), parameter.annotation
+        if not isinstance(wanted, type) or not isinstance(value, Mapping) or "_target_" not in value:
+            continue
+        found = _located(value["_target_"], f"{path}.{key}", Check())
+        if isinstance(found, type) and not issubclass(found, wanted):
+            check.refuse(f"{path}.{key}", f"{path}.{key}._target_={value['_target_']}: give {describe(wanted)}")
+
+
+def _located(target: Any, path: str, check: Check) -> Any:
+    try:
+        return hydra.utils.get_object(target)
+    except (ImportError, ValueError, AttributeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        check.refuse(
+            path,
+            f"{path}._target_={target} cannot be imported ({reason}). Name the class with its module, and start the "
+            "command in the folder that contains the top-level package, or add that folder to PYTHONPATH",
+        )
+        return None
+
+
+def build(settings: Mapping[str, Any], path: str) -> Any:
+    """Builds an object of a config with arguments of the annotated types.
+
+    Args:
+        settings: `_target_` and arguments, resolved.
+        path: Their dotted key, for messages.
+
+    Raises:
+        InputError: A setting is refused by its annotation, or by the constructor.
+    """
+    check = Check()
+    typed = check_objects(settings, path, check)
+    check.raise_first()
+    try:
+        return hydra.utils.instantiate(typed)
+    except InstantiationException as error:
+        raise InputError(f"{path} cannot be built from its settings: {error}") from error

@@ -1,0 +1,53 @@
+"""Types of settings, for the groups of the schema and for constructors that `_target_` chooses.
+
+Imports pydantic only. Infinity and NaN are refused for all floats when settings are checked.
+"""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
+
+MAX_SEED = 2**32 - 1
+"""The largest seed that NumPy accepts."""
+
+PositiveInt = Annotated[int, Field(ge=1)]
+NonNegativeInt = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+NonNegativeFloat = Annotated[float, Field(ge=0)]
+Probability = Annotated[float, Field(ge=0, le=1)]
+ProbabilityBelowOne = Annotated[float, Field(ge=0, lt=1)]
+OpenFraction = Annotated[float, Field(gt=0, lt=1)]
+Text = Annotated[str, Field(min_length=1)]
+
+
+def _check_name(name: str) -> str:
+    if ".." in name:
+        raise ValueError("'..' is no part of a name")
+    return name
+
+
+def _check_sum(shares: tuple[float, ...]) -> tuple[float, ...]:
+    if abs(sum(shares) - 1) > 1e-9:
+        raise ValueError("the shares do not sum to 1")
+    return shares
+
+
+def _check_distinct(values: list[str]) -> list[str]:
+    if len(set(values)) < len(values):
+        raise ValueError("a value is given twice")
+    return values
+
+
+Name = Annotated[
+    str,
+    Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits and . _ + -, which is no path"),
+    AfterValidator(_check_name),
+]
+Split = Annotated[
+    tuple[OpenFraction, OpenFraction, OpenFraction],
+    Field(description="three positive fractions (train, valid, test) that sum to 1"),
+    AfterValidator(_check_sum),
+]
+Distinct = AfterValidator(_check_distinct)
+Component = Annotated[dict[str, object], Field(description="keys and values, with _target_ naming a class")]
