@@ -112,6 +112,7 @@ def _reader_config(name: str, overrides: Sequence[str], config_dir: Path | None)
     from omegaconf.errors import OmegaConfBaseException
 
     from llmrec.conf_dir import conf_dir
+    from llmrec.settings.composition import composition_error
 
     chosen = f"dataset.reader._target_={name}" if "." in name else f"dataset/reader={name}"
     # A class without a YAML has no keys yet, so settings are added (++). A wrong one is refused when it is built.
@@ -122,7 +123,7 @@ def _reader_config(name: str, overrides: Sequence[str], config_dir: Path | None)
             composed = compose("config", [chosen, *settings, *search])
             config: Any = OmegaConf.to_container(composed.dataset.reader, resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(f"reader={name}: {' '.join(str(error).partition('Config search path')[0].split())}") from error
+        raise InputError(f"reader={name}: {composition_error(error)}") from error
     return dict(config)
 
 

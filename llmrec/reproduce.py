@@ -25,7 +25,7 @@ core, at most 8. After an interruption, the same command continues.
 Runs in an archive in experiments/results/records/ count as done. Those of an
 older version, made with other code or data, are not used; list=true names them.
 """
-MOST_JOBS = 8
+MAX_JOBS = 8
 """Default limit on a CPU, where each job takes about a gigabyte of memory."""
 
 
@@ -53,7 +53,7 @@ def _reproduce(arguments: list[str]) -> None:
     if own.get("list") == "true":
         _print_runs(runs)
         return
-    jobs = [run.job for run in runs if run.job is not None and run.why is None and not run.job.done]
+    jobs = [run.job for run in runs if run.job is not None and run.reason is None and not run.job.done]
     outcomes = Pool(slots, [], f"tables {scale}").run(jobs)
     if jobs:
         print_summary(outcomes, [job.overrides for job in jobs])
@@ -69,7 +69,7 @@ def _slots(jobs: str | None) -> list[dict[str, str]]:
         raise InputError(f"jobs={jobs}: give a whole number of at least 1")
     if visible_gpus():
         return slots_on_gpus("all", 1)[: int(jobs) if jobs else None]
-    return shared_slots(int(jobs) if jobs else min(os.cpu_count() or 1, MOST_JOBS))
+    return shared_slots(int(jobs) if jobs else min(os.cpu_count() or 1, MAX_JOBS))
 
 
 def _expectation(runs: "list[PlannedRun]", slots: int) -> str:
@@ -99,8 +99,8 @@ def _print_runs(runs: "list[PlannedRun]") -> None:
 
 
 def _notes(run: "PlannedRun") -> Iterator[str]:
-    if run.why and run.state == "cannot run":
-        yield run.why
+    if run.reason and run.state == "cannot run":
+        yield run.reason
     if run.read_from:
         yield f"from {run.read_from}"
     if run.older_in:

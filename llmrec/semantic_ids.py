@@ -73,12 +73,12 @@ def _make(arguments: Sequence[str]) -> None:
 
     from llmrec.quantization.residual_kmeans import residual_kmeans
     from llmrec.quantization.semantic_ids import token_sequences, write_item_tokens
-    from llmrec.training.open_dataset import announce, quiet_dataset
+    from llmrec.training.open_dataset import announce, read_dataset
     from llmrec.training.quiet import quiet
 
     quiet()
     announce(config)
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     embeddings, embedder = _embeddings(config, dataset)
     quantized = residual_kmeans(embeddings, settings.levels, settings.codes, settings.seed)
     write_item_tokens(settings.out, dataset.items, token_sequences(quantized.codes))
@@ -119,6 +119,7 @@ def _config(overrides: Sequence[str], config_dir: Path | None) -> "DictConfig":
     from omegaconf.errors import OmegaConfBaseException
 
     from llmrec.conf_dir import conf_dir
+    from llmrec.settings.composition import composition_error
     from llmrec.training.run_folder import resolved_config
 
     for text in overrides:
@@ -128,9 +129,11 @@ def _config(overrides: Sequence[str], config_dir: Path | None) -> "DictConfig":
     search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
     try:
         with initialize_config_dir(conf_dir(), version_base="1.3"):
-            config = OmegaConf.create(resolved_config(compose("config", [*overrides, *search])))
+            config = OmegaConf.create(
+                resolved_config(compose("config", [*overrides, *search], return_hydra_config=True))
+            )
     except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(" ".join(str(error).partition("Config search path")[0].split())) from error
+        raise composition_error(error, [str(config_dir)] if config_dir else []) from error
     assert isinstance(config, DictConfig)
     return config
 

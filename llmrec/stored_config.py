@@ -126,9 +126,9 @@ def _refuse_remote_code(backbone: Any, file: Path) -> None:
         raise _untrusted(file, "backbone.attention", attention, "the code of a kernel from a hub would be run")
 
 
-def _untrusted(file: Path, place: str, value: Any, why: str) -> InputError:
+def _untrusted(file: Path, place: str, value: Any, reason: str) -> InputError:
     return InputError(
-        f"{file}, {place}: {value} is refused: {why}, and a run folder may be somebody else's. If you trust this "
+        f"{file}, {place}: {value} is refused: {reason}, and a run folder may be somebody else's. If you trust this "
         "folder, add trust=true to the command"
     )
 

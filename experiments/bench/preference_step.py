@@ -65,7 +65,7 @@ def branches(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.n
 def sequences(backbone: Backbone, data: NextItemData, objective: SDPO, rows: np.ndarray) -> Callable[[], Tensor]:
     """One sequence a title, logits at the titles' positions only."""
     branches = [[branch] for row in rows for branch in objective.branches(data.example(int(row)))]
-    batch = build_batch(np.arange(len(branches)), branches, shared=0)
+    batch = build_batch(np.arange(len(branches)), branches, shared_columns=0)
 
     def loss() -> Tensor:
         losses, _ = objective.token_loss.checked_losses(backbone.encode(batch.packed, batch.state_index), batch)

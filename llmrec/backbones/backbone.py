@@ -175,23 +175,23 @@ class Backbone(nn.Module):
         visible = packed.visible()
         with self.autocast():
             hidden = self.causal_lm.get_decoder()(
-                input_ids=packed.tokens[:, packed.shared :],
-                position_ids=packed.positions[:, packed.shared :],
+                input_ids=packed.tokens[:, packed.shared_columns :],
+                position_ids=packed.positions[:, packed.shared_columns :],
                 attention_mask=None if visible is None else self.attention_mask(visible),
                 past_key_values=self._shared_states(packed),
-                use_cache=packed.shared > 0,
+                use_cache=packed.shared_columns > 0,
             ).last_hidden_state
         columns = packed.tokens.shape[1]
-        row, column = index // columns, index % columns - packed.shared
+        row, column = index // columns, index % columns - packed.shared_columns
         return hidden[row, column]
 
     def _shared_states(self, packed: Packed) -> DynamicCache | None:
         """Returns keys and values of the columns that all rows share, computed once; gradients flow through them."""
-        if not packed.shared:
+        if not packed.shared_columns:
             return None
         cache = DynamicCache()
         self.causal_lm.get_decoder()(
-            input_ids=packed.tokens[:1, : packed.shared], past_key_values=cache, use_cache=True
+            input_ids=packed.tokens[:1, : packed.shared_columns], past_key_values=cache, use_cache=True
         )
         cache.batch_repeat_interleave(len(packed.tokens))
         return cache

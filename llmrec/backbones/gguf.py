@@ -59,11 +59,11 @@ def dequantize(file: Path, cache_dir: Path) -> Path:
         if not folder.is_dir():
             logger.info("dequantizing %s (once; cached in %s)", file.name, folder)
             with atomic_folder(folder) as temporary:
-                _dequantise(file, temporary)
+                _write_dequantized(file, temporary)
     return folder
 
 
-def _dequantise(file: Path, folder: Path) -> None:
+def _write_dequantized(file: Path, folder: Path) -> None:
     try:
         # The reader's progress bar cannot be disabled.
         with contextlib.redirect_stderr(io.StringIO()):

@@ -18,17 +18,17 @@ class Packed:
             no row has more than one branch, they also continue through the padding, because transformers interprets
             positions that restart as another sequence in the same row and would build a mask for it.
         branch: int16 `[rows, columns]`: 0 in the prompt, 1, 2, ... in the branches, -1 in the padding at the end.
-        single: Whether no row has more than one branch. Every row is then an ordinary causal sequence that needs no
+        is_causal: Whether no row has more than one branch. Every row is then an ordinary causal sequence that needs no
             mask.
-        shared: Number of leading columns that all prompts have in common, which are run once for all rows. At least
-            the last token of the shortest prompt must not be among them.
+        shared_columns: Number of leading columns that all prompts have in common, which are run once for all rows. The
+            last token of the shortest prompt must not be among them.
     """
 
     tokens: Tensor
     positions: Tensor
     branch: Tensor
-    single: bool
-    shared: int = 0
+    is_causal: bool
+    shared_columns: int = 0
 
     def to(self, device: torch.device | str) -> "Packed":
         """Returns a copy on another device."""
@@ -42,26 +42,26 @@ class Packed:
         Each token sees the prompt and its own branch, up to itself.
 
         Returns:
-            bool `[rows, columns - shared, columns]`, or `[1, columns - shared, columns]` if no row has several
-            branches. None if the mask equals the model's own causal mask.
+            bool `[rows, columns - shared_columns, columns]`, or `[1, columns - shared_columns, columns]` if no row
+            has several branches. None if the mask equals the model's own causal mask.
         """
         columns = torch.arange(self.branch.shape[1], device=self.branch.device)
-        causal = columns[None, :] <= columns[self.shared :, None]
-        if self.single:
-            return causal[None] if self.shared else None
-        key, query = self.branch[:, None, :], self.branch[:, self.shared :, None]
+        causal = columns[None, :] <= columns[self.shared_columns :, None]
+        if self.is_causal:
+            return causal[None] if self.shared_columns else None
+        key, query = self.branch[:, None, :], self.branch[:, self.shared_columns :, None]
         return ((key == 0) | (key == query)) & causal
 
 
 def pack(
-    prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]], shared: int = 0
+    prompts: Sequence[np.ndarray], branches: Sequence[Sequence[np.ndarray]], shared_columns: int = 0
 ) -> tuple[Packed, list[np.ndarray]]:
     """Packs prompts and their branches into rows.
 
     Args:
         prompts: Non-empty prompts, int `[length]` each.
         branches: Any number of branches per prompt, int `[length]` each, possibly empty.
-        shared: See `Packed.shared`.
+        shared_columns: See `Packed.shared_columns`.
 
     Returns:
         packed: The rows.
@@ -73,7 +73,7 @@ def pack(
     columns = max(lengths)
     tokens = np.zeros((len(prompts), columns), dtype=np.int64)
     positions, branch = np.zeros_like(tokens), np.full_like(tokens, -1, dtype=np.int16)
-    single = all(len(row) <= 1 for row in branches)
+    is_causal = all(len(row) <= 1 for row in branches)
     predictors = []
     for r, (prompt, row) in enumerate(zip(prompts, branches, strict=True)):
         column = len(prompt)
@@ -85,11 +85,11 @@ def pack(
             positions[r, column:end] = len(prompt) + np.arange(len(branch_tokens))
             starts.append((r * columns + len(prompt) - 1, r * columns + column))
             column = end
-        if single:
+        if is_causal:
             positions[r, column:] = np.arange(column, columns)
         predictors.append(np.array(starts, dtype=np.int64).reshape(-1, 2))
     tensors = [torch.from_numpy(array) for array in (tokens, positions, branch)]
-    return Packed(tensors[0], tensors[1], tensors[2], single, shared), predictors
+    return Packed(tensors[0], tensors[1], tensors[2], is_causal, shared_columns), predictors
 
 
 def predictor_columns(starts: np.ndarray, within: np.ndarray) -> np.ndarray:

@@ -99,7 +99,7 @@ def _difference(backbone: Backbone) -> float:
     prompts = [generator.integers(0, vocabulary, n) for n in (7, 5)]
     branches = [[generator.integers(0, vocabulary, n) for n in row] for row in ((3, 4, 2), (1, 3))]
     prompts[1][:3] = prompts[0][:3]
-    packed, starts = pack(prompts, branches, shared=3)
+    packed, starts = pack(prompts, branches, shared_columns=3)
     positions = np.concatenate(
         [predictor_columns(start, np.arange(len(branch) + 1)) for row, row_starts in zip(branches, starts, strict=True)
          for branch, start in zip(row, row_starts, strict=True)]
@@ -109,7 +109,7 @@ def _difference(backbone: Backbone) -> float:
     plain = backbone.encode(packed, index).logits()
     backbone.uses_plain_path = False
     encoded = backbone.encode(packed, index)
-    unshared = backbone.encode(replace(packed, shared=0), index)
+    unshared = backbone.encode(replace(packed, shared_columns=0), index)
     some = torch.arange(0, vocabulary, 3, device=backbone.device)
     new = row_tokens(backbone.model).to(backbone.device)
     return max(

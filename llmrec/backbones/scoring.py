@@ -28,7 +28,7 @@ def log_probabilities(
         prompts: Non-empty prompts, int `[length]` each.
         responses: One non-empty response per prompt, int `[length]` each.
         shared: Number of leading tokens that all prompts have in common, without the last of the shortest prompt; see
-            `Packed.shared`.
+            `Packed.shared_columns`.
         progress: Called with the number of responses of each finished batch.
 
     Returns:

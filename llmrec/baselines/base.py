@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
+from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, is_refitted
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def rows_report(dataset: Dataset, rows: RowsSetting) -> dict[str, Any]:
     return {
         "rows": rows,
         "fitted_rows": len(fitted_rows(dataset, rows, "valid")),
-        "refitted": refits(dataset, rows),
+        "refitted": is_refitted(dataset, rows),
         "train_file": dataset.train_file,
         "train_file_is_only_a_sample": dataset.only_a_sample,
     }

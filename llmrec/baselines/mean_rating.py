@@ -13,6 +13,7 @@ import numpy as np
 from llmrec.baselines.base import Baseline, Fitting, RowsSetting
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
+from llmrec.settings.types import PositiveFloat
 
 
 class MeanRating(Baseline):
@@ -23,16 +24,9 @@ class MeanRating(Baseline):
     Args:
         rows: "full" for all training lists, "sample" for those that language models are tuned on.
         damping: Number of ratings with the overall mean that are added to each title.
-
-    Raises:
-        ValueError: If a setting is invalid.
     """
 
-    def __init__(self, rows: RowsSetting = "sample", damping: float = 5.0) -> None:
-        if rows not in ("full", "sample"):
-            raise ValueError(f"baseline.rows={rows}: choose one of full, sample")
-        if not damping > 0:
-            raise ValueError(f"baseline.damping={damping}: give a number above 0")
+    def __init__(self, rows: RowsSetting = "sample", damping: PositiveFloat = 5.0) -> None:
         self.rows, self.damping = rows, damping
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:

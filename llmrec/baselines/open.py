@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-import hydra
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.plain import plain
+from llmrec.settings.objects import build
 
 WEIGHTS = "weights"
 
@@ -19,11 +19,7 @@ def build_baseline(config: DictConfig) -> Baseline:
     Raises:
         InputError: If a setting is invalid.
     """
-    settings = {key: value for key, value in config.items() if key != "name"}
-    try:
-        baseline: Baseline = hydra.utils.instantiate(settings)
-    except InstantiationException as error:
-        raise InputError(f"the baseline cannot be built from its settings: {error}") from error
+    baseline: Baseline = build(plain(config), "baseline")
     return baseline
 
 

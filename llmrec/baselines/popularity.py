@@ -22,14 +22,9 @@ class Popularity(Baseline):
 
     Args:
         rows: "full" for all training rows, "sample" for those that language models are tuned on.
-
-    Raises:
-        ValueError: If `rows` is neither.
     """
 
     def __init__(self, rows: RowsSetting = "full") -> None:
-        if rows not in ("full", "sample"):
-            raise ValueError(f"baseline.rows={rows}: choose one of full, sample")
         self.rows = rows
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:

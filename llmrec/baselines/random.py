@@ -11,6 +11,7 @@ import numpy as np
 
 from llmrec.baselines.base import Baseline, Fitting
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.settings.types import Seed
 
 SCORING_BATCH_ROWS = 256
 """Rows scored at a time, which bounds the memory for scores."""
@@ -24,7 +25,7 @@ class Random(Baseline):
             streams.
     """
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: Seed = 0) -> None:
         self.generators = {split: np.random.default_rng([seed, *split.encode()]) for split in ("valid", "test")}
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:

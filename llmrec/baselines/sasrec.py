@@ -26,9 +26,10 @@ from llmrec.baselines.sasrec_network import Network
 from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, refits
+from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows, is_refitted
 from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, title_ranks
+from llmrec.settings.types import NonNegativeFloat, PositiveFloat, PositiveInt, ProbabilityBelowOne
 
 SCORING_BATCH_ROWS = 256
 """Rows scored at a time, which bounds the memory for scores."""
@@ -57,9 +58,6 @@ class SASRec(Baseline):
     Attributes:
         seen_titles: Whether an item of each title occurs in the rows that `selected` was fitted to, bool
             [distinct titles].
-
-    Raises:
-        ValueError: If a setting is invalid.
     """
 
     seen_titles: np.ndarray
@@ -67,17 +65,17 @@ class SASRec(Baseline):
     def __init__(
         self,
         rows: RowsSetting = "full",
-        max_history: int = 10,
-        hidden_size: int = 64,
-        layers: int = 1,
-        heads: int = 2,
-        dropout: float = 0.5,
-        temperature: float = 0.07,
-        learning_rate: float = 0.003,
-        weight_decay: float = 0.0,
-        batch_size: int = 256,
-        max_epochs: int = 60,
-        patience: int = 5,
+        max_history: PositiveInt = 10,
+        hidden_size: PositiveInt = 64,
+        layers: PositiveInt = 1,
+        heads: PositiveInt = 2,
+        dropout: ProbabilityBelowOne = 0.5,
+        temperature: PositiveFloat = 0.07,
+        learning_rate: PositiveFloat = 0.003,
+        weight_decay: NonNegativeFloat = 0.0,
+        batch_size: PositiveInt = 256,
+        max_epochs: PositiveInt = 60,
+        patience: PositiveInt = 5,
     ) -> None:
         self.rows, self.max_history = rows, max_history
         self.hidden_size, self.layers, self.heads = hidden_size, layers, heads
@@ -85,7 +83,13 @@ class SASRec(Baseline):
         self.learning_rate, self.weight_decay, self.batch_size = learning_rate, weight_decay, batch_size
         self.max_epochs, self.patience = max_epochs, patience
         self._settings = dict(vars(self))
-        _check(self._settings)
+
+    @staticmethod
+    def validate(settings: Mapping[str, Any]) -> None:
+        """Checks that the heads divide the hidden size."""
+        size, heads = settings["hidden_size"], settings["heads"]
+        if size % heads:
+            raise ValueError(f"heads={heads}: give a divisor of baseline.hidden_size={size}")
 
     def fit(self, dataset: Dataset, fitting: Fitting) -> dict[str, Any]:
         """Selects the number of epochs on validation, then refits if the validation rows were held out of train.
@@ -101,7 +105,7 @@ class SASRec(Baseline):
         self.seen_titles = _seen_titles(train, dataset.items)
         progress = FitState.load(fitting.checkpoint, [self._settings, fitting.seed, dataset.content_hash, len(train)])
         self._select(train, dataset.valid, fitting, progress)
-        self.final = self._refit(dataset, fitting, progress) if refits(dataset, self.rows) else self.selected
+        self.final = self._refit(dataset, fitting, progress) if is_refitted(dataset, self.rows) else self.selected
         return {
             **rows_report(dataset, self.rows),
             "epochs": len(progress.curve),
@@ -132,7 +136,7 @@ class SASRec(Baseline):
         self.seen_titles = weights.pop("seen_titles").numpy()
         self.selected.load_state_dict(weights)
         self.final = self.selected
-        if refits(dataset, self.rows):
+        if is_refitted(dataset, self.rows):
             self.final = self._network("cpu")
             self.final.load_state_dict(_read_weights(folder / "final.safetensors", weights))
 
@@ -228,25 +232,6 @@ class _Titles:
         """Returns the best score of each title's items: [rows, items] to [rows, distinct titles]."""
         title = self.title_of[self.other_items].expand(len(scores), -1)
         return scores[:, self.first_items].scatter_reduce_(1, title, scores[:, self.other_items], "amax")
-
-
-def _check(settings: Mapping[str, Any]) -> None:
-    if settings["rows"] not in ("full", "sample"):
-        raise ValueError(f"baseline.rows={settings['rows']}: choose one of full, sample")
-    for key in ("max_history", "hidden_size", "layers", "heads", "batch_size", "max_epochs", "patience"):
-        if isinstance(settings[key], bool) or not isinstance(settings[key], int) or settings[key] < 1:
-            raise ValueError(f"baseline.{key}={settings[key]}: give a whole number of at least 1")
-    if settings["hidden_size"] % settings["heads"]:
-        raise ValueError(
-            f"baseline.heads={settings['heads']}: give a divisor of baseline.hidden_size={settings['hidden_size']}"
-        )
-    if not 0 <= settings["dropout"] < 1:
-        raise ValueError(f"baseline.dropout={settings['dropout']}: give a number from 0 to below 1")
-    for key in ("temperature", "learning_rate"):
-        if not settings[key] > 0:
-            raise ValueError(f"baseline.{key}={settings[key]}: give a number above 0")
-    if not settings["weight_decay"] >= 0:
-        raise ValueError(f"baseline.weight_decay={settings['weight_decay']}: give 0 or more")
 
 
 def _pad_histories(rows: Rows, length: int, padding: int) -> Tensor:

@@ -7,7 +7,7 @@ from llmrec.datasets.dataset import Dataset, Rows
 RowsSetting = Literal["full", "sample"]
 
 
-def refits(dataset: Dataset, rows: RowsSetting) -> bool:
+def is_refitted(dataset: Dataset, rows: RowsSetting) -> bool:
     """Returns whether the baseline is refitted before it ranks test.
 
     That is so if it is fitted to all training rows and the validation rows were held out of the train file.
@@ -26,4 +26,4 @@ def fitted_rows(dataset: Dataset, rows: RowsSetting, split: str) -> Rows:
     """
     if rows == "sample":
         return dataset.sample
-    return dataset.train.followed_by(dataset.valid) if split == "test" and refits(dataset, rows) else dataset.train
+    return dataset.train.followed_by(dataset.valid) if split == "test" and is_refitted(dataset, rows) else dataset.train

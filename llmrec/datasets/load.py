@@ -150,4 +150,4 @@ def _simulated(dataset: Mapping[str, Any]) -> Splits:
     world, events = simulate(dataset["simulator"])
     sequences = make_sequences(world.items, events, dataset, "dataset.simulator")
     targets = {split: sequences.target_event[split] for split in ("valid", "test")}
-    return sequences.splits(best_ndcg10(world, events, sequences.item_place, targets))
+    return sequences.splits(best_ndcg10(world, events, sequences.item_index, targets))

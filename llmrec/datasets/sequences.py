@@ -23,7 +23,7 @@ class Sequences:
 
     Attributes:
         items: The items in the k-core.
-        item_place: Index of each of these items in the original catalogue, int64 [items].
+        item_index: Index of each of these items in the original catalogue, int64 [items].
         interactions: The events in the k-core, ordered by user and time.
         rows: The rows of each split.
         target_event: Position of each row's target in the original interactions, int64 [rows], by split.
@@ -31,7 +31,7 @@ class Sequences:
     """
 
     items: Items
-    item_place: np.ndarray
+    item_index: np.ndarray
     interactions: Interactions
     rows: dict[str, Rows]
     target_event: dict[str, np.ndarray]
@@ -45,36 +45,36 @@ class Sequences:
         )
 
 
-def make_sequences(items: Items, given: Interactions, dataset: Mapping[str, Any], where: str) -> Sequences:
+def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[str, Any], where: str) -> Sequences:
     """Takes the k-core, makes windows and splits them by the time of their targets.
 
     Args:
         items: The catalogue. Items outside the k-core are removed from it.
-        given: The interactions, in any order.
+        interactions: The interactions, in any order.
         dataset: The settings k_core, min_history, max_history and split.
         where: Name of the source in error messages.
 
     Raises:
         InputError: If a split would have no rows.
     """
-    order = given.by_user_and_time()
-    core_positions = order[k_core(given.user[order], given.item[order], dataset["k_core"])]
-    item_place, item = np.unique(given.item[core_positions], return_inverse=True)
-    core = given.take(core_positions)
+    order = interactions.by_user_and_time()
+    core_positions = order[k_core(interactions.user[order], interactions.item[order], dataset["k_core"])]
+    item_index, item = np.unique(interactions.item[core_positions], return_inverse=True)
+    core = interactions.take(core_positions)
     events = Interactions(core.user_ids, core.user, item.astype(np.int32), core.timestamp, core.rating)
     rows, target = windows(events, dataset["min_history"], dataset["max_history"])
     parts = dict(zip(SPLITS, global_time_split(rows.timestamp, dataset["split"]), strict=True))
     if not all(len(part) for part in parts.values()):
         raise InputError(
-            f"{where}: a split would have no rows: {len(given):,} interactions leave {len(events):,} in the "
+            f"{where}: a split would have no rows: {len(interactions):,} interactions leave {len(events):,} in the "
             f"{dataset['k_core']}-core and {len(rows):,} windows. Lower dataset.k_core or dataset.min_history"
         )
-    items = _subset(items, item_place)
+    items = _subset(items, item_index)
     by_split = {split: rows.take(part) for split, part in parts.items()}
     last_event = {split: events.timestamp[target[part] - 1] for split, part in parts.items()}
     report = leakage_report(items, **by_split, k_core_over_whole_period=dataset["k_core"] > 1, last_event=last_event)
     target_event = {split: core_positions[target[part]] for split, part in parts.items()}
-    return Sequences(items, item_place, events, by_split, target_event, report)
+    return Sequences(items, item_index, events, by_split, target_event, report)
 
 
 def _subset(items: Items, indices: np.ndarray) -> Items:

@@ -10,6 +10,7 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.decoder import CatalogueDecoder, Progress
 from llmrec.decoding.rank import rank_titles
 from llmrec.prompts.prompts import Prompts
+from llmrec.settings.types import PositiveInt
 
 
 class BeamSearchDecoder(CatalogueDecoder):
@@ -24,7 +25,7 @@ class BeamSearchDecoder(CatalogueDecoder):
 
     def __init__(
         self,
-        beams: int = 10,
+        beams: PositiveInt = 10,
         scores: Literal["trie", "vocab"] = "trie",
         length_penalty: float = 0.0,
         exclude_history: bool = False,

@@ -4,16 +4,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection
 from typing import ClassVar
 
-import hydra
 import numpy as np
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.errors import InputError
+from llmrec.plain import plain
 from llmrec.prompts.prompts import Prompts
+from llmrec.settings.objects import build
 
 Progress = Callable[[int], None]
 """Called with the number of rows of each finished batch."""
@@ -105,10 +105,7 @@ def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     Raises:
         InputError: If a setting is invalid, or the decoder is for another task.
     """
-    try:
-        decoder: Decoder = hydra.utils.instantiate(decoding)
-    except InstantiationException as error:
-        raise InputError(f"the decoder cannot be built from its settings: {error}") from error
+    decoder: Decoder = build(plain(decoding), "decoding")
     if task not in decoder.tasks:
         raise InputError(
             f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "

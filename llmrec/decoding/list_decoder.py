@@ -7,6 +7,7 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.decoding.decoder import ListDecoder, Progress
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.prompts.prompts import Prompts
+from llmrec.settings.types import PositiveInt, Seed
 
 
 class PermutationDecoder(ListDecoder):
@@ -15,15 +16,9 @@ class PermutationDecoder(ListDecoder):
     Args:
         bootstrap: See `ListDecoder`.
         seed: See `ListDecoder`.
-
-    Raises:
-        ValueError: If an argument is no whole number, or too small.
     """
 
-    def __init__(self, bootstrap: int = 1, seed: int = 0) -> None:
-        for name, value, minimum in (("bootstrap", bootstrap, 1), ("seed", seed, 0)):
-            if type(value) is not int or value < minimum:
-                raise ValueError(f"decoding.{name}={value}: give a whole number of at least {minimum}")
+    def __init__(self, bootstrap: PositiveInt = 1, seed: Seed = 0) -> None:
         self.bootstrap, self.seed = bootstrap, seed
 
     def rank(

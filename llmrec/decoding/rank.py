@@ -19,7 +19,7 @@ from llmrec.prompts.prompts import Prompts
 logger = logging.getLogger(__name__)
 CPU_MEMORY_BYTES = 1 << 30
 """Memory for the key-value cache, masks and logits of a batch on a CPU, where free memory is not queried."""
-MOST_ROWS = {"cpu": 16, "cuda": 512}
+MAX_ROWS = {"cpu": 16, "cuda": 512}
 """Largest batch, in rows. Larger ones are not faster: on a CPU they exceed its caches, and a GPU is fully used."""
 
 
@@ -110,7 +110,7 @@ def run_in_batches(
             error.
     """
     order = np.argsort(-lengths, kind="stable")
-    start, limit, largest = 0, MOST_ROWS[backbone.device.type], 0
+    start, limit, largest = 0, MAX_ROWS[backbone.device.type], 0
     while start < len(order):
         size = min(limit, _rows_that_fit(int(lengths[order[start]]), backbone, beams, appended))
         rows = order[start : start + size]
@@ -120,7 +120,7 @@ def run_in_batches(
             limit = len(rows) // 2
             torch.cuda.empty_cache()
             logger.warning("out of memory: decoding continues with at most %s rows at a time", limit)
-    # On a CPU the batch size is nearly always MOST_ROWS, so it is not logged.
+    # On a CPU the batch size is nearly always MAX_ROWS, so it is not logged.
     if backbone.device.type == "cuda":
         logger.info("decoded %s rows, at most %s at a time", f"{len(order):,}", largest)
 

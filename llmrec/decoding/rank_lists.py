@@ -17,7 +17,7 @@ from llmrec.decoding.session import CachedSession, PlainSession, Session, Shared
 from llmrec.decoding.unconstrained import greedy, text_after
 from llmrec.prompts.identifiers import Identifiers
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.rerank import ranking_room
+from llmrec.prompts.rerank import reserved_tokens
 
 Progress = Callable[[int], None]
 """Called with the number of lists of each finished batch."""
@@ -60,7 +60,7 @@ class FreeRankings:
     Attributes:
         texts: The texts.
         order: Indices of each list's candidates, best first, int64 `[lists, m]`. Identifiers that are not generated
-            within `ranking_room` tokens count as missing.
+            within `reserved_tokens` tokens count as missing.
         is_invalid: Whether the text was no permutation of the identifiers or did not end with EOS, bool `[lists]`.
     """
 
@@ -81,7 +81,7 @@ def free_rankings(
         seed: Of the random order of identifiers that a text does not contain.
         progress: Called with the number of lists of each finished batch.
     """
-    max_tokens = ranking_room(len(identifiers))
+    max_tokens = reserved_tokens(len(identifiers))
     texts = map_across_ranks(
         len(prompts),
         lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, identifiers.end_token, progress),

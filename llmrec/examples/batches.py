@@ -9,14 +9,14 @@ from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.objectives.batch import FREE_TEXT, Batch, Branch
 
 
-def build_batch(examples: np.ndarray, branches: Sequence[Sequence[Branch]], shared: int) -> Batch:
+def build_batch(examples: np.ndarray, branches: Sequence[Sequence[Branch]], shared_columns: int) -> Batch:
     """Builds a micro-batch.
 
     Args:
         examples: Indices of the examples, int [rows].
         branches: The branches of each example, at least one.
-        shared: Maximum number of tokens to encode once for all rows, if all prompts begin with them (see
-            `Packed.shared`).
+        shared_columns: Maximum number of leading tokens to encode once for all rows, if all prompts begin with them
+            (see `Packed.shared_columns`).
     """
     prefixes = [_common_prefix([branch.prompt for branch in row]) for row in branches]
     positions = [[np.flatnonzero(branch.response.supervised) for branch in row] for row in branches]
@@ -24,7 +24,7 @@ def build_batch(examples: np.ndarray, branches: Sequence[Sequence[Branch]], shar
         [_input_tokens(branch, len(prefix), supervised) for branch, supervised in zip(row, row_positions, strict=True)]
         for row, row_positions, prefix in zip(branches, positions, prefixes, strict=True)
     ]
-    packed, starts = pack(prefixes, inputs, _shared_columns(prefixes, shared))
+    packed, starts = pack(prefixes, inputs, _common_columns(prefixes, shared_columns))
     parts = [
         np.stack(
             [
@@ -60,7 +60,7 @@ def _input_tokens(branch: Branch, prefix: int, supervised: np.ndarray) -> np.nda
     return np.concatenate([branch.prompt[prefix:], response])
 
 
-def _shared_columns(prefixes: Sequence[np.ndarray], limit: int) -> int:
+def _common_columns(prefixes: Sequence[np.ndarray], limit: int) -> int:
     """Returns how many tokens, at most `limit`, all prefixes begin with, without the last one of the shortest."""
     shared = max(0, min(limit, min(map(len, prefixes)) - 1))
     first = prefixes[0][:shared]

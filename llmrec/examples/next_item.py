@@ -69,7 +69,7 @@ class NextItemData(TrainingData):
     trie: Trie
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
-        """Tokenises the titles and builds the trie, or reads both from the cache.
+        """Tokenizes the titles and builds the trie, or reads both from the cache.
 
         Args:
             dataset: The dataset.
@@ -112,7 +112,7 @@ class NextItemData(TrainingData):
         return self.trie.leaf_title.numpy()[leaf]
 
     def setup_training(self, objective: Objective, validation: Rows) -> None:
-        """Tokenises the training sample and the validation rows, and gets the supervised positions from the objective.
+        """Tokenizes the training sample and the validation rows, and gets the supervised positions from the objective.
 
         Args:
             objective: The objective to train.
@@ -162,4 +162,4 @@ class NextItemData(TrainingData):
             [Branch(self.validation.prompts.of(row), self.response(int(title), has_choice))]
             for row, title in zip(rows, titles, strict=True)
         ]
-        return build_batch(rows, branches, shared=0)
+        return build_batch(rows, branches, shared_columns=0)

@@ -15,7 +15,7 @@ from llmrec.objectives.batch import Branch, Response
 from llmrec.prompts.identifiers import find_identifiers
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.rerank import ListPrompts, ranking_room
+from llmrec.prompts.rerank import ListPrompts, reserved_tokens
 from llmrec.prompts.rerank_text import RerankText
 
 
@@ -70,11 +70,11 @@ class RerankData(TrainingData):
 
     def prompts(self, lists: Lists) -> ListPrompts:
         """Returns the prompts of some lists."""
-        limit = self.config.backbone.max_length - ranking_room(self.size)
+        limit = self.config.backbone.max_length - reserved_tokens(self.size)
         return ListPrompts(self.prompt, self.identifiers, limit, lists, self.dataset.items)
 
     def setup_training(self, objective: Objective, validation: Lists) -> None:
-        """Tokenises the training and validation lists, and gets the supervised positions from the objective.
+        """Tokenizes the training and validation lists, and gets the supervised positions from the objective.
 
         Args:
             objective: The objective to train.

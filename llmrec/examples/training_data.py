@@ -81,7 +81,7 @@ class TrainingData(LightningDataModule):
 
     @abstractmethod
     def setup_training(self, objective: Objective, validation: Any) -> None:
-        """Tokenises the training and validation rows, and gets the supervised positions from the objective.
+        """Tokenizes the training and validation rows, and gets the supervised positions from the objective.
 
         Args:
             objective: The objective to train.
@@ -110,7 +110,7 @@ class TrainingData(LightningDataModule):
     def batch(self, rows: np.ndarray) -> Batch:
         """Returns the micro-batch of some training rows (int [rows])."""
         branches = [self.objective.branches(self.example(int(row))) for row in rows]
-        return build_batch(rows, branches, self.shared)
+        return build_batch(rows, branches, self.shared_columns)
 
     @property
     def added_tokens(self) -> int:
@@ -118,7 +118,7 @@ class TrainingData(LightningDataModule):
 
         A row's prompts have the shared tokens in common. The other prompts are counted as the longest of the sample.
         """
-        other_prompts = (self.objective.prompt_count - 1) * int(self.sample_prompts.lengths.max() - self.shared)
+        other_prompts = (self.objective.prompt_count - 1) * int(self.sample_prompts.lengths.max() - self.shared_columns)
         return self.objective.branch_count * self.response_tokens + other_prompts
 
     @property
@@ -127,7 +127,7 @@ class TrainingData(LightningDataModule):
         return len(self._steps(epoch=0))
 
     @property
-    def shared(self) -> int:
+    def shared_columns(self) -> int:
         """Number of tokens that all training prompts begin with; 0 if these cannot be encoded once for all rows."""
         # Layers with gradient checkpointing discard the cache that holds the shared columns.
         return 0 if self.checkpointing else self._common_tokens
@@ -147,7 +147,7 @@ class TrainingData(LightningDataModule):
 
     def max_row_tokens(self, rows: np.ndarray) -> int:
         """Returns the number of tokens of the longest of some training rows (int [rows]), without shared tokens."""
-        return int(self.sample_prompts.lengths[rows].max()) - self.shared + self.added_tokens
+        return int(self.sample_prompts.lengths[rows].max()) - self.shared_columns + self.added_tokens
 
     def with_halved_micro_batches(self, step: Step) -> Step:
         """Returns the step in micro-batches of half as many rows, and limits all following steps to this size.

@@ -68,6 +68,6 @@ def _returned(end: Outcome | InputError, overrides: Sequence[str]) -> JobReturn:
     if isinstance(end, Outcome) and end.state in ("done", "there"):
         value = validation_score(end.job)
         return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=value)
-    why = end.why if isinstance(end, Outcome) else str(end)
+    reason = end.reason if isinstance(end, Outcome) else str(end)
     # For this exception Hydra prints the message without a traceback and exits with status 1.
-    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=CompactHydraException(why))
+    return JobReturn(overrides=overrides, status=JobStatus.FAILED, _return_value=CompactHydraException(reason))

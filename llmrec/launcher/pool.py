@@ -48,12 +48,12 @@ class Outcome:
     Attributes:
         job: The job.
         state: `there` if it was done before, `skipped` if a stage it depends on failed.
-        why: Why the job is not done; "" if it is.
+        reason: Why the job is not done; "" if it is.
     """
 
     job: Job
     state: Literal["done", "there", "failed", "skipped"]
-    why: str = ""
+    reason: str = ""
 
 
 class Pool:
@@ -138,8 +138,8 @@ class Pool:
                 self._end(Outcome(job, "there"), "was done already")
             elif failed and not job.run.trained:
                 waiting.remove(job)
-                why = f"its stage {self.names[failed[0].record]} failed"
-                self._end(Outcome(job, "skipped", why), f"SKIPPED: {why}")
+                reason = f"its stage {self.names[failed[0].record]} failed"
+                self._end(Outcome(job, "skipped", reason), f"SKIPPED: {reason}")
 
     def _fill(self, waiting: list[Job]) -> None:
         """Starts a waiting job in each free slot."""
@@ -178,10 +178,10 @@ class Pool:
         self.running[slot] = Running(job, work, time.monotonic(), claim)
         self._print(job, self.started)
 
-    def _fail(self, job: Job, why: str) -> None:
+    def _fail(self, job: Job, reason: str) -> None:
         command = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
-        job.run.failure.write_text(f"{command}\n{why}\n", encoding="utf-8")
-        self._end(Outcome(job, "failed", why), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({why})")
+        job.run.failure.write_text(f"{command}\n{reason}\n", encoding="utf-8")
+        self._end(Outcome(job, "failed", reason), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({reason})")
 
     def _has_failed(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)

@@ -31,8 +31,8 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
     missing = [(end, typed) for end, typed in zip(ended, overrides, strict=True) if end not in done]
     print(f"\n{len(done)} of {len(ended)} jobs are done" + ("" if not missing else "; these are not:"))
     for end, typed in missing:
-        state, why = (end.state, end.why) if isinstance(end, Outcome) else ("not started", str(end))
-        print(f"  {' '.join(typed)}\n    {state}: {why}")
+        state, reason = (end.state, end.reason) if isinstance(end, Outcome) else ("not started", str(end))
+        print(f"  {' '.join(typed)}\n    {state}: {reason}")
     if missing:
         print("The same command runs only these; finished jobs are kept.")
 

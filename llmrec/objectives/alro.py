@@ -18,6 +18,7 @@ from llmrec.backbones.backbone import Encoded
 from llmrec.objectives.base import Objective, Part, Sums
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.preparation import Preparation
+from llmrec.settings.types import NonNegativeFloat, PositiveFloat
 
 
 class ALRO(Objective):
@@ -34,13 +35,14 @@ class ALRO(Objective):
     tasks = ("rerank",)
 
     def __init__(
-        self, alpha: float = 0.1, beta: float = 0.1, sigma: float = 1.0, gamma: float = 10.0, normalise: bool = True
+        self,
+        alpha: NonNegativeFloat = 0.1,
+        beta: NonNegativeFloat = 0.1,
+        sigma: PositiveFloat = 1.0,
+        gamma: PositiveFloat = 10.0,
+        normalise: bool = True,
     ) -> None:
         super().__init__()
-        if not (alpha >= 0 and beta >= 0 and sigma > 0 and gamma > 0):
-            raise ValueError(
-                "objective.alpha and objective.beta must be at least 0, objective.sigma and objective.gamma above 0"
-            )
         self.alpha, self.beta, self.sigma, self.gamma, self.normalise = alpha, beta, sigma, gamma, normalise
         self.branch_count = self.prompt_count = 2 if beta else 1
         self.monitored: dict[str, float] = {}

@@ -7,7 +7,7 @@ and maps the model's hidden states at these positions to a loss.
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,6 @@ from llmrec.errors import InputError
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.preparation import Preparation
 
-Choice = TypeVar("Choice", bound=str)
 Sums = dict[str, Tensor]
 """Named sums and counts. They are added up over micro-batches and ranks until the optimizer step."""
 
@@ -156,14 +155,3 @@ class TokenLoss(Objective):
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.checked_losses(encoded, batch)
         return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)
-
-
-def check_choice(name: str, value: Choice, *choices: str) -> Choice:
-    """Returns the value of an objective's setting if it is one of the choices.
-
-    Raises:
-        ValueError: If it is not. The message lists the choices.
-    """
-    if value not in choices:
-        raise ValueError(f"objective.{name}={value}: choose one of {', '.join(choices)}")
-    return value

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from llmrec.objectives.preference import Pairwise, Scores
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.settings.types import PositiveFloat, PositiveInt, ProbabilityBelowOne
 
 
 class CDPO(Pairwise):
@@ -24,15 +25,13 @@ class CDPO(Pairwise):
     def __init__(
         self,
         rejected: Rejected,
-        smoothing: float = 0.1,
-        beta: float = 0.1,
+        smoothing: ProbabilityBelowOne = 0.1,
+        beta: PositiveFloat = 0.1,
         scores: Scores = "vocab",
-        learning_rate_factor: float = 0.1,
-        max_epochs: int | None = 3,
+        learning_rate_factor: PositiveFloat = 0.1,
+        max_epochs: PositiveInt | None = 3,
     ) -> None:
         super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
-        if not 0 <= smoothing < 1:
-            raise ValueError(f"objective.smoothing={smoothing}: expected a probability from 0 to below 1")
         self.eps = smoothing
 
     def smoothing(self, example: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from torch import Tensor
 
 from llmrec.objectives.preference import Pairwise, Scores
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.settings.types import PositiveFloat, PositiveInt
 
 
 class DPO(Pairwise):
@@ -12,10 +13,10 @@ class DPO(Pairwise):
     def __init__(
         self,
         rejected: Rejected,
-        beta: float = 0.1,
+        beta: PositiveFloat = 0.1,
         scores: Scores = "vocab",
-        learning_rate_factor: float = 0.1,
-        max_epochs: int | None = 3,
+        learning_rate_factor: PositiveFloat = 0.1,
+        max_epochs: PositiveInt | None = 3,
     ) -> None:
         super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
 

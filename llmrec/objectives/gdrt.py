@@ -7,7 +7,6 @@ below and everything else is our reading (I).
 """
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
@@ -21,10 +20,11 @@ from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.trie import Trie
 from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, check_choice
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.groups import Grouping, assign_groups, describe_groups, supervised_tokens
 from llmrec.objectives.preparation import Preparation
+from llmrec.settings.types import PositiveFloat, PositiveInt, ProbabilityBelowOne
 
 logger = logging.getLogger(__name__)
 
@@ -61,31 +61,18 @@ class GDRT(Objective):
         self,
         token_loss: TokenLoss,
         groups: Grouping = "relevance",
-        group_count: int = 10,
+        group_count: PositiveInt = 10,
         reference: Literal["base", "sft", "current"] = "base",
-        temperature: float = 5.0,
+        temperature: PositiveFloat = 5.0,
         prior: Literal["share", "uniform"] = "share",
         statistics: Literal["previous_step", "same_step"] = "previous_step",
-        ema: float = 0.0,
+        ema: ProbabilityBelowOne = 0.0,
         weights: Literal["worst_case", "inverse_relevance"] = "worst_case",
     ) -> None:
         super().__init__()
-        if not isinstance(token_loss, TokenLoss):
-            raise ValueError(
-                f"objective.token_loss is a {type(token_loss).__name__}, but a TokenLoss is needed. Choose one by "
-                "objective/token_loss=NAME, such as sft or msl."
-            )
-        if not 0 < temperature < math.inf or group_count < 1 or not 0 <= ema < 1:
-            raise ValueError(
-                "objective.temperature must be above 0 and finite, objective.group_count at least 1, "
-                "objective.ema from 0 to below 1"
-            )
         self.token_loss, self.temperature, self.group_count, self.ema = token_loss, temperature, group_count, ema
-        self.groups = check_choice("groups", groups, "relevance", "random", "position")
-        self.reference = check_choice("reference", reference, "base", "sft", "current")
-        self.prior = check_choice("prior", prior, "share", "uniform")
-        self.weights = check_choice("weights", weights, "worst_case", "inverse_relevance")
-        self.same_step = check_choice("statistics", statistics, "previous_step", "same_step") == "same_step"
+        self.groups, self.reference, self.prior, self.weights = groups, reference, prior, weights
+        self.same_step = statistics == "same_step"
         self.needs_whole_step = self.same_step or token_loss.needs_whole_step
         self.register_buffer("group_loss", torch.zeros(group_count, dtype=torch.float64))
         self.register_buffer("seen", torch.zeros(group_count, dtype=torch.bool))

@@ -15,9 +15,10 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie, segment_logsumexp
 from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Sums, TokenLoss, check_choice
+from llmrec.objectives.base import Sums, TokenLoss
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
+from llmrec.settings.types import Limits, OpenFraction, PositiveFloat, ProbabilityBelowOne
 
 
 class MSL(TokenLoss):
@@ -43,19 +44,18 @@ class MSL(TokenLoss):
 
     def __init__(
         self,
-        temperature: float | None = None,
-        eta: float = 0.25,
-        start: float = 1.5,
-        bounds: tuple[float, float] = (1.5, 5.0),
-        ema: float = 0.95,
+        temperature: PositiveFloat | None = None,
+        eta: OpenFraction = 0.25,
+        start: PositiveFloat = 1.5,
+        bounds: Limits = (1.5, 5.0),
+        ema: ProbabilityBelowOne = 0.95,
         reduction: Literal["branching", "response"] = "branching",
         statistics: Literal["previous_step", "same_step"] = "previous_step",
     ) -> None:
         super().__init__()
         self.adaptive = temperature is None
         self.eta, self.bounds, self.ema = eta, bounds, ema
-        self.reduction = check_choice("reduction", reduction, "branching", "response")
-        statistics = check_choice("statistics", statistics, "previous_step", "same_step")
+        self.reduction = reduction
         self.needs_whole_step = self.adaptive and statistics == "same_step"
         self.register_buffer("tau", torch.tensor(start if temperature is None else temperature, dtype=torch.float64))
 

@@ -8,6 +8,7 @@ import numpy as np
 from llmrec.baselines.sasrec import SASRec
 from llmrec.errors import InputError
 from llmrec.objectives.preparation import Preparation
+from llmrec.settings.types import PositiveFloat, ProbabilityBelowOne
 
 
 class SASRecOracle:
@@ -23,12 +24,9 @@ class SASRecOracle:
         unseen: eps of a pair with a title that does not occur in the rows that SASRec was fitted to.
     """
 
-    def __init__(self, temperature: float = 5.0, cap: float = 0.5, unseen: float = 0.0) -> None:
-        if not temperature > 0:
-            raise ValueError(f"objective.oracle.temperature={temperature}: expected a number above 0")
-        for name, value in (("cap", cap), ("unseen", unseen)):
-            if not 0 <= value < 1:
-                raise ValueError(f"objective.oracle.{name}={value}: expected a probability from 0 to below 1")
+    def __init__(
+        self, temperature: PositiveFloat = 5.0, cap: ProbabilityBelowOne = 0.5, unseen: ProbabilityBelowOne = 0.0
+    ) -> None:
         self.temperature, self.cap, self.unseen = temperature, cap, unseen
 
     def smoothing(self, preparation: Preparation, rejected: np.ndarray) -> np.ndarray:

@@ -15,12 +15,13 @@ from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Encoded
 from llmrec.collectives import map_across_ranks
 from llmrec.components import code
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, check_choice
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.msl import MSL
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.sft import SFT
+from llmrec.settings.types import PositiveFloat, PositiveInt
 
 logger = logging.getLogger(__name__)
 Scores = Literal["vocab", "trie"]
@@ -44,29 +45,17 @@ class Preference(Objective):
     def __init__(
         self,
         rejected: Rejected,
-        beta: float,
-        negatives: int,
+        beta: PositiveFloat,
+        negatives: PositiveInt,
         scores: Scores,
-        learning_rate_factor: float,
-        max_epochs: int | None,
+        learning_rate_factor: PositiveFloat,
+        max_epochs: PositiveInt | None,
     ) -> None:
         super().__init__()
-        if not isinstance(rejected, Rejected):
-            raise ValueError(
-                f"objective.rejected is a {type(rejected).__name__}, not a sampler of rejected titles. Choose one by "
-                "objective/rejected=NAME, such as self_hard."
-            )
-        if not beta > 0 or negatives < 1 or not learning_rate_factor > 0:
-            raise ValueError(
-                "objective.beta and objective.learning_rate_factor must be above 0, objective.negatives at least 1"
-            )
-        if max_epochs is not None and max_epochs < 1:
-            raise ValueError(f"objective.max_epochs={max_epochs}: expected a whole number of at least 1, or null")
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
         self.branch_count = 1 + negatives
         self.learning_rate_factor, self.max_epochs = learning_rate_factor, max_epochs
-        by_vocabulary = check_choice("scores", scores, "vocab", "trie") == "vocab"
-        self.token_loss: TokenLoss = SFT() if by_vocabulary else MSL(temperature=1.0)
+        self.token_loss: TokenLoss = SFT() if scores == "vocab" else MSL(temperature=1.0)
         self.monitored: dict[str, float] = {}
 
     @abstractmethod

@@ -15,6 +15,7 @@ from llmrec.objectives.oracle import SASRecOracle
 from llmrec.objectives.preference import Pairwise, Scores
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.settings.types import PositiveFloat, PositiveInt
 
 logger = logging.getLogger(__name__)
 
@@ -37,10 +38,10 @@ class RosePO(Pairwise):
         self,
         rejected: Rejected,
         oracle: SASRecOracle,
-        beta: float = 0.1,
+        beta: PositiveFloat = 0.1,
         scores: Scores = "vocab",
-        learning_rate_factor: float = 0.1,
-        max_epochs: int | None = 3,
+        learning_rate_factor: PositiveFloat = 0.1,
+        max_epochs: PositiveInt | None = 3,
     ) -> None:
         super().__init__(rejected, beta, 1, scores, learning_rate_factor, max_epochs)
         self.oracle = oracle

@@ -5,6 +5,7 @@ from torch.nn import functional
 
 from llmrec.objectives.preference import Preference, Scores
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.settings.types import PositiveFloat, PositiveInt
 
 
 class SDPO(Preference):
@@ -17,11 +18,11 @@ class SDPO(Preference):
     def __init__(
         self,
         rejected: Rejected,
-        negatives: int = 3,
-        beta: float = 0.1,
+        negatives: PositiveInt = 3,
+        beta: PositiveFloat = 0.1,
         scores: Scores = "vocab",
-        learning_rate_factor: float = 0.1,
-        max_epochs: int | None = 3,
+        learning_rate_factor: PositiveFloat = 0.1,
+        max_epochs: PositiveInt | None = 3,
     ) -> None:
         super().__init__(rejected, beta, negatives, scores, learning_rate_factor, max_epochs)
 

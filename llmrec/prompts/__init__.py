@@ -1,1 +1,1 @@
-"""Prompts of the tasks: Jinja text from the config group prompt, rendered and tokenised."""
+"""Prompts of the tasks: Jinja text from the config group prompt, rendered and tokenized."""

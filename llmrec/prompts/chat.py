@@ -12,7 +12,7 @@ FIRST, ANSWER, SECOND = "First question 1.", "Answer 2.", "Second question 3."
 
 
 @dataclass(frozen=True)
-class Turn:
+class ChatTurn:
     """The markup of a user's turn and of the answer's end.
 
     Attributes:
@@ -26,7 +26,7 @@ class Turn:
     end_token: int
 
 
-def chat_turn(tokenizer: PreTrainedTokenizerBase) -> Turn:
+def chat_turn(tokenizer: PreTrainedTokenizerBase) -> ChatTurn:
     """Returns the markup of a user's turn.
 
     It is that of the second turn of a conversation. Templates put texts of their own, such as a default system message
@@ -68,7 +68,7 @@ def chat_turn(tokenizer: PreTrainedTokenizerBase) -> Turn:
     bos = tokenizer.bos_token
     if isinstance(bos, str) and asked.startswith(bos) and not before.startswith(bos):
         before = bos + before
-    return Turn(before, after, end_token)
+    return ChatTurn(before, after, end_token)
 
 
 def _end_token(tokenizer: PreTrainedTokenizerBase, end: str) -> int | None:

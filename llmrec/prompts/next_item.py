@@ -1,4 +1,4 @@
-"""Prompts of task next_item, tokenised within a length limit and cached on disk."""
+"""Prompts of task next_item, tokenized within a length limit and cached on disk."""
 
 import hashlib
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
 
 
 class PromptTokenizer:
-    """Tokenises prompts of at most `limit` tokens; drops the oldest titles of longer ones."""
+    """Tokenizes prompts of at most `limit` tokens; drops the oldest titles of longer ones."""
 
     def __init__(self, prompt: Prompt, items: Items, limit: int, moved: int, cache_dir: Path) -> None:
         """Checks that the prompt without history fits.
@@ -50,7 +50,7 @@ class PromptTokenizer:
             items: The catalogue, in which the titles of histories are looked up.
             limit: Maximum number of tokens of a prompt (see `prompt_limit`).
             moved: Number of tokens at the end of the prompt that belong to the titles (`TitleTokens.moved`).
-            cache_dir: Tokenised prompts are cached in its folder prompts.
+            cache_dir: Tokenized prompts are cached in its folder prompts.
 
         Raises:
             InputError: If the prompt without history is too long.
@@ -71,11 +71,11 @@ class PromptTokenizer:
             )
 
     def rows(self, rows: Rows, items: Items) -> Prompts:
-        """Tokenises the prompts of rows, or reads them from the cache."""
+        """Tokenizes the prompts of rows, or reads them from the cache."""
         return self._prompts([entries_of(items, rows.history_of(row)) for row in range(len(rows))])
 
     def histories(self, histories: Sequence[Sequence[str]]) -> Prompts:
-        """Tokenises the prompts of histories (titles, oldest first), or reads them from the cache.
+        """Tokenizes the prompts of histories (titles, oldest first), or reads them from the cache.
 
         Titles need not be in the catalogue, but those that are not have no tokens and are left out with items=tokens.
         Of items with the same title, the first gives the categories.
@@ -117,9 +117,9 @@ class PromptTokenizer:
         return self._prompts([[]]).of(0)
 
     def titles_alone(self, histories: Sequence[Sequence[str]]) -> Prompts:
-        """Tokenises the template's text of the histories without the task text; drops the titles `histories` drops.
+        """Tokenizes the template's text of the histories without the task text; drops the titles `histories` drops.
 
-        The whitespace that prompts end with follows, because titles are tokenised as its continuation.
+        The whitespace that prompts end with follows, because titles are tokenized as its continuation.
 
         Raises:
             InputError: If the template has no form without history.
@@ -168,7 +168,7 @@ class PromptTokenizer:
         return {title: item for item, title in reversed(list(enumerate(self.items.titles)))}
 
     def _prompts(self, histories: Sequence[Sequence[Entry]]) -> Prompts:
-        """Tokenises the prompts of histories, or reads them from the cache."""
+        """Tokenizes the prompts of histories, or reads them from the cache."""
         texts = [self.prompt.render(entries) for entries in histories]
         digest = hashlib.sha256(self.identity.encode())
         for text in texts:
@@ -211,11 +211,11 @@ class PromptTokenizer:
         return fitted, encoded, cut
 
     def text(self, text: str) -> np.ndarray:
-        """Tokenises a prompt with any text that ends as the prompts of the template do, int32 [length]."""
+        """Tokenizes a prompt with any text that ends as the prompts of the template do, int32 [length]."""
         return np.array(self._encode([text])[0], dtype=np.int32)
 
     def history(self, titles: Sequence[str]) -> np.ndarray:
-        """Tokenises the prompt of one history, as `histories`, without the cache: int32 [length]."""
+        """Tokenizes the prompt of one history, as `histories`, without the cache: int32 [length]."""
         _, encoded, _ = self._fit([self._entries(titles)])
         return np.array(encoded[0], dtype=np.int32)
 

@@ -43,7 +43,7 @@ class PretrainingTexts(ABC):
 
     @abstractmethod
     def rows(self, tokenizer: PreTrainedTokenizerBase, backbone: DictConfig, cache_dir: Path) -> Prompts:
-        """Tokenises a sample of the texts.
+        """Tokenizes a sample of the texts.
 
         Args:
             tokenizer: The tokenizer of the model.

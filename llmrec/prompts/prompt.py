@@ -1,4 +1,4 @@
-"""A task's prompts for one tokenizer: how they are tokenised, how they end, and what ends a response."""
+"""A task's prompts for one tokenizer: how they are tokenized, how they end, and what ends a response."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,12 @@ from llmrec.prompts.text import Entry, PromptText
 
 
 class Prompt:
-    """Renders and tokenises the prompts of a task.
+    """Renders and tokenizes the prompts of a task.
 
     Attributes:
         text: The text, in which the config's template is rendered.
         tokenizer: The tokenizer.
-        end: The last line that all prompts end with, line breaks included. Responses are tokenised after it.
+        end: The last line that all prompts end with, line breaks included. Responses are tokenized after it.
         end_token: The token that ends a response: EOS or the chat template's end-of-turn token.
     """
 
@@ -35,7 +35,7 @@ class Prompt:
         if not common:
             raise InputError(
                 f"{text.template.key} of prompt={text.name} ends with a text that depends on the history. End it with "
-                "a fixed text, such as a line break, because titles are tokenised once as its continuation"
+                "a fixed text, such as a line break, because titles are tokenized once as its continuation"
             )
         self.end = common[common.rstrip().rfind("\n") + 1 :]
         if text.needs_fixed_start:
@@ -46,7 +46,7 @@ class Prompt:
         return self._before + self.text.render(history, candidates, rated) + self._after
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Tokenises rendered prompts with the tokenizer's leading special tokens, but without a trailing EOS."""
+        """Tokenizes rendered prompts with the tokenizer's leading special tokens, but without a trailing EOS."""
         bos = self.tokenizer.bos_token
         # A BOS that the chat template has written must not be added again.
         has_bos = isinstance(bos, str) and self._before.startswith(bos)

@@ -1,4 +1,4 @@
-"""Tokenised prompts."""
+"""Tokenized prompts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Prompts:
-    """Tokenised prompts.
+    """Tokenized prompts.
 
     Attributes:
         tokens: Tokens of all prompts, int32, flat.

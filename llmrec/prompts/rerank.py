@@ -26,9 +26,9 @@ def render_lists_frame(text: PromptText, lists: Lists) -> str:
 
 
 def rankings(prompt: Prompt, lists: Lists, items: Items, max_length: int) -> Prompts:
-    """Tokenises prompts followed by their target rankings and the end token, as texts for pretraining."""
+    """Tokenizes prompts followed by their target rankings and the end token, as texts for pretraining."""
     identifiers = find_identifiers(prompt, lists.candidates.shape[1])
-    prompts = ListPrompts(prompt, identifiers, max_length - ranking_room(len(identifiers)), lists, items)
+    prompts = ListPrompts(prompt, identifiers, max_length - reserved_tokens(len(identifiers)), lists, items)
     targets = identifiers.tokens[lists.target_order(seed=0)]
     end = [prompt.end_token]
     return Prompts.joined(
@@ -36,7 +36,7 @@ def rankings(prompt: Prompt, lists: Lists, items: Items, max_length: int) -> Pro
     )
 
 
-def ranking_room(candidates: int) -> int:
+def reserved_tokens(candidates: int) -> int:
     """Returns the number of tokens reserved after a prompt for the ranking."""
     # Twice the length of a ranking with its end: with the candidates in another order a prompt may have a few tokens
     # more than in the stored order, and unconstrained decoding may emit other tokens besides the ranking.
@@ -53,7 +53,7 @@ class ListPrompts:
     """
 
     def __init__(self, prompt: Prompt, identifiers: Identifiers, limit: int, lists: Lists, items: Items) -> None:
-        """Tokenises the prompts in the stored order.
+        """Tokenizes the prompts in the stored order.
 
         Args:
             prompt: The prompt of task rerank.
@@ -70,7 +70,7 @@ class ListPrompts:
         self.prompts = self._fit(limit)
 
     def shown(self, rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
-        """Tokenises the prompts of some lists with their candidates in a given order.
+        """Tokenizes the prompts of some lists with their candidates in a given order.
 
         Args:
             rows: Indices of the lists, int [rows].
@@ -98,7 +98,7 @@ class ListPrompts:
         return [{**entry, "rating": rating} for entry, rating in zip(entries, ratings[first:].tolist(), strict=True)]
 
     def _fit(self, limit: int) -> Prompts:
-        """Tokenises the prompts; drops the oldest items of those longer than `limit`, one at a time."""
+        """Tokenizes the prompts; drops the oldest items of those longer than `limit`, one at a time."""
         stored_order = np.arange(self.lists.candidates.shape[1])
         encoded = [np.zeros(0, dtype=np.int32)] * len(self.lists)
         pending, cut = list(range(len(self.lists))), 0

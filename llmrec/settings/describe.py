@@ -52,6 +52,8 @@ def _annotated(base: Any, metadata: Sequence[Any]) -> str:
     constraints = [limit for entry in metadata for limit in getattr(entry, "metadata", [entry])]
     found = {name: getattr(limit, name) for limit in constraints for name in LIMITS if hasattr(limit, name)}
     limits = [f"{LIMITS[name]} {limit}" for name, limit in found.items()]
+    if "ge" in found and len(found) == 2:
+        limits = [f"from {found['ge']} to {found['le'] if 'le' in found else 'below ' + str(found['lt'])}"]
     # A length is the only other constraint in use: text that must not be empty.
     needs_content = any(getattr(limit, "min_length", 0) for limit in constraints)
     return " ".join([describe(base), *([" and ".join(limits)] if limits else [])]) + (

@@ -83,7 +83,8 @@ def build(settings: Mapping[str, Any], path: str) -> Any:
     check = Check()
     typed = check_objects(settings, path, check)
     check.raise_first()
+    arguments = {key: value for key, value in typed.items() if key != "name" or path not in NAMED_GROUPS}
     try:
-        return hydra.utils.instantiate(typed)
+        return hydra.utils.instantiate(arguments)
     except InstantiationException as error:
         raise InputError(f"{path} cannot be built from its settings: {error}") from error

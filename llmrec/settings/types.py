@@ -39,6 +39,17 @@ def _check_distinct(values: list[str]) -> list[str]:
     return values
 
 
+def _check_limits(limits: tuple[float, float]) -> tuple[float, float]:
+    if limits[0] >= limits[1]:
+        raise ValueError("the lower limit is not below the upper one")
+    return limits
+
+
+Limits = Annotated[
+    tuple[PositiveFloat, PositiveFloat],
+    Field(description="a lower and an upper limit above 0, as in [1.5,5]"),
+    AfterValidator(_check_limits),
+]
 Name = Annotated[
     str,
     Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits and . _ + -, which is no path"),

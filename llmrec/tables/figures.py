@@ -11,23 +11,23 @@ from llmrec.tables.measures import feature, has_users, sums, value, values
 from llmrec.tables.runs import Run
 
 LEVEL = 0.05
-LEAST_SEEDS = 2
+MIN_SEEDS = 2
 """Seeds from which on a difference may be called significant: with one seed, the next might reverse it."""
 SAMPLES = 10_000
 """Bootstrap samples for the interval of a comparison, and as many sign flips for its p-value."""
 
 
 @dataclass(frozen=True)
-class Arm:
+class RunsBySeed:
     """The finished runs of a row on a dataset.
 
     Attributes:
         runs: Runs by seed.
-        once: Whether the recommender is deterministic, so that its only run stands for all seeds.
+        is_deterministic: Whether the seed does not change the recommender. Its only run then represents all seeds.
     """
 
     runs: Mapping[int, Run]
-    once: bool = False
+    is_deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Figure:
 
     Attributes:
         mean: Mean over seeds.
-        spread: Sample standard deviation over seeds, or None for a single seed.
+        std: Sample standard deviation over seeds, or None for a single seed.
         seeds: Number of seeds.
     """
 
     mean: float
-    spread: float | None
+    std: float | None
     seeds: int
 
 
 @dataclass(frozen=True)
-class Paired:
+class PairedComparison:
     """The comparison of a row with the reference on the same test rows, as means over the same seeds.
 
     Attributes:
@@ -71,12 +71,12 @@ class Paired:
 
 
 def figure(runs: Sequence[Run], metric_path: str) -> Figure | None:
-    """Returns the mean and spread of a metric over runs, or None if it was measured for none of them."""
+    """Returns the mean and standard deviation of a metric over runs, or None if it was measured for none of them."""
     measured = [result for run in runs if (result := value(run, metric_path)) is not None]
     return Figure(mean(measured), stdev(measured) if len(measured) > 1 else None, len(measured)) if measured else None
 
 
-def pairs(arm: Arm, reference: Arm, metric_path: str) -> tuple[list[Run], list[Run]]:
+def pairs(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> tuple[list[Run], list[Run]]:
     """Selects the runs that are compared.
 
     Returns:
@@ -89,14 +89,14 @@ def pairs(arm: Arm, reference: Arm, metric_path: str) -> tuple[list[Run], list[R
         {seed: run for seed, run in side.runs.items() if value(run, metric_path) is not None}
         for side in (arm, reference)
     )
-    if arm.once:
+    if arm.is_deterministic:
         has_both = arm_runs and reference_runs
         return (list(arm_runs.values()), list(reference_runs.values())) if has_both else ([], [])
     shared = [seed for seed in arm_runs if seed in reference_runs]
     return [arm_runs[seed] for seed in shared], [reference_runs[seed] for seed in shared]
 
 
-def gain(arm: Arm, reference: Arm, metric_path: str) -> float | None:
+def gain(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> float | None:
     """Returns the gain over the reference in percent.
 
     It is computed over the runs of `pairs`, and None if there are none or the reference is 0.
@@ -107,7 +107,7 @@ def gain(arm: Arm, reference: Arm, metric_path: str) -> float | None:
     return 100 * (first.mean - second.mean) / abs(second.mean)
 
 
-def paired(arm: Arm, reference: Arm, metric_path: str) -> Paired | None:
+def paired(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> PairedComparison | None:
     """Compares a row with the reference, in a metric for which `has_users` or `has_sums` holds.
 
     Returns:
@@ -124,14 +124,14 @@ def paired(arm: Arm, reference: Arm, metric_path: str) -> Paired | None:
             np.mean([values(run.users, metric_path) for run in runs], axis=0) for runs in (arm_runs, reference_runs)
         )
         comparison, by_user = compare(first, second, users, samples=SAMPLES), _by_user(first - second, users)
-        return Paired(comparison, len(reference_runs), base.mean, by_user)
+        return PairedComparison(comparison, len(reference_runs), base.mean, by_user)
     parts = [[sums(run.users, metric_path) for run in runs] for runs in (arm_runs, reference_runs)]
     first, second = ([run.rows for run in side] for side in parts)
     comparison = compare_measures(first, second, users, parts[0][0].measure, samples=SAMPLES)
-    return Paired(comparison, len(reference_runs), base.mean, None)
+    return PairedComparison(comparison, len(reference_runs), base.mean, None)
 
 
-def reference_models(arms: Sequence[Arm], metric_path: str) -> list[str]:
+def reference_models(arms: Sequence[RunsBySeed], metric_path: str) -> list[str]:
     """Lists the reference models that a metric of some runs was measured with.
 
     Values that were measured with different reference models are not comparable.
@@ -150,7 +150,7 @@ def reference_models(arms: Sequence[Arm], metric_path: str) -> list[str]:
     return sorted(by_weights.values())
 
 
-def same_rows(arm: Arm, reference: Arm) -> bool:
+def same_rows(arm: RunsBySeed, reference: RunsBySeed) -> bool:
     """Whether all runs of both ranked the same test rows for the same task."""
     runs = [*arm.runs.values(), *reference.runs.values()]
     return all(run.ranks_rows_of(runs[0]) for run in runs)
@@ -163,7 +163,7 @@ def _by_user(differences: np.ndarray, users: np.ndarray) -> np.ndarray:
     return by_user
 
 
-def holm_adjusted(found: Mapping[tuple[str, str], Paired]) -> dict[tuple[str, str], float]:
+def holm_adjusted(found: Mapping[tuple[str, str], PairedComparison]) -> dict[tuple[str, str], float]:
     """Adjusts the p-values of all comparisons of a metric by Holm's correction; keys are row and dataset."""
     by_text = {"\n".join(key): pair.comparison.p_value for key, pair in found.items()}
     corrected = holm(by_text)

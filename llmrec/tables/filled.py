@@ -6,8 +6,8 @@ from typing import Any
 
 from llmrec.errors import InputError
 from llmrec.tables.definition import Metric, Preset, Row, Table
-from llmrec.tables.figures import Arm, Paired, holm_adjusted, paired, reference_models
-from llmrec.tables.planned_runs import PlannedRun, Slot, slots
+from llmrec.tables.figures import PairedComparison, RunsBySeed, holm_adjusted, paired, reference_models
+from llmrec.tables.planned_runs import PlannedRun, TablePosition, table_positions
 from llmrec.tables.plans import Overrides
 from llmrec.tables.runs import Run
 
@@ -18,15 +18,15 @@ class State:
 
     Attributes:
         name: `PlannedRun.state`.
-        why: Why there are no values of the run, in words; "" if there are.
+        reason: Why there are no values of the run; "" if there are.
     """
 
     name: str
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
-class Filled:
+class FilledTable:
     """A table at a scale with its finished runs.
 
     Rows and datasets in keys are the names in the table's YAML.
@@ -46,9 +46,9 @@ class Filled:
     table: Table
     preset: Preset
     labels: dict[str, str]
-    states: dict[Slot, State]
-    arms: dict[tuple[str, str], Arm]
-    paired: dict[str, dict[tuple[str, str], Paired]]
+    states: dict[TablePosition, State]
+    arms: dict[tuple[str, str], RunsBySeed]
+    paired: dict[str, dict[tuple[str, str], PairedComparison]]
     p: dict[str, dict[tuple[str, str], float]]
     left_out: dict[tuple[str, str, str], list[str]]
 
@@ -67,21 +67,22 @@ class Filled:
             )
         return found.pop()
 
-    def why(self, row: Row, dataset: str) -> str | None:
-        """Returns which values of a row on a dataset are missing and why, in words; None if none are."""
+    def missing(self, row: Row, dataset: str) -> str | None:
+        """Returns which values of a row on a dataset are missing and the reason; None if none are."""
         if dataset in row.excluded_datasets:
             return f"not run: {row.excluded_datasets[dataset]}"
-        states = {slot: state for slot, state in self.states.items() if (slot.row, slot.dataset) == (row, dataset)}
+        key = (row, dataset)
+        states = {position: state for position, state in self.states.items() if (position.row, position.dataset) == key}
         parts = []
-        for why in dict.fromkeys(state.why for state in states.values() if state.why):
-            seeds = [str(slot.seed) for slot, state in states.items() if state.why == why]
-            parts.append(why if len(seeds) == len(states) else f"{why} (seed {', '.join(seeds)})")
+        for reason in dict.fromkeys(state.reason for state in states.values() if state.reason):
+            seeds = [str(position.seed) for position, state in states.items() if state.reason == reason]
+            parts.append(reason if len(seeds) == len(states) else f"{reason} (seed {', '.join(seeds)})")
         return f"not run: {'; '.join(parts)}" if parts else None
 
 
 def fill(
     table: Table, scale: str, planned: Mapping[Overrides, tuple[PlannedRun, State]], runs: Mapping[Overrides, Run]
-) -> Filled:
+) -> FilledTable:
     """Fills a table with its finished runs.
 
     Args:
@@ -93,16 +94,16 @@ def fill(
     Raises:
         InputError: A record is of another task, score mode or dataset than the table.
     """
-    preset, placed = table.preset(scale), list(slots(table, scale))
+    preset, placed = table.preset(scale), list(table_positions(table, scale))
     labels = {
-        dataset: _label(dataset, [planned[slot.overrides][0] for slot in placed if slot.dataset == dataset])
+        dataset: _label(dataset, [planned[position.overrides][0] for position in placed if position.dataset == dataset])
         for dataset in preset.datasets
     }
-    for slot in placed:
-        if slot.overrides in runs:
-            _check(runs[slot.overrides], table, preset, labels[slot.dataset])
+    for position in placed:
+        if position.overrides in runs:
+            _check(runs[position.overrides], table, preset, labels[position.dataset])
     arms = {
-        (row.name, dataset): Arm(
+        (row.name, dataset): RunsBySeed(
             {s.seed: runs[s.overrides] for s in placed if (s.row, s.dataset) == (row, dataset) and s.overrides in runs},
             row.once,
         )
@@ -112,11 +113,11 @@ def fill(
     left_out = _left_out(table, arms)
     tested = [metric for metric in table.metrics if metric.name in table.tested]
     compared = {metric.name: _compared(table, arms, metric, left_out) for metric in tested}
-    return Filled(
+    return FilledTable(
         table=table,
         preset=preset,
         labels=labels,
-        states={slot: planned[slot.overrides][1] for slot in placed},
+        states={position: planned[position.overrides][1] for position in placed},
         arms=arms,
         paired=compared,
         p={metric: holm_adjusted(found) for metric, found in compared.items()},
@@ -132,13 +133,13 @@ def state_of(run: PlannedRun) -> State:
         "outdated": "outdated, made by older code or data",
         "not run": "not started",
         "failed": f"failed, see {run.job and run.job.run.failure}",
-        "cannot run": run.why or "",
+        "cannot run": run.reason or "",
     }
     return State(name, words.get(name, name))
 
 
-def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[str, str, str], list[str]]:
-    """Returns the values that are left out because of different reference models, see `Filled.left_out`."""
+def _left_out(table: Table, arms: Mapping[tuple[str, str], RunsBySeed]) -> dict[tuple[str, str, str], list[str]]:
+    """Returns the values that are left out because of different reference models, see `FilledTable.left_out`."""
     found = {}
     for metric in table.metrics:
         for (row, dataset), arm in arms.items():
@@ -148,18 +149,18 @@ def _left_out(table: Table, arms: Mapping[tuple[str, str], Arm]) -> dict[tuple[s
     return found
 
 
-def _basis(table: Table, arms: Mapping[tuple[str, str], Arm], dataset: str) -> Arm:
+def _basis(table: Table, arms: Mapping[tuple[str, str], RunsBySeed], dataset: str) -> RunsBySeed:
     """Returns the runs whose reference model counts on a dataset.
 
     These are those of the table's reference, or of the first row with runs if the reference has none.
     """
     rows = [arms[row, dataset] for row in (table.reference, *(row.name for row in table.rows))]
-    return next((arm for arm in rows if arm.runs), Arm({}))
+    return next((arm for arm in rows if arm.runs), RunsBySeed({}))
 
 
 def _compared(
-    table: Table, arms: Mapping[tuple[str, str], Arm], metric: Metric, left_out: Collection[tuple[str, str, str]]
-) -> dict[tuple[str, str], Paired]:
+    table: Table, arms: Mapping[tuple[str, str], RunsBySeed], metric: Metric, left_out: Collection[tuple[str, str, str]]
+) -> dict[tuple[str, str], PairedComparison]:
     found = {}
     for (row, dataset), arm in arms.items():
         if row != table.reference and (metric.name, row, dataset) not in left_out:

@@ -29,7 +29,9 @@ def _measured(table: dict[str, Any]) -> str:
         dataset: [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
         for dataset in table["datasets"]
     }
-    below = [f"{dataset}, {row['name']}: {why}" for row in table["rows"] for dataset, why in row["why"].items()]
+    below = [
+        f"{dataset}, {row['name']}: {reason}" for row in table["rows"] for dataset, reason in row["missing"].items()
+    ]
     caption = f"{table['title']}. {table['about']}{scores} In brackets: gain over {table['reference']}."
     head = [heading(metric) for metric in table["metrics"]]
     return _environment(caption, f"tab:{table['name']}", head, panels, [*below, *table["notes"]])

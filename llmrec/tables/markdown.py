@@ -50,10 +50,10 @@ def _missing(table: dict[str, Any]) -> Iterator[str]:
     """Yields the reasons for missing values; rows with the same reason share a line."""
     rows: dict[tuple[str, str], list[str]] = {}
     for row in table["rows"]:
-        for dataset, why in row["why"].items():
-            rows.setdefault((dataset, why), []).append(row["name"])
-    for (dataset, why), names in rows.items():
-        yield f"{dataset}: {'; '.join(names)}: {why}"
+        for dataset, reason in row["missing"].items():
+            rows.setdefault((dataset, reason), []).append(row["name"])
+    for (dataset, reason), names in rows.items():
+        yield f"{dataset}: {'; '.join(names)}: {reason}"
 
 
 def _published(block: dict[str, Any]) -> str:

@@ -22,7 +22,7 @@ def figure_of(metric_path: str) -> Figure | None:
     return FIGURES.get(metric_path)
 
 
-def known(metric_path: str, own: tuple[str, ...] = ()) -> bool:
+def is_known(metric_path: str, own: tuple[str, ...] = ()) -> bool:
     """Whether a metric path names a figure of a record, or a cost.
 
     Args:

@@ -1,17 +1,17 @@
 """The notes below a table: how its values were computed, and their limits."""
 
-from llmrec.tables.figures import LEAST_SEEDS, LEVEL, SAMPLES, same_rows
-from llmrec.tables.filled import Filled
+from llmrec.tables.figures import LEVEL, MIN_SEEDS, SAMPLES, same_rows
+from llmrec.tables.filled import FilledTable
 from llmrec.tables.measures import has_sums
 
 
-def notes(filled: Filled) -> list[str]:
+def notes(filled: FilledTable) -> list[str]:
     """Returns the notes that follow from the values in the table, then those of its YAML."""
     kinds = (_simulated, _edited, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
 
-def _simulated(filled: Filled) -> list[str]:
+def _simulated(filled: FilledTable) -> list[str]:
     return (
         ["The data are simulated: they test the code, and the values say nothing about real users."]
         if filled.simulated
@@ -19,18 +19,18 @@ def _simulated(filled: Filled) -> list[str]:
     )
 
 
-def _edited(filled: Filled) -> list[str]:
+def _edited(filled: FilledTable) -> list[str]:
     edited = {name for arm in filled.arms.values() for run in arm.runs.values() for name in run.edited}
     return [f"Made with edited code: {', '.join(sorted(edited))}."] if edited else []
 
 
-def _selection(filled: Filled) -> list[str]:
+def _selection(filled: FilledTable) -> list[str]:
     if filled.preset.scores != "vocab":
         return []
     return ["Epochs were chosen by NDCG@10 on validation with trie scores; the values shown are for vocab scores."]
 
 
-def _reading(filled: Filled) -> list[str]:
+def _reading(filled: FilledTable) -> list[str]:
     if not any(arm.runs for arm in filled.arms.values()):
         return []
     return [
@@ -39,7 +39,7 @@ def _reading(filled: Filled) -> list[str]:
     ]
 
 
-def _significance(filled: Filled) -> list[str]:
+def _significance(filled: FilledTable) -> list[str]:
     sizes = {name: len(found) for name, found in filled.paired.items() if found}
     if not sizes:
         return []
@@ -50,22 +50,22 @@ def _significance(filled: Filled) -> list[str]:
         "Differences are means over seeds on the same test rows. 95 % intervals: bootstrap over users, not corrected "
         f"for multiple comparisons. p-values: {SAMPLES:,} random sign flips of the differences of whole users"
         f"{resampled if summed else ''}, with Holm's correction over the comparisons of a metric ({counts}), not over "
-        f"the metrics. *: p at most {LEVEL} and at least {LEAST_SEEDS} seeds. Intervals and p-values cover the choice "
+        f"the metrics. *: p at most {LEVEL} and at least {MIN_SEEDS} seeds. Intervals and p-values cover the choice "
         "of users for the models as trained; only ± indicates how much results vary between seeds."
     ]
 
 
-def _untested(filled: Filled) -> list[str]:
+def _untested(filled: FilledTable) -> list[str]:
     untested = [metric.name for metric in filled.table.metrics if metric.name not in filled.table.tested]
     return [f"Not tested: {', '.join(untested)}."] if untested else []
 
 
-def _once(filled: Filled) -> list[str]:
+def _once(filled: FilledTable) -> list[str]:
     once = [row.name for row in filled.table.rows if row.once]
     return [f"Deterministic and therefore run once: {', '.join(once)}."] if once else []
 
 
-def _other_rows(filled: Filled) -> list[str]:
+def _other_rows(filled: FilledTable) -> list[str]:
     reference = filled.table.reference
     return [
         f"{row} on {filled.labels[dataset]} is not compared with {reference}: it was measured on other test rows."
@@ -74,7 +74,7 @@ def _other_rows(filled: Filled) -> list[str]:
     ]
 
 
-def _left_out(filled: Filled) -> list[str]:
+def _left_out(filled: FilledTable) -> list[str]:
     return [
         f"Left out: {metric} of {row} on {filled.labels[dataset]}: runs have different reference models "
         f"({', '.join(models)})."

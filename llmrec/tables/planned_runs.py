@@ -22,7 +22,7 @@ class PlannedRun:
         overrides: The arguments of `python -m llmrec.run`.
         tables: Names of the tables that contain the run.
         job: The planned job, or None if it cannot be planned. Its folders are in the archive `read_from`, if given.
-        why: Why the run cannot be made on this machine, or None.
+        reason: Why the run cannot be made on this machine, or None.
         seconds: Expected duration in seconds, or None if unknown.
         read_from: The archive that the record is read from, or None if the run is made here.
         older_in: Archives that hold only an older version of the run.
@@ -31,7 +31,7 @@ class PlannedRun:
     overrides: tuple[str, ...]
     tables: tuple[str, ...]
     job: Job | None
-    why: str | None
+    reason: str | None
     seconds: float | None
     read_from: str | None = None
     older_in: tuple[str, ...] = ()
@@ -39,13 +39,13 @@ class PlannedRun:
     @property
     def state(self) -> str:
         """The state of the job (`Job.state`), or "cannot run"."""
-        if self.job is None or (self.why and not self.job.done):
+        if self.job is None or (self.reason and not self.job.done):
             return "cannot run"
         return self.job.state
 
 
 @dataclass(frozen=True)
-class Slot:
+class TablePosition:
     """The position of a run in a table: row, dataset and seed, with the overrides that make the run."""
 
     row: Row
@@ -80,29 +80,31 @@ def planned(tables: Sequence[str], scale: str) -> list[PlannedRun]:
 
 def plan_runs(tables: Sequence[Table], scale: str) -> dict[Overrides, PlannedRun]:
     """Returns the runs by their overrides, in the order of `planned`, with the scale's estimate of their duration."""
-    slots_by_overrides: dict[Overrides, list[tuple[int, Slot, Table]]] = defaultdict(list)
+    positions_by_overrides: dict[Overrides, list[tuple[int, TablePosition, Table]]] = defaultdict(list)
     for table in tables:
-        for slot in slots(table, scale):
-            slots_by_overrides[slot.overrides].append((table.preset(scale).seeds.index(slot.seed), slot, table))
-    ordered = sorted(slots_by_overrides, key=lambda overrides: slots_by_overrides[overrides][0][0])
-    jobs = plan_jobs({overrides: slots_by_overrides[overrides][0][1].dataset for overrides in ordered})
+        for position in table_positions(table, scale):
+            positions_by_overrides[position.overrides].append(
+                (table.preset(scale).seeds.index(position.seed), position, table)
+            )
+    ordered = sorted(positions_by_overrides, key=lambda overrides: positions_by_overrides[overrides][0][0])
+    jobs = plan_jobs({overrides: positions_by_overrides[overrides][0][1].dataset for overrides in ordered})
     archives = read_archives()
     return {
         overrides: _with_archived_record(
-            _planned_run(overrides, job, [table for *_, table in slots_by_overrides[overrides]], scale), archives
+            _planned_run(overrides, job, [table for *_, table in positions_by_overrides[overrides]], scale), archives
         )
         for overrides, job in jobs.items()
     }
 
 
-def slots(table: Table, scale: str) -> Iterator[Slot]:
+def table_positions(table: Table, scale: str) -> Iterator[TablePosition]:
     """Yields the positions of the table's runs at a scale; a row with `once` has the first seed only."""
     preset = table.preset(scale)
     for row in table.rows:
         for dataset in preset.datasets:
             if dataset not in row.excluded_datasets:
                 for seed in preset.seeds[:1] if row.once else preset.seeds:
-                    yield Slot(row, dataset, seed, _overrides(preset, row, dataset, seed))
+                    yield TablePosition(row, dataset, seed, _overrides(preset, row, dataset, seed))
 
 
 def _overrides(preset: Preset, row: Row, dataset: str, seed: int) -> tuple[str, ...]:
@@ -112,11 +114,11 @@ def _overrides(preset: Preset, row: Row, dataset: str, seed: int) -> tuple[str, 
 
 def _planned_run(overrides: Overrides, job: Job | InputError, tables: list[Table], scale: str) -> PlannedRun:
     preset = tables[0].preset(scale)
-    why = str(job) if isinstance(job, InputError) else None
+    reason = str(job) if isinstance(job, InputError) else None
     if preset.needs == "gpu" and not _has_gpu():
-        why = "needs a GPU"
+        reason = "needs a GPU"
     names = tuple(dict.fromkeys(table.name for table in tables))
-    return PlannedRun(overrides, names, None if isinstance(job, InputError) else job, why, preset.seconds)
+    return PlannedRun(overrides, names, None if isinstance(job, InputError) else job, reason, preset.seconds)
 
 
 def _with_archived_record(run: PlannedRun, archives: Sequence[Archive]) -> PlannedRun:

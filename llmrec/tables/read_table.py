@@ -12,7 +12,7 @@ from yaml import YAMLError
 from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import SCORES, Metric, Preset, Published, Row, Table
-from llmrec.tables.measures import figure_of, has_sums, has_users, known
+from llmrec.tables.measures import figure_of, has_sums, has_users, is_known
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -98,7 +98,7 @@ class _Reader:
             figure = figure_of(str(settings.get("metric_path")))
             defined = {} if figure is None else {"direction": figure.direction}
             metric = self._make(Metric, {"name": name, **defined, **settings}, where)
-            if not known(metric.metric_path, own_metrics):
+            if not is_known(metric.metric_path, own_metrics):
                 raise self._error(
                     where,
                     f"metric_path {metric.metric_path!r} is no metric of a record. Give a path "

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from llmrec.tables.definition import Metric, Published, Row, Table
-from llmrec.tables.figures import LEAST_SEEDS, LEVEL, figure, gain, histogram
-from llmrec.tables.filled import Filled, fill, state_of
+from llmrec.tables.figures import LEVEL, MIN_SEEDS, figure, gain, histogram
+from llmrec.tables.filled import FilledTable, fill, state_of
 from llmrec.tables.notes import notes
 from llmrec.tables.planned_runs import plan_runs
 from llmrec.tables.run_data import run_data
@@ -47,7 +47,7 @@ def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
     }
 
 
-def _table(filled: Filled) -> dict[str, Any]:
+def _table(filled: FilledTable) -> dict[str, Any]:
     table, simulated = filled.table, filled.simulated
     counted = Counter(state.name for state in filled.states.values())
     return {
@@ -67,16 +67,16 @@ def _table(filled: Filled) -> dict[str, Any]:
     }
 
 
-def _row(filled: Filled, row: Row) -> dict[str, Any]:
+def _row(filled: FilledTable, row: Row) -> dict[str, Any]:
     labels = filled.labels
-    why = {labels[dataset]: filled.why(row, dataset) for dataset in labels}
+    missing = {labels[dataset]: filled.missing(row, dataset) for dataset in labels}
     return {
         "name": row.name,
         "cells": {
             label: {metric.name: _cell(filled, row, dataset, metric) for metric in filled.table.metrics}
             for dataset, label in labels.items()
         },
-        "why": {label: words for label, words in why.items() if words},
+        "missing": {label: words for label, words in missing.items() if words},
         "left_out": {
             label: [metric for metric, *key in filled.left_out if key == [row.name, dataset]]
             for dataset, label in labels.items()
@@ -87,7 +87,7 @@ def _row(filled: Filled, row: Row) -> dict[str, Any]:
     }
 
 
-def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, Any] | None:
+def _cell(filled: FilledTable, row: Row, dataset: str, metric: Metric) -> dict[str, Any] | None:
     arm, reference = (filled.arms[name, dataset] for name in (row.name, filled.table.reference))
     found = figure(list(arm.runs.values()), metric.metric_path)
     if found is None or (metric.name, row.name, dataset) in filled.left_out:
@@ -97,14 +97,14 @@ def _cell(filled: Filled, row: Row, dataset: str, metric: Metric) -> dict[str, A
     p = filled.p.get(metric.name, {}).get((row.name, dataset))
     return {
         "mean": found.mean,
-        "spread": found.spread,
+        "std": found.std,
         "seeds": found.seeds,
         "gain": gain(arm, reference, metric.metric_path) if relative else None,
         "low": compared and compared.comparison.low,
         "high": compared and compared.comparison.high,
         "gain_interval": compared.gain_interval if compared and relative else None,
         "p": p,
-        "significant": None if p is None or compared is None else p <= LEVEL and compared.seeds >= LEAST_SEEDS,
+        "significant": None if p is None or compared is None else p <= LEVEL and compared.seeds >= MIN_SEEDS,
     }
 
 
@@ -124,7 +124,7 @@ def _published(block: Published, scores: str | None) -> dict[str, Any]:
     }
 
 
-def _gains(filled: Filled) -> Iterator[dict[str, Any]]:
+def _gains(filled: FilledTable) -> Iterator[dict[str, Any]]:
     """Yields the histogram of the differences from the reference by user, for each tested metric, row and dataset."""
     directions = {metric.name: metric.direction for metric in filled.table.metrics}
     for metric, compared in filled.paired.items():

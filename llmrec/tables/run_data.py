@@ -7,7 +7,7 @@ import numpy as np
 
 from llmrec.tables.runs import Points, Run
 
-MOST_POINTS = 200
+MAX_POINTS = 200
 """Points of a curve in a report."""
 DECODING = {"valid": "decoding validation", "test": "decoding test"}
 
@@ -38,8 +38,8 @@ def run_data(run: Run) -> dict[str, Any]:
 
 
 def thinned(points: Points) -> list[list[float]]:
-    """Reduces a curve to MOST_POINTS evenly spaced points, including the first and the last, with six digits each."""
-    chosen = np.linspace(0, len(points) - 1, min(len(points), MOST_POINTS)).round().astype(int)
+    """Reduces a curve to MAX_POINTS evenly spaced points, including the first and the last, with six digits each."""
+    chosen = np.linspace(0, len(points) - 1, min(len(points), MAX_POINTS)).round().astype(int)
     return [[points[i][0], float(f"{points[i][1]:.6g}")] for i in chosen]
 
 

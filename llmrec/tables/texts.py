@@ -34,13 +34,13 @@ def published_text(block: dict[str, Any], row: str, column: tuple[str, str]) -> 
 
 
 def _cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
-    """Formats mean, spread, gain and mark of significance as "0.0123 ± 0.0004 (+12.3 %)*"."""
+    """Formats mean, standard deviation, gain and mark of significance as "0.0123 ± 0.0004 (+12.3 %)*"."""
     if cell is None:
         return "-"
     # Adding 0 turns -0.0 into 0.0.
     text = f"{round(cell['mean'], metric['digits']) + 0:.{metric['digits']}f}"
-    if cell["spread"] is not None:
-        text += f" ± {cell['spread']:.{metric['digits']}f}"
+    if cell["std"] is not None:
+        text += f" ± {cell['std']:.{metric['digits']}f}"
     if cell["gain"] is not None:
         text += f" ({cell['gain']:+.1f} %)"
     return text + ("*" if cell["significant"] else "")

@@ -10,14 +10,14 @@ from llmrec.tables.texts import published_columns
 MEASURED = "measured"
 LEFT_OUT = "left out: runs have different reference models"
 COLUMNS = (
-    "table", "source", "row", "dataset", "metric", "unit", "direction", "mean", "spread", "seeds", "reference",
-    "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "why", "task", "scores", "simulated",
-    "backbone", "selection",
+    "table", "source", "row", "dataset", "metric", "unit", "direction", "mean", "std", "seeds", "reference",
+    "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "reason", "task", "scores",
+    "simulated", "backbone", "selection",
 )  # fmt: skip
 
 
 def tidy_csv(table: dict[str, Any]) -> str:
-    """Returns the content of <table>.csv; a missing value has an empty `mean`, and its reason in `why`."""
+    """Returns the content of <table>.csv; a missing value has an empty `mean`, and its reason in `reason`."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
@@ -51,10 +51,10 @@ def _measured(
         "difference_low": cell.get("low"),
         "difference_high": cell.get("high"),
         "p_holm": cell.get("p"),
-        "why": LEFT_OUT if metric["name"] in row["left_out"][dataset] else row["why"].get(dataset),
+        "reason": LEFT_OUT if metric["name"] in row["left_out"][dataset] else row["missing"].get(dataset),
         "scores": table["scores"],
         "simulated": table["simulated"],
-    } | {name: cell.get(name) for name in ("mean", "spread", "seeds", "significant")}
+    } | {name: cell.get(name) for name in ("mean", "std", "seeds", "significant")}
 
 
 def _published(block: dict[str, Any], row: str, dataset: str, metric: str, value: float) -> dict[str, Any]:

@@ -8,10 +8,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
-import hydra
 import numpy as np
 import pyarrow as pa
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 from rich.console import RenderableType
 from torch import Tensor
@@ -22,12 +20,13 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import Loaded
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.plain import plain
 from llmrec.prompts.pretraining import PretrainingTexts
 from llmrec.prompts.text import PromptText
+from llmrec.settings.objects import build
 
 RANKING = "ranking"
 """The part of an evaluation that every run has."""
@@ -221,11 +220,7 @@ def build_task(config: DictConfig) -> Task:
     Raises:
         InputError: If a setting of the task is invalid.
     """
-    settings = {key: value for key, value in config.task.items() if key != "name"}
-    try:
-        task: Task = hydra.utils.instantiate(settings)
-    except InstantiationException as error:
-        raise InputError(f"the task cannot be built from its settings: {error}") from error
+    task: Task = build(plain(config.task), "task")
     task.name = str(config.task.name)
     return task
 
@@ -240,10 +235,7 @@ def build_metrics(task: Task, config: DictConfig) -> list[Metric]:
     for name, settings in plain(config.metrics).items():
         if name in {metric.name for metric in found}:
             raise InputError(f"metrics.{name}: the task has a metric of this name. Give it another key")
-        try:
-            metric = hydra.utils.instantiate(settings)
-        except InstantiationException as error:
-            raise InputError(f"metrics.{name} cannot be built from its settings: {error}") from error
+        metric = build(settings, f"metrics.{name}")
         metric.name = str(name)
         found.append(metric)
     return found

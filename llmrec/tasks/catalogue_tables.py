@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmrec.metrics.accuracy import ByTitle
 from llmrec.metrics.base import Metric
-from llmrec.tasks.console import SPLIT_NAMES, figure_text, headed, recommender
+from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender
 
 CAPTION = (
     "MGU, DGU: mean |GU| and range of GU over groups by popularity (pop.) or relevance (rel.), GU = share of "
@@ -26,7 +26,7 @@ def catalogue_tables(splits: Mapping[str, dict[str, Any]], metrics: Sequence[Met
         metrics: The metrics of the records. A second table has those beside accuracy that have a heading and that were
             measured.
     """
-    others = {path: heading for path, heading in headed(metrics).items() if not path.startswith("by_")}
+    others = {path: heading for path, heading in console_headings(metrics).items() if not path.startswith("by_")}
     measured = {
         path: heading
         for path, heading in others.items()
@@ -41,7 +41,7 @@ def _accuracy(splits: Mapping[str, dict[str, Any]]) -> Table:
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("split", no_wrap=True)
     table.add_column("recommender", no_wrap=True)
-    columns = headed([ByTitle()])
+    columns = console_headings([ByTitle()])
     for heading in columns.values():
         table.add_column(heading, no_wrap=True, justify="right")
     for split, record in splits.items():

@@ -42,7 +42,7 @@ def final_table(
     return Group(*lines)
 
 
-def headed(metrics: Sequence[Metric]) -> dict[str, str]:
+def console_headings(metrics: Sequence[Metric]) -> dict[str, str]:
     """Returns the heading of each figure that has one, by its path in a record."""
     return {
         f"{metric.name}.{path}": figure.heading

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from llmrec.evaluation.list_accuracy import CUTOFFS
 from llmrec.metrics.base import Metric
-from llmrec.tasks.console import SPLIT_NAMES, figure_text, headed, recommender
+from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender
 
 CAPTION = (
     "SE: standard error of NDCG@10, clustered by user; order std, Kend. tau: standard deviation of NDCG@10 and "
@@ -32,7 +32,7 @@ def lists_table(splits: Mapping[str, dict[str, Any]], metrics: Sequence[Metric])
     table.add_column("split", no_wrap=True)
     table.add_column("re-ranker", no_wrap=True)
     accuracy = {f"by_list.ndcg@{k}": f"NDCG\n@{k}" for k in CUTOFFS} | {"by_list.ndcg@10_se": "@10\nSE"}
-    others = {path: heading for path, heading in headed(metrics).items() if path not in accuracy}
+    others = {path: heading for path, heading in console_headings(metrics).items() if path not in accuracy}
     for heading in (accuracy | others).values():
         table.add_column(heading, no_wrap=True, justify="right")
     for split, record in splits.items():

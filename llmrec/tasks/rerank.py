@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig, OmegaConf
+from pydantic import Field
 from rich.console import RenderableType
 from torch import Tensor
 
@@ -18,7 +19,7 @@ from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
 from llmrec.decoding.decoder import ListDecoder, build_decoder
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
@@ -26,6 +27,7 @@ from llmrec.metrics.shipped import LISTS
 from llmrec.plain import plain
 from llmrec.prompts.rerank_pretraining import RerankTexts
 from llmrec.prompts.rerank_text import RerankText
+from llmrec.settings.types import NonNegativeInt, Seed
 from llmrec.tasks.base import RANKING, Parts, Progress, Task
 from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
@@ -55,7 +57,13 @@ class Rerank(Task):
         "run of task=next_item; evaluation.orders measures how much a ranking depends on the order shown",
     }
 
-    def __init__(self, candidates: int, negatives: int | None, relevance: str, seed: int) -> None:
+    def __init__(
+        self,
+        candidates: Annotated[int, Field(ge=2)],
+        negatives: NonNegativeInt | None,
+        relevance: Literal["auto", "ratings", "next_item"],
+        seed: Seed,
+    ) -> None:
         self.settings = {"candidates": candidates, "negatives": negatives, "relevance": relevance, "seed": seed}
 
     def prepare(self, loaded: Loaded, dataset: DictConfig, cache_dir: Path) -> Dataset:

@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Named:
+class RunLabel:
     """The name and tags of a run in W&B; the launcher of a sweep sets the group in WANDB_RUN_GROUP.
 
     Attributes:
@@ -34,7 +34,7 @@ class Named:
     tags: list[str]
 
 
-def named(config: DictConfig) -> Named:
+def run_label(config: DictConfig) -> RunLabel:
     """Returns the name <dataset>-<task>-<objective>-<seed> of a run and its tags.
 
     Args:
@@ -43,11 +43,11 @@ def named(config: DictConfig) -> Named:
     source, choices = run_source(config), config.hydra.runtime.choices
     model = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
     data = "simulated" if source.simulated else "real data"
-    return Named(run_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
+    return RunLabel(run_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
 
 
 @contextmanager
-def open_loggers(config: DictConfig, folder: Path, named: Named | None) -> Iterator[list[Logger]]:
+def open_loggers(config: DictConfig, folder: Path, label: RunLabel | None) -> Iterator[list[Logger]]:
     """Opens the loggers of a run, and finishes them at the end of the context. Only those of rank 0 write.
 
     A resumed training continues the same W&B run.
@@ -55,7 +55,7 @@ def open_loggers(config: DictConfig, folder: Path, named: Named | None) -> Itera
     Args:
         config: The resolved run config, which is shown in W&B.
         folder: Folder of the run.
-        named: Name and tags of the run in W&B; None to log to curves.csv only.
+        label: Name and tags of the run in W&B; None to log to curves.csv only.
 
     Yields:
         The loggers, a CurvesLogger first.
@@ -64,11 +64,11 @@ def open_loggers(config: DictConfig, folder: Path, named: Named | None) -> Itera
         InputError: logger=tensorboard is set, but TensorBoard is not installed.
     """
     loggers: list[Logger] = [CurvesLogger(folder / "curves.csv")]
-    if named is not None and is_rank_zero():
+    if label is not None and is_rank_zero():
         if config.logger.tensorboard:
             loggers.append(_tensorboard(folder))
         if config.logger.wandb:
-            loggers += _wandb(config, folder, named)
+            loggers += _wandb(config, folder, label)
     started = [log.experiment for log in loggers if isinstance(log, WandbLogger)]
     try:
         yield loggers
@@ -101,7 +101,7 @@ def _tensorboard(folder: Path) -> TensorBoardLogger:
         raise InputError("logger=tensorboard needs TensorBoard. Run pip install 'llmrec[tensorboard]'") from error
 
 
-def _wandb(config: DictConfig, folder: Path, named: Named) -> list[WandbLogger]:
+def _wandb(config: DictConfig, folder: Path, label: RunLabel) -> list[WandbLogger]:
     """Starts W&B, online only if the user is logged in or WANDB_MODE asks for it; [] if it cannot start."""
     try:
         import wandb
@@ -115,8 +115,8 @@ def _wandb(config: DictConfig, folder: Path, named: Named) -> list[WandbLogger]:
             run = wandb.init(
                 project=config.logger.project,
                 dir=folder,
-                name=named.name,
-                tags=named.tags,
+                name=label.name,
+                tags=label.tags,
                 id=folder.name,
                 # WANDB_MODE may be any text; W&B itself refuses an unknown mode.
                 mode=attempt,  # type: ignore[arg-type]

@@ -13,7 +13,7 @@ from llmrec.evaluation.reference_features import reference_features
 from llmrec.tasks.base import build_task
 from llmrec.tasks.console import figure_text
 from llmrec.training.evaluate_run import measure_rankings, read_rankings
-from llmrec.training.open_dataset import announce, quiet_dataset
+from llmrec.training.open_dataset import announce, read_dataset
 from llmrec.training.overrides import override
 from llmrec.training.quiet import quiet
 from llmrec.training.run_folder import RunFolder
@@ -62,7 +62,7 @@ def _measure(run: RunFolder, folder: Path, config: DictConfig) -> None:
         raise InputError(
             f"{folder} lacks {', '.join(missing)}. Finish it with python -m llmrec.evaluate run={run.folder}"
         )
-    dataset, cache_dir = quiet_dataset(config), Path(config.paths.cache)
+    dataset, cache_dir = read_dataset(config), Path(config.paths.cache)
     features = reference_features(config, dataset, cache_dir, str(run_device(config.trainer)))
     measure_rankings(task, rankings, config, dataset, run, folder, features)
     splits = read_metrics(folder)["splits"]

@@ -25,7 +25,7 @@ from llmrec.objectives.base import Objective, Part, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.tasks.base import Task
-from llmrec.training.sharded import ShardedAdamW, clip, in_one_pass, unsharded
+from llmrec.training.sharded import ShardedAdamW, clip_gradients, unsharded, without_shared_columns
 
 logger = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class Recommender(LightningModule):
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         all_reduce_gradients(trained)
-        norm = clip(trained, self.config.trainer.clip)
+        norm = clip_gradients(trained, self.config.trainer.clip)
         # After the last step before a checkpoint, no later loss would show that the saved weights are not finite.
         self._refuse_nan("norm of the gradient", norm)
         optimizer.step()
@@ -167,7 +167,7 @@ class Recommender(LightningModule):
     def _backward(self, batch: Batch, counts: float, totals: Sums) -> Sums:
         """Runs a micro-batch's backward pass and returns its statistics; `counts` is 0 for a padding batch, else 1."""
         with nullcontext() if counts else padding_batch():
-            packed = in_one_pass(self.backbone, batch.packed)
+            packed = without_shared_columns(self.backbone, batch.packed)
             part: Part = self.objective(self.backbone.encode(packed, batch.state_index), batch, totals)
         self.manual_backward(part.loss * counts)
         added = {"loss": part.loss.detach().double(), "input_tokens": (batch.packed.branch >= 0).sum()}

@@ -34,7 +34,7 @@ def open_dataset(config: DictConfig) -> Dataset:
     Raises:
         InputError: The data cannot be used.
     """
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     users = len(set(dataset.train.user.tolist()))
     logger.info(
         "%s: %s items (%s titles), %s users; rows: train %s (tuned on %s), valid %s, test %s",
@@ -50,7 +50,7 @@ def open_dataset(config: DictConfig) -> Dataset:
     return dataset
 
 
-def quiet_dataset(config: DictConfig) -> Dataset:
+def read_dataset(config: DictConfig) -> Dataset:
     """Opens the dataset of a resolved config, with the tokens of its items if they have any, without logging.
 
     Raises:

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.tasks.base import build_task
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.open_run import open_ranker
 from llmrec.training.quiet import quiet
 from llmrec.training.run_folder import RunFolder
@@ -34,7 +34,7 @@ def recommend(config: DictConfig, run: RunFolder, histories: Sequence[Sequence[s
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
     quiet()
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     histories = [list(history)[-config.dataset.max_history :] for history in histories]
     ranker = open_ranker(config, dataset, run, build_task(config))
     _warn_unknown(histories, dataset)

@@ -15,7 +15,7 @@ from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
 from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_run import check_evaluation
-from llmrec.training.loggers import named
+from llmrec.training.loggers import run_label
 from llmrec.training.open_dataset import announce, open_dataset
 from llmrec.training.quiet import quiet
 from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
@@ -55,7 +55,7 @@ def run_configuration(config: DictConfig) -> None:
                     check_trained_dtype(config)
                 dataset = open_dataset(plain)
                 stages = {} if run.trained else _finished_stages(config, plain, dataset)
-                run_on_ranks(Work(plain, run, folder, stages, named(config)), dataset, tasks)
+                run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset, tasks)
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
     print_run(run, plain, folder)

@@ -113,34 +113,34 @@ def unsharded(backbone: Backbone) -> Iterator[None]:
         module.reshard()
 
 
-def in_one_pass(backbone: Backbone, packed: Packed) -> Packed:
+def without_shared_columns(backbone: Backbone, packed: Packed) -> Packed:
     """Returns the rows, without shared columns if the backbone is sharded.
 
     Shared columns take a second forward pass through each layer, but FSDP frees a layer's weights as soon as the
     backward pass has finished one of the two.
     """
     is_sharded = isinstance(backbone.causal_lm.get_decoder(), FSDPModule)
-    return replace(packed, shared=0) if is_sharded else packed
+    return replace(packed, shared_columns=0) if is_sharded else packed
 
 
-def clip(weights: Sequence[Parameter], most: float) -> float:
+def clip_gradients(weights: Sequence[Parameter], max_norm: float) -> float:
     """Clips the total norm of the gradients, in place.
 
     Args:
         weights: Trained weights, sharded or whole.
-        most: Maximum norm.
+        max_norm: Maximum norm.
 
     Returns:
         The norm before clipping, over the shards of all ranks.
     """
     shards, whole = _split_sharded(weights)
     if not shards:
-        return float(clip_grad_norm_(weights, most))
+        return float(clip_grad_norm_(weights, max_norm))
     square = get_total_norm([weight.grad.to_local() for weight in shards if isinstance(weight.grad, DTensor)]).square()
     distributed.all_reduce(square)
     norm = (square + get_total_norm([weight.grad for weight in whole if weight.grad is not None]).square()).sqrt()
-    clip_grads_with_norm_(shards, most, norm)
-    clip_grads_with_norm_(whole, most, norm)
+    clip_grads_with_norm_(shards, max_norm, norm)
+    clip_grads_with_norm_(whole, max_norm, norm)
     return float(norm)
 
 

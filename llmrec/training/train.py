@@ -9,10 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 import torch
-from hydra.errors import InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
@@ -28,10 +26,12 @@ from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
+from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, last_checkpoint, read_checkpoint
 from llmrec.training.cluster import cluster_environment
@@ -114,10 +114,7 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     Raises:
         InputError: The objective's settings cannot be used, by themselves or with the trainer, task or stages.
     """
-    try:
-        objective: Objective = hydra.utils.instantiate(config.objective)
-    except InstantiationException as error:
-        raise InputError(f"the objective cannot be built from its settings: {error}") from error
+    objective: Objective = build(plain(config.objective), "objective")
     _check(objective, config)
     if config.task.name not in objective.tasks:
         raise InputError(

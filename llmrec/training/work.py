@@ -15,12 +15,13 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.device import run_device
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
-from llmrec.evaluation.reference_features import ReferenceFeatures, reference_features
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import reference_features
 from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_run import evaluate_run
 from llmrec.training.fit_baseline import fit_baseline
-from llmrec.training.loggers import Named, log_summary, open_loggers
+from llmrec.training.loggers import RunLabel, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
 from llmrec.training.run_folder import TRAINING, RunFolder, is_baseline, run_code
@@ -37,14 +38,14 @@ class Work:
         run: The run's folder.
         record: Folder of the evaluation.
         stages: Finished stages that the run depends on, by START and ORACLE.
-        named: Name and tags of the run in W&B; None to log to curves.csv only.
+        label: Name and tags of the run in W&B; None to log to curves.csv only.
     """
 
     config: DictConfig
     run: RunFolder
     record: Path
     stages: Mapping[str, Stage]
-    named: Named | None
+    label: RunLabel | None
 
     def to_json(self) -> str:
         """Serializes the work for another process."""
@@ -54,7 +55,7 @@ class Work:
                 "run": str(self.run.folder),
                 "record": str(self.record),
                 "stages": {name: [str(stage.folder), stage.baseline] for name, stage in self.stages.items()},
-                "named": None if self.named is None else vars(self.named),
+                "label": None if self.label is None else vars(self.label),
             }
         )
 
@@ -67,7 +68,7 @@ class Work:
             run=RunFolder(Path(fields["run"])),
             record=Path(fields["record"]),
             stages={name: Stage(Path(folder), baseline) for name, (folder, baseline) in fields["stages"].items()},
-            named=fields["named"] and Named(**fields["named"]),
+            label=fields["label"] and RunLabel(**fields["label"]),
         )
 
 
@@ -79,7 +80,7 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
         dataset: The run's dataset if it is open already.
     """
     dataset = dataset or open_dataset(work.config)
-    with open_loggers(work.config, work.run.folder, work.named) as loggers:
+    with open_loggers(work.config, work.run.folder, work.label) as loggers:
         trained = work.run.trained
         if not trained and is_rank_zero():
             _write_config(work, dataset)

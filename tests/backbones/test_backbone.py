@@ -135,7 +135,7 @@ def test_gradients_flow_through_the_shared_prefix(architecture: Callable[[], Pre
     model = backbone(architecture)
     packed, at = laid_out(BRANCHES, shared=len(START))
     shared = gradients(model, model.encode(packed, at).logits().square().mean())
-    alone = gradients(model, model.encode(replace(packed, shared=0), at).logits().square().mean())
+    alone = gradients(model, model.encode(replace(packed, shared_columns=0), at).logits().square().mean())
     assert_same_gradients(alone, shared, tolerance=1e-5)
 
 

@@ -37,7 +37,7 @@ def test_a_token_sees_its_prompt_and_its_own_branch() -> None:
 
 
 def test_shared_columns_ask_nothing_but_are_seen() -> None:
-    visible = pack(PROMPTS, BRANCHES, shared=1)[0].visible()
+    visible = pack(PROMPTS, BRANCHES, shared_columns=1)[0].visible()
     assert visible is not None
     assert visible.shape == (2, 4, 5)
     assert visible[1, :3].int().tolist() == [[1, 1, 0, 0, 0], [1, 1, 1, 0, 0], [1, 1, 1, 1, 0]]
@@ -45,12 +45,12 @@ def test_shared_columns_ask_nothing_but_are_seen() -> None:
 
 def test_single_branches_need_no_mask() -> None:
     packed, _ = pack(PROMPTS, [[np.array([20])], []])
-    assert packed.single
+    assert packed.is_causal
     assert packed.visible() is None
 
 
 def test_single_branches_behind_shared_columns_take_one_mask_for_all_rows() -> None:
-    visible = pack(PROMPTS, [[np.array([20])], []], shared=1)[0].visible()
+    visible = pack(PROMPTS, [[np.array([20])], []], shared_columns=1)[0].visible()
     assert visible is not None
     assert visible.int().tolist() == [[[1, 1, 0], [1, 1, 1]]]
 
@@ -67,10 +67,10 @@ def test_unpacked_every_branch_is_a_sequence_with_its_prompt(shared: int) -> Non
 
 
 def test_moving_to_a_device_keeps_the_layout() -> None:
-    packed, _ = pack(PROMPTS, BRANCHES, shared=1)
+    packed, _ = pack(PROMPTS, BRANCHES, shared_columns=1)
     moved = packed.to("cpu")
     assert torch.equal(moved.tokens, packed.tokens)
-    assert (moved.single, moved.shared) == (False, 1)
+    assert (moved.is_causal, moved.shared_columns) == (False, 1)
 
 
 def test_positions_of_single_branches_run_on_through_the_padding() -> None:

@@ -13,6 +13,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
 from tests.evaluation.small import DATASET, TEST, rows_of
+from tests.settings.refusal import refusal
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite.
 TRAIN = Lists(
@@ -85,11 +86,10 @@ def test_it_does_not_rank_the_catalogue(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"rows": "all"}, r"baseline\.rows=all: choose one of full, sample"),
-        ({"damping": 0}, r"baseline\.damping=0"),
-        ({"damping": -1.0}, r"baseline\.damping=-1"),
+        ({"rows": "all"}, "baseline.rows=all: choose one of full, sample"),
+        ({"damping": 0}, "baseline.damping=0: give a number above 0"),
+        ({"damping": -1.0}, "baseline.damping=-1.0: give a number above 0"),
     ],
 )
 def test_settings_that_cannot_be_used(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        MeanRating(**settings)
+    assert refusal(MeanRating, settings, "baseline") == says

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from llmrec.catalogue.items import Items
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
 from tests.training.small import resolved
@@ -23,7 +23,7 @@ SHORT = ("dataset=games", "evaluation.users=5", "dataset.reference=null")
 @pytest.fixture
 def items(place: Workplace) -> Items:
     """The catalogue of the simulated set that the commands train on."""
-    return quiet_dataset(resolved(place.root, "dataset=games")).items
+    return read_dataset(resolved(place.root, "dataset=games")).items
 
 
 def write_ids(place: Workplace, items: Items, shift: int = 0, **changes: Any) -> None:

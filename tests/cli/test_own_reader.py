@@ -115,7 +115,4 @@ def test_a_setting_without_a_value_is_named(place: Workplace) -> None:
     path = write_json_lines(place.root / "downloads/games")
     done = place.run("llmrec.prepare", "reader=my_readers.JsonLines", f"path={path}")
     assert done.status == 2
-    assert (
-        "dataset.reader: missing a required argument: 'title'. The settings of my_readers.JsonLines are: title"
-        in done.output
-    )
+    assert "dataset.reader.title is not set: give text" in done.output

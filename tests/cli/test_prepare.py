@@ -88,7 +88,7 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
         ),
         (
             ["reader=auto", "path=dump", "dataset.reader.depth=2"],
-            "unexpected keyword argument 'depth'. The settings of",
+            "dataset.reader.depth: there is no such setting, because dataset.reader has none",
         ),
         (["reader=auto", "path=dump", "--config-dir", "nowhere"], "--config-dir nowhere: there is no such folder"),
         (["path=prepared"], "prepared is prepared already"),

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec.datasets.dataset import draw
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
 
@@ -63,7 +63,7 @@ def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tu
     place, done = trained
     config = RunFolder(done.run()).config()
     config.paths = {"data": str(place.data), "cache": str(place.cache), "runs": str(place.runs)}
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     evaluated = draw(len(dataset.test), config.evaluation.users, config.evaluation.sample_seed)
     history = json.dumps([dataset.items.titles[item] for item in dataset.test.history_of(evaluated[7])])
     asked = place.run("llmrec.recommend", f"run={done.run()}", f"history={history}", "k=10")

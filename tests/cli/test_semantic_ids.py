@@ -8,7 +8,7 @@ import pytest
 
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.semantic_ids import main
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from tests.cli.commands import Workplace
 from tests.evaluation.test_reference_features import saved_encoder
 from tests.training.small import resolved
@@ -31,7 +31,7 @@ def place(cache: Path, tmp_path: Path) -> Workplace:
 def test_the_command_writes_a_file_that_fits_the_catalogue(place: Workplace) -> None:
     done = place.typed(MODULE, *DEBUG, "out=made/games.index.json")
     assert done.status == 0, done.output
-    items = quiet_dataset(resolved(place.root, "dataset=games")).items
+    items = read_dataset(resolved(place.root, "dataset=games")).items
     tokens = read_item_tokens(place.root / "made/games.index.json", items)
     titles = len(items.distinct_titles)
     assert len(set(tokens.sequences)) == titles
@@ -48,7 +48,7 @@ def test_items_with_the_same_title_have_the_same_tokens(place: Workplace) -> Non
     done = place.run(MODULE, *DEBUG, "out=games.index.json")
     assert done.status == 0, done.output
     entries = json.loads((place.root / "games.index.json").read_text())
-    items = quiet_dataset(resolved(place.root, "dataset=games")).items
+    items = read_dataset(resolved(place.root, "dataset=games")).items
     assert list(entries) == items.ids
     assert len(items.distinct_titles) < len(items)
     for item, title in zip(items.ids, items.title_of, strict=True):
@@ -107,7 +107,7 @@ def test_an_existing_file_is_left_alone(place: Workplace) -> None:
         (["seed=one"], "seed=one: give a whole number"),
         (["games"], "'games' is not of the form key=value"),
         (["dataset=absent"], "In 'config': Could not find 'dataset/absent' Available options in 'dataset': "),
-        (["dataset.absent=1"], "Could not override 'dataset.absent'"),
+        (["dataset.absent=1"], "dataset.absent: there is no such setting. Choose one of "),
         (["objective=sft"], "objective=sft: semantic IDs depend only on out, levels, codes, seed, encoder, dataset, "),
         (["dataset.source=real"], "dataset games: no folder "),
         (["dataset.reference=null"], "dataset.reference has no model that embeds titles. Give encoder="),

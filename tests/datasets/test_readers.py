@@ -188,9 +188,9 @@ def test_a_prepared_set_is_used_whatever_the_reader(tmp_path: Path) -> None:
         ({"_target_": f"{READERS}.interaction_reader.InteractionReader"}, r"is no reader"),
         (
             {"_target_": "my_reader.Own", "depth": 1},
-            r"unexpected keyword argument 'depth'\. .*my_reader\.Own.*: encoding",
+            r"dataset\.reader\.depth: there is no such setting\. Choose one of encoding",
         ),
-        ({"_target_": f"{READERS}.msl.MSL", "depth": 1}, r"argument 'depth'\. The settings of .*MSL are: none"),
+        ({"_target_": f"{READERS}.msl.MSL", "depth": 1}, r"reader\.depth: there is no such setting, because"),
     ],
 )
 @pytest.mark.usefixtures("own")

@@ -12,7 +12,7 @@ from llmrec.decoding import rank, rank_lists
 from llmrec.decoding.rank_lists import free_rankings, parse
 from llmrec.prompts.identifiers import Identifiers, find_identifiers
 from llmrec.prompts.prompts import Prompts
-from llmrec.prompts.rerank import ranking_room
+from llmrec.prompts.rerank import reserved_tokens
 from tests.backbones.models import backbone, gpt2, llama
 from tests.catalogue.vocabularies import characters
 from tests.decoding.small import EOS, random_backbone, random_prompts
@@ -189,6 +189,6 @@ def test_free_rankings_of_a_model() -> None:
 
 def test_free_rankings_stay_within_the_models_positions() -> None:
     model = backbone(gpt2)
-    longest = Prompts.joined([np.full(128 - ranking_room(4), 5)])
+    longest = Prompts.joined([np.full(128 - reserved_tokens(4), 5)])
     order = free_rankings(model, find_identifiers(shipped(model.tokenizer, task="rerank"), 4), longest, seed=0).order
     assert sorted(order[0].tolist()) == [0, 1, 2, 3]

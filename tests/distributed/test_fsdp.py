@@ -12,11 +12,11 @@ from transformers import OlmoConfig, OlmoForCausalLM
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.train import build_objective, train
 from tests.cli.commands import Workplace
 from tests.distributed.process_group import RANKS, run_in_group
@@ -126,7 +126,7 @@ def _config(root: Path, case: str, *changes: str) -> DictConfig:
 
 def _train(folder: Path, config: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    train(config, quiet_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
+    train(config, read_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
 
 
 def _rank(_: int, root: Path) -> None:

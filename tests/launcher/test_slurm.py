@@ -111,7 +111,7 @@ def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: P
     above, other = job_of(cluster, "above", stages=(broken,)), job_of(cluster, "other")
     first, second, third = pool_of(cluster).run([broken, above, other])
     assert [end.state for end in (first, second, third)] == ["failed", "skipped", "done"]
-    assert f"its output: {broken.run.folder / 'job.log'}; SLURM's: {cluster / 'submitit'}" in first.why
+    assert f"its output: {broken.run.folder / 'job.log'}; SLURM's: {cluster / 'submitit'}" in first.reason
     assert "cannot be trained: no_such_model" in (broken.run.folder / "job.log").read_text()
     assert "no_such_model" in broken.run.failure.read_text()
 

@@ -46,7 +46,7 @@ def prepared_batch(
     responses = [Response(tokens.tokens[part], path[part], supervised[part]) for part in parts]
     prompts = [PROMPT for _ in targets] if prompts is None else prompts
     branches = [[Branch(prompt, response)] for prompt, response in zip(prompts, responses, strict=True)]
-    return build_batch(np.arange(len(targets)), branches, shared=0)
+    return build_batch(np.arange(len(targets)), branches, shared_columns=0)
 
 
 def given(logits: Sequence[Sequence[float]] | Tensor) -> Encoded:

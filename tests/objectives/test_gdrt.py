@@ -18,6 +18,7 @@ from llmrec.objectives.batch import Batch
 from llmrec.objectives.gdrt import GDRT
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.sft import SFT
+from llmrec.settings.objects import build
 from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import rows
 from tests.invariants.world import (
@@ -30,6 +31,7 @@ from tests.invariants.world import (
     take_step,
 )
 from tests.objectives.given import no_model, no_titles
+from tests.settings.refusal import refusal
 
 ALL = list(range(len(ROWS)))
 
@@ -231,13 +233,13 @@ def test_the_base_stays_what_it_was_in_later_epochs(tmp_path: Path) -> None:
     ],
 )
 def test_settings_that_mean_nothing_are_refused(settings: dict, says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        GDRT(SFT(), **settings)
+    assert says in refusal(GDRT, settings, "objective")
 
 
 def test_what_is_no_token_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="a TokenLoss is needed"):
-        GDRT(GDRT(SFT()))  # type: ignore[arg-type]
+    target = "llmrec.objectives.gdrt.GDRT"
+    with pytest.raises(InputError, match="give a TokenLoss, named by _target_"):
+        build({"_target_": target, "token_loss": {"_target_": target, "token_loss": {}}}, "objective")
 
 
 class Summed(TokenLoss):

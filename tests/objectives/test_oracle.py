@@ -13,6 +13,7 @@ from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rosepo import RosePO
 from tests.datasets.layouts import rows
 from tests.invariants.world import ROWS, build_world, fitted_oracle, preparation_of, small_dataset
+from tests.settings.refusal import refusal
 
 REJECTED = np.array([8, 0, 1, 2, 9, 10, 5, 7])
 
@@ -68,14 +69,13 @@ def test_a_run_without_an_oracle_is_told_what_to_do(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"temperature": 0}, r"objective\.oracle\.temperature=0"),
-        ({"cap": 1.0}, r"objective\.oracle\.cap=1\.0: expected a probability from 0 to below 1"),
-        ({"unseen": -0.1}, r"objective\.oracle\.unseen=-0\.1"),
+        ({"temperature": 0}, "objective.oracle.temperature=0: give a number above 0"),
+        ({"cap": 1.0}, "objective.oracle.cap=1.0: give a number from 0 to below 1"),
+        ({"unseen": -0.1}, "objective.oracle.unseen=-0.1: give a number from 0 to below 1"),
     ],
 )
 def test_settings_that_cannot_be_used(settings: dict[str, float], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        SASRecOracle(**settings)
+    assert refusal(SASRecOracle, settings, "objective.oracle") == says
 
 
 def scores(preparation: Preparation) -> np.ndarray:

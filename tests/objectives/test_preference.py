@@ -18,6 +18,7 @@ from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
 from tests.code_changes import edit
 from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
+from tests.settings.refusal import refusal
 
 PREFERENCES = [("dpo",), ("cdpo",), ("sdpo",), ("rosepo",)]
 ALL = list(range(len(ROWS)))
@@ -188,18 +189,16 @@ def test_no_second_model_is_opened(tmp_path: Path) -> None:
         ({"learning_rate_factor": 0}, "learning_rate_factor"),
         ({"max_epochs": 0}, "objective.max_epochs=0"),
         ({"scores": "words"}, "choose one of vocab, trie"),
-        ({"rejected": None}, "objective.rejected is a NoneType"),
+        ({"rejected": None}, "objective.rejected=null: give a Rejected, named by _target_"),
     ],
 )
 def test_settings_that_cannot_be_used(settings: dict[str, object], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        DPO(**({"rejected": Popularity()} | settings))  # type: ignore[arg-type]
+    assert says in refusal(DPO, settings, "objective")
 
 
 @pytest.mark.parametrize("smoothing", [-0.1, 1.0, 1.2])
 def test_smoothing_is_a_probability(smoothing: float) -> None:
-    with pytest.raises(ValueError, match=r"objective\.smoothing=.* from 0 to below 1"):
-        CDPO(Popularity(), smoothing=smoothing)
+    assert "give a number from 0 to below 1" in refusal(CDPO, {"smoothing": smoothing}, "objective")
 
 
 def preference_of(world: World) -> Preference:

@@ -28,7 +28,7 @@ LIST_WAITS = (16, 2)
 @pytest.fixture(autouse=True)
 def _two_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the second batch show what a batch costs, without what is done once."""
-    monkeypatch.setitem(rank.MOST_ROWS, "cuda", len(PROMPTS) // 2)
+    monkeypatch.setitem(rank.MAX_ROWS, "cuda", len(PROMPTS) // 2)
 
 
 def assert_at_most(batches: list[Waits], syncs: int, uploads: int) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from llmrec.training.sharded import clip
+from llmrec.training.sharded import clip_gradients
 from tests.pretended_gpu.device import Waits, pretended_gpu
 
 Use = Callable[[Tensor, Tensor], object]
@@ -135,7 +135,7 @@ def test_a_wait_names_the_line_of_llmrec() -> None:
         weight = torch.nn.Parameter(torch.ones(3).to("cuda"))
         weight.sum().backward()
         gpu.take_waits()
-        clip([weight], most=1.0)
+        clip_gradients([weight], max_norm=1.0)
         (where,) = gpu.waits.syncs
     assert re.fullmatch(r"item at training/sharded\.py:\d+", where)
 

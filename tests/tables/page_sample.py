@@ -90,7 +90,7 @@ def empty_report() -> dict[str, Any]:
     report = sample_report()
     table = report["tables"][0]
     for row in table["rows"]:
-        row |= {"cells": {}, "runs": {}, "why": dict.fromkeys(DATASETS, "not run: left")}
+        row |= {"cells": {}, "runs": {}, "missing": dict.fromkeys(DATASETS, "not run: left")}
     counts = dict.fromkeys(table["counts"], 0) | {"not run": 24}
     table |= {"published": [], "counts": counts}
     return report | {"tables": [table], "runs": {}, "gains": [], "revision": None, "hardware": {}}
@@ -106,7 +106,7 @@ def _table(
     for place, row in enumerate(rows):
         cells = {dataset: {m["name"]: _cell(rng, m["name"], place) for m in metrics} for dataset in DATASETS}
         found = {dataset: [_run(rng, runs, row, place, dataset, seed) for seed in SEEDS] for dataset in DATASETS}
-        table["rows"].append({"name": row, "cells": cells, "why": {}, "left_out": {}, "runs": found})
+        table["rows"].append({"name": row, "cells": cells, "missing": {}, "left_out": {}, "runs": found})
     return table
 
 
@@ -118,9 +118,9 @@ def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
     base = BASE[metric]
     if place == 0:
         compared = dict.fromkeys(COMPARED)
-        return {"mean": base, "spread": base * 0.03, "seeds": 3, **compared}
+        return {"mean": base, "std": base * 0.03, "seeds": 3, **compared}
     difference = base * rng.uniform(-0.08, 0.2)
-    cell = {"mean": base + difference, "spread": base * rng.uniform(0.01, 0.06), "seeds": 3}
+    cell = {"mean": base + difference, "std": base * rng.uniform(0.01, 0.06), "seeds": 3}
     if metric == "training":
         return cell | dict.fromkeys(COMPARED)
     half = base * rng.uniform(0.03, 0.1)
@@ -186,11 +186,11 @@ def _leave_out(table: dict[str, Any]) -> None:
     """Of the accuracy table: SASRec was not run on office, its one metric on games failed, one row has one seed."""
     sasrec, fixed = table["rows"][3], table["rows"][2]
     sasrec["cells"]["office-sim"] = dict.fromkeys(sasrec["cells"]["office-sim"])
-    sasrec["why"]["office-sim"] = "not run: failed"
+    sasrec["missing"]["office-sim"] = "not run: failed"
     sasrec["runs"]["office-sim"] = []
     sasrec["cells"]["games-sim"]["HR@10"] = None
-    fixed["cells"]["games-sim"]["NDCG@10"] |= {"spread": None, "seeds": 1}
-    fixed["why"]["games-sim"] = "seeds 2, 3 not run: left"
+    fixed["cells"]["games-sim"]["NDCG@10"] |= {"std": None, "seeds": 1}
+    fixed["missing"]["games-sim"] = "seeds 2, 3 not run: left"
     fixed["runs"]["games-sim"] = fixed["runs"]["games-sim"][:1]
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from llmrec.tables import records
 from llmrec.tables.definition import Table
-from llmrec.tables.planned_runs import plan_runs, slots
+from llmrec.tables.planned_runs import plan_runs, table_positions
 from llmrec.tables.read_table import read_table
 from llmrec.training.plan import Job
 
@@ -80,7 +80,10 @@ def small_table(folder: Path, text: str = TABLE, scales: str = SCALES, name: str
 def jobs_of(table: Table) -> Jobs:
     """The jobs of its cells at scale smoke."""
     cells = plan_runs([table], "smoke")
-    planned = {(slot.row.name, slot.dataset, slot.seed): cells[slot.overrides].job for slot in slots(table, "smoke")}
+    planned = {
+        (position.row.name, position.dataset, position.seed): cells[position.overrides].job
+        for position in table_positions(table, "smoke")
+    }
     return {place: job for place, job in planned.items() if job}
 
 

@@ -15,9 +15,9 @@ from llmrec.metrics.accuracy import ByTitle
 from llmrec.metrics.measured import row_table
 from llmrec.metrics.ranking import CatalogueRanking
 from llmrec.tables.figures import (
-    Arm,
     Figure,
-    Paired,
+    PairedComparison,
+    RunsBySeed,
     figure,
     gain,
     histogram,
@@ -43,8 +43,8 @@ def job_at(root: Path, who: str, seed: int, task: str = "next_item") -> Job:
     return Job(overrides, cell, record, "key", (), f"games-sim-{who}-{seed}")
 
 
-def arm_of(root: Path, who: str, ranks_by_seed: dict[int, Sequence[int]], once: bool = False) -> Arm:
-    return Arm({seed: write_run(job_at(root, who, seed), ranks) for seed, ranks in ranks_by_seed.items()}, once)
+def arm_of(root: Path, who: str, ranks_by_seed: dict[int, Sequence[int]], once: bool = False) -> RunsBySeed:
+    return RunsBySeed({seed: write_run(job_at(root, who, seed), ranks) for seed, ranks in ranks_by_seed.items()}, once)
 
 
 def ranks(**by_row: int) -> list[int]:
@@ -117,8 +117,8 @@ def test_what_is_no_sum_over_users_cannot_be_tested() -> None:
 
 def test_figures_of_all_users_together_are_compared_by_drawing_users(tmp_path: Path) -> None:
     others = [False, False, True, True, True, None, None, None]
-    reference = Arm({seed: write_run(job_at(tmp_path, "sft", seed), MISSED) for seed in (1, 2)})
-    other = Arm({seed: write_run(job_at(tmp_path, "msl", seed), MISSED, hallucinated=others) for seed in (1, 2)})
+    reference = RunsBySeed({seed: write_run(job_at(tmp_path, "sft", seed), MISSED) for seed in (1, 2)})
+    other = RunsBySeed({seed: write_run(job_at(tmp_path, "msl", seed), MISSED, hallucinated=others) for seed in (1, 2)})
     found = paired(other, reference, "hallucination.semantic_share")
     assert found is not None
     assert found.comparison.difference == pytest.approx(3 / 5 - 1 / 4)
@@ -142,8 +142,8 @@ def test_a_figure_is_mean_and_sample_deviation_over_seeds(tmp_path: Path) -> Non
     # HR@10 of 1/8, 2/8 and 3/8: mean 1/4, deviations -1/8, 0, 1/8.
     arm = arm_of(tmp_path, "sft", {1: ranks(r0=1), 2: ranks(r0=1, r1=1), 3: ranks(r0=1, r1=1, r2=1)})
     found = figure(list(arm.runs.values()), "by_title.hr@10")
-    assert found == Figure(mean=pytest.approx(1 / 4), spread=pytest.approx(1 / 8), seeds=3)
-    assert figure([arm.runs[2]], "by_title.hr@10") == Figure(mean=1 / 4, spread=None, seeds=1)
+    assert found == Figure(mean=pytest.approx(1 / 4), std=pytest.approx(1 / 8), seeds=3)
+    assert figure([arm.runs[2]], "by_title.hr@10") == Figure(mean=1 / 4, std=None, seeds=1)
     assert figure([], NDCG) is None
     assert figure([arm.runs[1]], "unconstrained.invalid_title_rate") is None
 
@@ -153,7 +153,7 @@ def test_a_seed_without_the_figure_is_left_out_on_both_sides(tmp_path: Path) -> 
     reference = arm_of(tmp_path, "sft", {1: MISSED, 2: MISSED})
     split = reference.runs[2].test
     lacking = write_run(job_at(tmp_path, "msl", 1), MISSED, splits={"test": {**split, "hallucination": {}}})
-    other = Arm({1: lacking, 2: write_run(job_at(tmp_path, "msl", 2), MISSED)})
+    other = RunsBySeed({1: lacking, 2: write_run(job_at(tmp_path, "msl", 2), MISSED)})
     assert pairs(other, reference, place) == ([other.runs[2]], [reference.runs[2]])
 
 
@@ -201,7 +201,7 @@ def test_equal_recommenders_do_not_differ(tmp_path: Path) -> None:
 
 def test_other_rows_are_not_compared(tmp_path: Path) -> None:
     reference = arm_of(tmp_path, "sft", {1: ranks(r0=1)})
-    strangers = Arm({1: write_run(job_at(tmp_path, "msl", 1), ranks(r0=1), users=list("abcdefgh"))})
+    strangers = RunsBySeed({1: write_run(job_at(tmp_path, "msl", 1), ranks(r0=1), users=list("abcdefgh"))})
     assert not same_rows(strangers, reference)
     assert paired(strangers, reference, NDCG) is None
     assert gain(strangers, reference, "cost.seconds_per_epoch") is None
@@ -210,7 +210,9 @@ def test_other_rows_are_not_compared(tmp_path: Path) -> None:
 
 def test_lists_of_other_candidates_are_not_compared(tmp_path: Path) -> None:
     first, second = (
-        Arm({1: write_lists(job_at(tmp_path, who, 1, "rerank"), [1.0] * 8, task={"name": "rerank", "candidates": n})})
+        RunsBySeed(
+            {1: write_lists(job_at(tmp_path, who, 1, "rerank"), [1.0] * 8, task={"name": "rerank", "candidates": n})}
+        )
         for who, n in (("sft", 10), ("alro", 20))
     )
     assert not same_rows(second, first)
@@ -218,15 +220,15 @@ def test_lists_of_other_candidates_are_not_compared(tmp_path: Path) -> None:
 
 def test_nothing_is_compared_with_nothing(tmp_path: Path) -> None:
     reference = arm_of(tmp_path, "sft", {1: MISSED})
-    assert paired(Arm({}), reference, NDCG) is None
-    assert paired(arm_of(tmp_path, "popularity", {1: MISSED}, once=True), Arm({}), NDCG) is None
+    assert paired(RunsBySeed({}), reference, NDCG) is None
+    assert paired(arm_of(tmp_path, "popularity", {1: MISSED}, once=True), RunsBySeed({}), NDCG) is None
     assert paired(reference, arm_of(tmp_path, "msl", {2: MISSED}), NDCG) is None
 
 
 def test_holm_is_over_all_rows_and_sets_of_a_metric() -> None:
     raw = {("MSL", "games"): 0.04, ("MSL", "office"): 0.01, ("S-DPO", "games"): 0.02}
     none = Comparison(0, 0, 0, 0, 1, 5, 8)
-    found = {place: Paired(replace(none, p_value=p), 3, 0.1, np.zeros(5)) for place, p in raw.items()}
+    found = {place: PairedComparison(replace(none, p_value=p), 3, 0.1, np.zeros(5)) for place, p in raw.items()}
     # The smallest times 3, the next times 2, the largest as it is, but none below a smaller one's.
     adjusted = holm_adjusted(found)
     assert list(adjusted) == list(raw)

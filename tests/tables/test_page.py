@@ -170,7 +170,7 @@ def test_one_seed_has_no_spread(show: Open) -> None:
     report["tables"] = report["tables"][1:]
     for row in report["tables"][0]["rows"]:
         for cell in (cell for cells in row["cells"].values() for cell in cells.values()):
-            cell |= {"spread": None, "seeds": 1}
+            cell |= {"std": None, "seeds": 1}
     page = show(report)
     assert "\u00b1" not in page.locator("main").inner_text()
     assert "Mean over 1 seed." in page.locator(".legend").inner_text()
@@ -191,15 +191,15 @@ def _cell_texts(table: dict[str, Any], row: dict[str, Any], dataset: str) -> lis
     """What the cells of a row on a dataset should say."""
     cells = [(metric["digits"], row["cells"][dataset][metric["name"]]) for metric in table["metrics"]]
     if not any(cell for _, cell in cells):
-        return [row["why"][dataset]]
-    dagger = "\u2020" if dataset in row["why"] else ""
+        return [row["missing"][dataset]]
+    dagger = "\u2020" if dataset in row["missing"] else ""
     return [_cell_text(cell, digits, dagger) if cell else "\u2013" for digits, cell in cells]
 
 
 def _cell_text(cell: dict[str, Any], digits: int, dagger: str) -> str:
     text = f"{cell['mean']:.{digits}f}"
-    if cell["spread"] is not None:
-        text += f" \u00b1 {cell['spread']:.{digits}f}"
+    if cell["std"] is not None:
+        text += f" \u00b1 {cell['std']:.{digits}f}"
     text += dagger
     if cell["gain"] is not None:
         text += f"{cell['gain']:+.1f} %" + ("*" if cell["significant"] else "")

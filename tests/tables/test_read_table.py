@@ -10,7 +10,7 @@ from llmrec.compose import shipped_config
 from llmrec.conf_dir import tables_dir
 from llmrec.errors import InputError
 from llmrec.tables.definition import Metric, Table
-from llmrec.tables.planned_runs import slots
+from llmrec.tables.planned_runs import table_positions
 from llmrec.tables.read_table import SCALES, SHIPPED, read_table, shipped_table
 from llmrec.training.plan import plan_job
 from tests.tables.small_table import RERANK, TABLE, small_table
@@ -44,13 +44,14 @@ def test_gains_are_over_sft_and_every_table_has_three_scales(name: str, tables: 
 
 def test_tables_of_a_task_share_their_cells_at_a_scale(tables: dict[str, Table]) -> None:
     sft = {
-        slot.overrides for table in tables.values() if table.task == "next_item" for slot in slots(table, "smoke")
-        if slot.row.overrides == ("objective=sft",)
+        position.overrides for table in tables.values() if table.task == "next_item"
+        for position in table_positions(table, "smoke")
+        if position.row.overrides == ("objective=sft",)
     }  # fmt: skip
     assert len(sft) == 2 * 3
     others = [table for name, table in tables.items() if name != "efficiency"]
-    run_anyway = {slot.overrides for table in others for slot in slots(table, "smoke")}
-    assert {slot.overrides for slot in slots(tables["efficiency"], "smoke")} <= run_anyway
+    run_anyway = {position.overrides for table in others for position in table_positions(table, "smoke")}
+    assert {position.overrides for position in table_positions(tables["efficiency"], "smoke")} <= run_anyway
 
 
 def test_smoke_never_depends_on_what_lies_in_the_data_folder(tables: dict[str, Table]) -> None:
@@ -66,11 +67,11 @@ def test_every_row_of_every_shipped_table_can_be_planned(tables: dict[str, Table
     with shipped_config():
         for table in tables.values():
             for row in table.rows:
-                slot = next(slot for slot in slots(table, "smoke") if slot.row == row)
-                if slot.overrides not in planned:
-                    planned[slot.overrides] = plan_job(slot.overrides)
-                folder = planned[slot.overrides].run.folder
-                assert folder.parts[-5] == f"{slot.dataset}-sim"
+                position = next(position for position in table_positions(table, "smoke") if position.row == row)
+                if position.overrides not in planned:
+                    planned[position.overrides] = plan_job(position.overrides)
+                folder = planned[position.overrides].run.folder
+                assert folder.parts[-5] == f"{position.dataset}-sim"
                 assert folder.parts[-4] == table.task
     assert len({job.record for job in planned.values()}) == len(planned)
 

@@ -79,7 +79,7 @@ def test_csv_has_a_line_for_every_figure(report: dict[str, Any]) -> None:
         row = next(row for row in table["rows"] if row["name"] == line["row"])
         cell = row["cells"][line["dataset"]][line["metric"]] or {}
         assert line["mean"] == str(cell.get("mean", ""))
-        assert line["why"] == row["why"].get(line["dataset"], "")
+        assert line["reason"] == row["missing"].get(line["dataset"], "")
         assert line["simulated"] == "True"
     assert [line["mean"] for line in lines if line["source"] == "A paper, Table 1"] == ["0.0101", "0.022"]
 
@@ -98,7 +98,7 @@ def test_text_of_records_never_becomes_markup(report: dict[str, Any]) -> None:
     (table,) = report["tables"]
     report |= {"revision": evil, "hardware": {"machine": evil}, "scale": evil}
     table["rows"][0]["name"] = table["reference"] = evil
-    table["rows"][2]["why"] = {"games-sim": evil}
+    table["rows"][2]["missing"] = {"games-sim": evil}
     table["datasets"] = [evil]
     for row in table["rows"]:
         row["cells"], row["left_out"] = {evil: row["cells"]["games-sim"]}, {evil: []}
@@ -209,7 +209,7 @@ def test_a_metric_of_ones_own_is_compared_row_by_row_and_rendered(root: Path) ->
         write_run(jobs["MSL", "games", seed], hits(1), own={"novelty": more})
     report = report_data([table], "smoke")
     sft, msl, popularity = (row["cells"]["games-sim"] for row in report["tables"][0]["rows"])
-    assert (sft["novelty"]["mean"], sft["novelty"]["spread"], popularity["novelty"]) == (0.5, 0, None)
+    assert (sft["novelty"]["mean"], sft["novelty"]["std"], popularity["novelty"]) == (0.5, 0, None)
     # Two of eight rows are 0.25 and 0.5 higher: 0.75 / 8, in percent of 0.5.
     assert msl["novelty"]["gain"] == pytest.approx(100 * 0.09375 / 0.5)
     low, high = msl["novelty"]["gain_interval"]
@@ -265,7 +265,7 @@ def test_metrics_of_another_reference_model_are_left_out_by_name(root: Path) -> 
     lines = csv.DictReader(io.StringIO(tidy_csv(table)))
     (line,) = (line for line in lines if (line["row"], line["metric"]) == ("MSL", "MGU@5 relevance"))
     assert (line["mean"], line["p_holm"]) == ("", "")
-    assert line["why"] == "left out: runs have different reference models"
+    assert line["reason"] == "left out: runs have different reference models"
 
 
 def test_seeds_of_different_reference_models_have_no_mean(root: Path) -> None:

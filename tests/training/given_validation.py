@@ -10,11 +10,11 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.train import train
 
 SIX_EPOCHS = ("objective=sft", "trainer.epochs=6", "trainer.warmup_steps=2", "trainer.learning_rate=1e-3")
@@ -53,7 +53,7 @@ def kill_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
 def trained(folder: Path, config: DictConfig) -> dict[str, Any]:
     """Trains in a folder, or goes on there, and returns what training.json would hold."""
     folder.mkdir(parents=True, exist_ok=True)
-    return train(config, quiet_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
+    return train(config, read_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
 
 
 def curves(folder: Path) -> dict[str, float]:

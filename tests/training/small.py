@@ -11,7 +11,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.compose import compose_run, shipped_config
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.tasks.base import build_task
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import resolved_config
 
 SMALL = (
@@ -59,5 +59,5 @@ def resolved(root: Path, *overrides: str) -> DictConfig:
 
 def opened_backbone(config: DictConfig, cache: Path) -> Backbone:
     """Opens the model that the training of a run starts from."""
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     return build_backbone(config, dataset, build_task(config).pretraining(config, dataset), cache)

@@ -184,7 +184,12 @@ def test_other_lists_make_another_run_and_other_rankings_another_evaluation(rank
 
 
 @pytest.mark.parametrize(
-    "override", ["evaluation.orders=3", "evaluation.unconstrained=true", "+metrics.own={_target_: llmrec.metrics.accuracy.ByTitle}"]
+    "override",
+    [
+        "evaluation.orders=3",
+        "evaluation.unconstrained=true",
+        "+metrics.own={_target_: llmrec.metrics.accuracy.ByTitle}",
+    ],
 )
 def test_more_rankings_and_metrics_leave_the_ranking_alone(override: str, nowhere: Path) -> None:
     arguments = ("objective=alro", "task=rerank")

@@ -33,10 +33,10 @@ def test_activations_are_recomputed_where_they_must_be(
 ) -> None:
     monkeypatch.setattr(memory, "needs_checkpointing", lambda backbone, tokens, shards: tight)
     made = world(tmp_path, asked, "auto")
-    shared = made.data.shared
+    shared = made.data.shared_columns
     fit_into_memory(made.backbone, made.data)
     assert made.data.checkpointing == made.backbone.causal_lm.model.gradient_checkpointing == expected
-    assert made.data.shared == (0 if expected else shared)
+    assert made.data.shared_columns == (0 if expected else shared)
 
 
 @pytest.mark.parametrize(("micro", "tokens"), [("auto", 512), (4, "rows"), (None, "step")])

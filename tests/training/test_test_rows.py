@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.dataset import Rows
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.training.loggers import open_loggers
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.train import train
 from tests.training.small import resolved
 
@@ -28,7 +28,7 @@ class Forbidden:
 def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cache: Path) -> None:
     config = resolved(tmp_path, f"paths.cache={cache}")
     forbidden: Rows = Forbidden()  # type: ignore[assignment]
-    dataset = replace(quiet_dataset(config), test=forbidden)
+    dataset = replace(read_dataset(config), test=forbidden)
     with open_loggers(config, tmp_path, None) as loggers:
         made = train(config, dataset, tmp_path, {}, ReferenceFeatures(), loggers)
     assert made["chosen_by"]["users"] == 8
@@ -37,7 +37,7 @@ def test_training_and_selection_ask_nothing_of_the_test_rows(tmp_path: Path, cac
 def test_nor_of_the_test_lists(tmp_path: Path, cache: Path) -> None:
     wanted = ("task=rerank", "objective=alro", "dataset=movielens_100k", "backbone.max_length=512", "trainer.epochs=1")
     config = resolved(tmp_path, f"paths.cache={cache}", *wanted)
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     forbidden: Any = Forbidden()
     dataset = replace(dataset, test=forbidden, lists={**dataset.lists, "test": forbidden})
     with open_loggers(config, tmp_path, None) as loggers:

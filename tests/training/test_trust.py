@@ -18,7 +18,7 @@ from llmrec.baselines.open import open_baseline
 from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import reference_backbone
 from llmrec.stored_config import shipped_class
-from llmrec.training.open_dataset import quiet_dataset
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.plan import read_overrides
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, run_path
@@ -202,7 +202,7 @@ def test_only_the_weights_of_a_baselines_folder_are_read(tmp_path: Path) -> None
     run = trained(tmp_path, "baseline=popularity")
     config = run.config()
     change(run, baseline={"name": "popularity", "_target_": "os.system"})
-    dataset = quiet_dataset(config)
+    dataset = read_dataset(config)
     assert type(open_baseline(run.folder, config.baseline, dataset)).__name__ == "Popularity"
     # The settings of a run's oracle, which ranks get as JSON, are those that the run's own command composes.
     stage = Stage(run.folder, OmegaConf.to_container(config.baseline))  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Builds a reader from its config. Imports the standard library and the reader's own module only."""
+"""Builds a reader from its config. Imports the standard library, pydantic and the reader's own module only."""
 
 import importlib
 import inspect
@@ -7,6 +7,7 @@ from typing import Any
 
 from llmrec.datasets.readers.base import Reader
 from llmrec.errors import InputError
+from llmrec.settings.typed import Check
 
 
 def build_reader(config: Any) -> Reader:
@@ -20,15 +21,12 @@ def build_reader(config: Any) -> Reader:
     """
     if not isinstance(config, Mapping) or not isinstance(config.get("_target_"), str):
         raise InputError(f"dataset.reader={config} has no _target_. Choose a reader by its name: dataset/reader=auto")
-    target = config["_target_"]
+    reader_class = _reader_class(config["_target_"])
     settings = {str(key): value for key, value in config.items() if key != "_target_"}
-    reader_class = _reader_class(target)
-    signature = inspect.signature(reader_class)
-    try:
-        arguments = signature.bind(**settings)
-    except TypeError as error:
-        known = ", ".join(signature.parameters) or "none"
-        raise InputError(f"dataset.reader: {error}. The settings of {target} are: {known}") from error
+    check = Check()
+    typed = check.arguments(reader_class, settings, "dataset.reader")
+    check.raise_first()
+    arguments = inspect.signature(reader_class).bind(**typed)
     arguments.apply_defaults()
     reader = reader_class(*arguments.args, **arguments.kwargs)
     reader.settings = arguments.arguments

@@ -1,11 +1,13 @@
 """Samples rejected titles with a mixture of strategies: each row uses one of them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.settings.types import NonNegativeFloat
 
 SHARES = {"self_hard": 0.5, "semantic": 0.25, "popularity": 0.25}
 
@@ -21,16 +23,21 @@ class Mixture(Rejected):
     """
 
     def __init__(
-        self, self_hard: Rejected, semantic: Rejected, popularity: Rejected, shares: Mapping[str, float] = SHARES
+        self,
+        self_hard: Rejected,
+        semantic: Rejected,
+        popularity: Rejected,
+        shares: Mapping[str, NonNegativeFloat] = SHARES,
     ) -> None:
         self.samplers = {"self_hard": self_hard, "semantic": semantic, "popularity": popularity}
-        valid = shares.keys() == self.samplers.keys() and min(shares.values()) >= 0
-        if not valid or abs(sum(shares.values()) - 1) > 1e-6:
-            raise ValueError(
-                f"objective.rejected.shares={dict(shares)}: expected one share of at least 0 for each of "
-                f"{', '.join(self.samplers)}, which sum to 1"
-            )
         self.shares = dict(shares)
+
+    @staticmethod
+    def validate(settings: Mapping[str, Any]) -> None:
+        """Checks that there is one share for each sampler, and that they sum to 1."""
+        shares = settings["shares"]
+        if shares.keys() != SHARES.keys() or abs(sum(shares.values()) - 1) > 1e-6:
+            raise ValueError(f"shares={shares}: give one share for each of {', '.join(SHARES)}, which sum to 1")
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         generator = np.random.default_rng([preparation.seed, 3])

@@ -12,6 +12,7 @@ from llmrec.objectives.rejected.base import (
     require_candidates,
     row_slices,
 )
+from llmrec.settings.types import NonNegativeFloat
 
 
 class Popularity(Rejected):
@@ -24,9 +25,7 @@ class Popularity(Rejected):
         alpha: Exponent, at least 0. 0 samples uniformly; above 0, titles that no user has in train are never sampled.
     """
 
-    def __init__(self, alpha: float = 1.0) -> None:
-        if not alpha >= 0:
-            raise ValueError(f"objective.rejected.alpha={alpha}: expected a number of at least 0 (0 is uniform)")
+    def __init__(self, alpha: NonNegativeFloat = 1.0) -> None:
         self.alpha = alpha
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:

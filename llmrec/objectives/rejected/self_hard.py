@@ -13,6 +13,7 @@ from llmrec.decoding.catalogue_decoder import BeamSearchDecoder
 from llmrec.decoding.rank import pad_leaves
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import Rejected, excluded_titles, require_candidates
+from llmrec.settings.types import PositiveInt
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +30,7 @@ class SelfHard(Rejected):
         beams: Number of beams of the search, which uses trie scores.
     """
 
-    def __init__(self, beams: int = 10) -> None:
-        if beams < 1:
-            raise ValueError(f"objective.rejected.beams={beams}: expected a whole number of at least 1")
+    def __init__(self, beams: PositiveInt = 10) -> None:
         self.beams = beams
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 import torch
 
-from llmrec.objectives.base import check_choice
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import (
     Rejected,
@@ -18,6 +17,7 @@ from llmrec.objectives.rejected.base import (
     require_candidates,
     row_slices,
 )
+from llmrec.settings.types import PositiveInt, Text
 
 
 class Semantic(Rejected):
@@ -34,14 +34,11 @@ class Semantic(Rejected):
 
     def __init__(
         self,
-        nearest: int = 50,
+        nearest: PositiveInt = 50,
         to: Literal["history", "chosen"] = "history",
-        embeddings: str = "reference",
+        embeddings: Text = "reference",
     ) -> None:
-        if nearest < 1:
-            raise ValueError(f"objective.rejected.nearest={nearest}: expected a whole number of at least 1")
-        self.nearest, self.to = nearest, check_choice("rejected.to", to, "history", "chosen")
-        self.embeddings = embeddings
+        self.nearest, self.to, self.embeddings = nearest, to, embeddings
 
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:
         data = preparation.catalogue

@@ -12,7 +12,7 @@ from llmrec.tables.plot_style import RowStyle, row_styles
 from llmrec.tables.plots import PLOTS, Data
 
 
-class Words(NamedTuple):
+class PlotTexts(NamedTuple):
     """Texts of a plot.
 
     Attributes:
@@ -28,27 +28,27 @@ class Words(NamedTuple):
     choice: str
 
 
-WORDS = {
-    "gain": Words(
+PLOT_TEXTS = {
+    "gain": PlotTexts(
         "Gain over {reference}",
         "In percent of the reference's mean, with the 95 % interval of the difference (not corrected); "
         "filled: significant (corrected).",
         "No gains: nothing is compared with {reference} yet.",
         "metric",
     ),
-    "users": Words(
+    "users": PlotTexts(
         "Gain by user",
         "Difference from {reference} by user, mean over seeds; users without a difference are left out.",
         "No gains by user: none are compared with {reference} yet.",
         "metric",
     ),
-    "curves": Words(
+    "curves": PlotTexts(
         "Training curves",
         "One line per seed. Losses of different objectives are not comparable.",
         "No training curves: none of the compared runs has any.",
         "curve",
     ),
-    "bias": Words(
+    "bias": PlotTexts(
         "Popularity and relevance bias",
         "Share of the recommendations (dots, mean over seeds) and of the histories (bars), by fifths of the titles.",
         "No popularity and relevance bias: none of the runs was measured for it.",
@@ -68,19 +68,19 @@ def page_plots(report: Data) -> dict[str, str]:
 
 def _plot(report: Data, number: int, plot: str) -> str:
     table = report["tables"][number]
-    words = Words(*(escape(text.format(reference=table["reference"])) for text in WORDS[plot]))
+    texts = PlotTexts(*(escape(text.format(reference=table["reference"])) for text in PLOT_TEXTS[plot]))
     rows = {row["name"]: index for index, row in enumerate(table["rows"])}
     panels = enumerate(PLOTS[plot](report, table))
     drawings = [drawing for index, panel in panels if (drawing := draw_panel(panel, f"{plot}{number}-{index}-", rows))]
     if not drawings:
-        return f'<p class="nothing muted">{words.nothing}</p>'
+        return f'<p class="nothing muted">{texts.nothing}</p>'
     topics = list(dict.fromkeys(drawing.panel.topic for drawing in drawings))
     # A plot of gains names its rows itself and needs no legend.
     legend = "" if plot == "gain" else _legend(table, rows, drawings)
     figures = "".join(_figure(drawing, topics, rows, plot == "users") for drawing in drawings)
     return (
-        f'<details class="plots" open><summary><h3>{words.title}</h3></summary><p class="muted">{words.about}</p>'
-        f'<div class="controls">{_choice(words.choice, topics)}{legend}</div>'
+        f'<details class="plots" open><summary><h3>{texts.title}</h3></summary><p class="muted">{texts.about}</p>'
+        f'<div class="controls">{_choice(texts.choice, topics)}{legend}</div>'
         f'<div class="board">{figures}</div></details>'
     )
 

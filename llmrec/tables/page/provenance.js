@@ -37,7 +37,7 @@ function cellStory(report, table, row, dataset, metric, close) {
     el("p", {}, el("b", {}, `${metricLabel(metric)} `), figureText(metric, cell),
       ` over ${seedCount(cell.seeds)}`),
     comparison(table, metric, cell),
-    row.why[dataset] ? el("p", { class: "muted" }, "\u2020 ", row.why[dataset]) : null,
+    row.missing[dataset] ? el("p", { class: "muted" }, "\u2020 ", row.missing[dataset]) : null,
     runs.map((run, i) => runStory(run, i === 0)),
   ].flat().filter((part) => part);
 }

@@ -69,13 +69,13 @@ function datasetCells(table, row, dataset, openCell) {
   const cells = table.metrics.map((metric) => cellOf(row, dataset, metric));
   const leftOut = row.left_out[dataset] ?? [];
   if (!cells.some((cell) => cell)) {
-    const why = row.why[dataset] ?? (leftOut.length ? "left out" : "not run");
-    return el("td", { class: "missing first", colspan: cells.length }, why);
+    const reason = row.missing[dataset] ?? (leftOut.length ? "left out" : "not run");
+    return el("td", { class: "missing first", colspan: cells.length }, reason);
   }
   return table.metrics.map((metric, i) => {
     const open = (event) => openCell(event.currentTarget, row, dataset, metric);
     const best = cells[i]?.mean === bestOf(table, dataset, metric);
-    const node = cells[i] ? figureCell(metric, cells[i], best, row.why[dataset], open) : emptyCell(leftOut.includes(metric.name));
+    const node = cells[i] ? figureCell(metric, cells[i], best, row.missing[dataset], open) : emptyCell(leftOut.includes(metric.name));
     node.classList.toggle("first", i === 0);
     return node;
   });
@@ -101,8 +101,8 @@ function bestOf(table, dataset, metric) {
 
 function figureText(metric, cell) {
   const mean = el("span", { class: "mean" }, number(cell.mean, metric.digits));
-  if (cell.spread === null) return [mean];
-  return [mean, el("span", { class: "spread" }, ` \u00b1 ${number(cell.spread, metric.digits)}`)];
+  if (cell.std === null) return [mean];
+  return [mean, el("span", { class: "std" }, ` \u00b1 ${number(cell.std, metric.digits)}`)];
 }
 
 function gainText(metric, cell) {
@@ -124,16 +124,16 @@ function seedCount(seeds) {
 // How to read the table, of what occurs in it.
 function legend(table) {
   const held = table.rows.flatMap((row) => columns(table).map(({ dataset, metric }) =>
-    ({ cell: cellOf(row, dataset, metric), why: row.why[dataset] }))).filter(({ cell }) => cell);
+    ({ cell: cellOf(row, dataset, metric), reason: row.missing[dataset] }))).filter(({ cell }) => cell);
   const filled = held.map(({ cell }) => cell);
   if (!filled.length) return null;
   const counts = union([filled.map((cell) => cell.seeds)]).sort((a, b) => a - b);
   const seeds = counts.length > 1 ? `${counts[0]} to ${counts.at(-1)}` : counts[0];
   const lines = [
-    `Mean${filled.some((cell) => cell.spread !== null) ? " \u00b1 standard deviation" : ""} over ${seedCount(seeds)}.`,
+    `Mean${filled.some((cell) => cell.std !== null) ? " \u00b1 standard deviation" : ""} over ${seedCount(seeds)}.`,
     filled.some((cell) => cell.gain !== null) ? `Below it: gain over ${table.reference}.` : "",
     filled.some((cell) => cell.significant) ? "* significant." : "",
-    held.some(({ why }) => why) ? "\u2020 incomplete." : "",
+    held.some(({ reason }) => reason) ? "\u2020 incomplete." : "",
     "Shaded: best of its column. A cell opens its runs.",
   ];
   return el("p", { class: "legend" }, lines.filter((line) => line).join(" "));
