@@ -7,9 +7,9 @@ features are computed once and cached by the content of the model's files, so la
 import hashlib
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
+from llmrec.evaluation.features import Identity, ReferenceFeatures
 from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model, reference_prompt
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
@@ -37,24 +38,7 @@ from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.next_item_text import NextItemText
 
 logger = logging.getLogger(__name__)
-Identity = dict[str, str]
-"""How records identify a model: `model`, its name, and `weights`, the hash of its weight files."""
 WEIGHTS = ("**/*.safetensors", "**/*.bin")
-
-
-@dataclass(frozen=True)
-class ReferenceFeatures:
-    """Features of the distinct titles by the dataset's reference model.
-
-    Attributes:
-        relevance: log P(title | prompt without history), summed over tokens, float64 [titles]; None = not measured.
-        embeddings: float32 [titles, size], of unit length, so that a dot product is a cosine; None = not measured.
-        models: The model of each feature, for records.
-    """
-
-    relevance: np.ndarray | None = None
-    embeddings: np.ndarray | None = None
-    models: Mapping[str, Identity | None] = field(default_factory=lambda: {"relevance": None, "embeddings": None})
 
 
 def reference_features(config: DictConfig, dataset: Dataset, cache_dir: Path, device: str) -> ReferenceFeatures:

@@ -6,7 +6,7 @@ import numpy as np
 
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 
 
 @dataclass(frozen=True)

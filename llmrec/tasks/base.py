@@ -20,7 +20,7 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import Loaded
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.plain import plain

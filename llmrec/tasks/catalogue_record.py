@@ -12,7 +12,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.fitted_rows import fitted_rows
 from llmrec.datasets.popularity import recommend_popular
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.metrics.base import Metric
 from llmrec.metrics.measured import measured, row_table
 from llmrec.metrics.ranking import CatalogueRanking

@@ -15,7 +15,7 @@ from llmrec.baselines.base import Baseline
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric

@@ -19,7 +19,7 @@ from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
 from llmrec.decoding.decoder import ListDecoder, build_decoder
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric

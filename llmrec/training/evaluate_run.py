@@ -12,8 +12,8 @@ from llmrec.backbones.device import precision_record
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_facts, read_part, write_facts, write_part, write_record
-from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.plain import plain
 from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker

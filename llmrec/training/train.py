@@ -26,7 +26,8 @@ from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain

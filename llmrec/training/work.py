@@ -15,7 +15,8 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.device import run_device
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
-from llmrec.evaluation.reference_features import ReferenceFeatures, reference_features
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import reference_features
 from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_run import evaluate_run

@@ -52,6 +52,12 @@ def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     assert done.stdout.strip().endswith("heavy: set()"), done.stdout + done.stderr
 
 
+def test_planning_tables_imports_no_model() -> None:
+    program = "import sys, llmrec.tables.planned_runs; print({'torch', 'transformers', 'sklearn'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
+
+
 @pytest.mark.parametrize("module", ["llmrec.evaluate", "llmrec.recommend", "llmrec.diagnose"])
 def test_other_commands_explain_themselves_without_arguments(module: str, tmp_path: Path) -> None:
     done = Workplace(tmp_path, tmp_path / "cache").run(module)

@@ -12,7 +12,7 @@ from transformers import OlmoConfig, OlmoForCausalLM
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender

@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec.errors import InputError
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import (
     read_facts,
     read_metrics,
@@ -17,7 +18,6 @@ from llmrec.evaluation.record import (
     write_part,
     write_record,
 )
-from llmrec.evaluation.reference_features import ReferenceFeatures
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE
 from tests.tasks.given import GivenTitles, ranked_parts, record_of_parts, run_config
 

@@ -14,7 +14,8 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_features as module
-from llmrec.evaluation.reference_features import ReferenceFeatures, encoder_embeddings, reference_features
+from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import encoder_embeddings, reference_features
 from llmrec.examples.next_item import NextItemData
 from llmrec.installed import installed_folder
 from llmrec.training.open_dataset import read_dataset

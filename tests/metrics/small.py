@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.metrics.ranking import CatalogueRanking, ListRanking
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST
 from tests.tasks.given import RANKED, lists_of

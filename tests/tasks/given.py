@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.rank_lists import UnconstrainedRankings
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.tasks.base import Progress, build_metrics, build_task
 from tests.evaluation.small import DATASET, rows_of
 

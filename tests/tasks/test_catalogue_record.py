@@ -10,7 +10,7 @@ import pytest
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST, rows_of
 from tests.tasks.given import (
     RECOMMENDED,

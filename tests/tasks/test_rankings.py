@@ -14,8 +14,8 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.rank_lists import UnconstrainedRankings
 from llmrec.errors import InputError
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_part, write_part
-from llmrec.evaluation.reference_features import ReferenceFeatures
 from llmrec.tasks.base import build_task
 from tests.evaluation.small import DATASET, EMBEDDINGS, RELEVANCE, TEST
 from tests.tasks.given import (

@@ -10,7 +10,7 @@ import pytest
 import torch
 from omegaconf import DictConfig
 
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender

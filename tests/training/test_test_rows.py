@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.dataset import Rows
-from llmrec.evaluation.reference_features import ReferenceFeatures
+from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.training.loggers import open_loggers
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.train import train
