@@ -1,10 +1,11 @@
-"""Hashes code without comments and docstrings, for the keys of runs and of cached results.
+"""Finds the files that modules import and hashes their code, for the keys of results.
 
 Uses the standard library only.
 """
 
 import ast
 import hashlib
+import json
 import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Iterator
@@ -13,6 +14,7 @@ from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.util import resolve_name
 from pathlib import Path
+from typing import Any
 
 from llmrec.errors import InputError
 
@@ -37,65 +39,86 @@ class Module:
     is_package: bool
 
 
-def code_hash(places: Iterable[str], modules: Iterable[str]) -> str:
-    """Hashes code without comments and docstrings.
+def imported_files(modules: Iterable[str], stop: Collection[str] = ()) -> set[Path]:
+    """Returns the files of modules and of all modules that they import, directly or indirectly.
+
+    Imports inside functions and the `__init__` of each package are included; the standard library and installed
+    packages are not. The files are parsed, not imported.
 
     Args:
-        places: Files or folders of llmrec, relative to the package.
-        modules: Dotted names of modules. All that they import, directly or indirectly, is included (see
-            `imported_files`).
+        modules: Absolute dotted names.
+        stop: Names of modules and packages that are not followed where another module imports them.
 
     Raises:
         InputError: A module does not exist, or a file cannot be parsed.
     """
-    files = {file for place in places for file in _files(PACKAGE / place)}
-    for module in modules:
-        files |= imported_files(module)
-    lines = sorted(f"{file.parent.name}/{file.name} {_read(file).digest}\n" for file in files)
-    return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def imported_files(module: str) -> set[Path]:
-    """Returns the file of a module and those of all modules that it imports, directly or indirectly.
-
-    Imports inside functions and the `__init__` of each package are included. The standard library and installed
-    packages are left out, and so are the parts of llmrec that change no result: the modules directly in the package
-    (commands, paths, errors), the launchers and the processes that they start. The files are parsed, not imported.
-
-    Raises:
-        InputError: The module does not exist, or a file cannot be parsed.
-    """
-    root = _locate(module)
-    if root is None or root.file is None:
-        raise InputError(
-            f"_target_: there is no module {module!r}. Name the class with its module, and start the command in the "
-            "folder that contains the top-level package, or add that folder to PYTHONPATH"
-        )
-    # The __init__ of each parent package runs before the module.
-    waiting, seen, files = [root, *_hashed_modules(list(_with_parents(module)))], {module}, set[Path]()
+    roots = list(map(_existing, modules))
+    # The __init__ of each parent package runs before a module.
+    waiting = [*roots, *_own_modules({parent for root in roots for parent in _with_parents(root.name)}, stop)]
+    seen, files = {root.name for root in roots}, set[Path]()
     while waiting:
         current = waiting.pop()
         if current.file:
             files.add(current.file)
         names = _imported_names(current) - seen
         seen |= names
-        waiting += _hashed_modules(names)
+        waiting += _own_modules(names, stop)
     return files
 
 
-def _hashed_modules(names: Collection[str]) -> list[Module]:
-    """Returns the modules with the given names whose code is part of the hash."""
+def file_digest(file: Path) -> str:
+    """Returns a hash of a file: of a Python file its syntax tree without docstrings, else its content.
+
+    Python 3.11, 3.12 and 3.13 give the same hash.
+
+    Returns:
+        16 hex digits.
+
+    Raises:
+        InputError: The file cannot be parsed.
+    """
+    return _read(file).digest
+
+
+def is_module(name: str) -> bool:
+    """Returns whether a dotted name is a module. Nothing is imported."""
+    located = _locate(name)
+    return located is not None and located.file is not None
+
+
+def module_file(name: str) -> Path:
+    """Returns the file of a module, which is not imported.
+
+    Raises:
+        InputError: There is no such module.
+    """
+    file = _existing(name).file
+    assert file is not None
+    return file
+
+
+def _existing(name: str) -> Module:
+    module = _locate(name)
+    if module is None or module.file is None:
+        raise InputError(
+            f"_target_: there is no module {name!r}. Name the class with its module, and start the command in the "
+            "folder that contains the top-level package, or add that folder to PYTHONPATH"
+        )
+    return module
+
+
+def _own_modules(names: Iterable[str], stop: Collection[str]) -> list[Module]:
+    """Returns the modules among the given names that are neither installed nor below a name in `stop`."""
+    names = [name for name in names if not _is_below(name, stop)]
     # Finders of installed packages may import what they look up, so nothing inside installed packages is looked up.
     packages = {name.partition(".")[0] for name in names}
     own = {package for package in packages if (found := _locate(package)) and not _is_installed(found)}
     modules = [_locate(name) for name in names if name.partition(".")[0] in own]
-    return [module for module in modules if module and _is_hashed(module)]
+    return [module for module in modules if module and module.file and not _is_installed(module)]
 
 
-def _is_hashed(module: Module) -> bool:
-    if module.file is None or _is_installed(module):
-        return False
-    return module.file.parent not in (PACKAGE, PACKAGE / "launcher", PACKAGE / "processes")
+def _is_below(name: str, packages: Collection[str]) -> bool:
+    return any(parent in packages for parent in _with_parents(name))
 
 
 def _is_installed(module: Module) -> bool:
@@ -160,10 +183,6 @@ def _absolute(statement: ast.Import | ast.ImportFrom, package: str) -> list[str]
     return [base, *(f"{base}.{alias.name}" for alias in statement.names)]
 
 
-def _files(place: Path) -> Iterable[Path]:
-    return place.rglob("*.py") if place.is_dir() else [place]
-
-
 @dataclass(frozen=True)
 class _Code:
     """The hash of a file's code and its import statements."""
@@ -176,13 +195,29 @@ class _Code:
 def _read(file: Path) -> _Code:
     content = file.read_bytes()
     if file.suffix != ".py":
-        return _Code(hashlib.sha256(content).hexdigest(), ())
+        return _Code(_short(content), ())
     try:
         syntax = ast.parse(content)
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{file} cannot be parsed as Python: {error}. Correct it, or remove its import") from error
     imports = tuple(node for node in ast.walk(syntax) if isinstance(node, ast.Import | ast.ImportFrom))
-    return _Code(hashlib.sha256(ast.dump(_WithoutTexts().visit(syntax)).encode()).hexdigest(), imports)
+    outline = json.dumps(_outline(_WithoutTexts().visit(syntax)))
+    return _Code(_short(outline.encode()), imports)
+
+
+def _short(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
+
+
+def _outline(node: Any) -> Any:
+    """Returns a syntax tree as lists and texts.
+
+    Empty fields are left out because new versions of Python add fields.
+    """
+    if isinstance(node, ast.AST):
+        fields = [[name, _outline(value)] for name, value in ast.iter_fields(node) if value is not None and value != []]
+        return [type(node).__name__, *fields]
+    return list(map(_outline, node)) if isinstance(node, list) else repr(node)
 
 
 class _WithoutTexts(ast.NodeTransformer):

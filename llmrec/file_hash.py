@@ -4,6 +4,8 @@ Imports only the standard library.
 """
 
 import hashlib
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 
 from llmrec.atomic import atomic_file
@@ -12,15 +14,36 @@ from llmrec.atomic import atomic_file
 def file_hash(file: Path, cache_dir: Path) -> str:
     """Returns the SHA-256 of a file's content as a hexadecimal string.
 
-    The hash is cached under the file's path, size and modification time, so that gigabytes of weights are read once.
+    The hash is cached under the file's path, size and times, so that gigabytes of weights are read once.
 
     Args:
         file: The file to hash.
         cache_dir: llmrec's cache folder.
     """
     state = file.resolve().stat()
-    cache_key = hashlib.sha256(f"{file.resolve()} {state.st_size} {state.st_mtime_ns}".encode()).hexdigest()
-    cached = cache_dir / "hashes" / cache_key[:32]
+    # The time of the last change of the inode, unlike that of the content, cannot be set back by a copy.
+    times = f"{state.st_ino} {state.st_size} {state.st_mtime_ns} {state.st_ctime_ns}"
+    return _cached_hash(file.resolve(), times, cache_dir)
+
+
+def files_hash(folder: Path, patterns: Iterable[str], cache_dir: Path) -> str:
+    """Returns a hash of the names and contents of files. Unchanged files are read only once.
+
+    Args:
+        folder: The folder of the files.
+        patterns: Glob patterns of the files, relative to the folder.
+        cache_dir: llmrec's cache folder.
+    """
+    digest = hashlib.sha256()
+    for file in sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}):
+        digest.update(f"{file.relative_to(folder).as_posix()} {file_hash(file, cache_dir)}\n".encode())
+    return digest.hexdigest()
+
+
+@cache
+def _cached_hash(file: Path, times: str, cache_dir: Path) -> str:
+    key = hashlib.sha256(f"{file} {times}".encode()).hexdigest()
+    cached = cache_dir / "hashes" / key[:32]
     if cached.is_file():
         return cached.read_text()
     with open(file, "rb") as content:

@@ -70,7 +70,7 @@ def _prepare(arguments: Sequence[str]) -> None:
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
     dataset = {**_settings(reader, overrides), "reader": config, "name": name, "source": "real"}
     check_settings(dataset)
-    source = source_at(path, dataset, name)
+    source = source_at(path, dataset, name, _cache_dir())
 
     from llmrec.datasets.load import prepare
     from llmrec.datasets.prepared import write_prepared
@@ -79,6 +79,14 @@ def _prepare(arguments: Sequence[str]) -> None:
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
     print(_next_step(name, out, overrides, config_dir))
+
+
+def _cache_dir() -> Path:
+    from omegaconf import OmegaConf
+
+    from llmrec.conf_dir import conf_dir
+
+    return Path(OmegaConf.load(Path(conf_dir()) / "config.yaml").paths.cache)
 
 
 def _download_folder(own: Mapping[str, str]) -> Path:

@@ -20,7 +20,7 @@ from omegaconf.base import ContainerMetadata, Node
 from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
 from llmrec.plain import plain
-from llmrec.tables.planned_runs import slots
+from llmrec.tables.planned_runs import table_positions
 from llmrec.tables.read_table import SHIPPED, shipped_table
 from llmrec.training.stages import stage_overrides
 
@@ -32,8 +32,8 @@ def table_runs(every: bool) -> set[tuple[str, ...]]:
     ]
     found: dict[Any, tuple[str, ...]] = {}
     for table, scale in tables:
-        for slot in slots(table, scale):
-            found.setdefault(slot.overrides if every else (table.name, slot.row.name), slot.overrides)
+        for position in table_positions(table, scale):
+            found.setdefault(position.overrides if every else (table.name, position.row.name), position.overrides)
     return set(found.values())
 
 

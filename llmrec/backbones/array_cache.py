@@ -14,12 +14,12 @@ from llmrec.atomic import atomic_file, locked
 from llmrec.backbones.adapters import adapter_layers
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.titles import tokenizer_hash
-from llmrec.code_hash import code_hash
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
+from llmrec.components import code
 from llmrec.errors import InputError
 
-MODEL_CODE = ("backbones", "catalogue", "collectives.py", "datasets", "decoding", "examples", "prompts")
-"""Parts of llmrec that determine a model's outputs for given weights and texts; their code is hashed too."""
+MODEL = ("backbones", "catalogue", "examples", "prompts")
+"""Components that determine a model's outputs for given weights and texts."""
 
 
 def cached_array(
@@ -68,7 +68,7 @@ def content_hash(backbone: Backbone, arrays: Iterable[np.ndarray], *settings: ob
     digest = hashlib.sha256(tokenizer_hash(backbone.tokenizer).encode())
     for array in arrays:
         digest.update(array.astype(np.int64).tobytes() + b"|")
-    context = [_model_settings(backbone), _precision(backbone), code_hash(MODEL_CODE, ()), *settings]
+    context = [_model_settings(backbone), _precision(backbone), code(MODEL), *settings]
     digest.update(repr(context).encode())
     for name, weight in backbone.weights_in_use():
         digest.update(name.encode())

@@ -1,7 +1,6 @@
 """GGUF files: located in a folder or an installed package and dequantized once into a cached safetensors folder."""
 
 import contextlib
-import hashlib
 import io
 import logging
 from pathlib import Path
@@ -13,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec.atomic import atomic_folder, locked
 from llmrec.backbones.pretrained import first_line
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 from llmrec.installed import installed_folder
@@ -54,9 +53,8 @@ def dequantize(file: Path, cache_dir: Path) -> Path:
         raise InputError(
             f"backbone.gguf_file: there is no file {file}. Set it to the name of a GGUF file in that folder"
         )
-    producer = f"{transformers.__version__} {code_hash(['backbones/gguf.py'], [])}"
-    key = hashlib.sha256(f"{file_hash(file, cache_dir)} {producer}".encode()).hexdigest()
-    folder = cache_dir / "gguf" / f"{file.stem}-{key[:16]}"
+    key = digest(file_hash(file, cache_dir), transformers.__version__, code(["backbones.gguf"]))
+    folder = cache_dir / "gguf" / f"{file.stem}-{key}"
     with locked(cache_dir / "locks" / folder.name):
         if not folder.is_dir():
             logger.info("dequantizing %s (once; cached in %s)", file.name, folder)

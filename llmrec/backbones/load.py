@@ -15,7 +15,6 @@ from llmrec.backbones.added_tokens import add_rows, add_tokens, token_ids
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
 from llmrec.backbones.gguf import dequantize, package_folder
-from llmrec.backbones.model_files import files_hash
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
 from llmrec.backbones.probe import probe
@@ -23,6 +22,7 @@ from llmrec.backbones.tiny import tiny_folder
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.file_hash import files_hash
 from llmrec.prompts.pretraining import PretrainingTexts
 
 if TYPE_CHECKING:

@@ -1,14 +1,11 @@
-"""Locates the files of a saved model and hashes them without opening the model."""
+"""Locates the files of a saved model."""
 
-import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
 from llmrec.backbones.pretrained import first_line
 from llmrec.errors import InputError
-from llmrec.file_hash import file_hash
 
 DOWNLOADED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 """Files that are downloaded from a hub: weights, tokenizer and settings, but no code."""
@@ -32,17 +29,3 @@ def model_folder(name: str) -> Path:
             f"{name} is no folder, and no model of that name can be downloaded from the hub ({first_line(error)}). "
             "Give the folder of a saved model"
         ) from error
-
-
-def files_hash(folder: Path, patterns: Iterable[str], cache_dir: Path) -> str:
-    """Returns a hash of the names and contents of files. Unchanged files are read only once.
-
-    Args:
-        folder: The folder of a model.
-        patterns: Glob patterns of the files, relative to the folder.
-        cache_dir: llmrec's cache folder.
-    """
-    digest = hashlib.sha256()
-    for file in sorted({file for pattern in patterns for file in folder.glob(pattern) if file.is_file()}):
-        digest.update(f"{file.relative_to(folder).as_posix()} {file_hash(file, cache_dir)}\n".encode())
-    return digest.hexdigest()

@@ -1,7 +1,5 @@
 """`tiny`: a Llama of about a million parameters with its own vocabulary, pretrained on the dataset alone."""
 
-import hashlib
-import json
 import logging
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +18,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
 from llmrec.catalogue.items import quote
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.errors import InputError
 from llmrec.prompts.pretraining import PretrainingTexts
@@ -28,8 +26,6 @@ from llmrec.prompts.prompts import Prompts
 
 logger = logging.getLogger(__name__)
 PAD, EOS = "<pad>", "<eos>"
-CODE = ("llmrec.backbones.tiny",)
-"""The module that pretrains the model. What it imports counts as well."""
 FINE_TUNING_KEYS = ("dtype", "attention", "gradient_checkpointing", "trust_remote_code", "full_learning_rate")
 """Keys of the config group `backbone` that do not affect the pretraining."""
 
@@ -55,12 +51,12 @@ def tiny_folder(config: DictConfig, texts: PretrainingTexts, cache_dir: Path, de
             "prompt.chat_template=true: backbone=tiny has no chat template. Choose an instruct model, or prompt=alpaca"
         )
     pretraining = OmegaConf.masked_copy(config, [str(key) for key in config if key not in FINE_TUNING_KEYS])
-    code = code_hash((), [*CODE, type(texts).__module__, *texts.code])
+    settings = {"backbone": OmegaConf.to_container(pretraining)}
     prompt = [text.wording, text.template.text]
     tokens = dataset.items.tokens and dataset.items.tokens.content_hash
-    settings = [OmegaConf.to_container(pretraining), prompt, dataset.content_hash, tokens, texts.identity, code]
-    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    folder = cache_dir / "tiny" / f"{dataset.name}-{digest.hexdigest()[:16]}"
+    pretrained_by = code(["backbones.tiny", *texts.components], [type(texts).__module__])
+    key = digest(settings, prompt, dataset.content_hash, tokens, texts.identity, pretrained_by)
+    folder = cache_dir / "tiny" / f"{dataset.name}-{key}"
     if not folder.is_dir():
         with atomic_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, texts)

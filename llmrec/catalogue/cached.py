@@ -14,7 +14,7 @@ from llmrec.atomic import atomic_file
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, tokenize_titles, tokenizer_hash
 from llmrec.catalogue.trie import Trie, build_trie
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 
 
 def catalogue_hash(items: Items) -> str:
@@ -37,9 +37,9 @@ def load_catalogue(
     Returns:
         The title tokens, the trie on the CPU, and the node before each title token; see `build_trie`.
     """
-    code, texts = code_hash(["catalogue"], []), _texts_hash([items.shown(text) for text in items.texts])
-    key = hashlib.sha256(f"{tokenizer_hash(tokenizer)} {texts} {code} {end_token} {prompt_end}".encode()).hexdigest()
-    path = cache_dir / "catalogue" / f"{key[:32]}.safetensors"
+    texts = _texts_hash([items.shown(text) for text in items.texts])
+    key = digest(tokenizer_hash(tokenizer), texts, end_token, prompt_end, code(["catalogue"]))
+    path = cache_dir / "catalogue" / f"{key}.safetensors"
     if not path.exists():
         titles = tokenize_titles(tokenizer, items.texts, prompt_end, end_token, items.shown)
         trie, nodes = build_trie(titles)
@@ -54,7 +54,7 @@ def load_catalogue(
 
 
 def _texts_hash(texts: Sequence[str]) -> str:
-    digest = hashlib.sha256()
+    hashed = hashlib.sha256()
     for text in texts:
-        digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
-    return digest.hexdigest()
+        hashed.update(text.encode("utf-8", "surrogatepass") + b"\0")
+    return hashed.hexdigest()

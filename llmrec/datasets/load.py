@@ -45,7 +45,7 @@ def load(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Loaded:
     Raises:
         InputError: If the data or the settings cannot be used.
     """
-    source = locate(dataset, data_dir)
+    source = locate(dataset, data_dir, cache_dir)
     prepared = load_prepared(source, dataset, cache_dir)
     positions = sample_positions(prepared, dataset["train_samples"], dataset["sample_seed"])
     sample = prepared.train.take(positions)

@@ -4,22 +4,20 @@ Imports nothing but the standard library and the module of the reader, because e
 anything slow.
 """
 
-import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from llmrec.code_hash import code_hash
+from llmrec.components import Code
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.settings import PREPARED_FORMAT, SEQUENCE_KEYS, check_settings, check_simulator
 from llmrec.errors import InputError
+from llmrec.file_hash import file_hash
+from llmrec.identity import prepared_key, preparing_code
 
-PREPARING = ("datasets/load.py", "datasets/prepared.py")
-"""The code that makes prepared sets of all sources; that of a reader or the simulator is added to it."""
-SIMULATOR = ("llmrec.datasets.simulator", "llmrec.datasets.sequences")
 MANIFEST = "manifest.json"
 
 
@@ -30,9 +28,10 @@ class Source:
     Attributes:
         path: The folder of the data; None for the simulator.
         name: Name used in paths and tables, e.g. "games", or "games-sim" if simulated.
-        content_hash: SHA-256 (hex) over the data, the settings that shape the prepared dataset and the code that makes
-            it; of a prepared dataset, what its manifest holds.
+        content_hash: Key of the prepared dataset, see `prepared_key`; of a folder that is prepared, the one in its
+            manifest.
         simulated: Whether the data is simulated.
+        prepared_by: The code that prepares it; None for a prepared dataset.
         reader: The reader of the folder; None for a prepared dataset and the simulator.
     """
 
@@ -40,6 +39,7 @@ class Source:
     name: str
     content_hash: str
     simulated: bool
+    prepared_by: Code | None = field(default=None, compare=False)
     reader: Reader | None = field(default=None, compare=False)
 
     @property
@@ -55,12 +55,13 @@ class Source:
         return "prepared" if self.prepared else "simulated"
 
 
-def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
+def locate(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Source:
     """Locates the data of a dataset: the folder data_dir/<name> if it exists, else the simulator.
 
     Args:
         dataset: The resolved Hydra group `dataset` as plain containers.
         data_dir: The folder that holds real datasets.
+        cache_dir: llmrec's cache folder, which holds the hashes of raw files.
 
     Raises:
         InputError: If a setting is invalid, dataset.source=real and there is no folder, or the reader does not know the
@@ -70,7 +71,7 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
     name, wanted = str(dataset["name"]), dataset["source"]
     folder = data_dir / name
     if wanted != "simulated" and folder.is_dir():
-        return source_at(folder, dataset, name)
+        return source_at(folder, dataset, name, cache_dir)
     if wanted == "real" or "titles" not in (dataset.get("simulator") or {}):
         raise InputError(
             f"dataset {name}: no folder {folder.absolute()}. Set LLMREC_DATA to the folder that holds {name}/, "
@@ -78,10 +79,11 @@ def locate(dataset: Mapping[str, Any], data_dir: Path) -> Source:
         )
     check_simulator(dataset)
     shaping = {key: dataset[key] for key in (*SEQUENCE_KEYS, "simulator")}
-    return Source(None, f"{name}-sim", _hash(shaping, SIMULATOR, []), True)
+    prepared_by = preparing_code("llmrec.datasets.simulator")
+    return Source(None, f"{name}-sim", prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by), True, prepared_by)
 
 
-def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
+def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Path) -> Source:
     """Identifies the real data in a folder.
 
     A prepared dataset is used as it is, whatever the reader.
@@ -90,6 +92,7 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
         folder: The folder.
         dataset: The resolved Hydra group `dataset`, which must have passed `check_settings`.
         name: Name of the dataset.
+        cache_dir: llmrec's cache folder, which holds the hashes of raw files.
 
     Raises:
         InputError: If the reader cannot be built or does not know the layout of the folder.
@@ -97,7 +100,9 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str) -> Source:
     if is_prepared(folder):
         return _prepared(name, folder)
     reader = build_reader(dataset["reader"]).select(folder)
-    return Source(folder, name, _content_hash(reader, folder, dataset), False, reader)
+    prepared_by = preparing_code(type(reader).__module__)
+    key = _key(reader, folder, dataset, prepared_by, cache_dir)
+    return Source(folder, name, key, False, prepared_by, reader)
 
 
 def is_prepared(folder: Path) -> bool:
@@ -116,7 +121,7 @@ def _prepared(name: str, folder: Path) -> Source:
     return Source(folder, f"{name}-sim" if simulated else name, content_hash, simulated)
 
 
-def _content_hash(reader: Reader, folder: Path, dataset: Mapping[str, Any]) -> str:
+def _key(reader: Reader, folder: Path, dataset: Mapping[str, Any], prepared_by: Code, cache_dir: Path) -> str:
     missing = [key for key in reader.shaping if key not in dataset]
     if missing:
         raise InputError(f"dataset.{missing[0]} is not set, but the reader {reader.name} uses it. Set it in the YAML")
@@ -125,15 +130,5 @@ def _content_hash(reader: Reader, folder: Path, dataset: Mapping[str, Any]) -> s
         "dataset": {key: dataset[key] for key in reader.shaping},
         "reader": [reader_class.__module__, reader_class.__qualname__, reader.settings],
     }
-    files = [[file.relative_to(folder).as_posix(), _sha256(file)] for file in reader.files(folder)]
-    return _hash(shaping, (reader_class.__module__,), files)
-
-
-def _hash(shaping: Mapping[str, Any], modules: Sequence[str], files: Sequence[Sequence[str]]) -> str:
-    parts = [PREPARED_FORMAT, shaping, code_hash(PREPARING, modules), files]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _sha256(file: Path) -> str:
-    with open(file, "rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+    files = {file.relative_to(folder).as_posix(): file_hash(file, cache_dir) for file in reader.files(folder)}
+    return prepared_key(PREPARED_FORMAT, shaping, files, prepared_by)

@@ -1,6 +1,5 @@
 """Stores the candidate lists of a prepared dataset, made once for a rule, so that all models rank the same lists."""
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
@@ -12,15 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_folder
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists
 from llmrec.datasets.prepared import Prepared, read_rows, rows_table
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
-
-CODE = ("llmrec.datasets.stored_lists",)
-"""The module that makes lists. Its code is part of the key, so that lists made by older code are not reused."""
 
 
 def load_lists(
@@ -43,8 +39,8 @@ def load_lists(
     Raises:
         InputError: If a split would have no lists, or stored lists cannot be read.
     """
-    key = hashlib.sha256(json.dumps([code_hash((), CODE), prepared.content_hash, asdict(rule)]).encode()).hexdigest()
-    folder = folder / f"lists-{key[:16]}"
+    key = digest(prepared.content_hash, asdict(rule), code(["datasets.lists"]))
+    folder = folder / f"lists-{key}"
     if not folder.is_dir():
         lists, report = _make(prepared, events() if rule.by_ratings else None, rule)
         with atomic_folder(folder) as temporary:

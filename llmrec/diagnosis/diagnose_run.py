@@ -31,9 +31,9 @@ from llmrec.diagnosis.plot import write_plot
 from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
+from llmrec.identity import diagnosis_key
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
-from llmrec.training.keys import diagnosis_key
 from llmrec.training.open_dataset import log_data_source, open_dataset
 from llmrec.training.open_run import CHANGED, identity, open_trained
 from llmrec.training.quiet import silence_libraries

@@ -6,7 +6,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.fitted_rows import fitted_rows
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.popularity import target_counts
-from llmrec.evaluation.graded import graded_ndcg
+from llmrec.evaluation.graded import graded_ndcg, order_by_scores
 from llmrec.evaluation.significance import clustered_standard_error
 
 CUTOFFS = (1, 3, 5, 10)
@@ -28,22 +28,6 @@ def popular_order(lists: Lists, dataset: Dataset, split: str) -> np.ndarray:
     """Ranks candidates by how often their title is a target in the split's `fitted_rows`; see `order_by_scores`."""
     counts = target_counts(fitted_rows(dataset, "full", split), dataset.items)
     return order_by_scores(counts[dataset.items.title_of[lists.candidates]], lists, dataset)
-
-
-def order_by_scores(scores: np.ndarray, lists: Lists, dataset: Dataset) -> np.ndarray:
-    """Ranks candidates by score, highest first.
-
-    Equal scores are ordered by the title's position in the catalogue, so that the presentation order has no effect.
-
-    Args:
-        scores: [lists, m].
-        lists: The candidate lists.
-        dataset: The dataset.
-
-    Returns:
-        Positions of the candidates in the stored order, best first, int64 [lists, m].
-    """
-    return np.lexsort((dataset.items.title_of[lists.candidates], -scores.astype(np.float64)))
 
 
 def random_ndcg(gains: np.ndarray, cutoff: int) -> np.ndarray:

@@ -5,7 +5,6 @@ features are computed once and cached by the content of the model's files, so la
 """
 
 import hashlib
-import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,15 +15,15 @@ from pathlib import Path
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.backbones.array_cache import MODEL_CODE, cached_array
+from llmrec.backbones.array_cache import cached_array
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import set_float32_precision
 from llmrec.backbones.embeddings import sentence_embeddings, title_embeddings
 from llmrec.backbones.load import base_path
-from llmrec.backbones.model_files import files_hash, model_folder
+from llmrec.backbones.model_files import model_folder
 from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.cached import catalogue_hash
-from llmrec.code_hash import code_hash
+from llmrec.components import code, digest
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
@@ -32,6 +31,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.features import Identity, ReferenceFeatures
 from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model, reference_prompt
 from llmrec.examples.next_item import NextItemData
+from llmrec.file_hash import files_hash
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
 from llmrec.prompts.next_item_pretraining import NextItemTexts
@@ -103,8 +103,7 @@ class _Files:
         self, feature: str, texts: str, shape: tuple[int | None, ...], make: Callable[[], np.ndarray]
     ) -> np.ndarray:
         """Returns the result of `make` for the texts with the hash `texts`, from the disk cache if it is there."""
-        content = [feature, texts, files_hash(self.folder, ("**/*",), self.cache_dir), code_hash(MODEL_CODE, ())]
-        key = hashlib.sha256(json.dumps(content).encode()).hexdigest()
+        key = digest(feature, texts, files_hash(self.folder, ("**/*",), self.cache_dir), code(["reference"]))
         return cached_array(self.cache_dir / "reference_features", key, shape, make, f"reference {feature}")
 
 

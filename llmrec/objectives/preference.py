@@ -13,8 +13,8 @@ from tqdm import tqdm
 
 from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Encoded
-from llmrec.code_hash import code_hash
 from llmrec.collectives import map_across_ranks
+from llmrec.components import code
 from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.msl import MSL
@@ -131,9 +131,8 @@ class Preference(Objective):
         data, backbone = preparation.catalogue, preparation.backbone
         titles = np.column_stack([data.sample_titles, self.titles])
         content = (data.sample.prompts.tokens, data.sample.prompts.offsets, titles, data.titles.tokens, data.path)
-        # A loss of the user's own has its code elsewhere.
-        code = code_hash(("objectives",), (type(self).__module__, type(self.token_loss).__module__))
-        settings = (type(self.token_loss).__name__, backbone.uses_plain_path, code)
+        own = code((), (type(self).__module__, type(self.token_loss).__module__))
+        settings = (type(self.token_loss).__name__, backbone.uses_plain_path, own)
 
         def score() -> np.ndarray:
             logger.info("reference log-probabilities of %s titles", f"{titles.size:,}")

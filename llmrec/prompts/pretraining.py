@@ -17,12 +17,12 @@ class PretrainingTexts(ABC):
     """A task's training prompts, each followed by its response.
 
     Attributes:
-        code: Modules besides the class's own that determine the texts. Those that they import are included.
+        components: Components (see `llmrec.components`) that determine the texts besides the class's own module.
         prompt: The text of the prompts.
         dataset: The dataset.
     """
 
-    code: ClassVar[Sequence[str]] = ()
+    components: ClassVar[Sequence[str]] = ()
 
     def __init__(self, prompt: PromptText, dataset: Dataset) -> None:
         self.prompt, self.dataset = prompt, dataset

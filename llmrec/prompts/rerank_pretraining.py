@@ -16,7 +16,7 @@ from llmrec.prompts.rerank import rankings, render_lists_frame
 class RerankTexts(PretrainingTexts):
     """The prompts of the training lists, each followed by its target ranking."""
 
-    code = ("llmrec.datasets.stored_lists",)
+    components = ("datasets.lists",)
 
     @property
     def identity(self) -> Any:

@@ -1,18 +1,18 @@
 """Checks the settings of a run, and those that a command overrides of a stored run."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from llmrec.settings.groups import Run
 from llmrec.settings.typed import Check
 
 
-def checked_settings(settings: Mapping[str, Any], is_own: Callable[[str], bool]) -> dict[str, Any]:
+def checked_settings(settings: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """Checks all settings of a run, except the arguments of the classes that `_target_` names.
 
     Args:
         settings: The resolved config.
-        is_own: See `Check`.
+        own: See `Check`.
 
     Returns:
         The settings with the types of the schema.
@@ -20,7 +20,7 @@ def checked_settings(settings: Mapping[str, Any], is_own: Callable[[str], bool])
     Raises:
         SettingsError: A setting is unknown or has a value that it cannot have.
     """
-    check = Check(is_own)
+    check = Check(own)
     typed = check.arguments(Run, settings, "")
     check.raise_first()
     return typed

@@ -8,7 +8,7 @@ from hydra.errors import ConfigCompositionException, OverrideParseException
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import SettingsError
 from llmrec.settings.own_keys import keys_in
-from llmrec.settings.unknown import unknown_key
+from llmrec.settings.unknown import keys_beside, unknown_key
 
 COMPOSITION_ERRORS = (ConfigCompositionException, OverrideParseException)
 """Errors of Hydra about the overrides and the YAML files of a command."""
@@ -29,11 +29,5 @@ def composition_error(error: Exception, folders: Sequence[str] = ()) -> Settings
         text = str(error).partition("Config search path")[0].partition("To append to your")[0]
         return SettingsError(" ".join(text.split()))
     path = named[1].replace("/", ".")
-    parent = path.rpartition(".")[0]
     known = frozenset[str]().union(*(keys_in(folder) for folder in (conf_dir(), *folders)))
-    beside = {key.removeprefix(f"{parent}.") if parent else key for key in known if _is_in(key, parent)}
-    return SettingsError(unknown_key(path, beside))
-
-
-def _is_in(key: str, parent: str) -> bool:
-    return key.rpartition(".")[0] == parent
+    return SettingsError(unknown_key(path, keys_beside(path, known)))

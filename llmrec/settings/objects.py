@@ -1,5 +1,6 @@
 """Checks and builds the objects of a config: everything that `_target_` names, at any depth."""
 
+import pkgutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +11,7 @@ from llmrec.errors import InputError
 from llmrec.settings.annotations import parameters_of
 from llmrec.settings.describe import describe
 from llmrec.settings.typed import Check
+from llmrec.settings.types import Name
 
 INSTANTIATION_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
 """Keys that Hydra itself reads."""
@@ -33,6 +35,8 @@ def check_objects(value: Any, path: str, check: Check) -> Any:
     if not isinstance(value, Mapping):
         return value
     inner = {key: check_objects(entry, f"{path}.{key}" if path else str(key), check) for key, entry in value.items()}
+    if path in NAMED_GROUPS:
+        check.value(Name, value.get("name"), f"{path}.name")
     if "_target_" not in value:
         return inner
     target = _located(value["_target_"], path, check)
@@ -59,7 +63,7 @@ def _check_classes(target: Any, arguments: Mapping[str, Any], path: str, check: 
 
 def _located(target: Any, path: str, check: Check) -> Any:
     try:
-        return hydra.utils.get_object(target)
+        return pkgutil.resolve_name(target)
     except (ImportError, ValueError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
         check.refuse(

@@ -1,7 +1,7 @@
 """Keys that YAML files set, by which the keys of a user's own files are known."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -14,16 +14,15 @@ from llmrec.conf_dir import conf_dir
 PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 
 
-def own_keys(config: DictConfig) -> Callable[[str], bool]:
-    """Returns a function that tells whether a dotted key stands in a YAML of the user's own (--config-dir).
+def own_keys(config: DictConfig) -> frozenset[str]:
+    """Returns the dotted keys that stand in YAML files of the user's own (--config-dir).
 
     Args:
         config: The composed config with its hydra node, which names the folders that it was composed from.
     """
     sources = OmegaConf.select(config, "hydra.runtime.config_sources") or []
     folders = [source.path for source in sources if source.schema == "file" and source.path != conf_dir()]
-    known = frozenset[str]().union(*(keys_in(folder) for folder in folders))
-    return known.__contains__
+    return frozenset[str]().union(*(keys_in(folder) for folder in folders))
 
 
 @cache

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from llmrec.errors import SettingsError
 from llmrec.settings.annotations import dataclass_in, parameters_of, typed_value
 from llmrec.settings.describe import expected, shown
-from llmrec.settings.unknown import unknown_key
+from llmrec.settings.unknown import keys_beside, unknown_key
 
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
@@ -21,11 +21,11 @@ class Check:
     """A check of settings, which collects what is wrong with them.
 
     Attributes:
-        is_own: Tells of a dotted key that the schema does not know whether a YAML of the user's sets it.
+        own: Dotted keys that YAML files of the user's own set, which are known although the schema does not have them.
         problems: A dotted key and a message for each setting that is refused.
     """
 
-    is_own: Callable[[str], bool] = lambda path: False
+    own: frozenset[str] = frozenset()
     problems: list[tuple[str, str]] = field(default_factory=list)
 
     def refuse(self, path: str, message: str) -> None:
@@ -58,9 +58,9 @@ class Check:
         for key, value in given.items():
             inner = f"{path}.{key}" if path else str(key)
             if key in known:
-                typed[key] = self._value(known[key].annotation, value, inner)
-            elif not takes_any and not self.is_own(inner):
-                self.refuse(inner, unknown_key(inner, known))
+                typed[key] = self.value(known[key].annotation, value, inner)
+            elif not takes_any and inner not in self.own:
+                self.refuse(inner, unknown_key(inner, {*known, *keys_beside(inner, self.own)}))
         for name, parameter in known.items():
             if complete and parameter.default is Parameter.empty and name not in given:
                 inner = f"{path}.{name}" if path else name
@@ -69,7 +69,17 @@ class Check:
             self._check_relations(owner, known, typed, path)
         return typed
 
-    def _value(self, annotation: Any, value: Any, path: str) -> Any:
+    def value(self, annotation: Any, value: Any, path: str) -> Any:
+        """Checks one setting.
+
+        Args:
+            annotation: The type that it must have.
+            value: Its value.
+            path: Its dotted key.
+
+        Returns:
+            The value with the annotated type, or unchanged if it is refused.
+        """
         group = dataclass_in(annotation)
         if group is not None and isinstance(value, Mapping):
             return self.arguments(group, value, path)

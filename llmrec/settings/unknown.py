@@ -22,3 +22,9 @@ def unknown_key(path: str, known: Collection[str]) -> str:
     if not known:
         return f"{path}: there is no such setting, because {parent} has none"
     return f"{path}: there is no such setting. Choose one of {', '.join(sorted(known))}"
+
+
+def keys_beside(path: str, known: Collection[str]) -> set[str]:
+    """Returns the last parts of those known dotted keys that are in the same group as a key."""
+    parent = path.rpartition(".")[0]
+    return {key.rpartition(".")[2] for key in known if key.rpartition(".")[0] == parent}

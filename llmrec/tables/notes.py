@@ -7,7 +7,7 @@ from llmrec.tables.measures import has_sums
 
 def notes(filled: FilledTable) -> list[str]:
     """Returns the notes that follow from the values in the table, then those of its YAML."""
-    kinds = (_simulated, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
+    kinds = (_simulated, _edited, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
 
@@ -17,6 +17,11 @@ def _simulated(filled: FilledTable) -> list[str]:
         if filled.simulated
         else []
     )
+
+
+def _edited(filled: FilledTable) -> list[str]:
+    edited = {name for arm in filled.arms.values() for run in arm.runs.values() for name in run.edited}
+    return [f"Made with edited code: {', '.join(sorted(edited))}."] if edited else []
 
 
 def _selection(filled: FilledTable) -> list[str]:

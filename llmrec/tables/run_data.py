@@ -26,6 +26,7 @@ def run_data(run: Run) -> dict[str, Any]:
         "scale": training["scale"],
         "chosen_epoch": training.get("chosen_epoch", training.get("baseline", {}).get("chosen_epoch")),
         "revision": provenance["revision"],
+        "edited": run.edited,
         "versions": provenance["versions"],
         "hardware": provenance["hardware"],
         "seconds": training["seconds"] | seconds,

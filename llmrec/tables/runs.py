@@ -70,6 +70,13 @@ class Run:
         """The content of training.json."""
         return self.job.run.training
 
+    @property
+    def edited(self) -> list[str]:
+        """The shipped files that were edited when the run was made, sorted; see `llmrec.components.Code`."""
+        # Records of earlier versions do not have it.
+        steps = {**self.training.get("code", {}), **self.record.get("code", {})}
+        return sorted({name for step in steps.values() for name in step["edited"]})
+
     @cached_property
     def curves(self) -> dict[str, Points]:
         """The logged metrics by name; empty for a baseline that is not trained."""

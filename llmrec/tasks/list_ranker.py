@@ -11,8 +11,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.decoder import ListDecoder
 from llmrec.decoding.rank_lists import UnconstrainedRankings, unconstrained_rankings
-from llmrec.evaluation.graded import borda
-from llmrec.evaluation.list_accuracy import order_by_scores
+from llmrec.evaluation.graded import borda, order_by_scores
 from llmrec.examples.rerank import RerankData
 from llmrec.tasks.base import Progress
 

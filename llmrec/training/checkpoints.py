@@ -1,5 +1,6 @@
 """Checkpoints that are written atomically, so that a killed training leaves no damaged ones."""
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from llmrec.atomic import atomic_file
 
+logger = logging.getLogger(__name__)
+KEY = "llmrec_key"
+"""Entry of a checkpoint with the key of its training."""
 CHECKPOINTS = "checkpoints"
 """Folder of a run with the checkpoints from which an interrupted training resumes."""
 
@@ -21,12 +25,35 @@ def read_checkpoint(path: str | Path) -> dict[str, Any]:
     return checkpoint
 
 
+def last_checkpoint(folder: Path, key: str) -> Path | None:
+    """Returns the checkpoint from which a training resumes; None if there is none of its key.
+
+    Args:
+        folder: Folder of the checkpoints.
+        key: Key of the training.
+    """
+    last = folder / "last.ckpt"
+    if not last.exists():
+        return None
+    if read_checkpoint(last).get(KEY) == key:
+        return last
+    logger.warning("%s is the checkpoint of another training: this one starts from the beginning", last)
+    return None
+
+
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes checkpoints atomically: to a temporary file in the same folder, which is then renamed.
 
     Lightning's own temporary file is in the system's temporary folder, from which a checkpoint is copied, not renamed,
     to another file system.
+
+    Args:
+        key: Key of the training, which every checkpoint carries.
     """
+
+    def __init__(self, key: str) -> None:
+        super().__init__()
+        self.key = key
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Writes a checkpoint.
@@ -35,7 +62,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             InputError: The folder cannot be written, or the disk is full.
         """
         with atomic_file(Path(path)) as temporary:
-            torch.save(checkpoint, temporary)
+            torch.save(checkpoint | {KEY: self.key}, temporary)
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:
         return read_checkpoint(path)

@@ -1,6 +1,7 @@
 """Evaluates a trained run: ranks the requested splits, unless that is done, and computes the metrics."""
 
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from llmrec.evaluation.record import read_facts, read_part, write_facts, write_p
 from llmrec.plain import plain
 from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker
-from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of
+from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of, run_code
 
 SPLITS = (["valid"], ["test"], ["valid", "test"])
 """Allowed values of evaluation.splits."""
@@ -85,6 +86,7 @@ def measure_rankings(
         "reference": dict(features.models),
         "training": run.folder.name,
         MEASURED_BY: measuring_key_of(config),
+        "code": {step: asdict(code) for step, code in run_code(config).items() if step in ("ranking", "measuring")},
         "precision": facts["precision"],
         "splits": splits,
         "seconds": facts["seconds"],

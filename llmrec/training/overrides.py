@@ -1,6 +1,7 @@
 """Command-line overrides of a trained run's config, restricted to settings that do not change its weights."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from omegaconf.errors import OmegaConfBaseException
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.plain import plain
+from llmrec.settings.annotations import parameters_of
 from llmrec.settings.check import check_overridden
+from llmrec.settings.groups import Run
 from llmrec.settings.unknown import unknown_key
 
 FREE = (
@@ -41,12 +44,16 @@ def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[
         The command's own values as text, by key, and the other arguments unchanged.
 
     Raises:
-        InputError: An argument is not of the form key=value.
+        InputError: An argument is not of the form key=value, or its key is neither in `own` nor a setting of a run.
     """
     pairs = [argument.partition("=") for argument in arguments]
+    known = {*own, *parameters_of(Run)}
     for key, equals, _ in pairs:
         if not equals:
             raise InputError(f"{key!r} is not of the form key=value (try --help)")
+        root = re.split(r"[./@]", key.lstrip("+~"))[0]
+        if root not in known:
+            raise InputError(unknown_key(root, known))
     values = {key: value for key, _, value in pairs if key in own}
     return values, [f"{key}={value}" for key, _, value in pairs if key not in own]
 

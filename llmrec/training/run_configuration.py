@@ -19,7 +19,7 @@ from llmrec.training.loggers import run_label
 from llmrec.training.open_dataset import log_data_source, open_dataset
 from llmrec.training.quiet import silence_libraries
 from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
-from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_path
+from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_code, run_path
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
 from llmrec.training.work import Work
@@ -42,6 +42,7 @@ def run_configuration(config: DictConfig) -> None:
     log_data_source(config)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))
+    _announce_edited(plain)
     folder = run.ranking(plain)
     # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
     with coordinator() as tasks:
@@ -58,6 +59,13 @@ def run_configuration(config: DictConfig) -> None:
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
     print_run(run, plain, folder)
+
+
+def _announce_edited(config: DictConfig) -> None:
+    """Logs which shipped files differ from the versions by which keys know them."""
+    edited = sorted({name for step in run_code(config).values() for name in step.edited})
+    if edited:
+        logger.info("edited: %s (results of edited code have keys of their own)", ", ".join(edited))
 
 
 def evaluate_again(run: RunFolder, config: DictConfig) -> None:
@@ -78,6 +86,7 @@ def evaluate_again(run: RunFolder, config: DictConfig) -> None:
     check_evaluation(config)
     check_device(config)
     log_data_source(config)
+    _announce_edited(config)
     with run.lock():
         folder = run.ranking(config)
         if not run.is_evaluated(config):

@@ -17,13 +17,14 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from llmrec.atomic import check_writable
+from llmrec.components import Code
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError, SettingsError
+from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
-from llmrec.training.keys import measuring_key, ranking_key, training_key
 from llmrec.training.stages import stage_configs
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
@@ -165,9 +166,24 @@ def measuring_key_of(config: DictConfig) -> str:
     return measuring_key(plain(config), run_source(config).simulated)
 
 
+def run_code(config: DictConfig) -> dict[str, Code]:
+    """Returns the code of each step of a run: data (unless it is prepared already), training, ranking, measuring.
+
+    Args:
+        config: The resolved run config.
+    """
+    settings, prepared_by = plain(config), run_source(config).prepared_by
+    return {
+        **({} if prepared_by is None else {"data": prepared_by}),
+        "training": training_code(settings),
+        "ranking": ranking_code(settings),
+        "measuring": measuring_code(settings),
+    }
+
+
 def run_source(config: DictConfig) -> Source:
     """Returns the source of a run's data."""
-    return locate(plain(config.dataset), Path(config.paths.data))
+    return locate(plain(config.dataset), Path(config.paths.data), Path(config.paths.cache))
 
 
 def run_path(config: DictConfig) -> str:
@@ -185,7 +201,7 @@ def run_path(config: DictConfig) -> str:
     stages = {name: run_path(stage).rpartition("/")[2] for name, stage in stage_configs(config).items()}
     choices = config.hydra.runtime.choices
     model = ["baseline", choices["baseline"]] if is_baseline(config) else _model_names(choices)
-    key = training_key(settings, source, stages)
+    key = training_key(settings, source.content_hash, source.simulated, stages)
     return "/".join([source.name, choices["task"], *model, key])
 
 

@@ -33,7 +33,7 @@ from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
-from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, read_checkpoint
+from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, last_checkpoint, read_checkpoint
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
@@ -231,7 +231,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
         # The backbone sets its own autocast, in training as in every other command.
         strategy=_strategy(settings), precision="32-true", max_epochs=epochs_of(module.objective, config),
         check_val_every_n_epoch=config.validation.every,
-        callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO(), cluster_environment()],
+        callbacks=callbacks, logger=loggers, plugins=[AtomicCheckpointIO(folder.name), cluster_environment()],
         num_sanity_val_steps=0, log_every_n_steps=1, use_distributed_sampler=False,
         reload_dataloaders_every_n_epochs=1, enable_progress_bar=settings.progress, enable_model_summary=False,
     )  # fmt: skip
@@ -283,9 +283,8 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: P
     Returns:
         The selected checkpoint and the number of epochs that this process trained.
     """
-    last = folder / CHECKPOINTS / "last.ckpt"
-    resume = last if last.exists() else None
-    initial = read_checkpoint(last) if resume else {"global_step": 0, "epoch": -1}
+    resume = last_checkpoint(folder / CHECKPOINTS, folder.name)
+    initial = read_checkpoint(resume) if resume else {"global_step": 0, "epoch": -1}
     # A killed training may have logged steps after its last checkpoint; they are trained and logged again.
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(int(initial["global_step"]))

@@ -4,7 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import RunLabel, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
-from llmrec.training.run_folder import TRAINING, RunFolder, is_baseline
+from llmrec.training.run_folder import TRAINING, RunFolder, is_baseline, run_code
 from llmrec.training.stages import Stage
 from llmrec.training.train import train
 
@@ -113,6 +113,7 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         "stages": {name: str(stage.folder) for name, stage in work.stages.items()},
         "scale": config.scale,
         "seed": config.seed,
+        "code": {step: asdict(code) for step, code in run_code(config).items() if step in ("data", "training")},
         "provenance": provenance(),
         "wall_seconds": time.perf_counter() - started,
     }

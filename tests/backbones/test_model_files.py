@@ -1,10 +1,10 @@
-"""Locating the files of a saved model in a folder or the hub's cache, and hashing their content."""
+"""Locating the files of a saved model in a folder or the hub's cache."""
 
 from pathlib import Path
 
 import pytest
 
-from llmrec.backbones.model_files import files_hash, model_folder
+from llmrec.backbones.model_files import model_folder
 from llmrec.errors import InputError
 
 
@@ -14,16 +14,6 @@ def written(folder: Path, **contents: str) -> Path:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     return folder
-
-
-def test_hash_is_of_names_and_contents_of_the_files_that_are_meant(tmp_path: Path) -> None:
-    first = files_hash(written(tmp_path / "a", config="1", other="2"), ["*.json"], tmp_path / "cache")
-    assert files_hash(written(tmp_path / "b", config="1", other="2"), ["*.json"], tmp_path / "cache") == first
-    changes = [{"config": "1", "other": "3"}, {"config": "1", "another": "2"}, {"config": "1"}]
-    for number, contents in enumerate(changes):
-        assert files_hash(written(tmp_path / str(number), **contents), ["*.json"], tmp_path / "cache") != first
-    (tmp_path / "a" / "notes.txt").write_text("of no meaning")
-    assert files_hash(tmp_path / "a", ["*.json"], tmp_path / "cache") == first
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:

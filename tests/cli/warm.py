@@ -6,10 +6,10 @@ from hydra import compose, initialize_config_dir
 from transformers import LlamaForCausalLM  # noqa: F401
 
 import llmrec.training.recommending  # noqa: F401
-from llmrec.code_hash import code_hash
+from llmrec.components import COMPONENTS, code
 from llmrec.conf_dir import conf_dir
 
-code_hash([""], ())
+code(COMPONENTS)
 with initialize_config_dir(conf_dir(), version_base="1.3"):
     compose("config")
 gc.freeze()

@@ -69,7 +69,7 @@ def test_parquet_gives_the_same_rows(root: Path) -> None:
 
 def test_ratings_are_kept_with_the_prepared_set(root: Path) -> None:
     dataset = load(root)
-    source = locate(group(name="own", source="real"), root)
+    source = locate(group(name="own", source="real"), root, root / "cache")
     events = read_interactions(prepared_folder(source, root / "cache"), dataset.items)
     assert events is not None
     assert events.rating is not None

@@ -1,6 +1,5 @@
 import json
 import shutil
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -8,12 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmrec import code_hash
 from llmrec.datasets import load
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.load import load_dataset, prepared_folder
 from llmrec.datasets.source import locate
 from llmrec.errors import InputError
+from tests.code_changes import edit
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 
 SMALL = {"items": 120, "users": 150}
@@ -54,50 +53,40 @@ def test_other_settings_take_another_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize("module", ["kcore.py", "split.py", "windows.py", "simulator.py", "load.py"])
 def test_a_set_that_other_code_made_is_not_reused(module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     loaded(tmp_path)
-    change_code(monkeypatch, module)
+    edit(monkeypatch, f"datasets/{module}")
     loaded(tmp_path)
     assert len(list((tmp_path / "cache/datasets").iterdir())) == 2
 
 
 @pytest.mark.parametrize(
-    ("name", "module"), [("msl", "msl_tables.py"), ("generic", "from_tables.py"), ("movielens", "tables.py")]
+    ("name", "module"),
+    [("msl", "readers/msl_tables.py"), ("generic", "readers/from_tables.py"), ("movielens", "tables.py")],
 )
 def test_the_code_of_a_reader_is_part_of_the_key_of_its_set(
     name: str, module: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write = {"msl": write_msl, "generic": write_generic, "movielens": partial(write_movielens, layout="100k")}[name]
     write(tmp_path / "games")
-    before = locate(group(), tmp_path)
-    change_code(monkeypatch, module)
-    after = locate(group(), tmp_path)
+    before = locate(group(), tmp_path, tmp_path / "cache")
+    edit(monkeypatch, f"datasets/{module}")
+    after = locate(group(), tmp_path, tmp_path / "cache")
     assert before.kind == after.kind == name
     assert before.content_hash != after.content_hash
 
 
 def test_code_that_reads_no_data_leaves_the_set_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = locate(small(), tmp_path)
-    for module in ("beam_search.py", "msl.py", "prompts.py"):
-        change_code(monkeypatch, module)
-    assert locate(small(), tmp_path) == before
+    before = locate(small(), tmp_path, tmp_path / "cache")
+    edit(monkeypatch, "decoding/beam_search.py", "objectives/msl.py", "prompts/prompts.py")
+    assert locate(small(), tmp_path, tmp_path / "cache") == before
 
 
 def test_a_set_that_the_user_prepared_is_data_whatever_the_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shutil.copytree(cached_folder(tmp_path), tmp_path / "data/games")
-    before = locate(group(source="real"), tmp_path / "data")
-    change_code(monkeypatch, "split.py")
-    assert locate(group(source="real"), tmp_path / "data") == before
-
-
-def change_code(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    """Has a module's code look as if it had changed, wherever a hash of it is made."""
-    read = code_hash._read
-
-    def changed(file: Path) -> code_hash._Code:
-        return replace(read(file), digest="changed") if file.name == name else read(file)
-
-    monkeypatch.setattr(code_hash, "_read", changed)
+    before = locate(group(source="real"), tmp_path / "data", tmp_path / "cache")
+    edit(monkeypatch, "datasets/split.py")
+    assert locate(group(source="real"), tmp_path / "data", tmp_path / "cache") == before
 
 
 def test_arrays_have_the_promised_types(tmp_path: Path) -> None:
@@ -110,7 +99,7 @@ def test_arrays_have_the_promised_types(tmp_path: Path) -> None:
 
 def cached_folder(root: Path) -> Path:
     loaded(root)
-    return prepared_folder(locate(small(), root), root / "cache")
+    return prepared_folder(locate(small(), root, root / "cache"), root / "cache")
 
 
 def test_a_changed_file_is_refused(tmp_path: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from llmrec import code_hash
 from llmrec.datasets.load import load_dataset
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import InputError
+from tests.code_changes import rewrite
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 
 READERS = "llmrec.datasets.readers"
@@ -61,7 +61,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def located(root: Path, target: str, **settings: Any) -> Source:
-    return locate(group(reader={"_target_": target, **settings}), root)
+    return locate(group(reader={"_target_": target, **settings}), root, root / "cache")
 
 
 def touched(folder: Path, *names: str) -> Path:
@@ -145,17 +145,16 @@ def test_settings_of_the_reader_make_another_set_unless_they_are_the_default(own
 @pytest.mark.parametrize("module", ["my_reader.py", "my_separator.py"])
 def test_the_code_of_a_users_reader_is_part_of_the_key(module: str, own: Path) -> None:
     before = located(own, "my_reader.Own").content_hash
-    (own / module).write_text((own / module).read_text() + "CHANGED = True\n")
-    code_hash._read.cache_clear()
+    rewrite(own / module, (own / module).read_text() + "CHANGED = True\n")
     assert located(own, "my_reader.Own").content_hash != before
 
 
 def test_a_file_in_another_folder_makes_another_set(own: Path) -> None:
     source = touched(own / "games", "a/events.csv", "items.json")
     reader = {"_target_": f"{__name__}.Parts"}
-    before = locate(group(reader=reader, depth=1), own).content_hash
+    before = locate(group(reader=reader, depth=1), own, own / "cache").content_hash
     (source / "a").rename(source / "b")
-    assert locate(group(reader=reader, depth=1), own).content_hash != before
+    assert locate(group(reader=reader, depth=1), own, own / "cache").content_hash != before
 
 
 def test_a_setting_that_the_reader_needs_is_named(own: Path) -> None:

@@ -14,7 +14,7 @@ NAMES = ["books", "clothing", "games", "movielens_100k", "movielens_1m", "office
 
 @pytest.mark.parametrize("name", NAMES)
 def test_every_shipped_dataset_has_a_simulation(tmp_path: Path, name: str) -> None:
-    source = locate(group(name), tmp_path)
+    source = locate(group(name), tmp_path, tmp_path / "cache")
     assert (source.kind, source.path, source.name, source.simulated) == ("simulated", None, f"{name}-sim", True)
 
 
@@ -34,66 +34,68 @@ def test_the_wording_is_the_papers() -> None:
 
 def test_the_real_folder_is_taken_when_it_is_there(tmp_path: Path) -> None:
     folder = write_msl(tmp_path / "games")
-    source = locate(group(), tmp_path)
+    source = locate(group(), tmp_path, tmp_path / "cache")
     assert (source.kind, source.path, source.name, source.simulated) == ("msl", folder, "games", False)
-    assert locate(group(source="simulated"), tmp_path).name == "games-sim"
+    assert locate(group(source="simulated"), tmp_path, tmp_path / "cache").name == "games-sim"
 
 
 def test_the_generic_layout_is_seen(tmp_path: Path) -> None:
     write_generic(tmp_path / "games")
-    assert locate(group(), tmp_path).kind == "generic"
+    assert locate(group(), tmp_path, tmp_path / "cache").kind == "generic"
 
 
 @pytest.mark.parametrize("layout", ["100k", "1m", "latest"])
 def test_the_movielens_layouts_are_seen(tmp_path: Path, layout: str) -> None:
     folder = write_movielens(tmp_path / "movielens_100k", layout)
-    source = locate(group("movielens_100k"), tmp_path)
+    source = locate(group("movielens_100k"), tmp_path, tmp_path / "cache")
     assert (source.kind, source.path, source.name, source.simulated) == ("movielens", folder, "movielens_100k", False)
 
 
 def test_a_movielens_dump_is_known_by_its_files_and_what_shapes_it(tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "movielens_100k", "100k")
-    before = locate(group("movielens_100k"), tmp_path).content_hash
+    before = locate(group("movielens_100k"), tmp_path, tmp_path / "cache").content_hash
     (folder / "u.user").write_text("1|24|M|technician|85711\n", encoding="utf-8")
-    assert locate(group("movielens_100k", hold_out=0.2, wording={}), tmp_path).content_hash == before
-    assert locate(group("movielens_100k", k_core=2), tmp_path).content_hash != before
+    assert (
+        locate(group("movielens_100k", hold_out=0.2, wording={}), tmp_path, tmp_path / "cache").content_hash == before
+    )
+    assert locate(group("movielens_100k", k_core=2), tmp_path, tmp_path / "cache").content_hash != before
     with (folder / "u.data").open("a", encoding="utf-8") as file:
         file.write("1\t7\t5\t99\n")
-    assert locate(group("movielens_100k"), tmp_path).content_hash != before
+    assert locate(group("movielens_100k"), tmp_path, tmp_path / "cache").content_hash != before
 
 
 def test_half_a_movielens_dump_is_no_layout(tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "movielens_100k", "100k")
     (folder / "u.item").unlink()
     with pytest.raises(InputError, match=r"no known layout.*u\.data with u\.item, or ratings\.dat.*ratings\.csv"):
-        locate(group("movielens_100k"), tmp_path)
+        locate(group("movielens_100k"), tmp_path, tmp_path / "cache")
 
 
 def test_absence_with_source_real_names_the_fix(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=rf"no folder {tmp_path}/games\. Set LLMREC_DATA .*dataset\.source=simulated"):
-        locate(group(source="real"), tmp_path)
+        locate(group(source="real"), tmp_path, tmp_path / "cache")
 
 
 def test_a_set_without_a_simulation_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no folder"):
-        locate(group(simulator={"users": 10}), tmp_path)
+        locate(group(simulator={"users": 10}), tmp_path, tmp_path / "cache")
 
 
 def test_an_unknown_layout_lists_what_is_expected(tmp_path: Path) -> None:
     (tmp_path / "games").mkdir()
     with pytest.raises(InputError, match=r"no known layout\. Expected .*id2name4Rec\.json.*interactions.*manifest"):
-        locate(group(), tmp_path)
+        locate(group(), tmp_path, tmp_path / "cache")
 
 
 def test_the_hash_follows_data_and_shaping_settings_only(tmp_path: Path) -> None:
     folder = write_msl(tmp_path / "games")
-    before = locate(group(), tmp_path).content_hash
-    assert locate(group(train_samples=5, wording={}, k_core=2), tmp_path).content_hash == before
-    assert locate(group(hold_out=0.2), tmp_path).content_hash != before
+    before = locate(group(), tmp_path, tmp_path / "cache").content_hash
+    assert locate(group(train_samples=5, wording={}, k_core=2), tmp_path, tmp_path / "cache").content_hash == before
+    assert locate(group(hold_out=0.2), tmp_path, tmp_path / "cache").content_hash != before
     (folder / "notes.csv").write_text("not part of the set", encoding="utf-8")
-    assert locate(group(), tmp_path).content_hash == before
+    assert locate(group(), tmp_path, tmp_path / "cache").content_hash == before
     (folder / "test.csv").write_text("user_id,item_ids,timestamp\n", encoding="utf-8")
-    assert locate(group(), tmp_path).content_hash != before
+    assert locate(group(), tmp_path, tmp_path / "cache").content_hash != before
 
 
 @pytest.mark.parametrize(
@@ -115,24 +117,24 @@ def test_the_hash_follows_data_and_shaping_settings_only(tmp_path: Path) -> None
 def test_a_setting_out_of_range_is_named(tmp_path: Path, key: str, value: Any) -> None:
     changes: dict[str, Any] = {key: value}
     with pytest.raises(InputError, match=rf"dataset\.{key}=.* cannot be used: give"):
-        locate(group(**changes), tmp_path)
+        locate(group(**changes), tmp_path, tmp_path / "cache")
 
 
 def test_a_missing_setting_is_named(tmp_path: Path) -> None:
     dataset = group()
     del dataset["k_core"]
     with pytest.raises(InputError, match=r"dataset\.k_core is not set\. Begin its YAML with"):
-        locate(dataset, tmp_path)
+        locate(dataset, tmp_path, tmp_path / "cache")
 
 
 def test_a_missing_simulator_setting_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dataset\.simulator\.items is not set\. Give it as"):
-        locate(group(simulator={"seed": 1, "titles": {}}), tmp_path)
+        locate(group(simulator={"seed": 1, "titles": {}}), tmp_path, tmp_path / "cache")
 
 
 def test_a_simulator_with_half_a_rating_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"dataset\.simulator\.ratings=0\.5 cannot be used: give true or false"):
-        locate(group(simulator={**group()["simulator"], "ratings": 0.5}), tmp_path)
+        locate(group(simulator={**group()["simulator"], "ratings": 0.5}), tmp_path, tmp_path / "cache")
 
 
 def test_locating_imports_nothing_heavy() -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from llmrec.datasets.dataset import Dataset
-from llmrec.evaluation.graded import graded_ndcg
-from llmrec.evaluation.list_accuracy import list_accuracy, order_by_scores, popular_order, random_ndcg
+from llmrec.evaluation.graded import graded_ndcg, order_by_scores
+from llmrec.evaluation.list_accuracy import list_accuracy, popular_order, random_ndcg
 from tests.evaluation.small import DATASET
 from tests.tasks.given import CANDIDATES, RANKED, lists_of
 

@@ -1,15 +1,18 @@
-"""The golden runs: which settings are run, and how each trained run is evaluated.
+"""The golden runs of each component: which settings are run, and which of their values are stored.
 
 All are on simulated data and so small that one takes a second or two: five optimizer steps of the 14,000 weights of the
 base model. 70 rows in steps of 16 and micro-batches of 6 leave a remainder everywhere.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Literal
 
 BASE_MODEL = "BASE_MODEL"
 """Stands in overrides for the folder of the base model."""
+ITEM_TOKENS = "ITEM_TOKENS"
+"""Stands in overrides for a file of item tokens."""
 
 _SMALL = (
     "scale=debug logger=csv seed=42 trainer.accelerator=cpu trainer.progress=false trainer.learning_rate=0.01 "
@@ -19,41 +22,32 @@ _SMALL = (
 )
 _MODEL = f"{_SMALL} backbone=hf backbone.path={BASE_MODEL} backbone.gradient_checkpointing=false "
 _GAMES = "dataset=games task=next_item backbone.max_length=320 "
-_NEXT_ITEM = f"{_MODEL} {_GAMES}"
-_RERANK = f"{_MODEL} dataset=movielens_100k task=rerank task.candidates=5 evaluation.orders=3 backbone.max_length=512 "
-_FULL = "adapter=none "
+NEXT_ITEM = f"{_MODEL} {_GAMES} adapter=none "
+RERANK = (
+    f"{_MODEL} dataset=movielens_100k task=rerank task.candidates=5 evaluation.orders=3 backbone.max_length=512 "
+    "adapter=none "
+)
 _LORA = "adapter=lora adapter.dropout=0 "
 """Without dropout: its masks depend on how rows are packed. One run has it."""
 _DDP = "trainer=ddp trainer.devices=2 "
 _FSDP = "trainer=fsdp trainer.devices=2 "
 _TINY = (
-    f"{_SMALL} {_GAMES} backbone=tiny backbone.layers=1 backbone.hidden_size=32 backbone.heads=2 "
-    "backbone.intermediate_size=32 backbone.vocabulary=512 backbone.pretraining.rows=64 "
+    f"{_SMALL} backbone=tiny backbone.layers=1 backbone.hidden_size=32 backbone.heads=2 "
+    "backbone.intermediate_size=32 backbone.vocabulary=512 backbone.pretraining.rows=64 adapter=none "
 )
-_REFERENCE = f"dataset.reference={{relevance:{BASE_MODEL},encoder:null}}"
-
-Evaluations = Mapping[str, str]
-"""Overrides of an evaluation by its name; none: as the run was trained."""
-BOTH_SPLITS = MappingProxyType({"both splits": "evaluation.splits=[valid,test]"})
-"""Its metrics are stored in full."""
-BOTH_SCORES = MappingProxyType({"trie": "", "vocab": "decoding=vocab"})
-BOTH_VOTES = MappingProxyType({"bootstrap 1": "", "bootstrap 2": "decoding.bootstrap=2"})
-FURTHER_SCORES = MappingProxyType(
-    {
-        "history excluded": "decoding.exclude_history=true",
-        "unconstrained": "evaluation.unconstrained=true",
-        "reference": _REFERENCE,
-        **BOTH_SPLITS,
-    }
-)
-"""Of one run only: the objective makes no difference to what they add."""
+_FROZEN = "trainer.learning_rate=1e-12 validation.users=1 evaluation.users=1 "
+"""Of objectives: their values are those of the base model at every step, whatever the optimizer does."""
+REFERENCE = f"dataset.reference={{relevance:{BASE_MODEL},encoder:null}}"
 
 UNTUNED = "objective=sft trainer.epochs=0"
-"""The run that leaves the weights with which the others of its family start."""
 _SASREC = "baseline=sasrec baseline.max_epochs=3"
+_WITH_SASREC = "stage.oracle=['baseline=sasrec','baseline.max_epochs=3']"
 _SFT = "objective=sft"
 _MSL = "objective=msl objective.bounds=[0.1,5.0]"
 """With bounds within which the temperature of a random model moves."""
+AS_TRAINED = MappingProxyType({"as trained": ""})
+
+Kind = Literal["curves", "training", "weights", "rankings", "metrics"]
 
 
 @dataclass(frozen=True)
@@ -61,123 +55,182 @@ class Case:
     """A golden run.
 
     Args:
-        own: The overrides beside those of its family.
-        evaluations: How it is evaluated.
-        stages: The runs that it builds on, each as its overrides beside those of the family. They are run first, in
-            this process, where llmrec would start another one.
-        quick: Whether `make test` runs it.
+        settings: Its overrides, without those of its own.
+        own: The other overrides.
+        kinds: The kinds of values that are stored.
+        evaluations: Overrides of its evaluations by name.
+        stages: The runs that it builds on, each as its overrides beside `settings`. They are run first, in this
+            process, where llmrec would start another one.
+        interrupted_after: The training is interrupted after this number of steps, and resumed.
     """
 
-    own: str
-    evaluations: Evaluations
-    stages: tuple[str, ...] = ()
-    quick: bool = False
-
-
-@dataclass(frozen=True)
-class Family:
-    """Golden runs that share their settings, a folder and a file of stored values."""
-
     settings: str
-    cases: Mapping[str, Case]
+    own: str
+    kinds: tuple[Kind, ...]
+    evaluations: Mapping[str, str] = field(default_factory=dict)
+    stages: tuple[str, ...] = ()
+    interrupted_after: int | None = None
 
 
-def _objectives(evaluations: Evaluations, quick: bool = False) -> dict[str, Case]:
-    """Every objective of next_item with its own settings."""
+def _objective(own: str, *stages: str, settings: str = NEXT_ITEM) -> Case:
+    return Case(settings + _FROZEN, own, ("curves", "training"), stages=stages)
+
+
+def _training(own: str, settings: str = NEXT_ITEM, interrupted_after: int | None = None) -> Case:
+    return Case(settings, own, ("curves", "training", "weights"), interrupted_after=interrupted_after)
+
+
+def _ranked(settings: str, own: str = UNTUNED, **evaluations: str) -> Case:
+    return Case(settings, own, ("rankings",), evaluations or AS_TRAINED)
+
+
+def _measured(settings: str, own: str = UNTUNED, **evaluations: str) -> Case:
+    return Case(settings, own, ("metrics",), evaluations or AS_TRAINED)
+
+
+def _baseline(own: str, *tasks: str) -> dict[str, Case]:
     return {
-        "sft": Case(_SFT, evaluations, quick=quick),
-        "msl": Case(_MSL, evaluations, quick=quick),
-        "gdrt over sft": Case("objective=gdrt", evaluations, quick=quick),
-        "gdrt over msl": Case("objective=gdrt objective/token_loss=msl", evaluations, quick=quick),
-        "dpo": Case("objective=dpo", evaluations, (_SFT,), quick),
-        "cdpo": Case("objective=cdpo", evaluations, (_SFT,), quick),
-        "sdpo": Case("objective=sdpo", evaluations, (_SFT,), quick),
-        "rosepo": Case(
-            "objective=rosepo stage.oracle=['baseline=sasrec','baseline.max_epochs=3']",
-            evaluations,
-            (_SFT, _SASREC),
-            quick,
-        ),
+        f"{own}, {'rerank' if task == RERANK else 'next item'}": Case(task, own, ("training", "rankings"), AS_TRAINED)
+        for task in tasks
     }
 
 
-def _variants() -> dict[str, Case]:
-    """Settings of the objectives of next_item that change what is computed."""
-    settings = {
-        "msl, fixed temperature": "objective=msl objective.temperature=2.5 objective.reduction=response",
-        "msl, same step": "objective=msl objective.statistics=same_step trainer.micro_batch_size=null",
-        "gdrt, groups by position": (
+RUNS: dict[str, dict[str, Case]] = {
+    "objectives.sft": {"sft": _objective(_SFT), "sft, rerank": _objective(_SFT, settings=RERANK)},
+    "objectives.msl": {
+        "adaptive temperature": _objective(_MSL),
+        "fixed temperature, all response tokens": _objective(
+            "objective=msl objective.temperature=2.5 objective.reduction=response"
+        ),
+        "adaptive temperature, all response tokens": _objective(f"{_MSL} objective.reduction=response"),
+        "statistics of the same step": _objective(
+            f"{_MSL} objective.statistics=same_step trainer.micro_batch_size=null"
+        ),
+        "rerank": _objective(_MSL, settings=RERANK),
+    },
+    "objectives.gdrt": {
+        "over sft": _objective("objective=gdrt"),
+        "over msl": _objective("objective=gdrt objective/token_loss=msl"),
+        "groups by position": _objective(
             "objective=gdrt objective.groups=position objective.group_count=3 objective.ema=0.9"
         ),
-        "gdrt, random groups": "objective=gdrt objective.groups=random objective.prior=uniform",
-        "gdrt, relevance by the current model": "objective=gdrt objective.reference=current trainer.epochs=2",
-        "gdrt, static weights": "objective=gdrt objective.weights=inverse_relevance",
-        "sft, two epochs": "objective=sft trainer.epochs=2 seed=7",
+        "random groups": _objective("objective=gdrt objective.groups=random objective.prior=uniform"),
+        "relevance by the current model": _objective("objective=gdrt objective.reference=current trainer.epochs=2"),
+        "relevance by the stage": _objective("objective=gdrt objective.reference=sft stage=sft", _SFT),
+        "statistics of the same step": _objective(
+            "objective=gdrt objective.statistics=same_step trainer.micro_batch_size=null"
+        ),
+        "static weights": _objective("objective=gdrt objective.weights=inverse_relevance"),
+    },
+    "objectives.dpo": {
+        "dpo": _objective("objective=dpo", _SFT),
+        "trie scores": _objective("objective=dpo objective.scores=trie", _SFT),
+    },
+    "objectives.cdpo": {
+        "cdpo": _objective("objective=cdpo", _SFT),
+        "trie scores": _objective("objective=cdpo objective.scores=trie", _SFT),
+    },
+    "objectives.sdpo": {
+        "sdpo": _objective("objective=sdpo", _SFT),
+        "trie scores": _objective("objective=sdpo objective.scores=trie", _SFT),
+    },
+    "objectives.rosepo": {
+        "rosepo": _objective(f"objective=rosepo {_WITH_SASREC}", _SFT, _SASREC),
+        "trie scores": _objective(f"objective=rosepo objective.scores=trie {_WITH_SASREC}", _SFT, _SASREC),
+    },
+    "objectives.oracle": {
+        "another temperature": _objective(
+            f"objective=rosepo objective.oracle.temperature=2 {_WITH_SASREC}", _SFT, _SASREC
+        ),
+    },
+    "objectives.alro": {
+        "normalised gains": _objective("objective=alro", settings=RERANK),
+        "raw gains": _objective("objective=alro objective.normalise=false objective.gamma=5", settings=RERANK),
+    },
+    "objectives.rejected.popularity": {
+        "uniform": _objective("objective=dpo objective/rejected=uniform", _SFT),
+        "popularity": _objective("objective=dpo objective/rejected=popularity", _SFT),
+    },
+    "objectives.rejected.self_hard": {
+        "self-hard": _objective("objective=dpo objective/rejected=self_hard", _SFT),
+    },
+    "objectives.rejected.semantic": {
+        "near the history": _objective(f"objective=dpo objective/rejected=semantic {REFERENCE}", _SFT),
+        "near the target": _objective(
+            f"objective=dpo objective/rejected=semantic objective.rejected.to=chosen {REFERENCE}", _SFT
+        ),
+    },
+    "objectives.rejected.mixture": {
+        "mixture": _objective(f"objective=dpo objective/rejected=mixture {REFERENCE}", _SFT),
+    },
+    "training": {
+        "full": _training(_SFT),
+        "full, two ranks": _training(_SFT, NEXT_ITEM + _DDP),
+        "full, two ranks, sharded": _training(_SFT, NEXT_ITEM + _FSDP),
+        "full, rerank": _training(_SFT, RERANK),
+        "two epochs": _training("objective=sft trainer.epochs=2 seed=7"),
+        "two epochs, resumed": _training("objective=sft trainer.epochs=2 seed=7", interrupted_after=7),
         # AdamW hardly sees a clipping of all steps, as in the other runs.
-        "sft, some steps clipped": "objective=sft trainer.clip=1.4",
-    }
-    staged = {
-        "gdrt, relevance by the stage": "objective=gdrt objective.reference=sft stage=sft",
-        "dpo, trie scores": "objective=dpo objective.scores=trie",
-        "dpo, popularity": "objective=dpo objective/rejected=popularity",
-        "dpo, self_hard": "objective=dpo objective/rejected=self_hard",
-        "dpo, semantic": f"objective=dpo objective/rejected=semantic {_REFERENCE}",
-        "dpo, mixture": f"objective=dpo objective/rejected=mixture {_REFERENCE}",
-    }
-    alone = {name: Case(own, {"trie": ""}) for name, own in settings.items()}
-    return alone | {name: Case(own, {"trie": ""}, (_SFT,)) for name, own in staged.items()}
-
-
-def _rerank(evaluations: Evaluations, quick: bool = False) -> dict[str, Case]:
-    """Every objective of rerank with its own settings."""
-    own = {"sft": _SFT, "msl": _MSL, "alro": "objective=alro"}
-    return {name: Case(overrides, evaluations, quick=quick) for name, overrides in own.items()}
-
-
-_RERANK_VARIANTS = {
-    "alro, raw gains": Case("objective=alro objective.normalise=false objective.gamma=5", BOTH_VOTES),
-    "sft, unconstrained": Case("objective=sft", {"unconstrained": "evaluation.unconstrained=true"}),
-    "sft, next item": Case(
-        "objective=sft task.relevance=next_item task.negatives=4 dataset.simulator.ratings=false", BOTH_VOTES
-    ),
+        "some steps clipped": _training("objective=sft trainer.clip=1.4"),
+        "msl, full": _training(_MSL),
+        "lora": _training(_SFT, NEXT_ITEM + _LORA),
+        "lora, dropout": _training("objective=sft adapter.dropout=0.05", NEXT_ITEM + "adapter=lora "),
+        "lora, two ranks": _training(_MSL, NEXT_ITEM + _LORA + _DDP),
+        "item tokens, lora": _training(f"{_SFT} items=tokens items.file={ITEM_TOKENS}", NEXT_ITEM + _LORA),
+    },
+    "ranking": {
+        "next item": _ranked(
+            NEXT_ITEM,
+            history_excluded="decoding.exclude_history=true",
+            unconstrained="evaluation.unconstrained=true",
+        ),
+        "next item, two ranks": _ranked(NEXT_ITEM + _DDP),
+        "rerank": _ranked(RERANK),
+        "rerank, unconstrained": _ranked(RERANK, unconstrained="evaluation.unconstrained=true"),
+        "rerank, baseline": _ranked(RERANK, "baseline=popularity"),
+    },
+    "decoding.catalogue_decoder": {
+        "trie": _ranked(NEXT_ITEM, trie="", three_beams="decoding.beams=3"),
+        "vocab": _ranked(
+            NEXT_ITEM,
+            vocab="decoding=vocab",
+            penalty="decoding=vocab decoding.length_penalty=1.5",
+            history_excluded="decoding=vocab decoding.exclude_history=true",
+        ),
+    },
+    "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},
+    "metrics": {
+        "next item": _measured(
+            NEXT_ITEM,
+            both_splits="evaluation.splits=[valid,test]",
+            unconstrained="evaluation.unconstrained=true",
+            reference=REFERENCE,
+        ),
+        "next item, baseline": _measured(NEXT_ITEM, "baseline=popularity"),
+        "rerank": _measured(RERANK, both_splits="evaluation.splits=[valid,test]"),
+        "rerank, unconstrained": _measured(RERANK, unconstrained="evaluation.unconstrained=true"),
+    },
+    "baselines": _baseline(_SASREC, NEXT_ITEM),
+    "baselines.popularity": _baseline("baseline=popularity", NEXT_ITEM, RERANK)
+    | _baseline("baseline=popularity baseline.rows=sample", NEXT_ITEM),
+    "baselines.random": _baseline("baseline=random", NEXT_ITEM, RERANK),
+    "baselines.mean_rating": _baseline("baseline=mean_rating", RERANK)
+    | _baseline("baseline=mean_rating baseline.rows=full", RERANK),
+    "baselines.sasrec": _baseline(_SASREC, NEXT_ITEM, RERANK) | _baseline(f"{_SASREC} baseline.rows=sample", NEXT_ITEM),
+    "backbones.tiny": {
+        "next item": Case(_TINY + _GAMES, UNTUNED, ("weights",)),
+        "rerank": Case(
+            f"{_TINY} dataset=movielens_100k task=rerank task.candidates=5 backbone.max_length=512",
+            UNTUNED,
+            ("weights",),
+        ),
+        "item tokens": Case(_TINY + _GAMES, f"{UNTUNED} items=tokens items.file={ITEM_TOKENS}", ("weights",)),
+    },
+    "datasets.lists": {
+        "next item": _measured(
+            RERANK,
+            "objective=sft trainer.epochs=0 task.relevance=next_item task.negatives=4 dataset.simulator.ratings=false",
+        ),
+    },
 }
-
-
-def _baselines(*names: str) -> dict[str, Case]:
-    return {name: Case(_SASREC if name == "sasrec" else f"baseline={name}", BOTH_SPLITS) for name in names}
-
-
-def _untuned(evaluations: Evaluations) -> dict[str, Case]:
-    return {"untuned": Case(UNTUNED, evaluations)}
-
-
-FAMILIES = {
-    "next_item": Family(
-        _NEXT_ITEM + _FULL,
-        _untuned({**BOTH_SCORES, **FURTHER_SCORES})
-        | _objectives({"trie": ""}, quick=True)
-        | {"sft": Case(_SFT, BOTH_SCORES, quick=True)}
-        | _variants()
-        | _baselines("popularity", "sasrec", "random"),
-    ),
-    "next_item_lora": Family(
-        _NEXT_ITEM + _LORA,
-        _untuned(BOTH_SCORES)
-        | _objectives(BOTH_SCORES)
-        | {"sft, dropout": Case("objective=sft adapter.dropout=0.05", BOTH_SCORES)},
-    ),
-    "next_item_ddp": Family(_NEXT_ITEM + _FULL + _DDP, _untuned(BOTH_SCORES) | _objectives({"trie": ""})),
-    "next_item_lora_ddp": Family(_NEXT_ITEM + _LORA + _DDP, _untuned({"trie": ""}) | {"msl": Case(_MSL, BOTH_SCORES)}),
-    "next_item_fsdp": Family(_NEXT_ITEM + _FULL + _FSDP, _untuned({"trie": ""}) | {"sft": Case(_SFT, BOTH_SCORES)}),
-    "next_item_tiny": Family(_TINY + _FULL, _untuned({"trie": ""}) | {"sft": Case(_SFT, BOTH_SCORES)}),
-    "rerank": Family(
-        _RERANK + _FULL,
-        _untuned({**BOTH_VOTES, **BOTH_SPLITS})
-        | _rerank(BOTH_VOTES, quick=True)
-        | _RERANK_VARIANTS
-        | _baselines("popularity", "sasrec", "random", "mean_rating"),
-    ),
-    "rerank_lora": Family(_RERANK + _LORA, _untuned(BOTH_VOTES) | _rerank(BOTH_VOTES)),
-    "rerank_ddp": Family(_RERANK + _FULL + _DDP, _untuned(BOTH_VOTES) | _rerank({"bootstrap 1": ""})),
-}
-"""By name, which is that of the file of stored values."""
+"""The golden runs of each component, by name."""

@@ -1,6 +1,5 @@
 """Few numbers in the place of many: weights, rankings and metrics as they are stored."""
 
-import json
 import math
 import zlib
 from collections.abc import Mapping, Sequence
@@ -10,10 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tests.golden.program import LONG_SECTIONS, Ranking
+from tests.golden.program import Ranking
 
 SHOWN_ROWS = 2
 """Rankings of a split that are stored as they are."""
+SHOWN_TEXTS = 3
 
 
 def weight_changes(trained: Mapping[str, Tensor], start: Mapping[str, Tensor]) -> dict[str, list[float]]:
@@ -35,14 +35,14 @@ def weight_changes(trained: Mapping[str, Tensor], start: Mapping[str, Tensor]) -
 
 
 def ranking_values(rankings: Mapping[str, Sequence[Ranking]]) -> dict[str, Any]:
-    """Returns the first rankings of each split; of all of them a checksum, and each one's sum of scores."""
+    """Returns the first rankings of each split, and each ranking's sum of scores or, without scores, all rankings."""
     values: dict[str, Any] = {}
     for split, rows in rankings.items():
-        values |= {f"{split} {row}": ranking for row, ranking in enumerate(rows[:SHOWN_ROWS])}
-        ranked = json.dumps([ranking["ranked"] for ranking in rows], ensure_ascii=False)
-        values[f"{split} checksum"] = f"{zlib.crc32(ranked.encode()):08x}"
         if "scores" in rows[0]:
+            values |= {f"{split} {row}": ranking for row, ranking in enumerate(rows[:SHOWN_ROWS])}
             values[f"{split} scores"] = [math.fsum(ranking["scores"]) for ranking in rows]
+        else:
+            values[split] = [ranking["ranked"] for ranking in rows]
     return values
 
 
@@ -56,20 +56,13 @@ def metric_values(metrics: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def without_details(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Replaces the long sections by digests: how many numbers there are, their sum, and a sum weighted by place."""
-    values = dict(metrics)
-    for name in values:
-        if name.endswith(LONG_SECTIONS):
-            numbers = _numbers(values[name])
-            weighted = [place * number for place, number in enumerate(numbers, 1)]
-            values[name] = [len(numbers), math.fsum(numbers), math.fsum(weighted)]
-    return values
+def array_values(array: np.ndarray) -> list[Any]:
+    """Returns the shape of an array of numbers, their sum, and a sum weighted by position."""
+    numbers = array.astype(np.float64).ravel()
+    return [list(array.shape), math.fsum(numbers), math.fsum(numbers * np.arange(1, len(numbers) + 1))]
 
 
-def _numbers(section: Any) -> list[float]:
-    """Returns the numbers of nested mappings and lists, the mappings' in the order of their names."""
-    if isinstance(section, int | float):
-        return [section]
-    parts = [section[name] for name in sorted(section)] if isinstance(section, Mapping) else section
-    return [number for part in parts for number in _numbers(part)]
+def text_values(texts: Sequence[str]) -> list[Any]:
+    """Returns the number of texts, the first ones, and a checksum of all."""
+    checksum = zlib.crc32("\n".join(texts).encode())
+    return [len(texts), *texts[:SHOWN_TEXTS], f"{checksum:08x}"]

@@ -8,7 +8,7 @@ import csv
 import json
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -16,29 +16,32 @@ from unittest import mock
 import pyarrow.parquet as pq
 import torch
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
 from safetensors.torch import load_file
 from torch import Tensor
 
 from llmrec.compose import compose_run, shipped_config
-from llmrec.conf_dir import conf_dir
+from llmrec.datasets.dataset import Dataset
+from llmrec.training.module import Recommender
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.overrides import override
 from llmrec.training.run_configuration import evaluate_again, run_configuration
-from llmrec.training.run_folder import RunFolder, run_path
+from llmrec.training.run_folder import RunFolder, resolved_config, run_path
 
 BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
 """Curves that no two runs share."""
+STEP = "train/"
+"""What the names of curves by optimizer step begin with."""
 KEPT = ("chosen_epoch", "chosen_by", "optimizer_steps", "trained_parameters", "objective", "baseline")
 """What is compared of a training's record: the rest is provenance and times."""
-LONG_SECTIONS = ("slices", "popularity_baseline")
-"""Of the metrics of a split."""
+
+
+class Interruption(Exception):
+    """Ends a training before its time."""
+
 
 Ranking = dict[str, Any]
 """The user, what was ranked, best first (titles of the catalogue, or the items of a candidate list), titles' scores."""
-
-
-def options(group: str) -> set[str]:
-    """Returns the options of a config group, such as `objective` or `objective/rejected`."""
-    return {file.stem for file in (Path(conf_dir()) / group).glob("*.yaml")}
 
 
 def run(root: Path, overrides: Sequence[str]) -> Path:
@@ -57,6 +60,34 @@ def run(root: Path, overrides: Sequence[str]) -> Path:
         folder = root / "runs" / run_path(config)
         run_configuration(config)
     return folder
+
+
+def interrupt(root: Path, overrides: Sequence[str], steps: int) -> None:
+    """Starts a run whose training fails before a step, and leaves its checkpoints.
+
+    Args:
+        root: The folder of the data, the cache and the runs.
+        overrides: What a user would type after `python -m llmrec.run`.
+        steps: Number of steps that are taken.
+    """
+    take = Recommender.training_step
+
+    def fail_after(module: Recommender, *arguments: Any) -> None:
+        if module.global_step == steps:
+            raise Interruption
+        take(module, *arguments)
+
+    with mock.patch.object(Recommender, "training_step", fail_after), suppress(Interruption):
+        run(root, overrides)
+
+
+def open_run(root: Path, overrides: Sequence[str]) -> tuple[DictConfig, Dataset]:
+    """Returns the resolved config of a run and its dataset."""
+    with shipped_config():
+        config = compose_run([*overrides, *_paths(root)])
+        resolved = OmegaConf.create(resolved_config(config))
+    assert isinstance(resolved, DictConfig)
+    return resolved, read_dataset(resolved)
 
 
 def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:
@@ -78,13 +109,13 @@ def evaluate(root: Path, folder: Path, overrides: Sequence[str]) -> Path:
 
 
 def curves(folder: Path) -> dict[str, list[float]]:
-    """Returns the logged values of a training in the order of their steps, by name; none of one without a step."""
+    """Returns the logged values of the steps of a training, by name; none of one without a step."""
     values: dict[str, list[float]] = {}
     if not (folder / "curves.csv").exists():
         return values
     with open(folder / "curves.csv", newline="") as file:
         for row in csv.DictReader(file):
-            if row["metric"] not in BY_THE_CLOCK:
+            if row["metric"].startswith(STEP) and row["metric"] not in BY_THE_CLOCK:
                 values.setdefault(row["metric"], []).append(float(row["value"]))
     return values
 

@@ -1,4 +1,4 @@
-"""What is compared of a golden run: curves, the change of the weights, rankings, metrics."""
+"""Computes the golden values of the components: by runs, and directly."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -6,57 +6,69 @@ from typing import Any
 
 from torch import Tensor
 
-from tests.golden import program
+from tests.golden import direct, program
 from tests.golden.base_model import save_base_model
-from tests.golden.cases import BASE_MODEL, BOTH_SPLITS, FAMILIES, UNTUNED
-from tests.golden.digests import metric_values, ranking_values, weight_changes, without_details
+from tests.golden.cases import BASE_MODEL, ITEM_TOKENS, RUNS, UNTUNED, Case
+from tests.golden.digests import metric_values, ranking_values, weight_changes
+from tests.golden.item_tokens import save_item_tokens
 
 Values = dict[str, dict[str, Any]]
-"""Kind of value (such as "curves") -> name -> numbers and texts, nested in any way."""
+"""Case -> kind of value, such as "curves" -> numbers and texts, nested in any way."""
 
 
-class Runs:
-    """Has golden runs done in a folder, each once, and gives their values."""
+class Golden:
+    """Runs golden cases in a folder, each run once, and returns their values."""
 
     def __init__(self, root: Path) -> None:
-        self.root, self.base_model = root, root / "base_model"
+        self.root, self.base_model, self.item_tokens = root, root / "base_model", root / "tokens.index.json"
         self.folders: dict[tuple[str, str], Path] = {}
         save_base_model(self.base_model)
+        save_item_tokens(self.item_tokens)
 
-    def values(self, family: str, name: str) -> Values:
-        """Returns what is compared of a case."""
-        case = FAMILIES[family].cases[name]
+    def values(self, component: str) -> Values:
+        """Returns the values of a component."""
+        by_runs = {name: self.run_values(case) for name, case in RUNS.get(component, {}).items()}
+        compute = direct.COMPONENTS.get(component)
+        return by_runs | ({} if compute is None else compute(self.root, self.filled))
+
+    def run_values(self, case: Case) -> dict[str, Any]:
+        """Returns the values of a case."""
         for stage in case.stages:
-            self._folder(family, stage)
-        folder = self._folder(family, case.own)
-        found: Values = {
-            "curves": program.curves(folder),
-            "training": program.training(folder),
-            "weights": weight_changes(program.weights(folder), self._start(family, case.own, folder)),
-        }
-        for evaluation, overrides in case.evaluations.items():
-            record = program.evaluate(self._root(family), folder, self._arguments(overrides))
-            found[f"rankings, {evaluation}"] = ranking_values(program.rankings(record))
-            metrics = metric_values(program.metrics(record))
-            found[f"metrics, {evaluation}"] = metrics if evaluation in BOTH_SPLITS else without_details(metrics)
+            self._folder(case.settings, stage)
+        folder = self._folder(case.settings, case.own, case.interrupted_after)
+        found: dict[str, Any] = {}
+        if "curves" in case.kinds:
+            found["curves"] = program.curves(folder)
+        if "training" in case.kinds:
+            found["training"] = program.training(folder)
+        if "weights" in case.kinds:
+            found["weights"] = weight_changes(program.weights(folder), self._start(case, folder))
+        for name, overrides in case.evaluations.items():
+            record = program.evaluate(self.root, folder, self.filled(overrides).split())
+            if "rankings" in case.kinds:
+                found[f"rankings, {name}"] = ranking_values(program.rankings(record))
+            if "metrics" in case.kinds:
+                found[f"metrics, {name}"] = metric_values(program.metrics(record))
         return found
 
-    def _folder(self, family: str, own: str) -> Path:
-        """Returns the folder of the run with these overrides beside those of the family."""
-        if (family, own) not in self.folders:
-            arguments = self._arguments(f"{FAMILIES[family].settings} {own}")
-            self.folders[family, own] = program.run(self._root(family), arguments)
-        return self.folders[family, own]
+    def _folder(self, settings: str, own: str, interrupted_after: int | None = None) -> Path:
+        """Returns the folder of a run, which is done first if necessary."""
+        key = settings, f"{own}, interrupted after {interrupted_after}"
+        if key not in self.folders:
+            # An uninterrupted run of the same settings would be found as done.
+            root = self.root if interrupted_after is None else self.root / "interrupted"
+            arguments = self.filled(f"{settings} {own}").split()
+            if interrupted_after is not None:
+                program.interrupt(root, arguments, interrupted_after)
+            self.folders[key] = program.run(root, arguments)
+        return self.folders[key]
 
-    def _start(self, family: str, own: str, folder: Path) -> Mapping[str, Tensor]:
-        """Returns the weights that a training started with: none for a baseline and for the untuned model."""
-        if own == UNTUNED or own.startswith("baseline="):
+    def _start(self, case: Case, folder: Path) -> Mapping[str, Tensor]:
+        """Returns the weights that a training started with; none for the untuned model."""
+        if UNTUNED in case.own:
             return {}
-        return program.weights(program.stage(folder) or self._folder(family, UNTUNED))
+        return program.weights(program.stage(folder) or self._folder(case.settings, UNTUNED))
 
-    def _arguments(self, overrides: str) -> list[str]:
-        return overrides.replace(BASE_MODEL, str(self.base_model)).split()
-
-    def _root(self, family: str) -> Path:
-        # A run has the same folder and cache whatever the number of its ranks.
-        return self.root / family
+    def filled(self, overrides: str) -> str:
+        """Returns overrides with the paths of files in place of their names."""
+        return overrides.replace(BASE_MODEL, str(self.base_model)).replace(ITEM_TOKENS, str(self.item_tokens))

@@ -11,12 +11,12 @@ from torch.nn import functional
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.errors import InputError
-from llmrec.objectives import preference
 from llmrec.objectives.cdpo import CDPO
 from llmrec.objectives.dpo import DPO
 from llmrec.objectives.preference import Pairwise, Preference, smoothed_loss
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
+from tests.code_changes import edit
 from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
 from tests.settings.refusal import refusal
 
@@ -169,7 +169,7 @@ def test_another_precision_has_a_reference_of_its_own(tmp_path: Path) -> None:
 
 def test_other_code_makes_the_reference_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     world = build_world(("dpo",), tmp_path)
-    monkeypatch.setattr(preference, "code_hash", lambda places, modules: "changed")
+    edit(monkeypatch, "objectives/preference.py")
     prepare_again(world, tmp_path)
     assert len(list((tmp_path / "reference").iterdir())) == 2
 

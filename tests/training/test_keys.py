@@ -1,20 +1,17 @@
 """What makes two trainings the same run, and what does not."""
 
-import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from omegaconf import OmegaConf
 
-from llmrec import code_hash as hashing
-from llmrec.code_hash import code_hash, imported_files
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_model
-from llmrec.training.keys import diagnosis_key
+from llmrec.identity import diagnosis_key
 from llmrec.training.run_folder import RunFolder, measuring_key_of, run_path
 from llmrec.training.stages import stage_configs
+from tests.code_changes import rewrite, users_package
 from tests.datasets.layouts import write_generic
 from tests.training.small import composed, resolved
 
@@ -187,7 +184,12 @@ def test_other_lists_make_another_run_and_other_rankings_another_evaluation(rank
 
 
 @pytest.mark.parametrize(
-    "override", ["evaluation.orders=3", "evaluation.unconstrained=true", "+metrics.own={_target_: mine.Own}"]
+    "override",
+    [
+        "evaluation.orders=3",
+        "evaluation.unconstrained=true",
+        "+metrics.own={_target_: llmrec.metrics.accuracy.ByTitle}",
+    ],
 )
 def test_more_rankings_and_metrics_leave_the_ranking_alone(override: str, nowhere: Path) -> None:
     arguments = ("objective=alro", "task=rerank")
@@ -212,36 +214,12 @@ def test_rows_and_decoding_make_another_diagnosis(nowhere: Path) -> None:
     assert diagnosis_key(plain[()], sample | {"split": "test"}) != first
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "same"),
-    [
-        ("  # as published", "  # our reading", True),
-        ("A class.", "Another text.", True),
-        ("What it is.", "What it was.", True),
-        ("weight = 1.0", "weight = 2.0", False),
-        ("class Mine", "class Ours", False),
-    ],
-)
-def test_code_counts_by_what_it_does(
-    old: str, new: str, same: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    hashes = []
-    for number, source in enumerate((OBJECTIVE, OBJECTIVE.replace(old, new))):
-        folder = tmp_path / str(number)
-        (folder / "mine").mkdir(parents=True)
-        (folder / "mine" / "objective.py").write_text(source)
-        monkeypatch.setattr(hashing, "PACKAGE", folder)
-        hashes.append(code_hash(["mine"], []))
-    assert (hashes[0] == hashes[1]) == same
-
-
 def test_code_of_a_users_objective_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     file = tmp_path / "my_objective.py"
     file.write_text(OBJECTIVE)
     before = path_of(tmp_path, "objective._target_=my_objective.Mine")
-    file.write_text(OBJECTIVE.replace("1.0", "2.0"))
-    hashing._read.cache_clear()
+    rewrite(file, OBJECTIVE.replace("1.0", "2.0"))
     assert path_of(tmp_path, "objective._target_=my_objective.Mine") != before
 
 
@@ -258,113 +236,13 @@ def test_code_of_a_users_helper_counts_wherever_the_target_stands(
         "objective.several": [f"+objective.several=[1,{named}]"],
     }[target]
     before = path_of(tmp_path, *overrides)
-    change(package / "helper.py", "SCALE = 3\n")
+    rewrite(package / "helper.py", "SCALE = 3\n")
     assert path_of(tmp_path, *overrides) != before
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "import mine.helper",
-        "import mine.helper as other",
-        "from mine.helper import SCALE",
-        "from mine import helper",
-        "from . import helper",
-        "from .helper import SCALE",
-        "def later():\n    from mine.helper import SCALE",
-        "from mine import circle",
-    ],
-)
-def test_every_way_to_import_a_helper_is_followed(
-    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    package = users_package(tmp_path, monkeypatch, statement)
-    (package / "circle.py").write_text("from mine import helper, objective\n")
-    before = code_hash([], ["mine.objective"])
-    change(package / "helper.py", "SCALE = 3\n")
-    assert code_hash([], ["mine.objective"]) != before
-
-
-def test_the_init_of_a_users_package_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = users_package(tmp_path, monkeypatch, "SCALE = 1")
-    before = code_hash([], ["mine.objective"])
-    change(package / "__init__.py", "import random\n\nrandom.seed(3)\n")
-    assert code_hash([], ["mine.objective"]) != before
-
-
-def test_a_users_module_is_never_imported_for_its_hash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = users_package(tmp_path, monkeypatch, "from mine import helper\nraise RuntimeError")
-    (package / "__init__.py").write_text("raise RuntimeError\n")
-    code_hash([], ["mine.objective"])
-    assert "mine" not in sys.modules
-
-
-def test_a_helper_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    package = users_package(tmp_path, monkeypatch, "from mine import helper")
-    (package / "helper.py").write_text("def\n")
-    with pytest.raises(InputError, match=r"mine/helper\.py cannot be parsed as Python: .*line 1"):
-        code_hash([], ["mine.objective"])
-
-
-def test_what_is_installed_or_absent_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    statement = "import json, numpy, torch.nn, nobody.knows\nfrom torch import Tensor\nfrom ..above import x"
-    package = users_package(tmp_path, monkeypatch, statement)
-    assert imported_files("mine.objective") == {package / "__init__.py", package / "objective.py"}
-
-
-@pytest.mark.parametrize(
-    "statement",
-    ["from llmrec.objectives.msl import MSL", "from llmrec.objectives import msl", "import llmrec.objectives.msl"],
-)
-def test_objective_that_builds_on_another_changes_with_it(
-    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    users_package(tmp_path, monkeypatch, statement)
-    found = imported_files("mine.objective")
-    assert hashing.PACKAGE / "objectives" / "msl.py" in found
-    # Commands, paths and the version change no result.
-    assert not any(file.parent == hashing.PACKAGE for file in found)
-
-
-def test_files_of_one_name_have_a_fixed_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    hashes = set()
-    for swapped in (False, True):
-        root = tmp_path / str(swapped)
-        for number, folder in enumerate(("a", "b")):
-            (root / folder / "same").mkdir(parents=True)
-            (root / folder / "same" / "file.py").write_text(f"x = {(not number) if swapped else bool(number)}\n")
-        monkeypatch.setattr(hashing, "PACKAGE", root)
-        hashes.add(code_hash(["a", "b"], []))
-    assert len(hashes) == 1
 
 
 def test_objective_of_an_absent_module_is_refused_by_its_name(nowhere: Path) -> None:
     with pytest.raises(InputError, match=r"no module 'nobody\.knows'.*PYTHONPATH"):
         path_of(nowhere, "objective._target_=nobody.knows.Mine")
-
-
-def test_cells_do_not_depend_on_where_the_package_lies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = code_hash(["objectives"], [])
-    shutil.copytree(hashing.PACKAGE / "objectives", tmp_path / "objectives")
-    monkeypatch.setattr(hashing, "PACKAGE", tmp_path)
-    assert code_hash(["objectives"], []) == here
-
-
-def users_package(root: Path, monkeypatch: pytest.MonkeyPatch, objective: str) -> Path:
-    """A package `mine` of the user's own on the path, with a helper and a module of the objective."""
-    package = root / "mine"
-    package.mkdir()
-    (package / "__init__.py").write_text("")
-    (package / "helper.py").write_text("SCALE = 1\n")
-    (package / "objective.py").write_text(f"{objective}\n")
-    monkeypatch.syspath_prepend(root)
-    return package
-
-
-def change(file: Path, source: str) -> None:
-    """Rewrites a module, as between two commands."""
-    file.write_text(source)
-    hashing._read.cache_clear()
 
 
 def path_of(root: Path, *overrides: str) -> str:

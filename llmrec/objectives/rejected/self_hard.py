@@ -7,8 +7,8 @@ import numpy as np
 from tqdm import tqdm
 
 from llmrec.backbones.array_cache import cached_array, content_hash
-from llmrec.code_hash import code_hash
 from llmrec.collectives import map_across_ranks
+from llmrec.components import code
 from llmrec.decoding.catalogue_decoder import BeamSearchDecoder
 from llmrec.decoding.rank import pad_leaves
 from llmrec.objectives.preparation import Preparation
@@ -38,8 +38,7 @@ class SelfHard(Rejected):
         data, backbone = preparation.catalogue, preparation.backbone
         excluded, prompts = excluded_titles(data, rows), data.sample.prompts.take(rows)
         content = (prompts.tokens, prompts.offsets, data.titles.tokens, data.titles.offsets, excluded)
-        code = code_hash(("objectives",), (type(self).__module__,))
-        settings = ("self-hard", self.beams, count, backbone.uses_plain_path, code)
+        settings = ("self-hard", self.beams, count, backbone.uses_plain_path, code((), (type(self).__module__,)))
 
         def search() -> np.ndarray:
             logger.info("self-hard: searching for wrong recommendations of %s rows", f"{len(rows):,}")

@@ -61,6 +61,7 @@ function runStory(run, open) {
       ["scale", run.scale],
       ["task", run.task],
       ["revision", inline(run.revision)],
+      ["edited code", run.edited.join(", ") || "none"],
       ["hardware", inline(run.hardware)],
       ["wall time", seconds(run.wall_seconds)],
       ["seconds", Object.entries(run.seconds).map(([name, spent]) => `${name} ${number(spent, 1)}`).join(" \u00b7 ")],

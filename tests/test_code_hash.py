@@ -1,0 +1,90 @@
+"""Which files modules import, and which changes of a file change its digest."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from llmrec.code_hash import PACKAGE, file_digest, imported_files
+from llmrec.errors import InputError
+from tests.code_changes import users_package
+
+SOURCE = '"""What it is."""\n\n\nclass Mine:\n    """A class."""\n\n    weight = 1.0  # as published\n'
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "same"),
+    [
+        ("  # as published", "  # our reading", True),
+        ("A class.", "Another text.", True),
+        ("What it is.", "What it was.", True),
+        ("weight = 1.0", "weight = (\n        1.0\n    )", True),
+        ("weight = 1.0", "weight = 2.0", False),
+        ("weight = 1.0", "weight = None", False),
+        ("weight = 1.0", "weight = []", False),
+        ("class Mine", "class Ours", False),
+        ("class Mine", "@final\nclass Mine", False),
+    ],
+)
+def test_the_digest_of_a_module_is_that_of_its_syntax(old: str, new: str, same: bool, tmp_path: Path) -> None:
+    one, other = tmp_path / "one.py", tmp_path / "other.py"
+    one.write_text(SOURCE)
+    other.write_text(SOURCE.replace(old, new))
+    assert (file_digest(one) == file_digest(other)) == same
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "import mine.helper",
+        "import mine.helper as other",
+        "from mine.helper import SCALE",
+        "from mine import helper",
+        "from . import helper",
+        "from .helper import SCALE",
+        "def later():\n    from mine.helper import SCALE",
+        "from mine import circle",
+    ],
+)
+def test_every_way_to_import_a_module_is_followed(
+    statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = users_package(tmp_path, monkeypatch, statement)
+    (package / "circle.py").write_text("from mine import helper, objective\n")
+    expected = {package / "__init__.py", package / "objective.py", package / "helper.py"}
+    assert imported_files(["mine.objective"]) - {package / "circle.py"} == expected
+
+
+def test_a_stop_is_followed_only_where_it_is_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = users_package(tmp_path, monkeypatch, "from mine import helper")
+    assert imported_files(["mine.objective"], {"mine.helper"}) == {package / "__init__.py", package / "objective.py"}
+    assert package / "helper.py" in imported_files(["mine.helper"], {"mine.helper"})
+
+
+def test_modules_are_never_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = users_package(tmp_path, monkeypatch, "from mine import helper\nraise RuntimeError")
+    (package / "__init__.py").write_text("raise RuntimeError\n")
+    imported_files(["mine.objective"])
+    assert "mine" not in sys.modules
+
+
+def test_a_file_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = users_package(tmp_path, monkeypatch, "from mine import helper")
+    (package / "helper.py").write_text("def\n")
+    with pytest.raises(InputError, match=r"mine/helper\.py cannot be parsed as Python: .*line 1"):
+        imported_files(["mine.objective"])
+
+
+def test_installed_and_absent_modules_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    statement = "import json, numpy, torch.nn, nobody.knows\nfrom torch import Tensor\nfrom ..above import x"
+    package = users_package(tmp_path, monkeypatch, statement)
+    assert imported_files(["mine.objective"]) == {package / "__init__.py", package / "objective.py"}
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["from llmrec.objectives.msl import MSL", "from llmrec.objectives import msl", "import llmrec.objectives.msl"],
+)
+def test_modules_of_llmrec_are_followed(statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    users_package(tmp_path, monkeypatch, statement)
+    assert PACKAGE / "objectives" / "msl.py" in imported_files(["mine.objective"])
