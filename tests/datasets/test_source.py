@@ -1,7 +1,8 @@
+import hashlib
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -62,6 +63,20 @@ def test_a_movielens_dump_is_known_by_its_files_and_what_shapes_it(tmp_path: Pat
     with (folder / "u.data").open("a", encoding="utf-8") as file:
         file.write("1\t7\t5\t99\n")
     assert locate(group("movielens_100k"), tmp_path, tmp_path / "cache").content_hash != before
+
+
+def test_raw_files_are_read_once_for_their_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_generic(tmp_path / "games")
+    read, digest = [], hashlib.file_digest
+
+    def counted(file: BinaryIO, name: str) -> Any:
+        read.append(Path(file.name).name)
+        return digest(file, name)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    for _ in range(6):
+        locate(group(), tmp_path, tmp_path / "cache")
+    assert sorted(read) == ["interactions.csv", "items.csv"]
 
 
 def test_half_a_movielens_dump_is_no_layout(tmp_path: Path) -> None:

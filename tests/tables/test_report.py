@@ -268,6 +268,18 @@ def test_metrics_of_another_reference_model_are_left_out_by_name(root: Path) -> 
     assert line["reason"] == "left out: runs have different reference models"
 
 
+def test_edited_code_is_named(root: Path) -> None:
+    table = small_table(root / "tables", REFERRED)
+    job = jobs_of(table)["SFT", "games", 1]
+    run = write_run(
+        job, hits(1), code={"ranking": {"edited": {"decoding/rank.py": "0123"}}, "measuring": {"edited": {}}}
+    )
+    assert run.edited == ["decoding/rank.py"]
+    report = report_data([table], "smoke")
+    assert "Made with edited code: decoding/rank.py." in report["tables"][0]["notes"]
+    assert [run["edited"] for run in report["runs"].values()] == [["decoding/rank.py"]]
+
+
 def test_seeds_of_different_reference_models_have_no_mean(root: Path) -> None:
     same, other = {"relevance": TINY, "embeddings": TINY}, {"relevance": TINY, "embeddings": OTHER}
     report = referred(root, {("SFT", 1): same, ("SFT", 2): same, ("MSL", 1): same, ("MSL", 2): other})

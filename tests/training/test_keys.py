@@ -85,6 +85,33 @@ def test_what_moves_the_weights_makes_another_run(override: str, run: str, nowhe
     assert path_of(nowhere, override).rpartition("/")[2] != run.rpartition("/")[2]
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("trainer.weight_decay=0", "trainer.weight_decay=0.0"),
+        ("trainer.clip=1", "trainer.clip=1.0"),
+        ("seed=42", "seed=42.0"),
+        ("objective.bounds=[1.5,5]", "objective.bounds=[1.5,5.0]"),
+        ("trainer.learning_rate=1e-3", "trainer.learning_rate=0.001"),
+    ],
+)
+def test_a_number_is_one_setting_however_it_is_written(one: str, other: str, nowhere: Path) -> None:
+    assert path_of(nowhere, one) == path_of(nowhere, other)
+
+
+def test_a_local_base_model_is_known_by_its_content(nowhere: Path, tmp_path: Path) -> None:
+    def path(folder: Path, end: str = "") -> str:
+        return path_of(nowhere, "backbone=hf", f"backbone.path={folder}{end}", "backbone.max_length=99")
+
+    for name in ("one", "copy"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text("{}")
+    before = path(tmp_path / "one")
+    assert path(tmp_path / "one", "/") == path(tmp_path / "copy") == before
+    (tmp_path / "one" / "config.json").write_text("{ }")
+    assert path(tmp_path / "one") != before
+
+
 def test_settings_of_the_stage_make_another_run(tmp_path: Path) -> None:
     stages = (f'stage.start=["objective=sft","seed={seed}"]' for seed in (1, 2))
     one, other = (path_of(tmp_path, "stage=sft", stage) for stage in stages)
