@@ -30,4 +30,6 @@ def composition_error(error: Exception, folders: Sequence[str] = ()) -> Settings
         return SettingsError(" ".join(text.split()))
     path = named[1].replace("/", ".")
     known = frozenset[str]().union(*(keys_in(folder) for folder in (conf_dir(), *folders)))
+    if path in known:
+        return SettingsError(f"{path}: the options that are chosen have no such setting, only others of their groups")
     return SettingsError(unknown_key(path, keys_beside(path, known)))

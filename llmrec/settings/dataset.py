@@ -1,7 +1,7 @@
 """The schema of the group dataset."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -43,13 +43,13 @@ class Titles:
 
 @dataclass
 class Simulator:
-    """The simulator of a dataset. A dataset of the user's own may leave out the keys that have a default."""
+    """The simulator of a dataset. Its keys may be missing in a dataset that is never simulated."""
 
-    items: SimulatedCount
-    users: SimulatedCount
-    events: SimulatedCount
-    days: SimulatedCount
-    ratings: bool
+    items: SimulatedCount = 10
+    users: SimulatedCount = 10
+    events: SimulatedCount = 10
+    days: SimulatedCount = 10
+    ratings: bool = False
     seed: Seed = 0
     loyalty: Probability = 0.0
     zipf: NonNegativeFloat = 0.0
@@ -68,6 +68,8 @@ class Reference:
 class Dataset:
     """The group dataset."""
 
+    missing_hint: ClassVar[str] = ". Begin the YAML of the dataset with `defaults: [shared/base@_here_, _self_]`"
+
     name: Name
     source: Literal["auto", "real", "simulated"]
     train_samples: PositiveInt | None
@@ -77,8 +79,8 @@ class Dataset:
     min_history: PositiveInt
     max_history: PositiveInt
     split: Split
-    reference: Reference | None
     reader: Component
+    reference: Reference | None = None
     wording: Wording | None = None
     simulator: Simulator | None = None
 

@@ -64,7 +64,8 @@ class Check:
         for name, parameter in known.items():
             if complete and parameter.default is Parameter.empty and name not in given:
                 inner = f"{path}.{name}" if path else name
-                self.refuse(inner, f"{inner} is not set: {expected(parameter.annotation)}")
+                hint = getattr(owner, "missing_hint", "")
+                self.refuse(inner, f"{inner} is not set: {expected(parameter.annotation)}{hint}")
         if len(self.problems) == before:
             self._check_relations(owner, known, typed, path)
         return typed

@@ -103,7 +103,7 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
         (["reader=movielens", "path=dump", "name=a", "out=sets/b"], "out=sets/b does not end in the dataset's name a"),
         (["reader=movielens", "path=dump", "dataset.hold_out=0.2"], "only takes dataset.k_core, "),
         (["reader=movielens", "path=dump", "dataset.k_core=["], "cannot be parsed"),
-        (["reader=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0 cannot be used: give"),
+        (["reader=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0: give a whole number of at least 1"),
         (["reader=movielens", "path=dump", "dataset.k_core=100"], "dump: a split would have no rows: 120 interactions"),
     ],
 )
