@@ -108,7 +108,7 @@ VERIFIED: dict[str, str] = {
     "datasets/readers/msl.py": "5cf280a440f56b1c",
     "datasets/readers/msl_tables.py": "7d1928c073ebe63b",
     "datasets/sequences.py": "c94c822dc05fb7d5",
-    "datasets/settings.py": "10a29a94763424d0",
+    "datasets/settings.py": "d5ae81258f0c2369",
     "datasets/simulated_titles.py": "79226db2b5b04456",
     "datasets/simulator.py": "c765089ab26a7add",
     "datasets/split.py": "f4a07e3b9d8da949",
