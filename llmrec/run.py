@@ -72,9 +72,9 @@ def _run(config: DictConfig) -> None:
 
 def _follow() -> None:
     """Runs a SLURM task other than the first, which composes no config and writes no results."""
-    from llmrec.training.ranks import follow
+    from llmrec.training.ranks import follow_coordinator
 
-    follow()
+    follow_coordinator()
 
 
 def main() -> None:

@@ -73,11 +73,11 @@ def _make(arguments: Sequence[str]) -> None:
 
     from llmrec.quantization.residual_kmeans import residual_kmeans
     from llmrec.quantization.semantic_ids import token_sequences, write_item_tokens
-    from llmrec.training.open_dataset import announce, read_dataset
-    from llmrec.training.quiet import quiet
+    from llmrec.training.open_dataset import log_data_source, read_dataset
+    from llmrec.training.quiet import silence_libraries
 
-    quiet()
-    announce(config)
+    silence_libraries()
+    log_data_source(config)
     dataset = read_dataset(config)
     embeddings, embedder = _embeddings(config, dataset)
     quantized = residual_kmeans(embeddings, settings.levels, settings.codes, settings.seed)

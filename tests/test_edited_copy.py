@@ -64,7 +64,7 @@ def before(keys: Callable[[Path], Keys], tmp_path_factory: pytest.TempPathFactor
     ("file", "old", "new", "changed"),
     [
         pytest.param(
-            "training/sharded.py", "clip_grad_norm_(weights, most)", "clip_grad_norm_(weights, 100 * most)",
+            "training/sharded.py", "clip_grad_norm_(weights, max_norm)", "clip_grad_norm_(weights, 100 * max_norm)",
             {"training"}, id="clipping times 100",
         ),
         pytest.param(

@@ -54,7 +54,7 @@ def rank_lists(
 
 
 @dataclass(frozen=True)
-class FreeRankings:
+class UnconstrainedRankings:
     """Rankings in texts that are generated without constraints.
 
     Attributes:
@@ -69,9 +69,9 @@ class FreeRankings:
     is_invalid: np.ndarray
 
 
-def free_rankings(
+def unconstrained_rankings(
     backbone: Backbone, identifiers: Identifiers, prompts: Prompts, seed: int, progress: Progress = lambda done: None
-) -> FreeRankings:
+) -> UnconstrainedRankings:
     """Ranks the candidates of each list by unconstrained greedy generation, parsed by `parse`.
 
     Args:
@@ -84,15 +84,15 @@ def free_rankings(
     max_tokens = reserved_tokens(len(identifiers))
     texts = map_across_ranks(
         len(prompts),
-        lambda rows: _free_texts(backbone, prompts.take(rows), max_tokens, identifiers.end_token, progress),
+        lambda rows: _unconstrained_texts(backbone, prompts.take(rows), max_tokens, identifiers.end_token, progress),
     )
     parsed = [parse(text, identifiers.texts, np.random.default_rng([seed, row])) for row, (text, _) in enumerate(texts)]
     failed = [invalid or not ended for (_, invalid), (_, ended) in zip(parsed, texts, strict=True)]
     order = np.array([order for order, _ in parsed]).reshape(-1, len(identifiers))
-    return FreeRankings([text for text, _ in texts], order, np.array(failed, dtype=bool))
+    return UnconstrainedRankings([text for text, _ in texts], order, np.array(failed, dtype=bool))
 
 
-def _free_texts(
+def _unconstrained_texts(
     backbone: Backbone, prompts: Prompts, max_tokens: int, end_token: int, progress: Progress
 ) -> list[tuple[str, bool]]:
     """Returns the text generated greedily after each prompt, and whether it ended within `max_tokens`."""

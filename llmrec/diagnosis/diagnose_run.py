@@ -34,9 +34,9 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.identity import diagnosis_key
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
-from llmrec.training.open_dataset import announce, open_dataset
+from llmrec.training.open_dataset import log_data_source, open_dataset
 from llmrec.training.open_run import CHANGED, identity, open_trained
-from llmrec.training.quiet import quiet
+from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
 DIAGNOSIS_FILE = "diagnosis.json"
@@ -83,11 +83,11 @@ def diagnose(run: RunFolder, config: DictConfig, sample: dict[str, Any]) -> None
     Raises:
         InputError: If the run is not trained or does not fit the data, or if the model before tuning is not available.
     """
-    quiet()
+    silence_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish the training with the command that started it.")
-    announce(config)
+    log_data_source(config)
     with run.lock():
         folder = run.folder / "diagnosis" / diagnosis_key(plain(config), sample)
         if not (folder / DIAGNOSIS_FILE).is_file():

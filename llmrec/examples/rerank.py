@@ -29,7 +29,7 @@ class ListExample(TrainingExample):
         return self.data.ranking(self.data.target[self.index])
 
     def in_order(self, order: np.ndarray) -> Branch:
-        (prompt,) = self.data.list_prompts.shown(np.array([self.index]), order[None])
+        (prompt,) = self.data.list_prompts.reordered(np.array([self.index]), order[None])
         # The position at which the list shows each candidate, in the order of the target.
         return Branch(prompt, self.data.ranking(np.argsort(order)[self.data.target[self.index]]))
 

@@ -48,8 +48,8 @@ class ListRanking:
         lists: The candidate lists.
         dataset: The dataset.
         split: "valid" or "test".
-        free_order: The rankings in texts that the model generates without constraints, int [lists, m]; None if no texts
-            were generated.
+        unconstrained_order: The rankings in texts that the model generates without constraints, int [lists, m]; None if
+            no texts were generated.
         is_invalid: Whether such a text is no ranking, bool [lists].
     """
 
@@ -57,5 +57,5 @@ class ListRanking:
     lists: Lists
     dataset: Dataset
     split: str
-    free_order: np.ndarray | None = None
+    unconstrained_order: np.ndarray | None = None
     is_invalid: np.ndarray | None = None

@@ -39,7 +39,7 @@ class InvalidRankings(Metric):
         return {} if ranking.is_invalid is None else {"invalid": ranking.is_invalid.astype(np.float64)}
 
     def record(self, ranking: ListRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        if ranking.free_order is None:
+        if ranking.unconstrained_order is None:
             return {}
         failures = {"parse_failure_rate": float(rows["invalid"].mean()), "lists": len(ranking.lists)}
-        return failures | list_accuracy(ranking.free_order, ranking.lists)
+        return failures | list_accuracy(ranking.unconstrained_order, ranking.lists)

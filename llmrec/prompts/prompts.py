@@ -13,22 +13,22 @@ class Prompts:
     Attributes:
         tokens: Tokens of all prompts, int32, flat.
         offsets: Start of each prompt in `tokens`, and the end of the last, int64 [prompts + 1].
-        cut: Number of prompts that lost their oldest titles to the length limit.
+        truncated: Number of prompts that lost their oldest titles to the length limit.
     """
 
     tokens: np.ndarray
     offsets: np.ndarray
-    cut: int = 0
+    truncated: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @staticmethod
-    def joined(pieces: Sequence[np.ndarray], cut: int = 0) -> "Prompts":
+    def joined(pieces: Sequence[np.ndarray], truncated: int = 0) -> "Prompts":
         """Concatenates token sequences, int [length] each."""
         offsets = np.concatenate([[0], np.cumsum([len(piece) for piece in pieces])]).astype(np.int64)
         flat = np.concatenate([np.zeros(0, dtype=np.int32), *pieces]).astype(np.int32)
-        return Prompts(flat, offsets, cut)
+        return Prompts(flat, offsets, truncated)
 
     def of(self, row: int) -> np.ndarray:
         """Returns the tokens of one prompt, int32 [length]."""

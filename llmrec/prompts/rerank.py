@@ -48,8 +48,8 @@ class ListPrompts:
 
     Attributes:
         first: Position of the first item of each history that its prompt shows, int64 [lists].
-        prompts: The prompts in the stored order. Prompts longer than the limit lost their oldest items; `Prompts.cut`
-            counts them.
+        prompts: The prompts in the stored order. Prompts longer than the limit lost their oldest items;
+            `Prompts.truncated` counts them.
     """
 
     def __init__(self, prompt: Prompt, identifiers: Identifiers, limit: int, lists: Lists, items: Items) -> None:
@@ -69,8 +69,8 @@ class ListPrompts:
         self.first = np.zeros(len(lists), dtype=np.int64)
         self.prompts = self._fit(limit)
 
-    def shown(self, rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
-        """Tokenizes the prompts of some lists with their candidates in a given order.
+    def reordered(self, rows: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
+        """Tokenizes the prompts of some lists with their candidates in another order.
 
         Args:
             rows: Indices of the lists, int [rows].

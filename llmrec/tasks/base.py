@@ -50,7 +50,7 @@ class Task(ABC):
     """What a run ranks, chosen by `_target_`: its data, examples, validation, ranker, metrics and console table.
 
     Attributes:
-        name: Name of the task's YAML, which stands in paths and records.
+        name: Name of the task's YAML, which is part of paths and records.
         metrics: The metrics that a record of the task has.
         headline: Path of the figure that summaries show.
         headline_label: Its name there.

@@ -10,7 +10,7 @@ from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.decoder import ListDecoder
-from llmrec.decoding.rank_lists import FreeRankings, free_rankings
+from llmrec.decoding.rank_lists import UnconstrainedRankings, unconstrained_rankings
 from llmrec.evaluation.graded import borda, order_by_scores
 from llmrec.examples.rerank import RerankData
 from llmrec.tasks.base import Progress
@@ -47,12 +47,19 @@ class ModelListRanker:
             return self._rank(lists, progress)
         generator = np.random.default_rng([self.decoder.seed, *split.encode(), number])
         orders = generator.random((self.decoder.bootstrap, *lists.candidates.shape)).argsort(axis=2)
-        rankings = [rank_shown(lists, order, lambda shown: self._rank(shown, progress)) for order in orders]
+        rankings = [rank_reordered(lists, order, lambda shown: self._rank(shown, progress)) for order in orders]
         return borda(np.stack(rankings))
 
-    def free_rankings(self, lists: Lists, seed: int, progress: Progress) -> FreeRankings:
-        """Ranks each list by greedy generation without constraints; `seed`: of the order of missing candidates."""
-        return free_rankings(self.backbone, self.data.identifiers, self.data.prompts(lists).prompts, seed, progress)
+    def unconstrained_rankings(self, lists: Lists, seed: int, progress: Progress) -> UnconstrainedRankings:
+        """Ranks each list by greedy generation without constraints.
+
+        Args:
+            lists: The lists.
+            seed: Seed of the order of candidates that a text does not contain.
+            progress: Called with numbers of finished lists.
+        """
+        prompts = self.data.prompts(lists).prompts
+        return unconstrained_rankings(self.backbone, self.data.identifiers, prompts, seed, progress)
 
     def _rank(self, lists: Lists, progress: Progress) -> np.ndarray:
         def rank(part: np.ndarray) -> np.ndarray:
@@ -80,7 +87,7 @@ class BaselineListRanker:
         return order_by_scores(scores, lists, self.dataset)
 
 
-def rank_shown(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarray]) -> np.ndarray:
+def rank_reordered(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarray]) -> np.ndarray:
     """Ranks lists whose candidates are shown in another order.
 
     Args:

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.tasks.base import RANKING, Progress
-from llmrec.tasks.list_ranker import rank_shown
+from llmrec.tasks.list_ranker import rank_reordered
 
 UNCONSTRAINED, ORDERS = "unconstrained", "orders"
 """The part with the texts that the model generates without constraints, and that with the rankings of candidates shown
@@ -33,14 +33,14 @@ def ranking_table(
         order = ranker.rank(lists, split, 1, progress)
         return pa.table({**identity, **ranked_candidates(order, lists, dataset), "order": _positions(order)})
     if part == UNCONSTRAINED:
-        free = ranker.free_rankings(lists, config.evaluation.sample_seed, progress)
+        free = ranker.unconstrained_rankings(lists, config.evaluation.sample_seed, progress)
         found = {"text": pa.array(free.texts), "order": _positions(free.order), "is_invalid": free.is_invalid}
         return pa.table({**identity, **found})
     generator = np.random.default_rng([config.evaluation.sample_seed, len(lists)])
     shown = generator.random((config.evaluation.orders - 1, *lists.candidates.shape)).argsort(axis=2)
     orders = {
         f"order_{n}": _positions(
-            rank_shown(lists, order, partial(ranker.rank, split=split, number=n, progress=progress))
+            rank_reordered(lists, order, partial(ranker.rank, split=split, number=n, progress=progress))
         )
         for n, order in enumerate(shown, 2)
     }

@@ -13,9 +13,9 @@ from llmrec.evaluation.reference_features import reference_features
 from llmrec.tasks.base import build_task
 from llmrec.tasks.console import figure_text
 from llmrec.training.evaluate_run import measure_rankings, read_rankings
-from llmrec.training.open_dataset import announce, read_dataset
+from llmrec.training.open_dataset import log_data_source, read_dataset
 from llmrec.training.overrides import override
-from llmrec.training.quiet import quiet
+from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def measure_again(folders: Sequence[Path], overrides: Sequence[str], config_dir:
         InputError: A run has no rankings, or its data or settings cannot be used.
         BusyError: Another process works on a run.
     """
-    quiet()
+    silence_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     for folder in folders:
         run = RunFolder(folder)
@@ -55,7 +55,7 @@ def _measure(run: RunFolder, folder: Path, config: DictConfig) -> None:
     facts = read_facts(folder)
     config = OmegaConf.merge(config, {"decoding": None, "evaluation": None})  # type: ignore[assignment]
     config.decoding, config.evaluation = facts["decoding"], facts["evaluation"]
-    announce(config)
+    log_data_source(config)
     task = build_task(config)
     rankings, missing = read_rankings(task, config, folder)
     if missing:

@@ -18,7 +18,7 @@ from llmrec.training.run_folder import is_baseline, run_source
 logger = logging.getLogger(__name__)
 
 
-def announce(config: DictConfig) -> None:
+def log_data_source(config: DictConfig) -> None:
     """Logs whether the data is real or simulated, as the first line of every command."""
     source = run_source(config)
     if source.simulated:

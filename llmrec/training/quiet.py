@@ -6,7 +6,7 @@ import warnings
 from transformers.utils import logging as transformers_logging
 
 
-def quiet() -> None:
+def silence_libraries() -> None:
     """Silences tips, loading bars and warnings about the internals of libraries."""
     transformers_logging.disable_progress_bar()
     transformers_logging.set_verbosity_error()

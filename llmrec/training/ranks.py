@@ -24,7 +24,7 @@ from llmrec.errors import InputError
 from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import Process, stop_processes
 from llmrec.training.cluster import slurm_environment, slurm_tasks
-from llmrec.training.quiet import quiet
+from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import is_baseline
 from llmrec.training.work import Work, do_work
 
@@ -56,7 +56,7 @@ def run_on_ranks(work: Work, dataset: Dataset, tasks: distributed.Store | None) 
         _by_processes(work, ranks)
     else:
         _publish(tasks, work.to_json())
-        with group(work.config, 0, ranks, 0, tasks):
+        with process_group(work.config, 0, ranks, 0, tasks):
             do_work(work, dataset)
 
 
@@ -85,7 +85,7 @@ def ranks_of(config: DictConfig) -> int:
 
 @contextmanager
 def coordinator() -> Iterator[distributed.Store | None]:
-    """Makes SLURM's first task the coordinator of the others, which call `follow`.
+    """Makes SLURM's first task the coordinator of the others, which call `follow_coordinator`.
 
     Yields:
         The store that passes the work to the other tasks; None outside SLURM.
@@ -101,7 +101,7 @@ def coordinator() -> Iterator[distributed.Store | None]:
             _publish(store, "")
 
 
-def follow() -> None:
+def follow_coordinator() -> None:
     """Waits for the coordinator and does this SLURM task's part of the work, if there is any."""
     environment = slurm_environment()
     store = _store(environment)
@@ -122,12 +122,12 @@ def run_worker(work: Work, rank: int, ranks: int, device: int, store: distribute
         device: Index of this rank's GPU, where the run computes on GPUs.
         store: Store by which the ranks find each other.
     """
-    quiet()
+    silence_libraries()
     level = logging.WARNING if rank else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
     work.config.trainer.progress = work.config.trainer.progress and rank == 0
     try:
-        with group(work.config, rank, ranks, device, store):
+        with process_group(work.config, rank, ranks, device, store):
             do_work(work)
     except InputError as error:
         print(f"llmrec: {error}", file=sys.stderr)
@@ -154,7 +154,7 @@ def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
 
 
 @contextmanager
-def group(config: DictConfig, rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
+def process_group(config: DictConfig, rank: int, ranks: int, device: int, store: distributed.Store) -> Iterator[None]:
     """Initializes torch's process group and destroys it at the end of the context.
 
     Args:

@@ -13,7 +13,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.open_run import open_ranker
-from llmrec.training.quiet import quiet
+from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ def recommend(config: DictConfig, run: RunFolder, histories: Sequence[Sequence[s
     Raises:
         InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
     """
-    quiet()
+    silence_libraries()
     dataset = read_dataset(config)
     histories = [list(history)[-config.dataset.max_history :] for history in histories]
     ranker = open_ranker(config, dataset, run, build_task(config))

@@ -16,8 +16,8 @@ from llmrec.tasks.console import print_record
 from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import run_label
-from llmrec.training.open_dataset import announce, open_dataset
-from llmrec.training.quiet import quiet
+from llmrec.training.open_dataset import log_data_source, open_dataset
+from llmrec.training.quiet import silence_libraries
 from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
 from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_code, run_path
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
@@ -37,9 +37,9 @@ def run_configuration(config: DictConfig) -> None:
         InputError: Settings, data, a model or a stage cannot be used.
         BusyError: Another process works on the run or on a stage of it.
     """
-    quiet()
+    silence_libraries()
     check_classes(resolved_config(config))
-    announce(config)
+    log_data_source(config)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))
     _announce_edited(plain)
@@ -79,13 +79,13 @@ def evaluate_again(run: RunFolder, config: DictConfig) -> None:
         InputError: The run is not trained, its weights do not fit the data, or the settings cannot be used.
         BusyError: Another process works on the run.
     """
-    quiet()
+    silence_libraries()
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish it with the command that started it")
     check_evaluation(config)
     check_device(config)
-    announce(config)
+    log_data_source(config)
     _announce_edited(config)
     with run.lock():
         folder = run.ranking(config)

@@ -141,8 +141,8 @@ def _module(
     data = task.data(dataset, backbone, config, cache_dir)
     data.setup_training(objective, task.validation_sample(dataset, config))
     fit_into_memory(backbone, data)
-    if data.sample_prompts.cut:
-        logger.info("%s prompts: oldest titles cut to fit backbone.max_length", f"{data.sample_prompts.cut:,}")
+    if data.sample_prompts.truncated:
+        logger.info("%s prompts: oldest titles cut to fit backbone.max_length", f"{data.sample_prompts.truncated:,}")
 
     def embed(model: str) -> np.ndarray:
         if model != REFERENCE:

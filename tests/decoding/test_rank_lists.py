@@ -9,7 +9,7 @@ import torch
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
 from llmrec.decoding import rank, rank_lists
-from llmrec.decoding.rank_lists import free_rankings, parse
+from llmrec.decoding.rank_lists import parse, unconstrained_rankings
 from llmrec.prompts.identifiers import Identifiers, find_identifiers
 from llmrec.prompts.prompts import Prompts
 from llmrec.prompts.rerank import reserved_tokens
@@ -153,7 +153,7 @@ def test_free_rankings_are_read_up_to_their_end(monkeypatch: pytest.MonkeyPatch)
     model, identifiers = speaking(texts, monkeypatch)
     assert identifiers.texts == ("A", "B", "C", "D")
     prompts, told = Prompts.joined([np.full(length, 7) for length in texts]), []
-    found = free_rankings(model, identifiers, prompts, 0, told.append)
+    found = unconstrained_rankings(model, identifiers, prompts, 0, told.append)
     order, failed = found.order, found.is_invalid
     assert order[[0, 2, 3]].tolist() == [[1, 3, 0, 2], [1, 3, 0, 2], [3, 2, 1, 0]]
     assert order[1, :2].tolist() == [2, 1]
@@ -166,13 +166,13 @@ def test_a_failed_lists_order_is_of_the_seed_and_the_list_alone(monkeypatch: pyt
     lengths = list(range(3, 43))
     model, identifiers = speaking(dict.fromkeys(lengths, ("B", True)), monkeypatch)
     prompts = [np.full(length, 7) for length in lengths]
-    found = free_rankings(model, identifiers, Prompts.joined(prompts), seed=0)
+    found = unconstrained_rankings(model, identifiers, Prompts.joined(prompts), seed=0)
     order, failed = found.order, found.is_invalid
     assert failed.all()
     assert len(np.unique(order, axis=0)) == 6
-    fewer = free_rankings(model, identifiers, Prompts.joined(prompts[:5]), seed=0).order
+    fewer = unconstrained_rankings(model, identifiers, Prompts.joined(prompts[:5]), seed=0).order
     assert fewer.tolist() == order[:5].tolist()
-    other = free_rankings(model, identifiers, Prompts.joined(prompts), seed=1).order
+    other = unconstrained_rankings(model, identifiers, Prompts.joined(prompts), seed=1).order
     assert other.tolist() != order.tolist()
 
 
@@ -181,7 +181,7 @@ def test_free_rankings_of_a_model() -> None:
     tokenizer = characters()
     model = Backbone(backbone(llama).model, tokenizer)
     prompts = Prompts.joined([np.array([5, 9, 7]), np.array([8, 6])])
-    found = free_rankings(model, find_identifiers(shipped(tokenizer, task="rerank"), 4), prompts, seed=0)
+    found = unconstrained_rankings(model, find_identifiers(shipped(tokenizer, task="rerank"), 4), prompts, seed=0)
     order, failed = found.order, found.is_invalid
     assert failed.all()
     assert np.sort(order, axis=1).tolist() == [[0, 1, 2, 3]] * 2
@@ -190,5 +190,7 @@ def test_free_rankings_of_a_model() -> None:
 def test_free_rankings_stay_within_the_models_positions() -> None:
     model = backbone(gpt2)
     longest = Prompts.joined([np.full(128 - reserved_tokens(4), 5)])
-    order = free_rankings(model, find_identifiers(shipped(model.tokenizer, task="rerank"), 4), longest, seed=0).order
+    order = unconstrained_rankings(
+        model, find_identifiers(shipped(model.tokenizer, task="rerank"), 4), longest, seed=0
+    ).order
     assert sorted(order[0].tolist()) == [0, 1, 2, 3]

@@ -112,7 +112,7 @@ def test_titles_stand_alone_as_far_as_the_prompt_keeps_them(end: bool, tmp_path:
     limit = 1 + len(render(WORDING, ["BB", "CC"]))
     prompts = PromptTokenizer(prompt(tokenizer, wording=WORDING), ITEMS, limit, 0, tmp_path)
     alone = prompts.titles_alone([["AA", "BB", "CC"], ["DD"], []])
-    assert prompts.histories([["AA", "BB", "CC"]]).cut == 1
+    assert prompts.histories([["AA", "BB", "CC"]]).truncated == 1
     texts = ["".join(spell(tokenizer, alone.of(row))) for row in range(3)]
     assert texts == ['<s>"BB", "CC"\n', '<s>"DD"\n', "<s>\n"]
 

@@ -132,7 +132,7 @@ def test_a_prompt_gives_way_to_the_longest_title(tmp_path: Path) -> None:
     whole = len(render(WORDING, ["Go", "Gomoku", "Chess"]))
     fits = module(tmp_path, SFT(), max_length=whole + longest)
     cut = module(tmp_path, SFT(), max_length=whole + longest - 1)
-    assert (fits.sample.prompts.cut, cut.sample.prompts.cut) == (0, 1)
+    assert (fits.sample.prompts.truncated, cut.sample.prompts.truncated) == (0, 1)
     assert words(torch.from_numpy(cut.sample.prompts.of(1))) == render(WORDING, ["Gomoku", "Chess"])
 
 

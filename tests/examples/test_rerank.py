@@ -170,7 +170,9 @@ def test_the_state_asked_stands_before_the_token_in_its_own_sequence(
     for n in range(len(batch.state_index)):
         row, branch = int(batch.row[n]), int(batch.branch[n])
         sequence = row * branches + branch
-        prompt = len(data.list_prompts.shown(batch.example[[row]].numpy(), place[row, [branch]].argsort(1).numpy())[0])
+        prompt = len(
+            data.list_prompts.reordered(batch.example[[row]].numpy(), place[row, [branch]].argsort(1).numpy())[0]
+        )
         position = prompt - 1 + int(slot[n])
         at_row, column = divmod(int(batch.state_index[n]), columns)
         assert at_row == row
@@ -335,7 +337,7 @@ def test_validation_lists_and_steps() -> None:
 
 def test_a_prompt_gives_way_to_its_ranking() -> None:
     longest = int(module(SFT()).sample_prompts.lengths.max())
-    assert [module(SFT(), max_length=longest + more).sample_prompts.cut for more in (10, 9)] == [0, 1]
+    assert [module(SFT(), max_length=longest + more).sample_prompts.truncated for more in (10, 9)] == [0, 1]
     cut = batch_of(module(ALRO(), max_length=longest), 0, 1, 2, 3, 4)
     assert int(cut.packed.positions.max()) < longest
 

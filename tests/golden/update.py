@@ -16,7 +16,7 @@ from pathlib import Path
 
 from llmrec.code_hash import PACKAGE, file_digest
 from llmrec.components import COMPONENTS, component_files, file_name
-from llmrec.training.quiet import quiet
+from llmrec.training.quiet import silence_libraries
 from llmrec.versions import VERIFIED, VERSIONS
 from tests.golden.stored import differences, read_stored, stored_file, write_stored
 from tests.golden.values import Golden
@@ -38,7 +38,7 @@ def main(words: Sequence[str]) -> int:
         The exit status: 1 if values of a component moved without a higher version.
     """
     # Runs log what is of no interest here.
-    quiet()
+    silence_libraries()
     logging.disable(logging.WARNING)
     chosen = _chosen(words)
     with tempfile.TemporaryDirectory() as folder:

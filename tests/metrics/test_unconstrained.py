@@ -18,7 +18,7 @@ def test_invalid_titles() -> None:
 
 def test_invalid_rankings() -> None:
     # Gains of the lists: 1, 3, 7; 15, 0, 3; 3, 3, 1.
-    ranking = replace(list_ranking(), free_order=np.array([[2, 0, 1], [1, 0, 2], [0, 1, 2]]))
+    ranking = replace(list_ranking(), unconstrained_order=np.array([[2, 0, 1], [1, 0, 2], [0, 1, 2]]))
     rows = InvalidRankings().rows(ranking)
     assert rows["invalid"].tolist() == [0, 1, 0]
     found = InvalidRankings().record(ranking, rows)
@@ -29,7 +29,7 @@ def test_invalid_rankings() -> None:
 def test_without_texts_there_is_nothing_to_measure() -> None:
     titles, lists = (
         replace(catalogue_ranking(), is_title=None),
-        replace(list_ranking(), free_order=None, is_invalid=None),
+        replace(list_ranking(), unconstrained_order=None, is_invalid=None),
     )
     assert (InvalidTitles().rows(titles), InvalidTitles().record(titles, {})) == ({}, {})
     assert (InvalidRankings().rows(lists), InvalidRankings().record(lists, {})) == ({}, {})

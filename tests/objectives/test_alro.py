@@ -320,7 +320,7 @@ def written_out(world: World) -> Tensor:
         by_item = []
         for where in place:
             # The candidate at each position. Its position determines its identifier.
-            (prompt,) = data.list_prompts.shown(np.array([row]), where.argsort()[None])
+            (prompt,) = data.list_prompts.reordered(np.array([row]), where.argsort()[None])
             token = [int(data.identifiers.tokens[where[item]]) for item in range(4)]
             response = [*(token[item] for item in target), eos]
             logits = slot_logits(world, prompt, response)

@@ -91,7 +91,7 @@ def test_every_history_becomes_its_own_prompt(tmp_path: Path) -> None:
     prompts = tokenised(tokenizer, tmp_path).histories(histories)
     assert texts(tokenizer, prompts) == [render(WORDING, history) for history in histories]
     assert prompts.lengths.tolist() == [length(history) for history in histories]
-    assert prompts.cut == 0
+    assert prompts.truncated == 0
 
 
 def test_rows_of_a_dataset_become_prompts_of_their_titles(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ def test_the_oldest_titles_are_cut_and_nothing_else(tmp_path: Path) -> None:
     limit = length(["Newer", "Newest"]) + 3
     prompts = tokenised(tokenizer, tmp_path, limit).histories([history, ["Newest"]])
     assert texts(tokenizer, prompts) == [render(WORDING, ["Newer", "Newest"]), render(WORDING, ["Newest"])]
-    assert prompts.cut == 1
+    assert prompts.truncated == 1
 
 
 def test_a_prompt_that_just_fits_is_not_cut(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ def test_prompts_are_tokenised_once(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     stored = again.histories([["Go", "Chess"], ["Go"]])
     assert stored.tokens.tolist() == first.tokens.tolist()
     assert stored.offsets.tolist() == first.offsets.tolist()
-    assert stored.cut == first.cut == 1
+    assert stored.truncated == first.truncated == 1
 
 
 def test_whatever_changes_the_tokens_has_a_file_of_its_own(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_a_prompt_byte_for_byte() -> None:
     found = prompts().prompts
     assert text(found.of(0)) == FIRST
     assert spell(TOKENIZER, found.of(0).tolist())[0] == BOS
-    assert (len(found), found.cut) == (2, 0)
+    assert (len(found), found.truncated) == (2, 0)
 
 
 def test_a_prompt_without_ratings() -> None:
@@ -101,11 +101,11 @@ def test_identifiers_are_written_as_they_are() -> None:
 def test_another_order_is_the_prompt_of_the_list_shown_in_it(lists: Lists) -> None:
     order = np.array([[2, 0, 1], [1, 2, 0]])
     ours, theirs = prompts(lists), prompts(lists.reordered(order)).prompts
-    given = ours.shown(np.array([1, 0, 1]), order[[1, 0, 1]])
+    given = ours.reordered(np.array([1, 0, 1]), order[[1, 0, 1]])
     assert [found.tolist() for found in given] == [theirs.of(row).tolist() for row in (1, 0, 1)]
     assert given[1].dtype == np.int32
     assert '"Eraserhead": A\n"Carrie "2"": B\n"Diva": C\n' in text(given[1])
-    stored = ours.shown(np.array([0, 1]), np.array([[0, 1, 2]] * 2))
+    stored = ours.reordered(np.array([0, 1]), np.array([[0, 1, 2]] * 2))
     assert [found.tolist() for found in stored] == [ours.prompts.of(row).tolist() for row in (0, 1)]
 
 
@@ -116,21 +116,21 @@ def test_the_oldest_titles_go_first(gone: int) -> None:
     assert whole.count("".join(lines)) == 1
     found = prompts(LISTS.take(np.array([1, 1])), limit=length(shorter))
     assert [text(found.prompts.of(row)) for row in (0, 1)] == [shorter, shorter]
-    assert found.prompts.cut == 2
+    assert found.prompts.truncated == 2
 
 
 def test_what_just_fits_is_not_cut() -> None:
     longest = int(prompts().prompts.lengths.max())
-    assert prompts(limit=longest).prompts.cut == 0
-    assert prompts(limit=longest - 1).prompts.cut == 1
+    assert prompts(limit=longest).prompts.truncated == 0
+    assert prompts(limit=longest - 1).prompts.truncated == 1
 
 
 def test_a_cut_history_is_cut_in_every_order() -> None:
     order = np.array([[1, 2, 0], [2, 0, 1]])
     limit = int(prompts().prompts.lengths.min()) - 1
     ours, theirs = prompts(limit=limit), prompts(LISTS.reordered(order), limit).prompts
-    assert ours.prompts.cut == theirs.cut == 2
-    shown = ours.shown(np.array([0, 1]), order)
+    assert ours.prompts.truncated == theirs.truncated == 2
+    shown = ours.reordered(np.array([0, 1]), order)
     assert [found.tolist() for found in shown] == [theirs.of(row).tolist() for row in (0, 1)]
 
 
@@ -174,7 +174,7 @@ def test_candidates_before_the_history_are_shown_in_any_order() -> None:
     limit = length('rank\n A Carrie "2"\n B Diva\n C Eraserhead\nfor Brazil\nbest:\n')
     first = LISTS.take(np.array([0]))
     found = ListPrompts(own, find_identifiers(own, 3), limit, first, ITEMS)
-    (shown,) = found.shown(np.array([0]), np.array([[2, 0, 1]]))
+    (shown,) = found.reordered(np.array([0]), np.array([[2, 0, 1]]))
     assert text(found.prompts.of(0)) == 'rank\n A Carrie "2"\n B Diva\n C Eraserhead\nfor Brazil\nbest:\n'
     assert text(shown) == 'rank\n A Eraserhead\n B Carrie "2"\n C Diva\nfor Brazil\nbest:\n'
 

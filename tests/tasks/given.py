@@ -11,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
-from llmrec.decoding.rank_lists import FreeRankings
+from llmrec.decoding.rank_lists import UnconstrainedRankings
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.tasks.base import Progress, build_metrics, build_task
 from tests.evaluation.small import DATASET, rows_of
@@ -104,7 +104,7 @@ class GivenOrders:
     """
 
     orders: np.ndarray
-    free: FreeRankings | None = None
+    free: UnconstrainedRankings | None = None
     name: str = "model"
 
     def rank(self, lists: Lists, split: str, number: int, progress: Progress) -> np.ndarray:
@@ -112,7 +112,7 @@ class GivenOrders:
         ranked = np.take_along_axis(CANDIDATES, self.orders[number - 1], axis=1)
         return (lists.candidates[:, None, :] == ranked[:, :, None]).argmax(axis=2)
 
-    def free_rankings(self, lists: Lists, seed: int, progress: Progress) -> FreeRankings:
+    def unconstrained_rankings(self, lists: Lists, seed: int, progress: Progress) -> UnconstrainedRankings:
         progress(len(lists))
         assert self.free is not None
         return self.free

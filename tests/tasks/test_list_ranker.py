@@ -13,7 +13,7 @@ from llmrec.decoding.list_decoder import PermutationDecoder
 from llmrec.decoding.rank_lists import rank_lists
 from llmrec.evaluation.graded import borda
 from llmrec.tasks.base import Progress
-from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker, rank_shown
+from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker, rank_reordered
 from llmrec.training.preparation import RunPreparation
 from tests.invariants.world import TITLES, preparation_of, small_dataset, small_lists
 
@@ -76,10 +76,10 @@ class Liked:
 def test_places_are_those_of_the_stored_order() -> None:
     expected = LISTS.candidates[np.arange(8)[:, None], by_likes(LISTS)]
     for order in random_orders(20):
-        places = rank_shown(LISTS, order, by_likes)
+        places = rank_reordered(LISTS, order, by_likes)
         assert places.tolist() == by_likes(LISTS).tolist()
         assert np.take_along_axis(LISTS.candidates, places, 1).tolist() == expected.tolist()
-        assert rank_shown(LISTS, order, as_shown).tolist() == order.tolist()
+        assert rank_reordered(LISTS, order, as_shown).tolist() == order.tolist()
 
 
 def test_a_baseline_ranks_by_its_scores_whatever_the_order_shown() -> None:
@@ -91,7 +91,7 @@ def test_a_baseline_ranks_by_its_scores_whatever_the_order_shown() -> None:
     likes = np.array([LIKES[TITLES.index(title)] for title in TITLES])
     assert (np.diff(likes[np.take_along_axis(LISTS.candidates, places, 1)], axis=1) < 0).all()
     for order in random_orders(5):
-        shown = rank_shown(LISTS, order, lambda of: ranker.rank(of, "test", 2, told.append))
+        shown = rank_reordered(LISTS, order, lambda of: ranker.rank(of, "test", 2, told.append))
         assert shown.tolist() == places.tolist()
 
 
@@ -125,7 +125,7 @@ def test_a_vote_is_the_borda_sum_of_the_orders_rankings() -> None:
 
     found = model_ranker(bootstrap=3, kind=Watched).rank(LISTS, "test", 1, lambda done: None)
     rankings = [
-        rank_shown(LISTS, order_shown(candidates), lambda of: plain.rank(of, "test", 2, lambda done: None))
+        rank_reordered(LISTS, order_shown(candidates), lambda of: plain.rank(of, "test", 2, lambda done: None))
         for candidates in seen
     ]
     assert found.tolist() == borda(np.stack(rankings)).tolist()
@@ -152,8 +152,8 @@ def test_another_order_of_a_list_is_voted_on_by_other_orders() -> None:
 
 def test_free_generation_is_ranked_beside_it() -> None:
     told: list[int] = []
-    free = model_ranker().free_rankings(LISTS, 0, told.append)
+    free = model_ranker().unconstrained_rankings(LISTS, 0, told.append)
     # A random model of a few words writes no ranking.
     assert (free.is_invalid.tolist(), len(free.texts), sum(told)) == ([True] * 8, 8, 8)
     assert np.sort(free.order, axis=1).tolist() == [[0, 1, 2, 3]] * 8
-    assert free.order.tolist() == model_ranker().free_rankings(LISTS, 0, told.append).order.tolist()
+    assert free.order.tolist() == model_ranker().unconstrained_rankings(LISTS, 0, told.append).order.tolist()

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.lists import Lists
-from llmrec.decoding.rank_lists import FreeRankings
+from llmrec.decoding.rank_lists import UnconstrainedRankings
 from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_part, write_part
@@ -39,7 +39,7 @@ FEATURES = ReferenceFeatures(RELEVANCE, EMBEDDINGS)
 TEXTS = ["Anno", "Anno 2", None, "Civ"]
 """Texts that are generated without constraints for the four rows: two titles, a text that is none, and no text."""
 REVERSED = RANKED[:, ::-1]
-FREE = FreeRankings(
+FREE = UnconstrainedRankings(
     ["A, B, C", "C, B", "B, A, C"], np.array([[2, 1, 0], [2, 1, 0], [1, 0, 2]]), np.array([False, True, False])
 )
 
