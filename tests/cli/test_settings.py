@@ -1,0 +1,67 @@
+"""Commands refuse settings in one line, with exit status 2, before they open or write anything."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.commands import Done, Workplace
+
+RUN, SWEEP = ("llmrec.run",), ("llmrec.run", "-m", "objective=sft,msl")
+REFUSED = [
+    ((*RUN, "+objectve=msl"), "objectve: did you mean objective?"),
+    ((*RUN, "objectve=msl"), "objectve: did you mean objective?"),
+    (
+        (*RUN, "objective.bounds=[5,1]"),
+        "objective.bounds=[5, 1]: give a lower and an upper limit above 0, as in [1.5,5]",
+    ),
+    ((*RUN, "dataset.name=../../../evil"), "dataset.name=../../../evil: give a name of letters, digits and . _ + -, "),
+    ((*SWEEP, "trainer.epochs=1,1.5"), "trainer.epochs=1.5: give a whole number of at least 0"),
+    ((*SWEEP, "+trainer.epoch=1,2"), "trainer.epoch: did you mean trainer.epochs?"),
+    ((*SWEEP, "decoding.beams=10,0"), "decoding.beams=0: give a whole number of at least 1"),
+    ((*SWEEP, "objective.ema=0.5"), "objective.ema: the options that are chosen have no such setting"),
+    (
+        ("llmrec.semantic_ids", "dataset=games", "out=a.json", "dataset.sorce=real"),
+        "dataset.sorce: did you mean dataset.s",
+    ),
+    (("llmrec.prepare", "path=.", "dataset.reader.depth=2"), "dataset.reader.depth: there is no such setting, because"),
+    (("llmrec.reproduce", "sclae=smoke"), "sclae: did you mean scale?"),
+    (("llmrec.report", "tabels=all"), "tabels: did you mean tables?"),
+    (("llmrec.diagnose", "user=3"), "user: did you mean users?"),
+]
+
+
+@pytest.mark.parametrize(("command", "message"), REFUSED)
+def test_setting_is_refused_in_one_line(command: tuple[str, ...], message: str, tmp_path: Path) -> None:
+    place = Workplace(tmp_path, tmp_path / "cache")
+    done = place.run(*command)
+    assert done.status == 2, done.output
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"llmrec: {message}")
+    # Hydra writes the overrides of a sweep before it plans the jobs.
+    assert [path.name for path in place.runs.rglob("*")] == (["multirun.yaml"] if "-m" in command else [])
+    assert not place.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "override", "message"),
+    [
+        ("evaluate", "decoding.beams=0", "decoding.beams=0: give a whole number of at least 1"),
+        ("evaluate", "decoding.beam=3", "decoding.beam: did you mean decoding.beams?"),
+        ("evaluate", "evaluation.user=3", "evaluation.user: did you mean evaluation.users?"),
+        ("evaluate", "decodng.beams=3", "decodng: did you mean decoding?"),
+        ("evaluate", "evaluation.users=-1", "evaluation.users=-1: give a whole number of at least 1 or null"),
+        ("measure", "metrics.own=3", "metrics.own: there is no such setting"),
+        ("measure", "dataset.reference.relevance=3", "dataset.reference.relevance=3: give text, not empty or null"),
+        ("diagnose", "decoding.length_penalty=nan", "decoding.length_penalty=nan: give a number"),
+        ("recommend", "decoding.exclude_history=maybe", "decoding.exclude_history=maybe: give true or false"),
+    ],
+)
+def test_setting_of_a_stored_run_is_refused(
+    command: str, override: str, message: str, trained: tuple[Workplace, Done]
+) -> None:
+    place, run = trained
+    history = ['history=["A"]'] if command == "recommend" else []
+    done = place.run(f"llmrec.{command}", f"run={run.run()}", *history, override)
+    assert done.status == 2, done.output
+    assert done.last_line().startswith(f"llmrec: {message}")
+    assert "Traceback" not in done.output
