@@ -60,7 +60,7 @@ VERIFIED: dict[str, str] = {
     "backbones/cache.py": "f3868048edf523a7",
     "backbones/device.py": "aeb37ff5e592fc4d",
     "backbones/embeddings.py": "3f870e0e0c8a3173",
-    "backbones/gguf.py": "b65acad25488d48e",
+    "backbones/gguf.py": "929cf4d3a88bc668",
     "backbones/load.py": "fe899a3a2c4cfa4b",
     "backbones/memory.py": "1de417fc3531bd16",
     "backbones/model_files.py": "32389141a4969f8d",

@@ -13,6 +13,9 @@ from pathlib import Path
 from llmrec.processes.fork_server import ForkedProcess, ForkRequest, ForkServer
 
 DEBUG = ("scale=debug", "trainer.progress=false")
+PAUSE_BEFORE_RENAMING = "PAUSE_BEFORE_RENAMING"
+"""Environment variable with a pattern of temporary files. A command that has written such a file waits for a signal, so
+that a test can end it at this moment however busy the machine is."""
 
 
 @functools.cache

@@ -1,12 +1,13 @@
 """Sweeps as users type them: stages first, what is done stays, what fails is named, an end at any moment is no harm."""
 
+import dataclasses
 import functools
 import json
 from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import DEBUG, Done, Workplace
+from tests.cli.commands import DEBUG, PAUSE_BEFORE_RENAMING, Done, Workplace
 from tests.cli.test_resume import assert_same
 from tests.cli.trees import Tree, needs_proc
 
@@ -75,10 +76,11 @@ def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     whole = mixed[0]
     place = Workplace(tmp_path, whole.cache)
     sft, dpo = runs = [run(whole, who).relative_to(whole.runs) for who in ("sft", "dpo-uniform")]
-    in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "rankings/*/.*.parquet.*"
+    in_training, in_evaluation, writing = "checkpoints/last.ckpt", "training.json", "rankings/*/.ranking.parquet.*"
     Tree(place, *GOOD).when(functools.partial(has, place.runs / sft, in_training)).kill_alone()
-    for folder, trace in ((sft, in_evaluation), (dpo, writing)):
-        Tree(place, *GOOD).when(functools.partial(has, place.runs / folder, trace)).kill()
+    Tree(place, *GOOD).when(functools.partial(has, place.runs / sft, in_evaluation)).kill()
+    paused = dataclasses.replace(place, variables={PAUSE_BEFORE_RENAMING: str(place.runs / dpo / writing)})
+    Tree(paused, *GOOD).when(functools.partial(has, place.runs / dpo, writing)).kill()
     # Two at once on one folder share what is left.
     both = [Tree(place, *GOOD) for _ in range(2)]
     ended = [tree.wait() for tree in both]
