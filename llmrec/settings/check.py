@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from llmrec.settings.groups import Run
+from llmrec.settings.run import Run
 from llmrec.settings.typed import Check
 
 CLASS_GROUPS = {"decoding", "metrics"}

@@ -16,7 +16,7 @@ from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.settings.annotations import parameters_of
 from llmrec.settings.check import check_overridden
-from llmrec.settings.groups import Run
+from llmrec.settings.run import Run
 from llmrec.settings.unknown import unknown_key
 
 FREE = (

@@ -13,8 +13,8 @@ import yaml
 
 from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
-from llmrec.settings.groups import Run
 from llmrec.settings.objects import check_objects
+from llmrec.settings.run import Run
 from llmrec.settings.typed import Check
 from llmrec.training.run_folder import resolved_config
 
@@ -120,14 +120,14 @@ def leaves(content: Mapping[str, Any]) -> Iterator[str]:
 
 def refusal(settings: Mapping[str, Any], key: str, value: Any) -> str | None:
     """Returns the message that refuses a value of a key; None if it is accepted."""
-    changed, check = copy.deepcopy(dict(settings)), Check()
+    root, check = key.partition(".")[0], Check()
+    changed = {root: copy.deepcopy(settings[root])}
     node, rest = changed, key
     while rest not in node and "." in rest:
         parent, _, rest = rest.partition(".")
         node = node[parent]
     node[rest] = value
-    check.arguments(Run, changed, "")
-    root = key.partition(".")[0]
+    check.arguments(Run, changed, "", complete=False)
     check_objects(changed[root], root, check)
     return check.problems[0][1] if check.problems else None
 
