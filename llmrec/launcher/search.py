@@ -15,6 +15,9 @@ from omegaconf import DictConfig
 
 from llmrec.errors import InputError
 from llmrec.launcher.planned import plain_errors
+from llmrec.settings.annotations import parameters_of
+from llmrec.settings.trainer import Search
+from llmrec.settings.typed import Check
 from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
@@ -74,9 +77,9 @@ class SearchSweeper(Sweeper):
                 "best trial must not be chosen on test. Remove this override; the command that is printed at the end "
                 "measures test"
             )
-        for name in ("trials", "parallel_trials"):
-            if getattr(self, name) < 1:
-                raise InputError(f"search.{name}={getattr(self, name)}: give a whole number of at least 1")
+        check = Check()
+        check.arguments(Search, {name: getattr(self, name) for name in parameters_of(Search)}, "search")
+        check.raise_first()
 
     def _run(
         self, study: "Study", fixed: Sequence[str], space: dict[str, "BaseDistribution"]
