@@ -6,6 +6,9 @@ from typing import Any
 from llmrec.settings.groups import Run
 from llmrec.settings.typed import Check
 
+CLASS_GROUPS = {"decoding", "metrics"}
+"""Groups of a stored run that may be overridden and name classes, of which `read_stored` has refused foreign ones."""
+
 
 def checked_settings(settings: Mapping[str, Any], own: frozenset[str]) -> dict[str, Any]:
     """Checks all settings of a run, except the arguments of the classes that `_target_` names.
@@ -59,8 +62,8 @@ def check_overridden(settings: Mapping[str, Any], keys: Collection[str]) -> dict
 
     check = Check()
     typed = check.arguments(Run, settings, "")
-    for group in {key.partition(".")[0] for key in keys}:
-        check_objects(settings.get(group), group, check)
+    for group in CLASS_GROUPS & {key.partition(".")[0] for key in keys}:
+        check_objects(settings[group], group, check)
     check.problems = [(path, text) for path, text in check.problems if any(_touches(path, key) for key in keys)]
     check.raise_first()
     return typed

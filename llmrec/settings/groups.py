@@ -11,7 +11,7 @@ from pydantic import Field
 from llmrec.settings.dataset import Dataset
 from llmrec.settings.types import (
     Component,
-    Distinct,
+    EvaluatedSplits,
     Name,
     NonNegativeFloat,
     NonNegativeInt,
@@ -180,9 +180,7 @@ class Validation:
 class Evaluation:
     """Evaluation of the selected checkpoint."""
 
-    splits: Annotated[
-        list[Literal["valid", "test"]], Field(min_length=1, description="[valid,test], [valid] or [test]"), Distinct
-    ]
+    splits: EvaluatedSplits
     users: PositiveInt | None
     sample_seed: Seed
     unconstrained: bool

@@ -33,10 +33,10 @@ def _check_sum(shares: tuple[float, ...]) -> tuple[float, ...]:
     return shares
 
 
-def _check_distinct(values: list[str]) -> list[str]:
-    if len(set(values)) < len(values):
-        raise ValueError("a value is given twice")
-    return values
+def _check_splits(splits: list[str]) -> list[str]:
+    if splits not in (["valid"], ["test"], ["valid", "test"]):
+        raise ValueError("another list")
+    return splits
 
 
 def _check_limits(limits: tuple[float, float]) -> tuple[float, float]:
@@ -60,5 +60,7 @@ Split = Annotated[
     Field(description="three positive fractions (train, valid, test) that sum to 1"),
     AfterValidator(_check_sum),
 ]
-Distinct = AfterValidator(_check_distinct)
+EvaluatedSplits = Annotated[
+    list[str], Field(description="[valid,test], [valid] or [test]"), AfterValidator(_check_splits)
+]
 Component = Annotated[dict[str, object], Field(description="keys and values, with _target_ naming a class")]

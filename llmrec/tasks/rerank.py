@@ -6,7 +6,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from pydantic import Field
 from rich.console import RenderableType
 from torch import Tensor
@@ -18,7 +18,6 @@ from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
 from llmrec.decoding.decoder import ListDecoder, build_decoder
-from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import TrainingData
@@ -74,9 +73,6 @@ class Rerank(Task):
 
     def check(self, config: DictConfig) -> None:
         build_decoder(config.decoding, self.name)
-        orders = OmegaConf.select(config, "evaluation.orders")
-        if type(orders) is not int or orders < 1:
-            raise InputError(f"evaluation.orders={orders}: give a whole number of at least 1")
 
     def prompt(self, config: DictConfig, items: Items) -> RerankText:
         return RerankText.of(config, items)

@@ -12,7 +12,6 @@ from tqdm import tqdm
 from llmrec.backbones.device import precision_record
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
-from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_facts, read_part, write_facts, write_part, write_record
 from llmrec.plain import plain
@@ -20,8 +19,6 @@ from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker
 from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of, run_code
 
-SPLITS = (["valid"], ["test"], ["valid", "test"])
-"""Allowed values of evaluation.splits."""
 Rankings = dict[str, dict[str, pa.Table]]
 """Tables by part and split."""
 
@@ -155,8 +152,3 @@ def check_evaluation(config: DictConfig) -> None:
     task = build_task(config)
     task.check(config)
     build_metrics(task, config)
-    if config.evaluation.splits not in SPLITS:
-        raise InputError(f"evaluation.splits={config.evaluation.splits}: choose [valid,test], [valid] or [test]")
-    seed = config.evaluation.sample_seed
-    if type(seed) is not int or seed < 0:
-        raise InputError(f"evaluation.sample_seed={seed}: give a whole number of at least 0")

@@ -184,24 +184,13 @@ def _check(objective: Objective, config: DictConfig) -> None:
             f"{config.adapter.name} it would only transfer frozen weights, since an adapter's gradients are small: "
             "take trainer=ddp, or adapter=none for full fine-tuning"
         )
-    if type(settings.epochs) is not int or settings.epochs < 0:
-        raise InputError(f"trainer.epochs={settings.epochs}: give a whole number of at least 0 (0 trains nothing)")
     epochs = epochs_of(objective, config)
-    if settings.learning_rate <= 0:
-        raise InputError(f"trainer.learning_rate={settings.learning_rate}: give a number above 0, such as 0.0001")
     if config.validation.every > epochs > 0:
         raise InputError(
             f"validation.every={config.validation.every} is more than the {epochs} epochs of the training "
             "(trainer.epochs), so no checkpoint would be selected. Set validation.every=1"
         )
-    if settings.patience is not None and not (type(settings.patience) is int and settings.patience >= 1):
-        raise InputError(
-            f"trainer.patience={settings.patience}: give a whole number of validations of at least 1, or null to train "
-            "all epochs"
-        )
     micro = settings.micro_batch_size
-    if micro not in (None, "auto") and not (type(micro) is int and micro > 0):
-        raise InputError(f"trainer.micro_batch_size={micro}: give auto, a number of rows of at least 1, or null")
     micro_batches = 1 if micro in (None, "auto") else -(-settings.batch_size // micro)
     if objective.needs_whole_step and micro_batches > 1:
         raise InputError(

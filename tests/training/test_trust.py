@@ -19,6 +19,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.reference_model import reference_backbone
 from llmrec.stored_config import shipped_class
 from llmrec.training.open_dataset import read_dataset
+from llmrec.training.overrides import override
 from llmrec.training.plan import read_overrides
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, run_path
@@ -174,6 +175,19 @@ def test_code_beside_weights_is_taken_only_with_trust(backbone: dict[str, Any], 
 def test_no_override_takes_code_beside_weights(stored: RunFolder) -> None:
     with pytest.raises(InputError, match=r"backbone\.trust_remote_code=true: a trained run takes only"):
         evaluate._evaluate([f"run={stored.folder}", "backbone.trust_remote_code=true"])
+
+
+def test_no_override_imports_what_a_stored_config_names(stored: RunFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    (stored.folder / "my_trap.py").write_text("class Trap:\n    pass\n")
+    monkeypatch.syspath_prepend(stored.folder)
+    trap = {"_target_": "my_trap.Trap"}
+    change(stored, dataset={"own": trap}, objective=trap, evaluation={"own": trap}, paths={"own": trap})
+    config = stored.config()
+    override(config, ["dataset.reference=null", "evaluation.users=3", "decoding.beams=3", "paths.cache=elsewhere"])
+    assert "my_trap" not in sys.modules
+    with pytest.raises(InputError, match=r"evaluation\.users=-1"):
+        override(config, ["evaluation.users=-1"])
+    assert "my_trap" not in sys.modules
 
 
 def test_trust_is_true_or_false(stored: RunFolder) -> None:
