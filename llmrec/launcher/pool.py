@@ -207,6 +207,11 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
 
 
 def _last_line(log: Path) -> str:
+    """Returns the error message at the end of a job's output, or its last line if there is none."""
     text = log.read_text(encoding="utf-8", errors="replace") if log.is_file() else ""
+    _, prefix, message = text.rpartition("llmrec: ")
+    if prefix and "Traceback" not in message:
+        # A progress bar may be drawn again after the message.
+        return prefix + message.splitlines()[0]
     lines = text.strip().splitlines()
     return lines[-1] if lines else "no output"
