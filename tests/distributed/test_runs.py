@@ -45,8 +45,21 @@ def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:
     assert_alike(done.run(), alro_run(shared).run())
 
 
+CRASHING = """
+from llmrec.collectives import is_rank_zero
+from llmrec.objectives.sft import SFT
+
+
+class Crashing(SFT):
+    def token_losses(self, encoded, batch):
+        return super().token_losses(encoded, batch) if is_rank_zero() else None
+"""
+"""An objective with a bug that one rank alone runs into."""
+
+
 def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
-    done = place.run("llmrec.run", *DEBUG, *DDP, "trainer.warmup_steps=none-such")
+    (place.root / "crashing.py").write_text(CRASHING)
+    done = place.run("llmrec.run", *DEBUG, *DDP, "objective=sft", "objective._target_=crashing.Crashing")
     assert done.status == 1
     assert "TypeError" in done.output
     assert not list(place.runs.rglob("ranks.json"))
@@ -61,9 +74,9 @@ def test_ranks_end_with_the_run_that_started_them(place: Workplace) -> None:
 @pytest.mark.parametrize(
     ("setting", "said"),
     [
-        ("trainer.devices=0", "trainer.devices=0: give the number of processes, a whole number of at least 1"),
-        ("trainer.devices=auto", "trainer.devices=auto: give the number of processes"),
-        ("trainer.strategy=deepspeed", "trainer.strategy=deepspeed: choose auto, ddp or fsdp"),
+        ("trainer.devices=0", "trainer.devices=0: give a whole number of at least 1"),
+        ("trainer.devices=auto", "trainer.devices=auto: give a whole number of at least 1"),
+        ("trainer.strategy=deepspeed", "trainer.strategy=deepspeed: choose one of auto, ddp, fsdp"),
     ],
 )
 def test_what_cannot_be_is_refused_before_anything_starts(place: Workplace, setting: str, said: str) -> None:
