@@ -61,7 +61,8 @@ def test_a_rank_that_fails_takes_the_others_with_it(place: Workplace) -> None:
     (place.root / "crashing.py").write_text(CRASHING)
     done = place.run("llmrec.run", *DEBUG, *DDP, "objective=sft", "objective._target_=crashing.Crashing")
     assert done.status == 1
-    assert "TypeError" in done.output
+    assert "rank-1.log" in done.output.splitlines()[-1]
+    assert "TypeError" in next(place.runs.rglob("rank-1.log")).read_text()
     assert not list(place.runs.rglob("ranks.json"))
 
 
