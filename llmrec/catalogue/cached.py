@@ -44,13 +44,18 @@ def load_catalogue(
         titles = tokenize_titles(tokenizer, items.texts, prompt_end, end_token, items.shown)
         trie, nodes = build_trie(titles)
         arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
-        arrays |= {"tokens": titles.tokens, "offsets": titles.offsets, "moved": np.array([titles.moved]), "path": nodes}
+        arrays |= {
+            "tokens": titles.tokens,
+            "offsets": titles.offsets,
+            "prompt_overlap": np.array([titles.prompt_overlap]),
+            "path": nodes,
+        }
         with atomic_file(path) as temporary:
             save_file(arrays, temporary)
         return titles, trie, nodes
     stored = load_file(path)
     trie = Trie(**{field.name: torch.from_numpy(stored[field.name]) for field in fields(Trie)})
-    return TitleTokens(stored["tokens"], stored["offsets"], int(stored["moved"][0])), trie, stored["path"]
+    return TitleTokens(stored["tokens"], stored["offsets"], int(stored["prompt_overlap"][0])), trie, stored["path"]
 
 
 def _texts_hash(texts: Sequence[str]) -> str:

@@ -22,13 +22,13 @@ class TitleTokens:
         tokens: The tokens of all titles, each with its end token (EOS or the chat template's end of turn), int32
             `[sum of lengths]`.
         offsets: Start of each title in `tokens`, int64 `[titles + 1]`.
-        moved: Number of tokens at the end of the prompt that are counted as the beginning of the titles, because the
-            tokenizer merges the end of the prompt with a title's opening quote. 0 for most tokenizers.
+        prompt_overlap: Number of tokens at the end of the prompt that are counted as the beginning of the titles,
+            because the tokenizer merges the end of the prompt with a title's opening quote. 0 for most tokenizers.
     """
 
     tokens: np.ndarray
     offsets: np.ndarray
-    moved: int = 0
+    prompt_overlap: int = 0
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
@@ -63,7 +63,7 @@ def tokenize_titles(
     """Tokenizes titles, each followed by an end token, as continuations of a prompt that ends with `prompt_end`.
 
     If the tokenizer merges characters across the boundary, the last tokens of the prompt are counted as the beginning
-    of the titles instead (see `TitleTokens.moved`). Prompt tokens followed by title tokens then equal the
+    of the titles instead (see `TitleTokens.prompt_overlap`). Prompt tokens followed by title tokens then equal the
     tokenization of the concatenated text.
 
     Args:
@@ -81,7 +81,7 @@ def tokenize_titles(
         unmerged = min(unmerged, *(_common_prefix(end, row) for row in rows))
         chunks.append(np.fromiter((token for row in rows for token in (*row, end_token)), dtype=np.int32))
         lengths.append(np.array([len(row) + 1 for row in rows], dtype=np.int64))
-    return _drop_prompt(np.concatenate(chunks), np.concatenate(lengths), unmerged, moved=len(end) - unmerged)
+    return _drop_prompt(np.concatenate(chunks), np.concatenate(lengths), unmerged, prompt_overlap=len(end) - unmerged)
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
@@ -101,8 +101,8 @@ def _common_prefix(end: np.ndarray, row: list[int]) -> int:
     return len(end) if same.all() else int(same.argmin())
 
 
-def _drop_prompt(tokens: np.ndarray, lengths: np.ndarray, prompt_tokens: int, moved: int) -> TitleTokens:
+def _drop_prompt(tokens: np.ndarray, lengths: np.ndarray, prompt_tokens: int, prompt_overlap: int) -> TitleTokens:
     """Removes the first `prompt_tokens` tokens of each row."""
     within = np.arange(len(tokens)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths - prompt_tokens)]).astype(np.int64)
-    return TitleTokens(tokens[within >= prompt_tokens], offsets, moved)
+    return TitleTokens(tokens[within >= prompt_tokens], offsets, prompt_overlap)

@@ -50,7 +50,7 @@ def generate_titles(
         backbone: The model.
         prompts: The prompts.
         titles: The catalogue's titles; the longest limits the generation. If they begin with tokens of the prompt's end
-            (see `TitleTokens.moved`), so do the texts.
+            (see `TitleTokens.prompt_overlap`), so do the texts.
         progress: Called with the number of rows of each finished batch.
 
     Returns:

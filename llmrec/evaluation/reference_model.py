@@ -68,13 +68,13 @@ def reference_model(config: Mapping[str, Any], simulated: bool) -> ReferenceMode
         simulated: Whether the data are simulated.
 
     Returns:
-        The models; no model for a task that ranks candidate lists, whose metrics need no reference features.
+        The models; no model for a task whose metrics need no reference features (task.reference_features).
 
     Raises:
         InputError: If dataset.reference is neither null nor names for `relevance` and `encoder`.
     """
     chosen = _chosen(config["dataset"]["reference"])
-    if config["task"]["name"] != "next_item":
+    if not config["task"]["reference_features"]:
         return ReferenceModel()
     missing = {} if simulated else {kind: _missing(kind) for kind in chosen if chosen[kind] == AUTO}
     auto = SIMULATED if simulated else {kind: None if missing.get(kind) else REAL[kind] for kind in REAL}

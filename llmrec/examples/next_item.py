@@ -85,7 +85,7 @@ class NextItemData(TrainingData):
         )
         self.fan_out = self.trie.fan_out.numpy()[self.path]
         limit = prompt_limit(config.backbone.max_length, self.titles, items)
-        self.prompt_tokenizer = PromptTokenizer(prompt, items, limit, self.titles.moved, cache_dir)
+        self.prompt_tokenizer = PromptTokenizer(prompt, items, limit, self.titles.prompt_overlap, cache_dir)
 
     def split(self, rows: Rows) -> Split:
         """Returns the rows with their prompts."""

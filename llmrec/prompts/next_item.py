@@ -42,22 +42,22 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
 class PromptTokenizer:
     """Tokenizes prompts of at most `limit` tokens; drops the oldest titles of longer ones."""
 
-    def __init__(self, prompt: Prompt, items: Items, limit: int, moved: int, cache_dir: Path) -> None:
+    def __init__(self, prompt: Prompt, items: Items, limit: int, prompt_overlap: int, cache_dir: Path) -> None:
         """Checks that the prompt without history fits.
 
         Args:
             prompt: The prompt of task next_item.
             items: The catalogue, in which the titles of histories are looked up.
             limit: Maximum number of tokens of a prompt (see `prompt_limit`).
-            moved: Number of tokens at the end of the prompt that belong to the titles (`TitleTokens.moved`).
+            prompt_overlap: Number of tokens at the end of the prompt that belong to the titles.
             cache_dir: Tokenized prompts are cached in its folder prompts.
 
         Raises:
             InputError: If the prompt without history is too long.
         """
-        self.prompt, self.items, self.limit, self.moved = prompt, items, limit, moved
+        self.prompt, self.items, self.limit, self.prompt_overlap = prompt, items, limit, prompt_overlap
         self.cache_dir = cache_dir / "prompts"
-        self.identity = f"{tokenizer_hash(prompt.tokenizer)} {limit} {moved}"
+        self.identity = f"{tokenizer_hash(prompt.tokenizer)} {limit} {prompt_overlap}"
         try:
             empty = prompt.render([])
         except InputError:
@@ -220,4 +220,4 @@ class PromptTokenizer:
         return np.array(encoded[0], dtype=np.int32)
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
-        return [tokens[: len(tokens) - self.moved] for tokens in self.prompt.encode(texts)]
+        return [tokens[: len(tokens) - self.prompt_overlap] for tokens in self.prompt.encode(texts)]

@@ -26,6 +26,6 @@ class NextItemTexts(PretrainingTexts):
         limit = prompt_limit(backbone.max_length, titles, items)
         settings, train = backbone.pretraining, self.dataset.train
         train = train.take(draw(len(train), settings.rows, settings.seed))
-        prompts = PromptTokenizer(prompt, items, limit, titles.moved, cache_dir).rows(train, items)
+        prompts = PromptTokenizer(prompt, items, limit, titles.prompt_overlap, cache_dir).rows(train, items)
         targets = items.title_of[train.target]
         return Prompts.joined([np.concatenate([prompts.of(r), titles.of(title)]) for r, title in enumerate(targets)])

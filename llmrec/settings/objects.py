@@ -15,8 +15,8 @@ from llmrec.settings.types import Name
 
 INSTANTIATION_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
 """Keys that Hydra itself reads."""
-NAMED_GROUPS = ("baseline", "task")
-"""Groups with a key `name`, which is no argument of the class."""
+OWN_KEYS: dict[str, dict[str, Any]] = {"baseline": {"name": Name}, "task": {"name": Name, "reference_features": bool}}
+"""Keys of a group that are no arguments of its class, with their types."""
 
 
 def check_objects(value: Any, path: str, check: Check) -> Any:
@@ -35,14 +35,14 @@ def check_objects(value: Any, path: str, check: Check) -> Any:
     if not isinstance(value, Mapping):
         return value
     inner = {key: check_objects(entry, f"{path}.{key}" if path else str(key), check) for key, entry in value.items()}
-    if path in NAMED_GROUPS:
-        check.value(Name, value.get("name"), f"{path}.name")
+    for key, annotation in OWN_KEYS.get(path, {}).items():
+        check.value(annotation, value.get(key), f"{path}.{key}")
     if "_target_" not in value:
         return inner
     target = _located(value["_target_"], path, check)
     if target is None:
         return inner
-    kept = {*INSTANTIATION_KEYS, *(["name"] if path in NAMED_GROUPS else [])}
+    kept = {*INSTANTIATION_KEYS, *OWN_KEYS.get(path, {})}
     arguments = {key: entry for key, entry in inner.items() if key not in kept}
     complete = not {"_args_", "_partial_"} & set(value)
     typed = check.arguments(target, arguments, path, complete)
@@ -87,7 +87,7 @@ def build(settings: Mapping[str, Any], path: str) -> Any:
     check = Check()
     typed = check_objects(settings, path, check)
     check.raise_first()
-    arguments = {key: value for key, value in typed.items() if key != "name" or path not in NAMED_GROUPS}
+    arguments = {key: value for key, value in typed.items() if key not in OWN_KEYS.get(path, {})}
     try:
         return hydra.utils.instantiate(arguments)
     except InstantiationException as error:

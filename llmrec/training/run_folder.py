@@ -30,13 +30,11 @@ from llmrec.training.stages import stage_configs
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
 MEASURED_BY = "measured_by"
 """Entry of METRICS that holds the key of the settings and code that computed it."""
-OLDER_TARGETS = {
-    ("task", "next_item"): "llmrec.tasks.next_item.NextItem",
-    ("task", "rerank"): "llmrec.tasks.rerank.Rerank",
-    ("decoding", "next_item"): "llmrec.decoding.catalogue_decoder.BeamSearchDecoder",
-    ("decoding", "rerank"): "llmrec.decoding.list_decoder.PermutationDecoder",
+OLDER_DECODERS = {
+    "next_item": "llmrec.decoding.catalogue_decoder.BeamSearchDecoder",
+    "rerank": "llmrec.decoding.list_decoder.PermutationDecoder",
 }
-"""What tasks and decoders are in runs from before their configs named a class."""
+"""Decoders by task, of runs from before their configs named a class."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +92,10 @@ class RunFolder:
         config.setdefault("baseline", {"name": "none"})
         # Metrics of the user's own are code that every command names anew.
         config.metrics = {}
-        for group in ("task", "decoding"):
-            config[group].setdefault("_target_", OLDER_TARGETS[group, config.task.name])
+        tasks = {file.stem: plain(OmegaConf.load(file)) for file in (Path(conf_dir()) / "task").glob("*.yaml")}
+        for key in ("_target_", "reference_features"):
+            config.task.setdefault(key, tasks.get(config.task.name, {}).get(key))
+        config.decoding.setdefault("_target_", OLDER_DECODERS.get(config.task.name))
         dataset_dir = Path(conf_dir()) / "dataset"
         config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
         config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))

