@@ -35,7 +35,7 @@ test: $(STAMP)  ## run the suite on two cores; ARGS="-k trie" is passed to pytes
 	$(PYTEST) -m "not slow" $(ARGS)
 
 test-fast: $(STAMP)  ## run the tests that neither train a run nor start a process
-	$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,cli distributed golden/test_runs.py launcher processes tables training) $(ARGS)
+	$(PYTEST) -m "not slow" $(addprefix --ignore=tests/,cli distributed golden/test_faults.py launcher processes tables test_edited_copy.py training) $(ARGS)
 
 test-all: weights encoder  ## run the suite with what is slow or needs a model to be installed
 	$(PYTEST) $(ARGS)

@@ -1,9 +1,10 @@
 """Turns Hydra's errors about overrides into llmrec's own, which name the nearest key."""
 
+import difflib
 import re
 from collections.abc import Sequence
 
-from hydra.errors import ConfigCompositionException, OverrideParseException
+from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import SettingsError
@@ -24,6 +25,9 @@ def composition_error(error: Exception, folders: Sequence[str] = ()) -> Settings
         error: The error.
         folders: Folders of the user's own YAML files.
     """
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file and error.options:
+        group, _, option = error.missing_cfg_file.rpartition("/")
+        return SettingsError(_unknown_option(group, option, error.options))
     named = NO_SUCH_KEY.match(str(error))
     if named is None:
         text = str(error).partition("Config search path")[0].partition("To append to your")[0]
@@ -33,3 +37,10 @@ def composition_error(error: Exception, folders: Sequence[str] = ()) -> Settings
     if path in known:
         return SettingsError(f"{path}: the options that are chosen have no such setting, only others of their groups")
     return SettingsError(unknown_key(path, keys_beside(path, known)))
+
+
+def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:
+    near = difflib.get_close_matches(option, options, 1)
+    if near:
+        return f"{group}={option}: did you mean {group}={near[0]}?"
+    return f"{group}={option}: there is no such option. Choose one of {', '.join(options)}"

@@ -80,7 +80,7 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
         (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
         (
             ["reader=parquet", "path=dump"],
-            "Could not find 'dataset/reader/parquet' Available options in 'dataset/reader': ",
+            "dataset/reader=parquet: there is no such option. Choose one of auto, generic, movielens, msl",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

@@ -106,7 +106,7 @@ def test_an_existing_file_is_left_alone(place: Workplace) -> None:
         (["seed=-1"], "seed=-1: give a whole number from 0 to 4294967295"),
         (["seed=one"], "seed=one: give a whole number"),
         (["games"], "'games' is not of the form key=value"),
-        (["dataset=absent"], "In 'config': Could not find 'dataset/absent' Available options in 'dataset': "),
+        (["dataset=absent"], "dataset=absent: there is no such option. Choose one of books, clothing, "),
         (["dataset.absent=1"], "dataset.absent: there is no such setting. Choose one of "),
         (["objective=sft"], "objective=sft: semantic IDs depend only on out, levels, codes, seed, encoder, dataset, "),
         (["dataset.source=real"], "dataset games: no folder "),

@@ -61,7 +61,7 @@ REFUSED = [
     ("task=rerank task.candidates=1", f"task.candidates=1: {WHOLE} of at least 2"),
     ("~trainer.clip", "trainer.clip is not set: give a number above 0"),
     ("seed=[1", "no viable alternative at input '[1'"),
-    ("objective=mls", "In 'config': Could not find 'objective/mls' Available options in 'objective': "),
+    ("objective=mls", "objective=mls: did you mean objective=msl?"),
 ]
 
 
