@@ -8,7 +8,9 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # Packages of a run (logger=csv) that the machine does not have; tests/gpu/test_pack.py compares them with the imports.
-PACKAGES="hydra-core omegaconf antlr4-python3-runtime gguf"
+PACKAGES="hydra-core omegaconf antlr4-python3-runtime gguf pydantic pydantic-core annotated-types typing-inspection"
+COMPILED="pydantic-core"
+MACHINE_PYTHON=3.12
 SETS="games office books movielens_100k"
 MOST_BYTES=60000000
 
@@ -21,11 +23,15 @@ fi
 rm -rf "$folder"
 mkdir -p "$folder/load1" "$folder/load2"
 
-versions=()
+version_of() { echo "$1==$("$python" -c "import importlib.metadata as m; print(m.version('$1'))")"; }
 for package in $PACKAGES; do
-    versions+=("$package==$("$python" -c "import importlib.metadata as m; print(m.version('$package'))")")
+    if [[ " $COMPILED " == *" $package "* ]]; then
+        "$python" -m pip download --quiet --no-deps --only-binary :all: --python-version "$MACHINE_PYTHON" \
+            --dest "$folder/load1" "$(version_of "$package")"
+    else
+        "$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/load1" "$(version_of "$package")"
+    fi
 done
-"$python" -m pip wheel --quiet --no-deps --wheel-dir "$folder/load1" "${versions[@]}"
 
 tar --create --gzip --dereference --file "$folder/load1/data.tar.gz" --directory "$LLMREC_DATA" $SETS
 tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --directory "$LLMREC_TOKENIZERS" llama3
