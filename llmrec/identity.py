@@ -12,6 +12,7 @@ from llmrec.catalogue.item_file import items_identity
 from llmrec.components import Code, code, digest
 from llmrec.evaluation.reference_model import embeds_by_reference, reference_model
 from llmrec.file_hash import files_hash
+from llmrec.installed import installed_folder
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.jinja", "*.gguf", "*.py")
 """Files that determine what a saved model and its tokenizer compute."""
@@ -60,18 +61,17 @@ def preparing_code(module: str) -> Code:
 
 
 def base_model_key(backbone: Mapping[str, Any], cache_dir: Path) -> Any:
-    """Returns what identifies a base model: the content of a local folder, or the settings that name or make it.
+    """Returns what identifies a base model: the content of its files, or the settings that name or make it.
 
     Args:
         backbone: The config group `backbone` as plain containers.
         cache_dir: llmrec's cache folder.
     """
-    path = backbone.get("path")
-    if path and Path(path).expanduser().is_dir():
-        folder = Path(path).expanduser()
-        patterns = [backbone["gguf_file"]] if backbone.get("gguf_file") else MODEL_FILES
-        return files_hash(folder, patterns, cache_dir)
-    return {name: backbone.get(name) for name in BASE_MODEL}
+    package, path = backbone.get("package"), backbone.get("path")
+    folder = installed_folder(package) if package else Path(path) if path else None
+    if folder is None or not folder.is_dir():
+        return {name: backbone.get(name) for name in BASE_MODEL}
+    return files_hash(folder, [backbone["gguf_file"]] if backbone.get("gguf_file") else MODEL_FILES, cache_dir)
 
 
 def training_key(config: Mapping[str, Any], data_key: str, simulated: bool, stages: Mapping[str, str]) -> str:

@@ -36,6 +36,7 @@ def test_a_file_that_stays_is_not_read_again(tmp_path: Path) -> None:
 
 
 def written(folder: Path, **contents: str) -> Path:
+    """Writes JSON files and returns their folder."""
     for name, content in contents.items():
         file = folder / f"{name}.json"
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -6,14 +6,7 @@ import pytest
 
 from llmrec.backbones.model_files import model_folder
 from llmrec.errors import InputError
-
-
-def written(folder: Path, **contents: str) -> Path:
-    for name, content in contents.items():
-        file = folder / f"{name}.json"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(content)
-    return folder
+from tests.test_file_hash import written
 
 
 def test_a_folder_is_itself(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from llmrec import identity
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_model
 from llmrec.identity import diagnosis_key
@@ -110,6 +111,18 @@ def test_a_local_base_model_is_known_by_its_content(nowhere: Path, tmp_path: Pat
     assert path(tmp_path / "one", "/") == path(tmp_path / "copy") == before
     (tmp_path / "one" / "config.json").write_text("{ }")
     assert path(tmp_path / "one") != before
+
+
+def test_a_base_model_in_a_package_is_known_by_the_content_of_its_file(
+    nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    overrides = ("backbone=smollm2-135m-instruct-q4_1", "adapter=lora", "backbone.gguf_file=a.gguf")
+    monkeypatch.setattr(identity, "installed_folder", lambda package: tmp_path)
+    paths = []
+    for content in ("one", "one", "other"):
+        (tmp_path / "a.gguf").write_text(content)
+        paths.append(path_of(nowhere, *overrides))
+    assert paths[0] == paths[1] != paths[2]
 
 
 def test_settings_of_the_stage_make_another_run(tmp_path: Path) -> None:
