@@ -139,7 +139,7 @@ def _run(rng: random.Random, runs: dict[str, Any], row: str, place: int, dataset
     runs[cell] = {
         "command": f"python -m llmrec.run objective={who} dataset={dataset.removesuffix('-sim')} seed={seed}",
         "dataset": dataset, "simulated": True, "task": "next_item", "who": who, "seed": seed, "scale": "smoke",
-        "chosen_epoch": seed % 3, "revision": "0123456789ab",
+        "chosen_epoch": seed % 3, "revision": "0123456789ab", "edited": ["objectives/msl.py"] if seed == 2 else [],
         "versions": {"llmrec": "0.1.0", "torch": "2.13.0", "transformers": "5.23.0", "python": "3.11.7"},
         "hardware": {"machine": "x86_64", "threads": 2, "gpus": []},
         "seconds": {"reference features": 3.1, "preparing": 0.9, "training": 87.1, "decoding test": 9.4},
