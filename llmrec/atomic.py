@@ -1,14 +1,22 @@
 """Atomic writes: readers see the old file or folder or the complete new one, never a partial write."""
 
+import errno
 import fcntl
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 from llmrec.errors import InputError
+
+LEFTOVER = ".partial"
+"""What the names of temporary files and folders end in."""
+DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
+DISK_FULL = ("No space left", "quota exceeded", "PytorchStreamWriter", "inline_container", "unexpected pos")
+"""Substrings of the errors that torch and safetensors raise on a full disk."""
 
 
 @contextmanager
@@ -21,23 +29,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the folder is not writable or the disk is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        # mkstemp creates files with mode 0600, but a file that others share must stay readable for them.
-        os.chmod(name, 0o666 & ~_umask())
-    except OSError as error:
-        raise unwritable(path, error) from error
-    temporary = Path(name)
-    try:
+    with _temporary(path, is_folder=False) as temporary:
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -53,13 +48,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the parent folder is not writable or the disk is full.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        os.chmod(temporary, 0o777 & ~_umask())
-    except OSError as error:
-        raise unwritable(path, error) from error
-    try:
+    with _temporary(path, is_folder=True) as temporary:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
@@ -69,10 +58,6 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         except OSError:
             if not path.is_dir():
                 raise
-    except OSError as error:
-        raise unwritable(path, error) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @contextmanager
@@ -109,6 +94,80 @@ def unwritable(path: Path, error: OSError) -> InputError:
         f"cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or choose another "
         "folder with LLMREC_RUNS, LLMREC_CACHE, paths.runs=... or paths.cache=... Existing files are unchanged"
     )
+
+
+def disk_error(error: Exception, path: Path) -> InputError | None:
+    """Returns the InputError to raise for an error of writing `path`; None if the error is of another kind.
+
+    A full disk is an OSError in Python, but torch.save and safetensors raise errors of their own.
+    """
+    if isinstance(error, OSError):
+        return unwritable(Path(error.filename or path), error) if error.errno in DISK_ERRORS else None
+    if any(substring in str(error) for substring in DISK_FULL):
+        return unwritable(path, OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    return None
+
+
+@contextmanager
+def _temporary(path: Path, is_folder: bool) -> Iterator[Path]:
+    """Yields a new file or folder beside `path`, which is removed at the end unless it was moved."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(path.parent)
+        temporary, lock = _locked_temporary(path, is_folder)
+    except OSError as error:
+        raise unwritable(path, error) from error
+    try:
+        yield temporary
+    except OSError as error:
+        raise unwritable(path, error) from error
+    except Exception as error:
+        full = disk_error(error, path)
+        if full is None:
+            raise
+        raise full from error
+    finally:
+        _remove(temporary)
+        os.close(lock)
+
+
+def _locked_temporary(path: Path, is_folder: bool) -> tuple[Path, int]:
+    """Creates a temporary file or folder, and locks it for as long as this process writes it."""
+    while True:
+        if is_folder:
+            temporary = Path(tempfile.mkdtemp(LEFTOVER, f".{path.name}.", path.parent))
+        else:
+            handle, name = tempfile.mkstemp(LEFTOVER, f".{path.name}.", path.parent)
+            os.close(handle)
+            temporary = Path(name)
+        # tempfile creates with modes 0600 and 0700, but what others share must stay readable for them.
+        os.chmod(temporary, (0o777 if is_folder else 0o666) & ~_umask())
+        lock = os.open(temporary, os.O_RDONLY)
+        with suppress(OSError):  # Some file systems have no locks.
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if temporary.exists():
+            return temporary, lock
+        os.close(lock)  # Another process took it for a leftover before it was locked.
+
+
+@cache
+def _remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes have left in a folder: temporary files and folders that no process holds."""
+    for leftover in folder.glob(f".*{LEFTOVER}"):
+        with suppress(OSError):
+            lock = os.open(leftover, os.O_RDONLY)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _remove(leftover)
+            finally:
+                os.close(lock)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from llmrec.atomic import disk_error
 from llmrec.errors import InputError
 
 HOME_PATH = re.compile(r"[\w.@/+]+=['\"]?~(?=/|['\"]?$)")
@@ -56,6 +57,12 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+    except (OSError, RuntimeError) as error:
+        full = disk_error(error, Path.cwd())
+        if full is None:
+            raise
+        print(f"llmrec: {full}", file=sys.stderr)
+        sys.exit(2)
 
 
 def print_any_text() -> None:

@@ -3,7 +3,6 @@
 Heavy packages are imported inside functions, so that --help and planning stay fast.
 """
 
-import errno
 import os
 import sys
 from pathlib import Path
@@ -12,7 +11,7 @@ import hydra
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
-from llmrec.atomic import check_writable, unwritable
+from llmrec.atomic import check_writable, disk_error
 from llmrec.command import expand_home, flags_last, print_any_text, split_config_dir
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
@@ -64,10 +63,11 @@ def _run(config: DictConfig) -> None:
         run_configuration(composed)
     except InputError as error:
         _exit_with(error)
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+    except (OSError, RuntimeError) as error:
+        full = disk_error(error, Path(config.paths.runs))
+        if full is None:
             raise
-        _exit_with(unwritable(Path(error.filename or config.paths.runs), error))
+        _exit_with(full)
 
 
 def _follow() -> None:

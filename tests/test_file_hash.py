@@ -1,9 +1,13 @@
 """Hashes of large files, read once while they are unchanged."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
-from llmrec.file_hash import file_hash, files_hash
+import pytest
+
+from llmrec.file_hash import _cached_hash, file_hash, files_hash
+from tests.damage import DAMAGES
 
 
 def test_hash_is_of_names_and_contents_of_the_files_that_are_meant(tmp_path: Path) -> None:
@@ -31,8 +35,21 @@ def test_a_file_that_stays_is_not_read_again(tmp_path: Path) -> None:
     file.write_text("one")
     before = file_hash(file, tmp_path / "cache")
     (stored,) = (tmp_path / "cache" / "hashes").iterdir()
-    assert stored.read_text() == before
+    assert stored.read_text().startswith(f"{before} ")
     assert file_hash(file, tmp_path / "cache") == before
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_hash_is_made_anew(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    file = tmp_path / "data.csv"
+    file.write_text("one")
+    before = file_hash(file, tmp_path / "cache")
+    (stored,) = (tmp_path / "cache" / "hashes").iterdir()
+    content = stored.read_bytes()
+    damage(stored)
+    _cached_hash.cache_clear()
+    assert file_hash(file, tmp_path / "cache") == before
+    assert stored.read_bytes() == content
 
 
 def written(folder: Path, **contents: str) -> Path:

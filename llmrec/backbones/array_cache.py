@@ -10,9 +10,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from llmrec.atomic import atomic_file, locked
+from llmrec.atomic import locked
 from llmrec.backbones.adapters import adapter_layers
 from llmrec.backbones.backbone import Backbone
+from llmrec.cached_files import cached_file, is_cached
 from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.components import code
@@ -41,15 +42,15 @@ def cached_array(
         InputError: If the cached file is damaged or belongs to another array.
     """
     path = folder / f"{identity[:32]}.safetensors"
-    if all_ranks_agree(path.exists()):
+    if all_ranks_agree(is_cached(path)):
         return _read(path, identity, shape, of)
     # Only rank 0 takes the lock; the other ranks wait for it in the collective call that follows.
     with locked(folder.parent / "locks" / path.stem) if is_rank_zero() else nullcontext():
-        if all_ranks_agree(path.exists()):
+        if all_ranks_agree(is_cached(path)):
             return _read(path, identity, shape, of)
         made = make()
         if is_rank_zero():
-            with atomic_file(path) as temporary:
+            with cached_file(path) as temporary:
                 save_file({"made": np.ascontiguousarray(made)}, temporary, {"identity": identity})
     barrier()
     return made

@@ -10,8 +10,9 @@ import torch
 import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from llmrec.atomic import atomic_folder, locked
+from llmrec.atomic import locked
 from llmrec.backbones.saved_files import first_line
+from llmrec.cached_files import cached_folder, is_cached
 from llmrec.components import code, digest
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
@@ -56,9 +57,9 @@ def dequantize(file: Path, cache_dir: Path) -> Path:
     key = digest(file_hash(file, cache_dir), transformers.__version__, code(["backbones.gguf"]))
     folder = cache_dir / "gguf" / f"{file.stem}-{key}"
     with locked(cache_dir / "locks" / folder.name):
-        if not folder.is_dir():
+        if not is_cached(folder):
             logger.info("dequantizing %s (once; cached in %s)", file.name, folder)
-            with atomic_folder(folder) as temporary:
+            with cached_folder(folder) as temporary:
                 _write_dequantized(file, temporary)
     return folder
 

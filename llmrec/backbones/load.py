@@ -24,6 +24,7 @@ from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.file_hash import files_hash
+from llmrec.manifest import folder_manifest, retrain
 from llmrec.prompts.pretraining import PretrainingTexts
 
 if TYPE_CHECKING:
@@ -57,6 +58,8 @@ def open_backbone(
     """
     if weights is not None and not weights.is_dir():
         raise InputError(f"{weights} is missing. Train the run again: delete its folder and repeat the command")
+    if weights is not None:
+        folder_manifest(weights.parent).check(retrain(weights.parent), weights.name)
     device = run_device(config.trainer)
     set_float32_precision()
     if weights is not None and config.adapter.name == "none":
@@ -154,9 +157,14 @@ def check_model_files(backbone: DictConfig) -> None:
     Raises:
         InputError: There is no such folder, or a file is damaged.
     """
-    folder = local_folder(backbone.path) if backbone.get("path") and not backbone.get("package") else None
-    if folder is not None:
-        refuse_damaged_files(folder, pickles=bool(backbone.get("gguf_file")))
+    if backbone.get("package") or not backbone.get("path"):
+        return
+    try:
+        folder = local_folder(backbone.path)
+        if folder is not None:
+            refuse_damaged_files(folder, pickles=bool(backbone.get("gguf_file")))
+    except InputError as error:
+        raise InputError(f"backbone.path={backbone.path}: {error}") from error
 
 
 def weights_hash(path: str, cache_dir: Path) -> str:

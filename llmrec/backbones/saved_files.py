@@ -25,7 +25,7 @@ def local_folder(path: str) -> Path | None:
     if folder.is_dir():
         return folder
     if path.startswith((".", "~", "/")) or path.count("/") > 1:
-        raise InputError(f"backbone.path={path}: there is no folder {folder.absolute()}. Give that of a saved model")
+        raise InputError(f"{folder.absolute()} is no folder. Give the folder of a saved model, or a hub name")
     return None
 
 

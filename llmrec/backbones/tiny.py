@@ -12,11 +12,11 @@ from torch.nn import functional
 from tqdm import tqdm
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from llmrec.atomic import atomic_folder
 from llmrec.backbones.added_tokens import add_tokens
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
 from llmrec.backbones.pretrained import save_model
+from llmrec.cached_files import cached_folder, is_cached
 from llmrec.catalogue.items import quote
 from llmrec.components import code, digest
 from llmrec.datasets.steps import LengthGroupedSteps
@@ -57,8 +57,8 @@ def tiny_folder(config: DictConfig, texts: PretrainingTexts, cache_dir: Path, de
     pretrained_by = code(["backbones.tiny", *texts.components], [type(texts).__module__])
     key = digest(settings, prompt, dataset.content_hash, tokens, texts.identity, pretrained_by)
     folder = cache_dir / "tiny" / f"{dataset.name}-{key}"
-    if not folder.is_dir():
-        with atomic_folder(folder) as temporary:
+    if not is_cached(folder):
+        with cached_folder(folder) as temporary:
             tokenizer = train_tokenizer(config.vocabulary, texts)
             model = _pretrain(config, texts, tokenizer, cache_dir, device)
             save_model(model, tokenizer, temporary)

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
+from llmrec.manifest import folder_manifest, retrain
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 
@@ -40,5 +41,6 @@ def open_baseline(run_folder: Path, config: DictConfig, dataset: Dataset) -> Bas
             f"{run_folder / WEIGHTS} is missing. Fit the baseline again: delete the folder {run_folder} and repeat its "
             "command"
         )
+    folder_manifest(run_folder).check(retrain(run_folder), WEIGHTS)
     baseline.load(run_folder / WEIGHTS, dataset)
     return baseline

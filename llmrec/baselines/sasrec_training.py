@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from llmrec.atomic import atomic_file
 from llmrec.baselines.sasrec_network import Network
+from llmrec.manifest import folder_manifest
 
 
 class Training:
@@ -92,6 +93,8 @@ class FitState:
     def load(cls, checkpoint: Path, identity: list[Any]) -> "FitState":
         """Reads the state of a checkpoint; returns an initial state if there is none or it belongs to another fit."""
         if checkpoint.is_file():
+            restart = f"Delete the folder {checkpoint.parent}: the same command then fits from the beginning"
+            folder_manifest(checkpoint.parent).check(restart, checkpoint.name)
             saved = torch.load(checkpoint, map_location="cpu", weights_only=True)
             if saved["identity"] == identity:
                 return cls(**saved)
@@ -101,7 +104,7 @@ class FitState:
         """Writes the checkpoint with the present state of a phase's training."""
         self.phase, self.training = phase, training.state()
         self.update_seconds()
-        with atomic_file(checkpoint) as temporary:
+        with folder_manifest(checkpoint.parent).recorded(checkpoint.name), atomic_file(checkpoint) as temporary:
             torch.save({field.name: getattr(self, field.name) for field in fields(self)}, temporary)
 
     def update_seconds(self) -> float:

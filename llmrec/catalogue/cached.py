@@ -7,10 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from llmrec.atomic import atomic_file
+from llmrec.cached_files import read_arrays, write_arrays
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, tokenize_titles, tokenizer_hash
 from llmrec.catalogue.trie import Trie, build_trie
@@ -40,7 +39,8 @@ def load_catalogue(
     texts = _texts_hash([items.shown(text) for text in items.texts])
     key = digest(tokenizer_hash(tokenizer), texts, end_token, prompt_end, code(["catalogue"]))
     path = cache_dir / "catalogue" / f"{key}.safetensors"
-    if not path.exists():
+    stored = read_arrays(path)
+    if stored is None:
         titles = tokenize_titles(tokenizer, items.texts, prompt_end, end_token, items.shown)
         trie, nodes = build_trie(titles)
         arrays = {field.name: getattr(trie, field.name).numpy() for field in fields(Trie)}
@@ -50,10 +50,8 @@ def load_catalogue(
             "prompt_overlap": np.array([titles.prompt_overlap]),
             "path": nodes,
         }
-        with atomic_file(path) as temporary:
-            save_file(arrays, temporary)
+        write_arrays(path, arrays)
         return titles, trie, nodes
-    stored = load_file(path)
     trie = Trie(**{field.name: torch.from_numpy(stored[field.name]) for field in fields(Trie)})
     return TitleTokens(stored["tokens"], stored["offsets"], int(stored["prompt_overlap"][0])), trie, stored["path"]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from llmrec.cached_files import discard
 from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.leakage import cold_targets
 from llmrec.datasets.lists import Lists
@@ -15,6 +16,7 @@ from llmrec.datasets.sequences import make_sequences
 from llmrec.datasets.simulator import best_ndcg10, simulate
 from llmrec.datasets.source import Source, locate
 from llmrec.datasets.stored_lists import list_rule, load_lists
+from llmrec.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -101,8 +103,14 @@ def prepared_folder(source: Source, cache_dir: Path) -> Path:
 def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -> Prepared:
     """Reads the prepared dataset of a source; prepares and caches it first if necessary."""
     folder = prepared_folder(source, cache_dir)
-    if not source.prepared and not folder.exists():
-        write_prepared(prepare(source, dataset), folder)
+    if source.prepared:
+        return read_prepared(folder, source.content_hash)
+    if folder.exists():
+        try:
+            return read_prepared(folder, source.content_hash)
+        except InputError as error:
+            discard(folder, str(error).partition(". Delete")[0])
+    write_prepared(prepare(source, dataset), folder)
     return read_prepared(folder, source.content_hash)
 
 

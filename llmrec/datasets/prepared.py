@@ -93,6 +93,7 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
             "report": prepared.report,
             "files": {f"{stem}.parquet": _sha256(temporary / f"{stem}.parquet") for stem in tables},
         }
+        manifest["digest"] = _digest(manifest)
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
@@ -149,7 +150,10 @@ def _checked_manifest(folder: Path, content_hash: str) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         wrong = None
-        if manifest["format"] != PREPARED_FORMAT or manifest["content_hash"] != content_hash:
+        # Sets that were prepared by earlier versions have no digest.
+        if manifest.get("digest", _digest(manifest)) != _digest(manifest):
+            wrong = "manifest.json is not the file that was written"
+        elif manifest["format"] != PREPARED_FORMAT or manifest["content_hash"] != content_hash:
             wrong = "manifest.json belongs to another version or other data"
         for name, digest in manifest["files"].items():
             if not wrong and _sha256(folder / name) != digest:
@@ -204,6 +208,12 @@ def _interactions_table(events: Interactions, items: Items) -> pa.Table:
     if events.rating is not None:
         columns["rating"] = pa.array(events.rating, pa.float32())
     return pa.table(columns)
+
+
+def _digest(manifest: dict[str, Any]) -> str:
+    """Hashes a manifest without its own digest."""
+    content = {key: value for key, value in manifest.items() if key != "digest"}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llmrec.atomic import atomic_folder
+from llmrec.cached_files import cached_folder, is_cached
 from llmrec.components import code, digest
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists
@@ -41,9 +41,9 @@ def load_lists(
     """
     key = digest(prepared.content_hash, asdict(rule), code(["datasets.lists"]))
     folder = folder / f"lists-{key}"
-    if not folder.is_dir():
+    if not is_cached(folder):
         lists, report = _make(prepared, events() if rule.by_ratings else None, rule)
-        with atomic_folder(folder) as temporary:
+        with cached_folder(folder) as temporary:
             for split in SPLITS:
                 pq.write_table(_table(lists[split]), temporary / f"{split}.parquet")
             (temporary / "report.json").write_text(json.dumps(report, indent=1), encoding="utf-8")

@@ -32,6 +32,7 @@ from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.identity import diagnosis_key
+from llmrec.manifest import folder_manifest
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import log_data_source, open_dataset
@@ -94,6 +95,8 @@ def diagnose(run: RunFolder, config: DictConfig, sample: dict[str, Any]) -> None
             _write(folder, diagnose_run(config, open_dataset(config), run, sample))
         else:
             logger.info("reading the existing diagnosis from %s", folder)
+    remedy = f"Remove it and repeat the command: python -m llmrec.diagnose run={run.folder}"
+    folder_manifest(folder).check(remedy, DIAGNOSIS_FILE)
     print_diagnosis(json.loads((folder / DIAGNOSIS_FILE).read_text(encoding="utf-8")), folder)
 
 
@@ -188,5 +191,5 @@ def _recommended(
 def _write(folder: Path, record: dict[str, Any]) -> None:
     write_plot(folder, diagnosis_title(record), {heading: record[state] for state, heading in STATES.items()})
     # This file is written last, because its presence marks the diagnosis as finished.
-    with atomic_file(folder / DIAGNOSIS_FILE) as temporary:
+    with folder_manifest(folder).recorded(DIAGNOSIS_FILE), atomic_file(folder / DIAGNOSIS_FILE) as temporary:
         temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")

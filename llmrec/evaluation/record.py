@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
+from llmrec.manifest import folder_manifest, measure_again, rank_again
 
 METRICS_FILE, ROWS_FILE, FACTS_FILE = "metrics.json", "rows.parquet", "ranking.json"
 SPLIT = "split"
@@ -26,7 +27,8 @@ def write_part(folder: Path, part: str, tables: Tables) -> None:
     Raises:
         InputError: If the folder is not writable or the disk is full.
     """
-    with atomic_file(folder / f"{part}.parquet") as temporary:
+    file = folder / f"{part}.parquet"
+    with folder_manifest(folder).recorded(file.name), atomic_file(file) as temporary:
         pq.write_table(_joined(tables), temporary)
 
 
@@ -39,24 +41,31 @@ def read_part(folder: Path, part: str) -> dict[str, pa.Table] | None:
     file = folder / f"{part}.parquet"
     if not file.is_file():
         return None
+    folder_manifest(folder).check(rank_again(folder), file.name)
     try:
         table = pq.read_table(file)
         splits = table[SPLIT].unique().to_pylist()
-    except (pa.ArrowException, KeyError) as error:
-        raise InputError(f"{file} is damaged ({error}). Remove it and run the evaluation again.") from error
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise InputError(f"{file} is damaged ({error}). {rank_again(folder)}") from error
     return {split: table.filter(pc.equal(table[SPLIT], split)).drop_columns(SPLIT) for split in splits}
 
 
 def write_facts(folder: Path, facts: dict[str, Any]) -> None:
     """Writes ranking.json: how the rankings were made."""
-    with atomic_file(folder / FACTS_FILE) as temporary:
+    with folder_manifest(folder).recorded(FACTS_FILE), atomic_file(folder / FACTS_FILE) as temporary:
         temporary.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
     """Reads ranking.json; {} if it does not exist."""
     file = folder / FACTS_FILE
-    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else {}
+    if not file.is_file():
+        return {}
+    folder_manifest(folder).check(rank_again(folder), file.name)
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise InputError(f"{file} is damaged ({error}). {rank_again(folder)}") from error
 
 
 def write_record(folder: Path, metrics: dict[str, Any], rows: Tables) -> None:
@@ -65,7 +74,7 @@ def write_record(folder: Path, metrics: dict[str, Any], rows: Tables) -> None:
     Raises:
         InputError: If the folder is not writable or the disk is full.
     """
-    with ExitStack() as files:
+    with folder_manifest(folder).recorded(METRICS_FILE, ROWS_FILE), ExitStack() as files:
         # The stack closes in reverse order, so metrics.json is moved into place last. Its presence marks the evaluation
         # as finished.
         metrics_file = files.enter_context(atomic_file(folder / METRICS_FILE))
@@ -80,6 +89,8 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         InputError: If the folder has no metrics or the file is damaged.
     """
     path = folder / METRICS_FILE
+    if path.exists():
+        folder_manifest(folder).check(measure_again(path), path.name)
     try:
         metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -87,7 +98,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
             f"no finished evaluation in {folder}: {METRICS_FILE} is missing. Run the evaluation again."
         ) from error
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}). Remove it and run the evaluation again.") from error
+        raise InputError(f"{path} is damaged ({error}). {measure_again(path)}") from error
     return metrics
 
 

@@ -1,13 +1,11 @@
 """The summary at the end of a sweep: each job's NDCG@10, and the jobs that are not done."""
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
 from llmrec.errors import InputError
 from llmrec.launcher.pool import Outcome
 from llmrec.training.plan import Job, names_apart
-from llmrec.training.run_folder import METRICS
 
 
 def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Sequence[str]]) -> None:
@@ -43,8 +41,10 @@ def validation_score(job: Job) -> float | None:
 
 
 def _record(job: Job) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((job.record / METRICS).read_text(encoding="utf-8"))
-    return record
+    # The parent of a sweep needs pyarrow only here.
+    from llmrec.evaluation.record import read_metrics
+
+    return read_metrics(job.record)
 
 
 def _headline(job: Job, split: str) -> float | None:

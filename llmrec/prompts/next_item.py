@@ -6,9 +6,8 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
-from llmrec.atomic import atomic_file
+from llmrec.cached_files import read_arrays, write_arrays
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, tokenizer_hash
 from llmrec.datasets.dataset import Rows
@@ -174,13 +173,12 @@ class PromptTokenizer:
         for text in texts:
             digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
         path = self.cache_dir / f"{digest.hexdigest()[:32]}.safetensors"
-        if path.exists():
-            stored = load_file(path)
+        stored = read_arrays(path)
+        if stored is not None:
             return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
         _, encoded, cut = self._fit(histories)
         prompts = Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
-        with atomic_file(path) as temporary:
-            save_file({"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": np.array([cut])}, temporary)
+        write_arrays(path, {"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": np.array([cut])})
         return prompts
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:

@@ -17,6 +17,7 @@ from yaml import YAMLError
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
 from llmrec.evaluation.record import ROWS_FILE
+from llmrec.manifest import folder_manifest
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
 from llmrec.training.plan import read_overrides, run_overrides
 from llmrec.training.run_folder import CONFIG, METRICS, TRAINING
@@ -92,6 +93,7 @@ def _slim(file: Path) -> bytes:
         TRAINING: _training,
         Path(OVERRIDES).name: _overrides,
     }
+    folder_manifest(file.parent).check("Remove its folder and make the run again", file.name)
     try:
         return _rows(file) if file.suffix == ".parquet" else slim.get(file.name, Path.read_bytes)(file)
     except (OSError, ValueError, YAMLError, OmegaConfBaseException) as error:

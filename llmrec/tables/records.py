@@ -11,7 +11,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
-from llmrec.atomic import atomic_folder
+from llmrec.cached_files import cached_folder, is_cached
 from llmrec.conf_dir import conf_dir, tables_dir
 from llmrec.errors import InputError
 from llmrec.evaluation.record import ROWS_FILE
@@ -70,10 +70,10 @@ def _unpacked(file: Path) -> Path:
     cache = Path(OmegaConf.load(Path(conf_dir()) / "config.yaml").paths.cache)
     packed = file.read_bytes()
     folder = cache / "records" / hashlib.sha256(packed).hexdigest()[:16]
-    if not folder.is_dir():
+    if not is_cached(folder):
         # The archive is read completely before anything is written, so that a damaged one leaves nothing in the cache.
         contents = _contents(file, packed)
-        with atomic_folder(folder) as temporary:
+        with cached_folder(folder) as temporary:
             for name, content in contents.items():
                 (temporary / name).parent.mkdir(parents=True, exist_ok=True)
                 (temporary / name).write_bytes(content)

@@ -1,7 +1,6 @@
 """Reads the files of a finished run."""
 
 import csv
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +9,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from llmrec.errors import InputError
-from llmrec.evaluation.record import ROWS_FILE, SPLIT
+from llmrec.evaluation.record import ROWS_FILE, SPLIT, read_metrics
+from llmrec.manifest import folder_manifest, measure_again
 from llmrec.training.plan import Job
-from llmrec.training.run_folder import METRICS
 
 CURVES = "curves.csv"
 Points = list[tuple[int, float]]
@@ -38,11 +36,7 @@ class Run:
         Raises:
             InputError: The file is damaged.
         """
-        file = self.job.record / METRICS
-        try:
-            return dict(json.loads(file.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise InputError(f"{file} is damaged ({error}). Remove it and make the run again") from error
+        return read_metrics(self.job.record)
 
     @property
     def test(self) -> dict[str, Any]:
@@ -91,7 +85,9 @@ class Run:
     @cached_property
     def users(self) -> pa.Table:
         """The metrics' values by row or list of the test split, and the columns that identify a row."""
-        table = pq.read_table(self.job.record / ROWS_FILE)
+        file = self.job.record / ROWS_FILE
+        folder_manifest(self.job.record).check(measure_again(file), ROWS_FILE)
+        table = pq.read_table(file)
         return table.filter(pc.equal(table[SPLIT], "test")).drop_columns(SPLIT)
 
     def ranks_rows_of(self, other: "Run") -> bool:

@@ -8,6 +8,7 @@ import torch
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from llmrec.atomic import atomic_file
+from llmrec.manifest import folder_manifest
 
 logger = logging.getLogger(__name__)
 KEY = "llmrec_key"
@@ -35,10 +36,16 @@ def last_checkpoint(folder: Path, key: str) -> Path | None:
     last = folder / "last.ckpt"
     if not last.exists():
         return None
+    folder_manifest(folder).check(restart(folder), last.name)
     if read_checkpoint(last).get(KEY) == key:
         return last
     logger.warning("%s is the checkpoint of another training: this one starts from the beginning", last)
     return None
+
+
+def restart(folder: Path) -> str:
+    """Returns what to do about a damaged checkpoint."""
+    return f"Delete the folder {folder}: the same command then trains from the beginning"
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -61,7 +68,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         Raises:
             InputError: The folder cannot be written, or the disk is full.
         """
-        with atomic_file(Path(path)) as temporary:
+        file = Path(path)
+        with folder_manifest(file.parent).recorded(file.name), atomic_file(file) as temporary:
             torch.save(checkpoint | {KEY: self.key}, temporary)
 
     def load_checkpoint(self, path: str | Path, *_: Any, **__: Any) -> dict[str, Any]:

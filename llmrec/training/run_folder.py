@@ -22,6 +22,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError, SettingsError
 from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
+from llmrec.manifest import folder_manifest, measure_again, retrain
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
@@ -60,7 +61,12 @@ class RunFolder:
     @property
     def training(self) -> dict[str, Any]:
         """The content of training.json, such as provenance, selected epoch and seconds."""
-        return dict(json.loads((self.folder / TRAINING).read_text(encoding="utf-8")))
+        folder_manifest(self.folder).check(retrain(self.folder), TRAINING)
+        file = self.folder / TRAINING
+        try:
+            return dict(json.loads(file.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise InputError(f"{file} is damaged ({error}). {retrain(self.folder)}") from error
 
     @property
     def failure(self) -> Path:
@@ -82,6 +88,7 @@ class RunFolder:
             raise InputError(
                 f"{self.folder} is not the folder of a run: {CONFIG} is missing. Give run=runs/<...>/<key>"
             )
+        folder_manifest(self.folder).check(retrain(self.folder), CONFIG)
         config = read_stored(self.config_file, trust)
         # Data, cache and runs may have moved since the training.
         now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
@@ -158,7 +165,7 @@ def is_measured(ranking: Path, key: str) -> bool:
     try:
         return bool(json.loads(file.read_text(encoding="utf-8")).get(MEASURED_BY) == key)
     except ValueError as error:
-        raise InputError(f"{file} is damaged ({error}). Remove it and run the evaluation again.") from error
+        raise InputError(f"{file} is damaged ({error}). {measure_again(file)}") from error
 
 
 def measuring_key_of(config: DictConfig) -> str:

@@ -29,11 +29,12 @@ from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.reference_features import encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
+from llmrec.manifest import folder_manifest
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
-from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, last_checkpoint, read_checkpoint
+from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
@@ -278,6 +279,7 @@ def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: P
     curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
     curves.rewind(int(initial["global_step"]))
     trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
+    folder_manifest(folder / CHECKPOINTS).check(restart(folder / CHECKPOINTS), Path(best.best_model_path).name)
     chosen = read_checkpoint(best.best_model_path)
     module.load_state_dict(chosen["state_dict"])
     return chosen, trainer.current_epoch - int(initial["epoch"]) - 1

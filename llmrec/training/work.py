@@ -17,6 +17,7 @@ from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.reference_features import reference_features
+from llmrec.manifest import folder_manifest
 from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_run import evaluate_run
@@ -24,9 +25,12 @@ from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import RunLabel, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
-from llmrec.training.run_folder import TRAINING, RunFolder, is_baseline, run_code
+from llmrec.training.run_folder import CONFIG, TRAINING, RunFolder, is_baseline, run_code
 from llmrec.training.stages import Stage
 from llmrec.training.train import train
+
+RECORDED = (CONFIG, TRAINING, "weights", "leakage.json", "curves.csv")
+"""Files of a training that its folder's manifest lists."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +122,8 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         "wall_seconds": time.perf_counter() - started,
     }
     if is_rank_zero():
-        _write(run.folder / TRAINING, training)
+        with folder_manifest(run.folder).recorded(*RECORDED):
+            _write(run.folder / TRAINING, training)
         # A finished training is never resumed, and weights/ holds the selected weights.
         shutil.rmtree(run.folder / CHECKPOINTS, ignore_errors=True)
     barrier()

@@ -1,5 +1,7 @@
 """Relevance is cached under a hash of everything it depends on, and a wrong or damaged file is refused."""
 
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.relevance import title_relevance
 from llmrec.backbones.scoring import log_probabilities
 from llmrec.errors import InputError
+from tests.damage import DAMAGES
 from tests.invariants.world import random_backbone
 
 PROMPT = np.arange(20, 30)
@@ -88,19 +91,31 @@ def test_nothing_is_kept_without_a_cache(tmp_path: Path) -> None:
     assert kept(tmp_path) == []
 
 
-def test_an_unreadable_file_is_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_made_anew(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
+    (file,) = kept(tmp_path)
+    content = file.read_bytes()
+    damage(file)
+    title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
+    assert file.read_bytes() == content
+
+
+def test_an_unreadable_file_without_a_checksum_is_named(tmp_path: Path) -> None:
     title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
     (file,) = kept(tmp_path)
     file.write_bytes(file.read_bytes()[:20])
+    shutil.rmtree(tmp_path / "checksums")
     with pytest.raises(InputError, match=rf"{file.name} cannot be read .*delete it"):
         title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
 
 
-def test_a_stale_file_is_named(tmp_path: Path) -> None:
+def test_a_stale_file_without_a_checksum_is_named(tmp_path: Path) -> None:
     title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)
     (file,) = kept(tmp_path)
     title_relevance(changed(random_backbone()), PROMPT, TITLES, tmp_path / "other")
     (other,) = kept(tmp_path / "other")
     file.write_bytes(other.read_bytes())
+    shutil.rmtree(tmp_path / "checksums")
     with pytest.raises(InputError, match=rf"{file.name} is of other weights, titles or another prompt: delete it"):
         title_relevance(random_backbone(), PROMPT, TITLES, tmp_path)

@@ -53,5 +53,6 @@ def test_a_run_with_a_flag_between_overrides_in_an_ascii_locale(place: Workplace
         "backbone.path='~/absent/Pokémon'",
     )  # fmt: skip
     assert done.status == 2, done.output
-    expected = f"llmrec: backbone.path={Path.home()}/absent/Pok\\xe9mon: there is no folder"
+    home = Path.home()
+    expected = f"llmrec: backbone.path={home}/absent/Pok\\xe9mon: {home}/absent/Pok\\xe9mon is no folder"
     assert done.last_line().startswith(expected), done.output

@@ -1,5 +1,6 @@
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ import pytest
 from llmrec.datasets import load
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.load import load_dataset, prepared_folder
+from llmrec.datasets.prepared import read_prepared
 from llmrec.datasets.source import locate
 from llmrec.errors import InputError
 from tests.code_changes import edit
+from tests.damage import DAMAGES
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 
 SMALL = {"items": 120, "users": 150}
@@ -102,33 +105,35 @@ def cached_folder(root: Path) -> Path:
     return prepared_folder(locate(small(), root, root / "cache"), root / "cache")
 
 
-def test_a_changed_file_is_refused(tmp_path: Path) -> None:
-    folder = cached_folder(tmp_path)
-    with (folder / "train.parquet").open("ab") as file:
-        file.write(b"x")
-    with pytest.raises(InputError, match=rf"{folder.name}: train\.parquet is not the file .*Delete the folder"):
-        loaded(tmp_path)
+@pytest.mark.parametrize("name", ["train.parquet", "interactions.parquet", "manifest.json"])
+@pytest.mark.parametrize("damage", [*DAMAGES, Path.unlink])
+def test_a_damaged_set_of_the_cache_is_made_anew(name: str, damage: Callable[[Path], None], tmp_path: Path) -> None:
+    file = cached_folder(tmp_path) / name
+    content = file.read_bytes()
+    damage(file)
+    loaded(tmp_path)
+    assert file.read_bytes() == content
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
-    folder = cached_folder(tmp_path)
-    (folder / "valid.parquet").unlink()
-    with pytest.raises(InputError, match=r"cannot be read .*valid\.parquet.*Delete the folder"):
-        loaded(tmp_path)
+@pytest.mark.parametrize("name", ["train.parquet", "manifest.json"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_set_of_the_users_is_named(name: str, damage: Callable[[Path], None], tmp_path: Path) -> None:
+    file = tmp_path / "data/games" / name
+    shutil.copytree(cached_folder(tmp_path), file.parent)
+    damage(file)
+    with pytest.raises(InputError, match=rf"{file.parent}.*{name}.*[Pp]repare the set again"):
+        load_dataset(group(source="real"), tmp_path / "data", tmp_path / "elsewhere")
+    assert file.exists()
 
 
 @pytest.mark.parametrize("change", [{"content_hash": "other"}, {"format": 0}])
 def test_a_manifest_of_other_data_is_refused(tmp_path: Path, change: dict[str, object]) -> None:
-    path = cached_folder(tmp_path) / "manifest.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    folder = cached_folder(tmp_path)
+    manifest = {**json.loads((folder / "manifest.json").read_text()), **change}
+    del manifest["digest"]
+    (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"another version or other data\. Delete the folder"):
-        loaded(tmp_path)
-
-
-def test_a_manifest_that_is_no_json_is_refused(tmp_path: Path) -> None:
-    (cached_folder(tmp_path) / "manifest.json").write_text("{")
-    with pytest.raises(InputError, match=r"cannot be read .*Delete the folder"):
-        loaded(tmp_path)
+        read_prepared(folder, folder.name)
 
 
 def test_a_prepared_set_is_a_source_and_stays_simulated(tmp_path: Path) -> None:

@@ -164,16 +164,13 @@ def test_what_changes_the_lists_has_a_folder_of_its_own(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["train.parquet", "test.parquet", "report.json"])
 @pytest.mark.parametrize("damage", ["missing", "cut"])
-def test_a_damaged_folder_says_what_to_do(rated: Path, name: str, damage: str) -> None:
+def test_a_damaged_folder_is_made_anew(rated: Path, name: str, damage: str) -> None:
     first = load(rated)
     (folder,) = folders(rated)
     if damage == "missing":
         (folder / name).unlink()
     else:
         (folder / name).write_bytes((folder / name).read_bytes()[:20])
-    with pytest.raises(InputError, match=rf"{folder.name}: cannot be read \(.*Delete the folder.* made again"):
-        load(rated)
-    shutil.rmtree(folder)
     assert same(load(rated).lists["test"], first.lists["test"])
 
 

@@ -45,7 +45,7 @@ def test_a_record_is_read_as_it_was_written(lists: np.ndarray, tmp_path: Path) -
     written = pq.read_table(folder / "rows.parquet")
     assert written["split"].to_pylist() == ["test"] * 4
     assert written.drop_columns("split") == table
-    assert sorted(file.name for file in folder.iterdir()) == ["metrics.json", "rows.parquet"]
+    assert sorted(file.name for file in folder.iterdir()) == ["checksums.json", "metrics.json", "rows.parquet"]
 
 
 def test_values_by_row_of_all_splits_are_in_one_file(tmp_path: Path) -> None:
@@ -68,7 +68,7 @@ def test_a_failed_write_leaves_the_record_before_it(tmp_path: Path, monkeypatch:
         write_record(tmp_path, {"other": {}}, {"valid": VALID, "test": TEST})
     assert read_metrics(tmp_path) == METRICS
     assert (tmp_path / "rows.parquet").read_bytes() == before
-    assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.json", "rows.parquet"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checksums.json", "metrics.json", "rows.parquet"]
 
 
 def test_metrics_are_moved_into_place_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +79,7 @@ def test_metrics_are_moved_into_place_last(tmp_path: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr("os.replace", replaced)
     write_record(tmp_path, {}, {"valid": VALID, "test": TEST})
-    assert order == ["rows.parquet", "metrics.json"]
+    assert order == ["rows.parquet", "metrics.json", "checksums.json"]
 
 
 def test_nan_never_reaches_the_json(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_rankings_are_read_by_split_as_they_were_written(tmp_path: Path) -> None
     write_part(tmp_path, "ranking", {"valid": VALID, "test": TEST})
     assert read_part(tmp_path, "ranking") == {"valid": VALID, "test": TEST}
     assert read_part(tmp_path, "unconstrained") is None
-    assert [file.name for file in tmp_path.iterdir()] == ["ranking.parquet"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checksums.json", "ranking.parquet"]
 
 
 def test_a_failed_write_of_a_ranking_leaves_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,7 +118,7 @@ def test_a_damaged_ranking_is_named(damage: str, tmp_path: Path) -> None:
     else:
         write_part(tmp_path, "ranking", {"test": TEST})
         file.write_bytes(file.read_bytes()[:-20] if damage == "cut short" else b"")
-    with pytest.raises(InputError, match=rf"{file} is damaged \(.+\)\. Remove it and run the evaluation again"):
+    with pytest.raises(InputError, match=rf"{file} is damaged \(.+\)\. Delete the folder {tmp_path} and"):
         read_part(tmp_path, "ranking")
 
 
@@ -127,4 +127,4 @@ def test_facts_of_a_ranking_are_read_as_they_were_written(tmp_path: Path) -> Non
     facts = {"recommender": "model", "seconds": {"opening": 1.5}, "precision": None}
     write_facts(tmp_path, facts)
     assert read_facts(tmp_path) == facts
-    assert [file.name for file in tmp_path.iterdir()] == ["ranking.json"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["checksums.json", "ranking.json"]

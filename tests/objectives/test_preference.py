@@ -1,5 +1,6 @@
 """DPO, cDPO, S-DPO and RosePO: golden values, the frozen reference, branches against full sequences, noisy pairs."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -135,6 +136,7 @@ def test_a_stale_reference_is_refused(tmp_path: Path) -> None:
     build_world(("dpo", "objective.scores=trie"), tmp_path / "other")
     (mine,), (theirs,) = (list((tmp_path / name / "reference").iterdir()) for name in ("one", "other"))
     mine.write_bytes(theirs.read_bytes())
+    shutil.rmtree(tmp_path / "one" / "checksums")
     with pytest.raises(InputError, match=rf"reference cache .*{mine.name} is of other weights.*delete it"):
         prepare_again(world, tmp_path / "one")
 

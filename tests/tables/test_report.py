@@ -174,6 +174,7 @@ def test_records_of_another_set_are_refused(root: Path) -> None:
     job = jobs_of(table)["SFT", "games", 1]
     split = write_run(job, hits(1)).test | {"dataset": "games"}
     (job.record / "metrics.json").write_text(json.dumps(Run(job).record | {"splits": {"test": split}}))
+    (job.record / "checksums.json").unlink()
     with pytest.raises(InputError, match=r"dataset=games, table small of dataset=games-sim: tables never mix"):
         report_data([table], "smoke")
 

@@ -125,6 +125,7 @@ def test_run_of_another_tokenizer_is_refused(run: RunFolder) -> None:
     merges = tokenizer["model"]["merges"]
     merges[0], merges[1] = merges[1], merges[0]
     file.write_text(json.dumps(tokenizer), encoding="utf-8")
+    (run.folder / "checksums.json").unlink()
     with pytest.raises(InputError, match="was trained with another tokenizer"):
         evaluate_again(run, other_decoding(run))
 
@@ -143,6 +144,7 @@ def test_a_stage_of_another_dataset_is_refused(tmp_path: Path, cache: Path) -> N
         training = json.loads((folder / "training.json").read_text())
         training["dataset"] |= {"name": "office", "content_hash": "0123456789abcdef"}
         (folder / "training.json").write_text(json.dumps(training))
+        (folder / "checksums.json").unlink()
         with pytest.raises(InputError, match=r"was trained on office \(0123456789ab\), this run is on games-sim"):
             run_configuration(config)
 

@@ -1,0 +1,71 @@
+"""What is written is complete or not there; what killed processes leave is removed; a full disk is called that."""
+
+import errno
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from llmrec import atomic
+from llmrec.atomic import atomic_file, atomic_folder
+from llmrec.errors import InputError
+
+WRITER = """
+import sys, time
+from pathlib import Path
+from llmrec.atomic import atomic_file, atomic_folder
+with {kind}(Path(sys.argv[1])) as temporary:
+    (temporary / "half" if temporary.is_dir() else temporary).write_text("half")
+    time.sleep(60)
+"""
+
+
+@pytest.mark.parametrize("kind", ["atomic_file", "atomic_folder"])
+def test_only_what_a_killed_process_left_is_removed(kind: str, tmp_path: Path) -> None:
+    writing = subprocess.Popen([sys.executable, "-c", WRITER.format(kind=kind), str(tmp_path / "target")])
+    try:
+        while not (half := list(tmp_path.glob(".target.*.partial"))):
+            time.sleep(0.01)
+        write_another(tmp_path)
+        assert half[0].exists()
+    finally:
+        writing.kill()
+        writing.wait()
+    write_another(tmp_path)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["another"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"),
+        RuntimeError("PytorchStreamWriter failed writing file data/0: file write failed"),
+        ValueError("Error while serializing: I/O error: No space left on device (os error 28)"),
+    ],
+)
+def test_a_full_disk_is_named_and_the_old_file_stays(error: Exception, tmp_path: Path) -> None:
+    file = tmp_path / "last.ckpt"
+    file.write_text("old")
+    full = pytest.raises(InputError, match=r"cannot write .*No space left on device\. Free some space")
+    with full, atomic_file(file) as temporary:
+        temporary.write_text("half")
+        raise error
+    with pytest.raises(InputError, match="No space left on device"), atomic_folder(tmp_path / "folder"):
+        raise error
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="shapes differ"), atomic_file(tmp_path / "file"):
+        raise RuntimeError("shapes differ")
+
+
+def write_another(folder: Path) -> None:
+    """Writes a file as a process that starts anew does."""
+    atomic._remove_leftovers.cache_clear()
+    with atomic_file(folder / "another") as temporary:
+        temporary.write_text("whole")
