@@ -140,14 +140,17 @@ def _locked_temporary(path: Path, is_folder: bool) -> tuple[Path, int]:
             handle, name = tempfile.mkstemp(LEFTOVER, f".{path.name}.", path.parent)
             os.close(handle)
             temporary = Path(name)
-        # tempfile creates with modes 0600 and 0700, but what others share must stay readable for them.
-        os.chmod(temporary, (0o777 if is_folder else 0o666) & ~_umask())
-        lock = os.open(temporary, os.O_RDONLY)
+        try:
+            # tempfile creates with modes 0600 and 0700, but what others share must stay readable for them.
+            os.chmod(temporary, (0o777 if is_folder else 0o666) & ~_umask())
+            lock = os.open(temporary, os.O_RDONLY)
+        except FileNotFoundError:
+            continue  # Another process took it for a leftover before it was locked.
         with suppress(OSError):  # Some file systems have no locks.
             fcntl.flock(lock, fcntl.LOCK_EX)
         if temporary.exists():
             return temporary, lock
-        os.close(lock)  # Another process took it for a leftover before it was locked.
+        os.close(lock)
 
 
 @cache

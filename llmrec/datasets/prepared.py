@@ -212,7 +212,8 @@ def _interactions_table(events: Interactions, items: Items) -> pa.Table:
 
 def _digest(manifest: dict[str, Any]) -> str:
     """Hashes a manifest without its own digest."""
-    content = {key: value for key, value in manifest.items() if key != "digest"}
+    # As JSON has it: keys that are numbers become text.
+    content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "digest"}))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 

@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmrec.evaluation.record import ROWS_FILE, SPLIT, read_metrics
-from llmrec.manifest import folder_manifest, measure_again
+from llmrec.manifest import folder_manifest, measure_again, retrain
 from llmrec.training.plan import Job
 
 CURVES = "curves.csv"
@@ -76,6 +76,7 @@ class Run:
         """The logged metrics by name; empty for a baseline that is not trained."""
         found: dict[str, Points] = {}
         file = self.job.run.folder / CURVES
+        folder_manifest(file.parent).check(retrain(file.parent), CURVES)
         # Baselines such as popularity are not trained and have no such file.
         lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
         for row in csv.DictReader(lines):

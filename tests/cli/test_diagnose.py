@@ -80,6 +80,7 @@ def test_plot_is_there_as_png_and_svg(diagnosed: Done) -> None:
     assert sorted(file.name for file in folder(diagnosed).iterdir()) == [
         "attribution.png",
         "attribution.svg",
+        "checksums.json",
         "diagnosis.json",
     ]
 

@@ -25,7 +25,7 @@ MEASURE = r"Remove it and measure again: python -m llmrec\.measure run="
 RESULTS = {
     "config.yaml": TRAIN, "training.json": TRAIN, "weights/model.safetensors": TRAIN, "weights/tokenizer.json": TRAIN,
     "rankings/*/ranking.parquet": RANK, "rankings/*/ranking.json": RANK, "rankings/*/metrics.json": MEASURE,
-    "rankings/*/rows.parquet": MEASURE, "checksums.json": TRAIN,
+    "rankings/*/rows.parquet": MEASURE, "checksums.json": TRAIN, "curves.csv": TRAIN,
 }  # fmt: skip
 CACHED = [
     "tiny/*/model.safetensors", "tiny/*/tokenizer.json", "prompts/**/*.safetensors", "catalogue/*.safetensors",
@@ -115,11 +115,14 @@ def read(run: RunFolder, name: str) -> Any:
     if "ranking." in name:
         return measure_again([run.folder], [], None, False)
     (record,) = run.folder.glob("rankings/*")
+    job: Any = SimpleNamespace(record=record, run=run)
+    reported = Run(job)
     if name.endswith("metrics.json"):
         return read_metrics(record)
     if name.endswith("rows.parquet"):
-        job: Any = SimpleNamespace(record=record)
-        return Run(job).users
+        return reported.users
+    if name == "curves.csv":
+        return reported.curves
     return run.training if name == "training.json" else run.config()
 
 
