@@ -1,12 +1,30 @@
-"""Shared parts of all commands except llmrec.run: help text, --config-dir, error messages and exit status."""
+"""Shared parts of all commands: arguments, help text, --config-dir, error messages and exit status."""
 
 import argparse
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from llmrec.errors import InputError
+
+HOME_PATH = re.compile(r"[\w.@/+]+=['\"]?~(?=/|['\"]?$)")
+"""A setting whose value is a path below the home folder, which a shell expands only at the beginning of a word."""
+FLAGS_WITH_VALUE = (
+    "--config-dir",
+    "-cd",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+    "--package",
+    "-p",
+    "--cfg",
+    "-c",
+)
+"""Flags of Hydra's commands that take the next argument."""
 
 
 def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool = False) -> None:
@@ -19,7 +37,8 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
         run: Called with the command-line arguments.
         alone: Whether a call without arguments runs the command instead of printing the help.
     """
-    arguments = sys.argv[1:]
+    print_any_text()
+    arguments = expand_home(sys.argv[1:])
     wants_help = {"-h", "--help"} & set(arguments) or not (arguments or alone)
     try:
         if wants_help:
@@ -37,6 +56,31 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         sys.exit(130)
+
+
+def print_any_text() -> None:
+    """Has characters that the locale cannot encode printed as escapes instead of ending the command with an error."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def expand_home(arguments: Sequence[str]) -> list[str]:
+    """Returns the arguments with `~/` at the beginning of a value expanded, as in backbone.path=~/models/x."""
+    home = os.path.expanduser("~")
+    return [
+        f"{match[0][:-1]}{home}{text[match.end() :]}" if (match := HOME_PATH.match(text)) else text
+        for text in arguments
+    ]
+
+
+def flags_last(arguments: Sequence[str]) -> list[str]:
+    """Moves flags behind the overrides, since Hydra's parser takes no overrides behind a flag between two of them."""
+    overrides, flags = list[str](), list[str]()
+    for place, argument in enumerate(arguments):
+        is_value = place > 0 and arguments[place - 1] in FLAGS_WITH_VALUE
+        (flags if argument.startswith("-") or is_value else overrides).append(argument)
+    return overrides + flags
 
 
 def split_config_dir(arguments: Sequence[str]) -> tuple[Path | None, list[str]]:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from llmrec.command import run_command
+from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
 
 HELP = """\
@@ -38,12 +38,13 @@ def _diagnose(arguments: list[str]) -> None:
     from llmrec.training.overrides import override, split_arguments, trusts
     from llmrec.training.run_folder import RunFolder
 
+    config_dir, arguments = split_config_dir(arguments)
     own, overrides = split_arguments(arguments, ["run", *DEFAULTS, "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained run> is missing (try --help)")
     sample = _sample(DEFAULTS | own)
     run = RunFolder(Path(own["run"]))
-    config = override(run.config(trusts(own)), overrides)
+    config = override(run.config(trusts(own)), overrides, config_dir)
 
     from llmrec.tasks.base import build_task
 

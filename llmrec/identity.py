@@ -68,7 +68,7 @@ def base_model_key(backbone: Mapping[str, Any], cache_dir: Path) -> Any:
         cache_dir: llmrec's cache folder.
     """
     package, path = backbone.get("package"), backbone.get("path")
-    folder = installed_folder(package) if package else Path(path) if path else None
+    folder = installed_folder(package) if package else Path(path).expanduser() if path else None
     if folder is None or not folder.is_dir():
         return {name: backbone.get(name) for name in BASE_MODEL}
     return files_hash(folder, [backbone["gguf_file"]] if backbone.get("gguf_file") else MODEL_FILES, cache_dir)

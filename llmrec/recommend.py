@@ -5,7 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from llmrec.command import run_command
+from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
 
 HELP = """\
@@ -23,6 +23,7 @@ k=N               number of titles per history (default 10)
 Titles that are not in the catalogue are used as text (a baseline and a run with
 items=tokens ignore them), with a warning. Settings of the groups decoding and
 paths can be overridden, as in decoding.exclude_history=true, and items.file.
+--config-dir FOLDER adds decoders of your own.
 Code that the run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.
 """
@@ -40,13 +41,14 @@ def _recommend(arguments: list[str]) -> None:
     from llmrec.training.run_folder import RunFolder
 
     logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
+    config_dir, arguments = split_config_dir(arguments)
     own, overrides = split_arguments(arguments, OWN)
     if "run" not in own or ("history" in own) == ("file" in own):
         raise InputError("give run=<the folder of a trained run> and either history=<JSON list> or file=<JSON lines>")
     k = _count(own.get("k", "10"))
     histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
     run = RunFolder(Path(own["run"]))
-    config = override(run.config(trusts(own)), overrides)
+    config = override(run.config(trusts(own)), overrides, config_dir)
 
     from llmrec.tasks.base import build_task
 

@@ -13,7 +13,7 @@ from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.atomic import check_writable, unwritable
-from llmrec.command import split_config_dir
+from llmrec.command import expand_home, flags_last, print_any_text, split_config_dir
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
@@ -85,6 +85,8 @@ def main() -> None:
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     OmegaConf.register_new_resolver("llmrec.run_path", _run_folder, replace=True)
     register_plugins()
+    print_any_text()
+    sys.argv[1:] = flags_last(expand_home(sys.argv[1:]))
     folders: list[str] = []
     try:
         config_dir, _ = split_config_dir(sys.argv[1:])

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import pack
-from llmrec.backbones.pretrained import first_line
+from llmrec.backbones.saved_files import first_line
 from llmrec.backbones.scoring import BATCH_TOKENS, batches_by_length
 from llmrec.collectives import map_across_ranks
 from llmrec.errors import InputError

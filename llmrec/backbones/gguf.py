@@ -11,7 +11,7 @@ import transformers
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from llmrec.atomic import atomic_folder, locked
-from llmrec.backbones.pretrained import first_line
+from llmrec.backbones.saved_files import first_line
 from llmrec.components import code, digest
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash

@@ -18,6 +18,7 @@ from llmrec.backbones.gguf import dequantize, package_folder
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
 from llmrec.backbones.probe import probe
+from llmrec.backbones.saved_files import local_folder, refuse_damaged_files
 from llmrec.backbones.tiny import tiny_folder
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
@@ -90,9 +91,8 @@ def save_trained(backbone: Backbone, folder: Path) -> None:
 def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
     eight_bit = config.adapter.eight_bit
     model, tokenizer = open_pretrained(path, config.backbone, weights_dtype(config, device), eight_bit)
-    if eight_bit:
-        return model, tokenizer  # bitsandbytes has already placed it on a device.
-    torch.nn.Module.to(model, device)
+    if not eight_bit:  # bitsandbytes has already placed it on a device.
+        torch.nn.Module.to(model, device)
     refuse_non_finite(model, path)
     return model, tokenizer
 
@@ -119,7 +119,9 @@ def _adapted(
         base = prepared_for_8_bit(base)
     if weights is None:
         return add_adapter(base, config.adapter, new_tokens)
-    return load_adapter(base, weights, trainable)
+    adapted = load_adapter(base, weights, trainable)
+    refuse_non_finite(adapted, str(weights))
+    return adapted
 
 
 def base_path(config: DictConfig, texts: PretrainingTexts, cache_dir: Path) -> str:
@@ -139,7 +141,22 @@ def base_path(config: DictConfig, texts: PretrainingTexts, cache_dir: Path) -> s
     path = package_folder(backbone.package) if backbone.package else backbone.path
     if not path:
         raise InputError("backbone=hf needs a model. Set backbone.path=<folder of a saved model, or hub name>")
+    path = local_folder(str(path)) or path
     return str(dequantize(Path(path) / backbone.gguf_file, cache_dir) if backbone.gguf_file else path)
+
+
+def check_model_files(backbone: DictConfig) -> None:
+    """Checks the files of a base model in a local folder, without opening the model.
+
+    Args:
+        backbone: The config group `backbone`.
+
+    Raises:
+        InputError: There is no such folder, or a file is damaged.
+    """
+    folder = local_folder(backbone.path) if backbone.get("path") and not backbone.get("package") else None
+    if folder is not None:
+        refuse_damaged_files(folder, pickles=bool(backbone.get("gguf_file")))
 
 
 def weights_hash(path: str, cache_dir: Path) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download
 
-from llmrec.backbones.pretrained import first_line
+from llmrec.backbones.saved_files import first_line
 from llmrec.errors import InputError
 
 DOWNLOADED_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")

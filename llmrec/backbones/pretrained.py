@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from omegaconf import DictConfig
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -17,6 +17,7 @@ from transformers import (
 )
 
 from llmrec.backbones.adapters import is_adapted
+from llmrec.backbones.saved_files import file_of, first_line, local_folder, refuse_damaged_files
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ WITHOUT_HUB = (
 )
 ATTENTION_ERRORS = ("scaled_dot_product_attention", "attn_implementation", "Flash Attention", "FlashAttention")
 """Substrings that identify transformers' errors about an unsupported attention kernel."""
-LFS_POINTER = b"version https://git-lfs"
-"""First bytes of a pointer file, whose content git-lfs has not fetched."""
 
 
 def open_pretrained(
@@ -47,7 +46,10 @@ def open_pretrained(
         InputError: If there is nothing to load, a file is damaged, the model has no trained causal head, there is no
             tokenizer, or the tokenizer has more tokens than the model.
     """
-    _refuse_damaged_files(Path(path))
+    folder = local_folder(path)
+    if folder is not None:
+        refuse_damaged_files(folder)
+        path = str(folder)
     model_config, tokenizer = _open_tokenizer(path, config.trust_remote_code)
     model, missing = _open_model(path, config, dtype, eight_bit)
     if getattr(model.config, "rescale_every", 0):
@@ -67,7 +69,7 @@ def open_pretrained(
     return model, tokenizer
 
 
-def refuse_non_finite(model: PreTrainedModel, path: str) -> None:
+def refuse_non_finite(model: "PreTrainedModel | PeftModel", path: str) -> None:
     """Checks that all weights of a model are finite.
 
     Args:
@@ -80,32 +82,9 @@ def refuse_non_finite(model: PreTrainedModel, path: str) -> None:
     for name, weight in model.named_parameters():
         if weight.is_floating_point() and not bool(weight.isfinite().all()):
             raise InputError(
-                f"backbone.path={path}: {name} in {_file_of(name, Path(path))} holds values that are not finite: the "
+                f"{path}: {name} in {file_of(name, Path(path))} holds values that are not finite: the "
                 "weights are damaged. Download or save them again"
             )
-
-
-def _refuse_damaged_files(folder: Path) -> None:
-    """Refuses git-lfs pointers and damaged safetensors in a local folder; the headers also reveal truncated files."""
-    for file in sorted([*folder.glob("*.safetensors"), *folder.glob("*.json")]):
-        with open(file, "rb") as content:
-            first_bytes = content.read(len(LFS_POINTER))
-        if first_bytes == LFS_POINTER:
-            raise InputError(f"{file} is a git-lfs pointer, not the file itself. Fetch it with `git lfs pull`")
-        if file.suffix == ".safetensors":
-            try:
-                safe_open(file, framework="pt")
-            except (SafetensorError, OSError) as error:
-                raise InputError(f"{file} is damaged ({first_line(error)}). Download or save it again") from error
-
-
-def _file_of(weight: str, folder: Path) -> str:
-    """Returns the name of the safetensors file that holds a weight."""
-    for file in sorted(folder.glob("*.safetensors")):
-        with safe_open(file, framework="pt") as content:
-            if weight in content.keys():  # noqa: SIM118 - not a dict and without __contains__
-                return file.name
-    return "its weights"
 
 
 def _open_tokenizer(path: str, code: bool) -> tuple[PretrainedConfig, PreTrainedTokenizerBase]:
@@ -134,6 +113,9 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
             attn_implementation=config.attention,
             trust_remote_code=config.trust_remote_code,
             output_loading_info=True,
+            use_safetensors=True,
+            # Weights of another shape are refused below, by name.
+            ignore_mismatched_sizes=True,
             **quantization,
         )
     except (OSError, ValueError, ImportError, SafetensorError) as error:
@@ -141,6 +123,11 @@ def _open_model(path: str, config: DictConfig, dtype: torch.dtype, eight_bit: bo
         reason = first_line(error).split(". ")[0].rstrip(".") if remedy else first_line(error)
         raise InputError(f"backbone.path={path}: {reason}{remedy}") from error
     model, loading = opened
+    for name, stored, expected in sorted(loading["mismatched_keys"]):
+        raise InputError(
+            f"backbone.path={path}: {name} in {file_of(name, Path(path))} has the shape {list(stored)}, but "
+            f"config.json describes {list(expected)}. Download or save both again"
+        )
     return model, loading["missing_keys"]
 
 
@@ -168,8 +155,3 @@ def save_model(model: "PreTrainedModel | PeftModel", tokenizer: PreTrainedTokeni
     else:
         model.save_pretrained(str(folder))
     tokenizer.save_pretrained(folder)
-
-
-def first_line(error: Exception) -> str:
-    """Returns the first line of an error's message, since those of transformers can fill pages."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -11,7 +11,8 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import pack, predictor_columns
 from llmrec.backbones.positions import position_limit
-from llmrec.backbones.pretrained import first_line, vocabulary_size
+from llmrec.backbones.pretrained import vocabulary_size
+from llmrec.backbones.saved_files import first_line
 from llmrec.backbones.trained_rows import row_tokens
 from llmrec.errors import InputError
 

@@ -114,6 +114,9 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         ("rows_at_the_boundary", "rows at the boundary timestamp"),
     ):
         lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
+    dropped = {reason: count for reason, count in report.get("dropped", {}).items() if count}
+    if dropped:
+        lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
     lines += event_warnings(report.get("events"))

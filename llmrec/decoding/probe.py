@@ -6,8 +6,9 @@ import numpy as np
 import torch
 
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.pretrained import first_line, vocabulary_size
+from llmrec.backbones.pretrained import vocabulary_size
 from llmrec.backbones.probe import PLAIN_PATH, tolerance
+from llmrec.backbones.saved_files import first_line
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.catalogue.trie import build_trie
 from llmrec.decoding.beam_search import BeamSearch, search

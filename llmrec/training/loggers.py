@@ -3,6 +3,7 @@
 import logging
 import netrc
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from llmrec.backbones.saved_files import first_line
 from llmrec.collectives import is_rank_zero
 from llmrec.errors import InputError
 from llmrec.plain import plain
@@ -19,6 +21,10 @@ from llmrec.training.curves import CurvesLogger
 from llmrec.training.run_folder import is_baseline, run_name, run_source
 
 logger = logging.getLogger(__name__)
+MAX_NAME_LENGTH, MAX_TAG_LENGTH = 128, 64
+"""Numbers of characters that W&B accepts."""
+INIT_TIMEOUT_S = 20.0
+"""How long W&B may take to reach its server before a run goes on offline."""
 
 
 @dataclass(frozen=True)
@@ -113,19 +119,23 @@ def _wandb(config: DictConfig, folder: Path, label: RunLabel) -> list[WandbLogge
         try:
             # Lightning would start W&B at the first logged value, where a failure would end the training.
             run = wandb.init(
-                project=config.logger.project,
+                project=re.sub(r"[/\\#?%:]", "-", config.logger.project)[:MAX_NAME_LENGTH],
+                group=os.environ.get("WANDB_RUN_GROUP", "")[:MAX_NAME_LENGTH] or None,
                 dir=folder,
-                name=label.name,
-                tags=label.tags,
+                name=label.name[:MAX_NAME_LENGTH],
+                tags=sorted({tag[:MAX_TAG_LENGTH] for tag in label.tags if tag}),
                 id=folder.name,
                 # WANDB_MODE may be any text; W&B itself refuses an unknown mode.
                 mode=attempt,  # type: ignore[arg-type]
                 resume="allow",
                 config=plain(config),
-                settings=wandb.Settings(silent=True, init_timeout=20),
+                settings=wandb.Settings(silent=True, init_timeout=INIT_TIMEOUT_S),
             )
-        except (wandb.errors.Error, OSError, ValueError) as error:
-            logger.warning("W&B could not start in mode %s (%s)", attempt, error)
+        except Exception as error:
+            # W&B raises errors of many classes, and none of them may end a training.
+            logger.warning("W&B could not start in mode %s (%s)", attempt, first_line(error))
+            # Its service still holds the ID of the failed run, and would refuse the next one.
+            wandb.teardown()
         else:
             run.define_metric("*", step_metric="trainer/global_step", step_sync=True)
             logger.info("W&B: %s, %s", attempt, folder / "wandb")

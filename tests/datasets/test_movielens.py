@@ -54,6 +54,22 @@ def test_line_ends_of_windows_and_blank_lines_at_the_end_change_nothing(layout: 
     assert np.array_equal(events.item, expected.item)
 
 
+def test_10m_has_the_files_of_1m_and_half_stars(tmp_path: Path) -> None:
+    folder = write_movielens(tmp_path / "dump", "10m")
+    _, events = MovieLens().read(folder)
+    assert events.rating is not None
+    assert events.rating[:5].tolist() == [0.5, 1.5, 2.5, 3.5, 4.5]
+    assert MovieLens().dataset_name(folder) == "movielens_10m"
+    (folder / "tags.dat").unlink()
+    with pytest.raises(InputError, match=r"rating is '0\.5', not a whole number from 1 to 5"):
+        MovieLens().read(folder)
+
+
+@pytest.mark.parametrize(("folder", "name"), [("ml-25m", "movielens_25m"), ("ml-latest-small", "movielens_latest")])
+def test_larger_dumps_are_named_by_their_folder(folder: str, name: str, tmp_path: Path) -> None:
+    assert MovieLens().dataset_name(write_movielens(tmp_path / folder, "latest")) == name
+
+
 def test_half_stars_are_kept(tmp_path: Path) -> None:
     folder = write_movielens(tmp_path / "dump", "latest")
     append(folder / "ratings.csv", "1,7,0.5,5")

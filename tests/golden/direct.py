@@ -25,6 +25,7 @@ from llmrec.prompts.text import Entry
 from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import build_objective
+from tests.datasets.dumps import write_amazon, write_recbole
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 from tests.golden import program
 from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
@@ -61,6 +62,12 @@ def read(write: Callable[[Path], Path], name: str, root: Path, fill: Fill) -> Va
     if not data.exists():
         write(data / "own")
     return {"small": {"prepared": _prepared(group(name="own", source="real"), data)}}
+
+
+def amazon(root: Path, fill: Fill) -> Values:
+    """A small dump of each year."""
+    years = (2014, 2018, 2023)
+    return {str(year): read(partial(write_amazon, year=year), f"amazon {year}", root, fill)["small"] for year in years}
 
 
 def prompts(root: Path, fill: Fill) -> Values:
@@ -152,9 +159,11 @@ COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
     "backbones": backbones,
     "catalogue": catalogue,
     "datasets": sampled,
+    "datasets.readers.amazon": amazon,
     "datasets.readers.generic": partial(read, write_generic, "generic"),
     "datasets.readers.movielens": partial(read, partial(write_movielens, layout="100k"), "movielens"),
     "datasets.readers.msl": partial(read, write_msl, "msl"),
+    "datasets.readers.recbole": partial(read, write_recbole, "recbole"),
     "datasets.simulator": simulated,
     "diagnosis": diagnosis,
     "examples": examples,

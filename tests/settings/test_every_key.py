@@ -65,7 +65,12 @@ VALID = {
         "dataset.reader.interactions",
         "dataset.reader.items",
     ],
-    ("an unknown choice", "a column of the user's file"): ["dataset.reader.columns.*"],
+    ("an unknown choice", "a column of the user's file"): [
+        "dataset.reader.columns.*",
+        "dataset.reader.title",
+        "dataset.reader.categories",
+    ],
+    ("an unknown choice", "a category in the names of files"): ["dataset.reader.category"],
     ("an unknown choice", "an installed package"): ["backbone.package"],
     ("an unknown choice", "a kernel that transformers knows, or a hub's"): ["backbone.attention"],
     ("an unknown choice", "a name on the cluster"): ["launcher.partition", "launcher.account"],

@@ -15,6 +15,10 @@ SHIPPED = (
     "llmrec.datasets.readers.msl.MSL",
     "llmrec.datasets.readers.generic.Generic",
     "llmrec.datasets.readers.movielens.MovieLens",
+    "llmrec.datasets.readers.recbole.RecBole",
+    "llmrec.datasets.readers.amazon.Amazon2014",
+    "llmrec.datasets.readers.amazon.Amazon2018",
+    "llmrec.datasets.readers.amazon.Amazon2023",
 )
 """The readers that are tried, in this order, with their default settings."""
 

@@ -20,6 +20,8 @@ GENRES = (
 NO_GENRES = "(no genres listed)"
 RATING_COLUMNS = ("userId", "movieId", "rating", "timestamp")
 FILM_COLUMNS = ("movieId", "title", "genres")
+HALF_STARS = ("10m", "latest")
+"""Versions whose ratings are multiples of a half."""
 
 
 def read_movielens(ratings: Path, films: Path, version: str) -> tuple[Items, Interactions]:
@@ -28,7 +30,7 @@ def read_movielens(ratings: Path, films: Path, version: str) -> tuple[Items, Int
     Args:
         ratings: The file of ratings.
         films: The file of films.
-        version: "100k", "1m" or "latest".
+        version: "100k", "1m", "10m" or "latest".
 
     Raises:
         InputError: For a malformed value, a film that is listed twice, or a rated film that is not listed. The message
@@ -37,13 +39,14 @@ def read_movielens(ratings: Path, films: Path, version: str) -> tuple[Items, Int
     film_table, genres = _films(films, version)
     film_ids = film_table.integers("movieId")
     items = _items(film_table, film_ids, genres)
-    return items, _interactions(_ratings(ratings, version), film_table, film_ids, half_stars=version == "latest")
+    return items, _interactions(_ratings(ratings, version), film_table, film_ids, half_stars=version in HALF_STARS)
 
 
 def _films(path: Path, version: str) -> tuple[Table, list[list[str]]]:
     if version == "100k":
         return _films_100k(path)
-    films = read_plain(path, _text(path), "::", FILM_COLUMNS) if version == "1m" else read_table(path, FILM_COLUMNS)
+    has_header = version == "latest"
+    films = read_table(path, FILM_COLUMNS) if has_header else read_plain(path, _text(path), "::", FILM_COLUMNS)
     cells = films.columns["genres"].to_pylist()
     return films, [[genre for genre in (cell or "").split("|") if genre and genre != NO_GENRES] for cell in cells]
 
