@@ -18,3 +18,8 @@ class BusyError(InputError):
 
 BUSY = 75
 """Exit status of a BusyError: EX_TEMPFAIL of sysexits.h."""
+
+
+def shortened(text: str, limit: int = 80) -> str:
+    """Returns a text for a message, cut to `limit` characters."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -11,6 +11,7 @@ from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
+    from llmrec.dataset_yaml import DatasetYaml
     from llmrec.datasets.prepared import Prepared
     from llmrec.datasets.readers.base import Reader
 
@@ -20,13 +21,14 @@ splits by time, once. The result is checked whenever it is read.
 
   python -m llmrec.prepare reader=movielens path=downloads/ml-100k
   python -m llmrec.prepare reader=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
-  python -m llmrec.prepare reader=generic path=exports/shop name=shop dataset.split=[0.7,0.1,0.2]
+  python -m llmrec.prepare reader=generic path=exports/shop interactions=orders.csv items=products.csv \
+    columns.user=customer_id columns.item=sku columns.time=ordered_at words.item=product words.verb=bought
   python -m llmrec.prepare reader=msl path=downloads/books
 
 reader=auto         the first of the following in whose layout the files are;
                     the default
 reader=msl          train, valid and test with id2name4Rec.json
-reader=generic      interactions and items as CSV or Parquet
+reader=generic      interactions and items as CSV, JSON lines or Parquet
 reader=movielens    MovieLens 100k (u.data, u.item), 1m (ratings.dat, movies.dat),
                     or latest, 20m, 25m and 32m (ratings.csv, movies.csv)
 reader=NAME         a reader of your own: dataset/reader/NAME.yaml in the folder
@@ -42,8 +44,19 @@ name=NAME           name of the dataset; by default the last part of out, else
 dataset.KEY=VALUE   k_core, min_history, max_history or split instead of the
                     value in conf/dataset/shared/base.yaml; with reader=msl,
                     hold_out; dataset.reader.KEY, a setting of the reader
+
+With reader=generic, which these imply:
+interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too
+columns.KEY=NAME    the column of user, item, time, rating, title, categories, or
+                    of id (the item's id in the items, if it is called otherwise)
+
+words.item=product words.items=products words.verb=bought
+                    writes the dataset's YAML with these words into dataset/ of
+                    --config-dir (default mine/conf)
 """
 OWN = ("reader", "source", "path", "out", "name")
+FILES = ("interactions", "items")
+COLUMNS = "columns."
 READER = "dataset.reader."
 """What the keys of a reader's own settings begin with."""
 
@@ -61,15 +74,17 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     started = time.monotonic()
     config_dir, arguments = split_config_dir(arguments)
-    own, overrides = split_arguments(arguments, OWN)
+    own, overrides = split_arguments(arguments, (*OWN, *FILES, "columns", "words"))
     path = _download_folder(own)
-    config = _reader_config(own.get("reader", "auto"), overrides, config_dir)
+    words, mapped, overrides = _own_export(own, overrides)
+    config = _reader_config(own.get("reader", "generic" if mapped else "auto"), [*mapped, *overrides], config_dir)
     reader = build_reader(config).select(path)
     name, out = _name_and_folder(own, path, reader)
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
     dataset = {**_settings(reader, overrides), "reader": config, "name": name, "source": "real"}
     check_settings(dataset)
+    yaml = _yaml(config_dir, name, words, dataset) if words else None
     source = source_at(path, dataset, name, _cache_dir())
 
     from llmrec.datasets.load import prepare
@@ -78,7 +93,41 @@ def _prepare(arguments: Sequence[str]) -> None:
     prepared = prepare(source, dataset)
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
-    print(_next_step(name, out, overrides, config_dir))
+    if yaml:
+        yaml.write()
+        print(f"words written to {yaml.path}")
+    print(_next_step(name, out, [] if yaml else overrides, yaml.config_dir if yaml else config_dir))
+
+
+def _own_export(own: Mapping[str, str], overrides: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
+    """Splits off what describes an export: its words, the reader's files and columns as overrides, and all others."""
+    from llmrec.dataset_yaml import WORDS
+
+    pairs = [override.partition("=") for override in overrides]
+    words = {key.removeprefix(WORDS): value for key, _, value in pairs if key.startswith(WORDS)}
+    given = {key: own[key] for key in FILES if key in own}
+    given |= {key: value for key, _, value in pairs if key.startswith(COLUMNS)}
+    mapped = [f"{READER}{key}={_hydra_value(value)}" for key, value in given.items()]
+    return words, mapped, [override for override in overrides if not override.startswith((WORDS, COLUMNS))]
+
+
+def _hydra_value(value: str) -> str:
+    """Returns a text in Hydra's quotes, so that it may have spaces; null stays null."""
+    if value == "null":
+        return value
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _yaml(config_dir: Path | None, name: str, words: Mapping[str, str], dataset: Mapping[str, Any]) -> "DatasetYaml":
+    from omegaconf import OmegaConf
+
+    from llmrec.conf_dir import conf_dir
+    from llmrec.dataset_yaml import DatasetYaml
+
+    shared: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
+    shaping = ("k_core", "min_history", "max_history", "split", "hold_out")
+    return DatasetYaml(config_dir, name, words, {key: dataset[key] for key in shaping if dataset[key] != shared[key]})
 
 
 def _cache_dir() -> Path:

@@ -75,20 +75,24 @@ def _count(text: str) -> int:
 
 
 def _history(text: str, where: str) -> list[str]:
+    from llmrec.datasets.text_files import without_lone_surrogates
+
     try:
         titles = json.loads(text)
     except ValueError as error:
         raise InputError(f'{where}: not JSON ({error}). Give a list of titles, as in ["Title A", "Title B"]') from error
     if not isinstance(titles, list) or not titles or not all(isinstance(title, str) for title in titles):
         raise InputError(f'{where}: expected a list of at least one title, as in ["Title A", "Title B"]')
-    return titles
+    return [without_lone_surrogates(title) for title in titles]
 
 
 def _histories(path: Path) -> list[list[str]]:
+    from llmrec.datasets.text_files import lines_of, read_text
+
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"file={path} cannot be read as UTF-8 text: {error}") from error
+        lines = lines_of(read_text(path))
+    except OSError as error:
+        raise InputError(f"file={path} cannot be read: {error.strerror}") from error
     if not lines:
         raise InputError(f"file={path} is empty: give one JSON list of titles per line")
     return [_history(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]

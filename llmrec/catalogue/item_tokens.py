@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.catalogue.items import Items
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +121,8 @@ def _check_distinct(path: Path, first_items: list[tuple[str, str]], sequences: l
         other_title, other = owners.setdefault(text, (title, item))
         if other != item:
             raise InputError(
-                f"{path}: the items {other!r} ({other_title!r}) and {item!r} ({title!r}) have the same tokens {text}, "
-                "but different titles. Add a token to one of them, as in <d_1>"
+                f"{path}: the items {other!r} ({_shortened(other_title)}) and {item!r} ({_shortened(title)}) have the "
+                f"same tokens {shortened(text)}, but different titles. Add a token to one of them, as in <d_1>"
             )
 
 

@@ -1,6 +1,7 @@
 """Interactions of users with items, from which rows are made."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,6 +16,7 @@ class Interactions:
         item: Item index of each event, int32 [n].
         timestamp: Unix seconds, int64 [n].
         rating: float32 [n], or None if the dataset has no ratings.
+        time_units: Number of the file's times by unit (see `Times`); empty if the layout fixes it.
     """
 
     user_ids: np.ndarray
@@ -22,6 +24,7 @@ class Interactions:
     item: np.ndarray
     timestamp: np.ndarray
     rating: np.ndarray | None = None
+    time_units: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.item)
@@ -29,7 +32,9 @@ class Interactions:
     def take(self, index: np.ndarray) -> "Interactions":
         """Returns the events at `index` (int positions or a boolean mask), in that order."""
         rating = None if self.rating is None else self.rating[index]
-        return Interactions(self.user_ids, self.user[index], self.item[index], self.timestamp[index], rating)
+        return replace(
+            self, user=self.user[index], item=self.item[index], timestamp=self.timestamp[index], rating=rating
+        )
 
     def by_user_and_time(self) -> np.ndarray:
         """Returns the positions sorted by user, then timestamp, then position in the file (for ties), int64 [n]."""

@@ -9,6 +9,7 @@ import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.event_report import event_warnings
 from llmrec.datasets.split import row_keys
 
 
@@ -118,6 +119,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
+    lines += event_warnings(report.get("events"))
     return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
 
 

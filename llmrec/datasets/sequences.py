@@ -8,6 +8,7 @@ import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.event_report import event_report
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.kcore import k_core
 from llmrec.datasets.leakage import leakage_report
@@ -73,6 +74,7 @@ def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[st
     by_split = {split: rows.take(part) for split, part in parts.items()}
     last_event = {split: events.timestamp[target[part] - 1] for split, part in parts.items()}
     report = leakage_report(items, **by_split, k_core_over_whole_period=dataset["k_core"] > 1, last_event=last_event)
+    report["events"] = event_report(interactions)
     target_event = {split: core_positions[target[part]] for split, part in parts.items()}
     return Sequences(items, item_index, events, by_split, target_event, report)
 

@@ -13,6 +13,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.cached import load_catalogue
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset, Rows
+from llmrec.errors import shortened
 from llmrec.examples.batches import build_batch
 from llmrec.examples.example import TrainingExample
 from llmrec.examples.training_data import TrainingData
@@ -90,6 +91,15 @@ class NextItemData(TrainingData):
     def split(self, rows: Rows) -> Split:
         """Returns the rows with their prompts."""
         return Split(rows, self.prompt_tokenizer.rows(rows, self.dataset.items))
+
+    @property
+    def room(self) -> str:
+        lengths = np.diff(self.titles.offsets)
+        longest = self.dataset.items.texts[int(lengths.argmax())]
+        return (
+            f"{super().room} less {lengths.max()} tokens for the longest title ({shortened(longest)!r}; half of the "
+            f"titles have at most {int(np.median(lengths))})"
+        )
 
     def history_free_prompt(self) -> np.ndarray:
         """Returns the prompt with an empty history, int32 [length].

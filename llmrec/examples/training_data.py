@@ -94,6 +94,11 @@ class TrainingData(LightningDataModule):
         """The prompts of the training rows."""
 
     @property
+    def room(self) -> str:
+        """The limit of a prompt's length and what determines it, for messages."""
+        return f"backbone.max_length={self.config.backbone.max_length}"
+
+    @property
     @abstractmethod
     def response_tokens(self) -> int:
         """Number of input tokens of a response; about 95 % of the responses have no more than this."""

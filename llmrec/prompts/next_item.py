@@ -11,7 +11,7 @@ from llmrec.cached_files import read_arrays, write_arrays
 from llmrec.catalogue.items import Items
 from llmrec.catalogue.titles import TitleTokens, tokenizer_hash
 from llmrec.datasets.dataset import Rows
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 from llmrec.prompts.text import SAMPLES, Entry, common_end, common_start, entries_of, entry_of
@@ -32,8 +32,8 @@ def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
     limit = max_length - int(lengths.max())
     if limit <= 0:
         raise InputError(
-            f"the title {items.distinct_titles[int(lengths.argmax())]!r} takes {lengths.max()} tokens with its end, "
-            f"but backbone.max_length is {max_length}. Raise backbone.max_length"
+            f"the title {shortened(items.distinct_titles[int(lengths.argmax())])!r} takes {lengths.max()} tokens with "
+            f"its end, but backbone.max_length is {max_length}. Raise backbone.max_length, or shorten the title"
         )
     return limit
 

@@ -10,6 +10,7 @@ from tqdm import tqdm
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset
+from llmrec.errors import shortened
 from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.open_run import open_ranker
@@ -61,4 +62,4 @@ def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset) -> None:
         reading = "a language model reads it as text, a baseline ignores it"
         if dataset.items.tokens is not None:
             reading = "it has no tokens and is left out of the history"
-        logger.warning("%r is not in the catalogue of %s; %s", title, dataset.name, reading)
+        logger.warning("%r is not in the catalogue of %s; %s", shortened(title), dataset.name, reading)

@@ -143,7 +143,8 @@ def _module(
     data.setup_training(objective, task.validation_sample(dataset, config))
     fit_into_memory(backbone, data)
     if data.sample_prompts.truncated:
-        logger.info("%s prompts: oldest titles cut to fit backbone.max_length", f"{data.sample_prompts.truncated:,}")
+        cut, prompts = f"{data.sample_prompts.truncated:,}", f"{len(data.sample_prompts):,}"
+        logger.info("%s of %s prompts: oldest titles cut to fit %s", cut, prompts, data.room)
 
     def embed(model: str) -> np.ndarray:
         if model != REFERENCE:

@@ -74,13 +74,36 @@ def test_a_folder_that_exists_is_left_alone(place: Workplace, tmp_path: Path) ->
     assert not list((place.data / "movielens_100k").iterdir())
 
 
+def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -> None:
+    write_generic(tmp_path / "shop")
+    words = ["words.item=product", "words.verb=bought"]
+    done = place.run("llmrec.prepare", f"path={tmp_path}/shop", *words, "dataset.min_history=3")
+    assert done.status == 0, done.output
+    assert done.last_line().endswith("python -m llmrec.run --config-dir mine/conf dataset=shop")
+    text = (tmp_path / "mine/conf/dataset/shop.yaml").read_text(encoding="utf-8")
+    assert text.splitlines()[5:] == [
+        "name: shop",
+        'wording: {item: "product", items: "products", verb: "bought"}',
+        "min_history: 3",
+    ]
+    again = place.run("llmrec.prepare", f"path={tmp_path}/shop", "words.item=item", "words.verb=saw", "out=b/shop")
+    assert again.status == 2
+    assert "mine/conf/dataset/shop.yaml exists already: remove it, or leave out the words" in again.output
+    assert not (tmp_path / "b").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["path=dump", "reader=movielens", "words.item=film"], "words.verb is missing. Give all words, as in"),
+        (["path=dump", "reader=movielens", "words.noun=film"], "words.noun: there is no such word. Give words.item"),
+        (["path=dump", "columns.usr=who"], "dataset.reader.columns.usr: did you mean dataset.reader.columns.user?"),
+        (["path=dump", "interactions=my orders.csv"], "Expected my orders.csv with items.csv|tsv|jsonl|parquet"),
         (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
         (
             ["reader=parquet", "path=dump"],
-            "dataset/reader=parquet: there is no such option. Choose one of auto, generic, movielens, msl",
+            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, "
+            "amazon2018, amazon2023, auto, generic, movielens, msl, recbole",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

@@ -101,6 +101,24 @@ def test_own_data_in_the_generic_layout_train(followed: Workplace) -> None:
     assert "SIMULATED" not in done.output
 
 
+def test_an_export_is_brought_without_renaming(followed: Workplace) -> None:
+    exports = followed.root / "exports"
+    exports.mkdir()
+    days = [f"2024-01-{1 + (user + step):02}T12:00:00" for user in range(9) for step in range(9)]
+    orders = [f"c{user};p{(user + step) % 9}" for user in range(9) for step in range(9)]
+    lines = ["customer_id;sku;ordered_at", *(f"{order};{day}" for order, day in zip(orders, days, strict=True))]
+    (exports / "orders.csv").write_bytes("\r\n".join(lines).encode("utf-8-sig"))
+    (exports / "products.csv").write_text("\n".join(["sku,name", *(f"p{n},Product {n}" for n in range(9))]))
+    made = followed.run("llmrec.prepare", *arguments("columns.user=", "llmrec.prepare"))
+    assert made.status == 0, made.output
+    assert "81 interactions of 9 users with 9 items in the 5-core" in made.output
+    assert "times: 81 dates without zone, taken as UTC" in made.output
+    reference = "dataset.reference.relevance=tiny"
+    done = followed.run("llmrec.run", *arguments("dataset=orders"), *DEBUG, "logger=csv", reference)
+    assert done.status == 0, done.output
+    assert done.run().parents[3].name == "orders"
+
+
 def test_own_reader_reads_what_the_generic_layout_holds(followed: Workplace) -> None:
     for stem in ("events", "items"):
         source = "interactions" if stem == "events" else stem
@@ -140,7 +158,8 @@ def test_config_groups_of_the_table_are_those_that_are_shipped() -> None:
 
 def arguments(words: str, module: str = "llmrec.run") -> list[str]:
     """The arguments of the README's command of a module that holds some words."""
-    command = next(line for line in README.splitlines() if f"-m {module} " in line and words in line)
+    lines = README.replace("\\\n", " ").splitlines()
+    command = next(line for line in lines if f"-m {module} " in line and words in line)
     return shlex.split(command.partition(f"-m {module} ")[2], comments=True)
 
 

@@ -59,6 +59,20 @@ def test_file_in_a_batch_gives_what_each_history_gives_alone(
     assert listed == [parts(line)[2] for line in alone.output.strip().splitlines()]
 
 
+def test_lines_end_at_line_feeds_only(trained: tuple[Workplace, Done], titles: list[str], tmp_path: Path) -> None:
+    place, done = trained
+    file = tmp_path / "histories.jsonl"
+    known = json.dumps(titles[0])
+    file.write_bytes(
+        f'\ufeff[{known}, "Red\u2028Kettle"]\r\n[{known}, "Blue\x85Lamp"]\n[{known}, "\\ud83d"]\n\n'.encode()
+    )
+    asked = place.run("llmrec.recommend", f"run={done.run()}", f"file={file}", "k=2", f"out={tmp_path / 'out.jsonl'}")
+    assert asked.status == 0, asked.output
+    assert len((tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()) == 3
+    warned = [line.split(" is not in")[0] for line in asked.output.splitlines() if line.startswith("llmrec: ")]
+    assert warned == [f"llmrec: {title!r}" for title in ("Red\u2028Kettle", "Blue\x85Lamp", "\ufffd")]
+
+
 def test_history_of_an_evaluated_user_gives_the_titles_of_the_record(trained: tuple[Workplace, Done]) -> None:
     place, done = trained
     config = RunFolder(done.run()).config()

@@ -86,15 +86,15 @@ def test_ratings_are_optional(tmp_path: Path) -> None:
 
 BAD_INTERACTIONS = [
     ("u1,i99,5,3", r"item i99 is not in .*items\.csv\. Add it there with its title, or remove the row"),
-    ("u1,i1,noon,3", r"timestamp is 'noon', not a whole number\. Correct or remove"),
-    ("u1,i1,,3", r"timestamp is '', not a whole number"),
+    ("u1,i1,noon,3", r"timestamp is 'noon', not a time \(unix seconds, .*Z\)\. Correct or remove"),
+    ("u1,i1,,3", r"timestamp is '', not a time"),
     ("u1,i1,5,good", r"rating is 'good', not a number\. Correct or remove"),
     ("u1,i1,5,", r"rating is '', not a number"),
     ("u1,i1,5,0", r"rating is '0', not above 0 and at most 10\. Correct or remove"),
     ("u1,i1,5,-1", r"rating is '-1', not above 0"),
     ("u1,i1,5,10.5", r"rating is '10\.5', not above 0 and at most 10"),
     (",i1,5,3", r"user is '', not a value"),
-    ("u1,i1,5", r"3 fields where the header has 4\. Correct that row"),
+    ("u1,i1,5", r"3 fields instead of 4\. Correct or remove that row"),
 ]
 
 
@@ -133,7 +133,7 @@ def test_a_missing_value_in_parquet_is_named(root: Path) -> None:
     table = pa.table({"user": ["u0", "u1"], "item": ["i0", "i1"], "timestamp": pa.array([1, None], pa.int64())})
     (root / "own/interactions.csv").unlink()
     pq.write_table(table, root / "own/interactions.parquet")
-    with pytest.raises(InputError, match=r"interactions\.parquet, row 2: timestamp is 'None', not a whole number"):
+    with pytest.raises(InputError, match=r"interactions\.parquet, row 2: timestamp is 'None', not a time"):
         load(root)
 
 

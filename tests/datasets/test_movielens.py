@@ -91,7 +91,7 @@ def test_the_loader_takes_a_dump_as_it_is(layout: str, tmp_path: Path) -> None:
 BAD_RATINGS = [
     (("one", "7", "3", "5"), r"userId is 'one', not a whole number\. Correct or remove"),
     (("", "7", "3", "5"), r"userId is '', not a whole number"),
-    (("1", "7.0", "3", "5"), r"movieId is '7\.0', not a whole number"),
+    (("1", "7.5", "3", "5"), r"movieId is '7\.5', not a whole number"),
     (("1", "7", "3", "noon"), r"timestamp is 'noon', not a whole number"),
     (("1", "7", "good", "5"), r"rating is 'good', not a number"),
     (("1", "7", "5.5", "5"), r"rating is '5\.5', not a "),
@@ -142,7 +142,7 @@ BAD_FILMS = [
     ("latest", "7,Again (1999),Drama", r"film 7 is listed twice"),
     ("latest", "x,New (1999),Drama", r"movieId is 'x', not a whole number"),
     ("latest", "99,,Drama", r"title is '', not a title \(it is blank\)"),
-    ("latest", "99,New, The (1999),Drama", r"4 fields where the header has 3\. Correct that row"),
+    ("latest", "99,New, The (1999),Drama", r"4 fields instead of 3\. Correct or remove that row"),
 ]
 
 

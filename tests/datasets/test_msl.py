@@ -63,7 +63,7 @@ def test_samples_of_valid_and_test_are_no_overlap(tmp_path: Path) -> None:
 
 
 BAD_ROWS = [
-    ('8,"[2, 3]"', r"row 3: 2 fields where the header has 3\. Correct"),
+    ('8,"[2, 3]"', r"row 3: 2 fields instead of 3\. Correct"),
     ('8,"[2, 3,20', r"row 3: .*Correct that row"),
     ('8,"2, 3",20', r"row 3: item_ids is '2, 3', not a list of item ids like \[3, 14, 15\]\. Correct or remove"),
     ('8,"[2, x]",20', r"row 3: item_ids is '\[2, x\]', not a list"),

@@ -136,6 +136,16 @@ def test_a_prompt_gives_way_to_the_longest_title(tmp_path: Path) -> None:
     assert words(torch.from_numpy(cut.sample.prompts.of(1))) == render(WORDING, ["Gomoku", "Chess"])
 
 
+def test_the_room_of_prompts_names_the_longest_title(tmp_path: Path) -> None:
+    long = "Kettle " * 300
+    data = module(tmp_path, SFT(), Items(list("abcde"), ["Go", "Gomoku", long, "Chess", "Café"]), max_length=5_000)
+    # A token for each character, the two quotes and EOS: 5, 9, 2103, 8 and 7, of which 8 is the median.
+    assert data.room == (
+        f"backbone.max_length=5000 less 2103 tokens for the longest title ('{long[:77]}...'; half of the titles have "
+        "at most 8)"
+    )
+
+
 def test_a_length_that_leaves_no_room_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"backbone\.max_length"):
         module(tmp_path, SFT(), max_length=100)

@@ -5,15 +5,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from llmrec.catalogue.items import Items
+from llmrec.datasets.columns import without_zero_fraction
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.tables import Table
+from llmrec.datasets.times import times
+from llmrec.errors import shortened
 
 
 def from_tables(interactions: Table, items: Table) -> tuple[Items, Interactions]:
-    """Makes items and interactions, both in the order of their tables.
+    """Makes items, in the order of their table, and interactions, in order of time within a second.
 
     Args:
-        interactions: Table with the columns user, item, timestamp (unix seconds) and, optionally, rating (above 0, at
+        interactions: Table with the columns user, item, timestamp (see `times`) and, optionally, rating (above 0, at
             most 10).
         items: Table with the columns item, title and, optionally, categories (a list, or text separated by |).
 
@@ -27,30 +30,51 @@ def from_tables(interactions: Table, items: Table) -> tuple[Items, Interactions]
 
 def _items(table: Table) -> Items:
     table.require_columns(("item", "title"))
-    ids = table.strings("item")
+    ids = without_zero_fraction(table.strings("item"))
     titles = table.strings("title")
     table.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
     _, first = np.unique(ids.to_numpy(zero_copy_only=False).astype(str), return_index=True)
-    for index in np.setdiff1d(np.arange(len(ids)), first)[:1]:
-        raise table.fail(int(index), f"item {ids[int(index)]} is listed twice", "Keep one of its rows")
-    return Items(ids.to_pylist(), titles.to_pylist(), _categories(table))
+    table.refuse(
+        np.setdiff1d(np.arange(len(ids)), first),
+        lambda index: f"item {shortened(str(ids[index]))} is listed twice",
+        "Keep one of its rows",
+        "Keep one row of each item",
+    )
+    categories = table.lists("categories") if "categories" in table.columns else None
+    return Items(ids.to_pylist(), titles.to_pylist(), categories)
 
 
 def _interactions(table: Table, item_table: Table, items: Items) -> Interactions:
     table.require_columns(("user", "item", "timestamp"))
-    user = table.strings("user").dictionary_encode()
-    item_ids = table.strings("item")
-    item = pc.index_in(item_ids, value_set=pa.array(items.ids))
-    for index in np.flatnonzero(np.asarray(pc.is_null(item)))[:1]:
-        problem = f"item {item_ids[int(index)]} is not in {item_table.path}"
-        raise table.fail(int(index), problem, "Add it there with its title, or remove the row")
-    return Interactions(
+    user = without_zero_fraction(table.strings("user")).dictionary_encode()
+    time = times(table, "timestamp")
+    events = Interactions(
         user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
         user=user.indices.to_numpy(),
-        item=item.to_numpy(),
-        timestamp=table.integers("timestamp"),
+        item=_item_indices(table, item_table, items),
+        timestamp=time.microseconds // 1_000_000,
         rating=_ratings(table) if "rating" in table.columns else None,
+        time_units=time.units,
     )
+    # Events of the same second keep their order, so they are sorted first where the file has finer times.
+    is_finer = bool((time.microseconds % 1_000_000).any())
+    return events.take(np.argsort(time.microseconds, kind="stable")) if is_finer else events
+
+
+def _item_indices(table: Table, item_table: Table, items: Items) -> np.ndarray:
+    ids, known = table.strings("item"), pa.array(items.ids)
+    found = pc.index_in(ids, value_set=known)
+    if found.null_count:
+        found = pc.index_in(without_zero_fraction(ids), value_set=known)
+    unknown = np.flatnonzero(np.asarray(pc.is_null(found)))
+    table.refuse(
+        unknown,
+        lambda index: f"item {shortened(str(ids[index]))} is not in {item_table.path}",
+        "Add it there with its title, or remove the row",
+        "Add the items there with their titles, or remove the rows",
+        f"Both files must use the same ids, as {shortened(items.ids[0])!r} in {item_table.path.name}",
+    )
+    return np.asarray(found)
 
 
 def _ratings(table: Table) -> np.ndarray:
@@ -59,14 +83,3 @@ def _ratings(table: Table) -> np.ndarray:
     # dominate every sum of gains.
     table.require((rating > 0) & (rating <= 10), "rating", "above 0 and at most 10")
     return rating
-
-
-def _categories(table: Table) -> list[list[str]] | None:
-    if "categories" not in table.columns:
-        return None
-    cells = table.columns["categories"].to_pylist()
-    return [_split(cell) if isinstance(cell, str) else list(cell or []) for cell in cells]
-
-
-def _split(cell: str) -> list[str]:
-    return [category.strip() for category in cell.split("|") if category.strip()]

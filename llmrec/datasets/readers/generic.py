@@ -1,32 +1,94 @@
-"""Reader of the generic layout: one file of interactions and one of items, CSV or Parquet."""
+"""Reader of the generic layout: a table of interactions and one of items, with any column names."""
 
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.interaction_reader import InteractionReader
+from llmrec.settings.types import Text
 
 if TYPE_CHECKING:
     from llmrec.catalogue.items import Items
     from llmrec.datasets.interactions import Interactions
+    from llmrec.datasets.tables import Table
 
-FORMATS = ("csv", "parquet")
-"""Of a CSV and a Parquet file, the CSV file is read."""
+FORMATS = ("csv", "parquet", "tsv", "jsonl", "csv.gz", "tsv.gz", "jsonl.gz", "csv.zst", "tsv.zst", "jsonl.zst")
+"""Of several files of the same name, the first of these is read."""
+PARTS = "*.parquet"
+
+
+@dataclass
+class Columns:
+    """The column of each value in the user's files. With null, a column that may be missing is not read.
+
+    Attributes:
+        user: Of the interactions: who.
+        item: Of the interactions: the item's id.
+        time: Of the interactions: when.
+        rating: Of the interactions: a rating above 0 and at most 10. May be missing.
+        id: Of the items: the item's id; null = called as `item`.
+        title: Of the items: the title.
+        categories: Of the items: a list of text, or text separated by |. May be missing.
+    """
+
+    user: Text = "user"
+    item: Text = "item"
+    time: Text = "timestamp"
+    rating: Text | None = "rating"
+    id: Text | None = None
+    title: Text = "title"
+    categories: Text | None = "categories"
 
 
 class Generic(InteractionReader):
-    """Reads interactions and items with the columns that `from_tables` names."""
+    """Reads interactions and items: CSV, JSON lines or Parquet, each a file or, for Parquet, a folder of parts."""
 
-    layouts = tuple((f"interactions.{one}", f"items.{other}") for one, other in product(FORMATS, FORMATS))
+    def __init__(
+        self, interactions: Text | None = None, items: Text | None = None, columns: Columns | None = None
+    ) -> None:
+        """Takes the names of files and columns.
+
+        Args:
+            interactions: The file of interactions, or the folder of its Parquet parts, in the dataset's folder; null =
+                interactions.csv, .parquet, .tsv or .jsonl, or the folder interactions.
+            items: The same for items.
+            columns: The names of columns.
+        """
+        self.columns = Columns(**columns) if isinstance(columns, Mapping) else columns or Columns()
+        names = _patterns(interactions, "interactions"), _patterns(items, "items")
+        self.layouts = tuple(product(*names))
+        self._expected = " with ".join(
+            given or f"{stem}.csv|tsv|jsonl|parquet (or a folder {stem} of Parquet files)"
+            for given, stem in ((interactions, "interactions"), (items, "items"))
+        )
 
     def expected(self) -> str:
         """Describes the files of the layout, for error messages."""
-        return "interactions.csv|parquet with items.csv|parquet"
+        return self._expected
 
     def read(self, folder: Path) -> "tuple[Items, Interactions]":
-        """Reads both files in file order."""
+        """Reads both tables in file order."""
         from llmrec.datasets.readers.from_tables import from_tables
-        from llmrec.datasets.tables import read_table
+        from llmrec.datasets.table_files import read_parts
 
-        (interactions,), (items,) = self.layout_files(folder)
-        return from_tables(read_table(interactions), read_table(items))
+        interactions, items = map(read_parts, self.layout_files(folder))
+        columns = self.columns
+        of_events = {"user": columns.user, "item": columns.item, "timestamp": columns.time, "rating": columns.rating}
+        of_items = {"item": columns.id or columns.item, "title": columns.title, "categories": columns.categories}
+        return from_tables(_renamed(interactions, of_events), _renamed(items, of_items))
+
+
+def _patterns(given: str | None, stem: str) -> tuple[str, ...]:
+    if given is not None:
+        return (given, f"{given}/{PARTS}")
+    return (*(f"{stem}.{name}" for name in FORMATS), f"{stem}/{PARTS}", f"{stem}.parquet/{PARTS}")
+
+
+def _renamed(table: "Table", labels: Mapping[str, Any]) -> "Table":
+    """Returns a table under our names; a column that the user has named must be there."""
+    renamed = table.renamed(labels)
+    defaults = asdict(Columns()).values()
+    renamed.require_columns([name for name, label in labels.items() if label and label not in defaults])
+    return renamed

@@ -8,7 +8,9 @@ import pyarrow.compute as pc
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.tables import Table, read_plain, read_plain_csv, read_table
+from llmrec.datasets.plain_files import read_plain, read_plain_csv
+from llmrec.datasets.table_files import read_table
+from llmrec.datasets.tables import Table
 
 # In the order of the flags in u.item. They are not read from u.genre, because copies of the dump often lack it.
 GENRES = (
@@ -46,7 +48,7 @@ def _films(path: Path, version: str) -> tuple[Table, list[list[str]]]:
     has_header = version == "latest"
     films = read_table(path, FILM_COLUMNS) if has_header else read_plain(path, _text(path), "::", FILM_COLUMNS)
     cells = films.columns["genres"].to_pylist()
-    return films, [[genre for genre in cell.split("|") if genre and genre != NO_GENRES] for cell in cells]
+    return films, [[genre for genre in (cell or "").split("|") if genre and genre != NO_GENRES] for cell in cells]
 
 
 def _ratings(path: Path, version: str) -> Table:
@@ -78,8 +80,12 @@ def _items(films: Table, film_ids: np.ndarray, genres: list[list[str]]) -> Items
     titles = films.columns["title"]
     films.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
     _, first = np.unique(film_ids, return_index=True)
-    for index in np.setdiff1d(np.arange(len(film_ids)), first)[:1]:
-        raise films.fail(int(index), f"film {film_ids[index]} is listed twice", "Keep one of its rows")
+    films.refuse(
+        np.setdiff1d(np.arange(len(film_ids)), first),
+        lambda index: f"film {film_ids[index]} is listed twice",
+        "Keep one of its rows",
+        "Keep one row of each",
+    )
     return Items(film_ids.astype(str).tolist(), titles.to_pylist(), genres)
 
 
@@ -87,9 +93,12 @@ def _interactions(ratings: Table, films: Table, film_ids: np.ndarray, half_stars
     user = pa.array(ratings.integers("userId")).dictionary_encode()
     rated = ratings.integers("movieId")
     item = pc.index_in(pa.array(rated), value_set=pa.array(film_ids))
-    for index in np.flatnonzero(np.asarray(pc.is_null(item)))[:1]:
-        problem = f"film {rated[index]} is not in {films.path}"
-        raise ratings.fail(int(index), problem, "Add it there with its title, or remove the row")
+    ratings.refuse(
+        np.flatnonzero(np.asarray(pc.is_null(item))),
+        lambda index: f"film {rated[index]} is not in {films.path}",
+        "Add it there with its title, or remove the row",
+        "Add the films there with their titles, or remove the rows",
+    )
     return Interactions(
         user_ids=user.dictionary.to_numpy().astype(str),
         user=user.indices.to_numpy(),

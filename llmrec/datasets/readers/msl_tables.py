@@ -13,8 +13,10 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
-from llmrec.datasets.tables import Table, read_table, read_text
-from llmrec.errors import InputError
+from llmrec.datasets.table_files import read_table
+from llmrec.datasets.tables import Table
+from llmrec.datasets.text_files import read_text, without_lone_surrogates
+from llmrec.errors import InputError, shortened
 
 COLUMNS = ("user_id", "item_ids", "timestamp")
 _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
@@ -61,17 +63,23 @@ def read_msl(folder: Path, hold_out: float) -> Splits:
 
 
 def read_titles(path: Path) -> Items:
-    """Reads id2name4Rec.json, a JSON object of item id -> title: items in file order, titles verbatim."""
+    """Reads id2name4Rec.json, a JSON object of item id -> title: items in file order, titles verbatim.
+
+    Half an emoji, as in a title that was cut to a length, is replaced by U+FFFD.
+    """
     try:
         titles = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
     if not isinstance(titles, dict) or not titles:
         raise InputError(f'{path}, row 1: not an object of item id -> title. Write it as {{"1": "Title", ...}}')
-    for item, title in titles.items():
-        if not isinstance(title, str):
-            raise InputError(f"{path}, key {item!r}: the title {title!r} is not a string. Put it in quotes")
-    return Items(list(titles), list(titles.values()))
+    wrong = [(item, title) for item, title in titles.items() if not isinstance(title, str)]
+    if wrong:
+        item, title = wrong[0]
+        counted = f" ({len(wrong):,} of {len(titles):,} titles)" if len(wrong) > 1 else ""
+        shown = shortened(repr(title))
+        raise InputError(f"{path}, key {item!r}: the title {shown} is not a string{counted}. Put it in quotes")
+    return Items(list(titles), [without_lone_surrogates(title) for title in titles.values()])
 
 
 def read_rows(path: Path, items: Items) -> Rows:
@@ -111,10 +119,15 @@ def _item_lists(table: Table) -> pa.ListArray:
 
 def _item_indices(table: Table, lists: pa.ListArray, items: Items, catalogue: Path) -> np.ndarray:
     found = pc.index_in(lists.values, value_set=pa.array(items.ids))
-    for entry in np.flatnonzero(np.asarray(pc.is_null(found)))[:1]:
-        row = int(np.searchsorted(lists.offsets.to_numpy(), entry, side="right")) - 1
-        item = lists.values[int(entry)].as_py()
-        raise table.fail(row, f"item {item} is not in {catalogue}", "Add its title there, or remove the row")
+    entries = np.flatnonzero(np.asarray(pc.is_null(found)))
+    rows = np.searchsorted(lists.offsets.to_numpy(), entries, side="right") - 1
+    unknown = dict(zip(rows[::-1].tolist(), entries[::-1].tolist(), strict=True))
+    table.refuse(
+        np.unique(rows),
+        lambda row: f"item {lists.values[unknown[row]].as_py()} is not in {catalogue}",
+        "Add its title there, or remove the row",
+        "Add the titles there, or remove the rows",
+    )
     return np.asarray(found)
 
 

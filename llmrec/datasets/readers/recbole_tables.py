@@ -5,8 +5,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from llmrec.datasets.plain_files import read_plain
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.tables import read_plain, read_text
+from llmrec.datasets.text_files import read_text
 from llmrec.errors import InputError
 
 TITLES = ("title", "movie_title", "item_name", "name")
