@@ -13,7 +13,7 @@ from pathlib import Path
 from llmrec.errors import InputError
 
 LEFTOVER = ".partial"
-"""What the names of temporary files and folders end in."""
+"""What the names of temporary folders end in."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 DISK_FULL = ("No space left", "quota exceeded", "PytorchStreamWriter", "inline_container", "unexpected pos")
 """Substrings of the errors that torch and safetensors raise on a full disk."""
@@ -21,7 +21,7 @@ DISK_FULL = ("No space left", "quota exceeded", "PytorchStreamWriter", "inline_c
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yields a temporary file in the same folder that replaces `path` when the block ends without an error.
+    """Yields a temporary file beside `path` that replaces `path` when the block ends without an error.
 
     Args:
         path: The file to write; missing parent folders are created.
@@ -29,7 +29,10 @@ def atomic_file(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the folder is not writable or the disk is full.
     """
-    with _temporary(path, is_folder=False) as temporary:
+    # In a folder of its own, whose lock stays if a library replaces the file that it writes.
+    with _temporary(path) as folder:
+        temporary = folder / path.name
+        temporary.touch()
         yield temporary
         _flush(temporary)
         os.replace(temporary, path)
@@ -48,7 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the parent folder is not writable or the disk is full.
     """
-    with _temporary(path, is_folder=True) as temporary:
+    with _temporary(path) as temporary:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
@@ -109,12 +112,12 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
 
 
 @contextmanager
-def _temporary(path: Path, is_folder: bool) -> Iterator[Path]:
-    """Yields a new file or folder beside `path`, which is removed at the end unless it was moved."""
+def _temporary(path: Path) -> Iterator[Path]:
+    """Yields a new folder beside `path`, which is removed at the end unless it was moved."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent)
-        temporary, lock = _locked_temporary(path, is_folder)
+        temporary, lock = _locked_temporary(path)
     except OSError as error:
         raise unwritable(path, error) from error
     try:
@@ -127,22 +130,17 @@ def _temporary(path: Path, is_folder: bool) -> Iterator[Path]:
             raise
         raise full from error
     finally:
-        _remove(temporary)
+        shutil.rmtree(temporary, ignore_errors=True)
         os.close(lock)
 
 
-def _locked_temporary(path: Path, is_folder: bool) -> tuple[Path, int]:
-    """Creates a temporary file or folder, and locks it for as long as this process writes it."""
+def _locked_temporary(path: Path) -> tuple[Path, int]:
+    """Creates a temporary folder, and locks it for as long as this process writes it."""
     while True:
-        if is_folder:
-            temporary = Path(tempfile.mkdtemp(LEFTOVER, f".{path.name}.", path.parent))
-        else:
-            handle, name = tempfile.mkstemp(LEFTOVER, f".{path.name}.", path.parent)
-            os.close(handle)
-            temporary = Path(name)
+        temporary = Path(tempfile.mkdtemp(LEFTOVER, f".{path.name}.", path.parent))
         try:
-            # tempfile creates with modes 0600 and 0700, but what others share must stay readable for them.
-            os.chmod(temporary, (0o777 if is_folder else 0o666) & ~_umask())
+            # mkdtemp creates with mode 0700, but what others share must stay readable for them.
+            os.chmod(temporary, 0o777 & ~_umask())
             lock = os.open(temporary, os.O_RDONLY)
         except FileNotFoundError:
             continue  # Another process took it for a leftover before it was locked.
@@ -155,22 +153,15 @@ def _locked_temporary(path: Path, is_folder: bool) -> tuple[Path, int]:
 
 @cache
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes have left in a folder: temporary files and folders that no process holds."""
+    """Removes what killed processes have left in a folder: temporary folders that no process holds."""
     for leftover in folder.glob(f".*{LEFTOVER}"):
         with suppress(OSError):
             lock = os.open(leftover, os.O_RDONLY)
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                _remove(leftover)
+                shutil.rmtree(leftover, ignore_errors=True)
             finally:
                 os.close(lock)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

@@ -151,6 +151,7 @@ def test_backbone_with_another_tokenizer_than_before_is_refused(place: Workplace
     tokenizer = tmp_path / "cache" / base.relative_to(place.cache) / "tokenizer_config.json"
     settings = json.loads(tokenizer.read_text())
     tokenizer.write_text(json.dumps(settings | {"eos_token": settings["pad_token"]}))
+    tokenizer.with_name("checksums.json").unlink()
     refused = Workplace(tmp_path, tmp_path / "cache").run("llmrec.diagnose", f"run={mine}", *SMALL)
     assert refused.status == 2
     assert "has another tokenizer now" in refused.output

@@ -32,7 +32,8 @@ def test_other_scores_make_a_second_evaluation_beside_the_first(
 
 def test_evaluation_trains_nothing(trained: tuple[Workplace, Done], with_vocab_scores: Done) -> None:
     run = trained[1].run()
-    ends = (run / "training.json").stat().st_mtime_ns
+    # The checksums are written last.
+    ends = (run / "checksums.json").stat().st_mtime_ns
     assert all(time <= ends for name, time in written(run).items() if not name.startswith("rankings/"))
     assert all((with_vocab_scores.record() / name).stat().st_mtime_ns > ends for name in ("metrics.json",))
 
@@ -114,6 +115,7 @@ def test_older_run_is_measured_by_what_has_come_since(trained: tuple[Workplace, 
         assert config.count(line) == 1
         config = config.replace(line, "")
     (older / "config.yaml").write_text(config)
+    (older / "checksums.json").unlink()
     evaluated = place.run("llmrec.evaluate", f"run={older}", "evaluation.users=10", "trainer.progress=false")
     assert evaluated.status == 0, evaluated.output
     fairness = json.loads((evaluated.record() / "metrics.json").read_text())["splits"]["test"]["fairness"]
