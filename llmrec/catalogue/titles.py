@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from transformers import PreTrainedTokenizerBase
 
+from llmrec.catalogue.control_tokens import MARK, encode_marked
 from llmrec.catalogue.items import quote
 
 CHUNK = 20_000
@@ -85,7 +86,9 @@ def tokenize_titles(
 
 
 def encode(tokenizer: PreTrainedTokenizerBase, texts: list[str]) -> list[list[int]]:
-    """Tokenizes texts without adding special tokens such as BOS or EOS."""
+    """Tokenizes texts, also marked ones (see `ControlTokens`), without adding special tokens such as BOS or EOS."""
+    if any(MARK in text for text in texts):
+        return [encode_marked(tokenizer, text) if MARK in text else encode(tokenizer, [text])[0] for text in texts]
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return tokenizer(texts, add_special_tokens=False, return_attention_mask=False, verbose=False)["input_ids"]

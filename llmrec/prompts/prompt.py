@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from llmrec.catalogue.control_tokens import MARK, ControlTokens, encode_marked
 from llmrec.errors import InputError
 from llmrec.prompts.chat import chat_turn
 from llmrec.prompts.text import Entry, PromptText
@@ -29,7 +30,7 @@ class Prompt:
         Raises:
             InputError: If the tokenizer has no token that ends a response, or the prompts do not end alike.
         """
-        self.text, self.tokenizer = text, tokenizer
+        self.text, self.tokenizer, self._control = text, tokenizer, ControlTokens(tokenizer)
         self._before, self._after, self.end_token = _frame(text, tokenizer)
         common = text.end + self._after
         if not common:
@@ -43,6 +44,9 @@ class Prompt:
 
     def render(self, history: Sequence[Entry], candidates: Sequence[Entry] = (), rated: bool = False) -> str:
         """Renders a prompt with the chat template's markup, if it has any; arguments as of `PromptText.render`."""
+        if self.text.titles:
+            history = [self._control.marked_entry(entry) for entry in history]
+            candidates = [self._control.marked_entry(entry) for entry in candidates]
         return self._before + self.text.render(history, candidates, rated) + self._after
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -55,7 +59,20 @@ class Prompt:
         )["input_ids"]
         # Some tokenizers append EOS to every text, but a response must be able to follow a prompt.
         ended = 1 if encoded[0][-1:] == [self.tokenizer.eos_token_id] else 0
-        return [tokens[: len(tokens) - ended] for tokens in encoded]
+        rows = [tokens[: len(tokens) - ended] for tokens in encoded]
+        # The titles of marked texts contain special tokens, which have to be read as text.
+        return [
+            self._leading(has_bos, ended) + encode_marked(self.tokenizer, text) if MARK in text else row
+            for text, row in zip(texts, rows, strict=True)
+        ]
+
+    def _leading(self, has_bos: bool, ended: int) -> list[int]:
+        """Returns the special tokens that the tokenizer puts before a prompt."""
+        bare, whole = (
+            self.tokenizer("a", add_special_tokens=adds, return_attention_mask=False)["input_ids"]
+            for adds in (False, not has_bos)
+        )
+        return list(whole[: len(whole) - len(bare) - ended])
 
     def _check_start(self) -> None:
         """Raises InputError if not all prompts begin with the same token."""
