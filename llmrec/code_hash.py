@@ -200,9 +200,27 @@ def _read(file: Path) -> _Code:
         syntax = ast.parse(content)
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{file} cannot be parsed as Python: {error}. Correct it, or remove its import") from error
-    imports = tuple(node for node in ast.walk(syntax) if isinstance(node, ast.Import | ast.ImportFrom))
+    imports = tuple(statement for node in ast.walk(syntax) for statement in _imports(node))
     outline = json.dumps(_outline(_WithoutTexts().visit(syntax)))
     return _Code(_short(outline.encode()), imports)
+
+
+def _imports(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+    """Returns the import that a node is: a statement, or a call of `import_module` or `__import__` with a text."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [node]
+    called = getattr(node, "func", None)
+    if getattr(called, "attr", getattr(called, "id", None)) not in ("import_module", "__import__"):
+        return []
+    names = [part.value for part in getattr(node, "args", ())[:1] if isinstance(part, ast.Constant)]
+    return [_imported(name) for name in names if isinstance(name, str)]
+
+
+def _imported(name: str) -> ast.Import | ast.ImportFrom:
+    absolute = name.lstrip(".")
+    if absolute == name:
+        return ast.Import([ast.alias(name)])
+    return ast.ImportFrom(None, [ast.alias(absolute)], len(name) - len(absolute))
 
 
 def _short(content: bytes) -> str:

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.catalogue.item_file import items_identity
+from llmrec.code_hash import is_module
 from llmrec.components import Code, code, digest
-from llmrec.evaluation.reference_model import embeds_by_reference, reference_model
+from llmrec.evaluation.reference_model import PACKAGE, REFERENCE, embeds_by_reference, reference_model
 from llmrec.file_hash import files_hash
 from llmrec.installed import installed_folder
 
@@ -55,9 +56,9 @@ def prepared_key(layout: int, settings: Mapping[str, Any], files: Mapping[str, s
     return digest(layout, settings, dict(files), prepared_by)
 
 
-def preparing_code(module: str) -> Code:
-    """Returns the code that prepares a dataset with the reader, or the simulator, of a module."""
-    return code(["datasets"], [module])
+def preparing_code(*modules: str) -> Code:
+    """Returns the code that prepares a dataset with the reader, or the simulator, of some modules."""
+    return code(["datasets"], modules)
 
 
 def base_model_key(backbone: Mapping[str, Any], cache_dir: Path) -> Any:
@@ -96,13 +97,14 @@ def training_key(config: Mapping[str, Any], data_key: str, simulated: bool, stag
     groups["backbone"] = _without(groups["backbone"], BASE_MODEL)
     base, embedder = base_model_key(config["backbone"], cache_dir), None
     if embeds_by_reference(config["objective"]):
-        embedder = reference_model(config, simulated).embedder().settings(config["scale"])
+        embedder = _by_content(reference_model(config, simulated).embedder().settings(config["scale"]), cache_dir)
+    groups["objective"] = _by_content(groups["objective"], cache_dir)
     return digest(groups, data_key, dict(stages), base, embedder, training_code(config))
 
 
 def training_code(config: Mapping[str, Any]) -> Code:
     """Returns the code that a training depends on, apart from that of its data and stages."""
-    targets = _own_task(config)
+    targets = list(_targets(config["task"]))
     if _fits_baseline(config):
         return code(("datasets", "baselines", *_lists(config)), [*targets, *_targets(config["baseline"])])
     components = ["datasets", "training", "examples", "prompts", "catalogue", "backbones", *_lists(config)]
@@ -131,7 +133,7 @@ def ranking_key(config: Mapping[str, Any]) -> str:
 def ranking_code(config: Mapping[str, Any]) -> Code:
     """Returns the code by which a trained run ranks."""
     components = ("ranking", "examples", "prompts", "catalogue", "backbones")
-    return code(components, [*_own_task(config), *_targets(config["decoding"])])
+    return code(components, [*_targets(config["task"]), *_targets(config["decoding"])])
 
 
 def measuring_key(config: Mapping[str, Any], simulated: bool) -> str:
@@ -145,13 +147,14 @@ def measuring_key(config: Mapping[str, Any], simulated: bool) -> str:
         16 hex digits.
     """
     groups = {"evaluation": config["evaluation"], "metrics": config["metrics"]}
-    reference = reference_model(config, simulated).settings(config["scale"])
+    cache_dir = Path(config["paths"]["cache"])
+    reference = _by_content(reference_model(config, simulated).settings(config["scale"]), cache_dir)
     return digest(groups, reference, measuring_code(config))
 
 
 def measuring_code(config: Mapping[str, Any]) -> Code:
     """Returns the code that computes the metrics of a ranking."""
-    return code(("metrics", "reference"), [*_own_task(config), *_targets(config["metrics"])])
+    return code(("metrics", "reference"), [*_targets(config["task"]), *_targets(config["metrics"])])
 
 
 def diagnosis_key(config: Mapping[str, Any], sample: Mapping[str, Any]) -> str:
@@ -176,20 +179,46 @@ def _lists(config: Mapping[str, Any]) -> Sequence[str]:
     return ("datasets.lists",) if "candidates" in config["task"] else ()
 
 
-def _own_task(config: Mapping[str, Any]) -> list[str]:
-    """Returns the module of a task of the user's own; the parts of a shipped one are components."""
-    return [module for module in _targets(config["task"]) if not module.startswith("llmrec.")]
+def _by_content(settings: Any, cache_dir: Path) -> Any:
+    """Returns settings with what identifies the content of models in place of their paths.
+
+    Models are the values of `path` and of `embeddings`, and texts in lists, that name a folder or an installed package.
+    """
+    if isinstance(settings, Mapping):
+        named = {name: value for name, value in settings.items() if name in ("path", "embeddings")}
+        inner = {name: _by_content(value, cache_dir) for name, value in settings.items() if name not in named}
+        return inner | {name: _model(value, cache_dir) for name, value in named.items()}
+    if isinstance(settings, list | tuple):
+        return [_model(part, cache_dir) if isinstance(part, str) else _by_content(part, cache_dir) for part in settings]
+    return settings
+
+
+def _model(name: Any, cache_dir: Path) -> Any:
+    if not isinstance(name, str) or name in ("", REFERENCE):
+        return name
+    folder = installed_folder(name.removeprefix(PACKAGE)) if name.startswith(PACKAGE) else Path(name)
+    return files_hash(folder, ("**/*",), cache_dir) if folder is not None and folder.is_dir() else name
 
 
 def _without(settings: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     return {name: value for name, value in settings.items() if name not in names}
 
 
+def _module_of(target: str) -> str:
+    """Returns the module of a class that `_target_` names; the class may be nested in another one."""
+    module = target.rpartition(".")[0]
+    outer = module
+    while outer and not is_module(outer):
+        outer = outer.rpartition(".")[0]
+    # Without any module, the error names the one that was expected.
+    return outer or module
+
+
 def _targets(settings: Any) -> Iterator[str]:
     """Yields the modules of the classes that settings name as `_target_`, at any depth."""
     if isinstance(settings, Mapping):
         if isinstance(settings.get("_target_"), str):
-            yield settings["_target_"].rpartition(".")[0]
+            yield _module_of(settings["_target_"])
         settings = list(settings.values())
     for value in settings if isinstance(settings, list | tuple) else ():
         yield from _targets(value)

@@ -69,7 +69,7 @@ def _recommend(arguments: list[str]) -> None:
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 2**31:
         raise InputError(f"k={text}: give a whole number of at least 1")
     return int(text)
 

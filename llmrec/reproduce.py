@@ -46,11 +46,14 @@ def _reproduce(arguments: list[str]) -> None:
     if others:
         raise InputError(f"{others[0]}: this command takes scale, tables, jobs and list (try --help)")
     scale = own.get("scale", "smoke")
+    listed = own.get("list", "false").lower()
+    if listed not in ("true", "false"):
+        raise InputError(f"list={own['list']}: give true, to list the runs only, or false")
     names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
     slots = _slots(own.get("jobs"))
     runs = planned(names, scale)
     print(_expectation(runs, len(slots)), *_records(runs), sep="\n", flush=True)
-    if own.get("list") == "true":
+    if listed == "true":
         _print_runs(runs)
         return
     jobs = [run.job for run in runs if run.job is not None and run.reason is None and not run.job.done]
@@ -65,7 +68,7 @@ def _reproduce(arguments: list[str]) -> None:
 def _slots(jobs: str | None) -> list[dict[str, str]]:
     from llmrec.processes.slots import shared_slots, slots_on_gpus, visible_gpus
 
-    if jobs is not None and (not jobs.isdigit() or int(jobs) < 1):
+    if jobs is not None and not (jobs.isascii() and jobs.isdecimal() and 0 < int(jobs) <= 1024):
         raise InputError(f"jobs={jobs}: give a whole number of at least 1")
     if visible_gpus():
         return slots_on_gpus("all", 1)[: int(jobs) if jobs else None]

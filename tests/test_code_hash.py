@@ -44,6 +44,9 @@ def test_the_digest_of_a_module_is_that_of_its_syntax(old: str, new: str, same: 
         "from .helper import SCALE",
         "def later():\n    from mine.helper import SCALE",
         "from mine import circle",
+        "import importlib\n\nhelper = importlib.import_module('mine.helper')",
+        "from importlib import import_module\n\nhelper = import_module('.helper', __package__)",
+        "helper = __import__('mine.helper')",
     ],
 )
 def test_every_way_to_import_a_module_is_followed(

@@ -26,8 +26,6 @@ OUTSIDE = {
     "evaluation/record.py": "writes and reads files",
     "quantization": "makes files of item tokens, whose content is part of the key",
     "tables": "reads records",
-    "tasks/next_item.py": "joins parts that are components",
-    "tasks/rerank.py": "joins parts that are components",
     "training/evaluate_run.py": "has tasks rank and measure, and writes what they return",
     "training/loggers.py": "writes what was logged",
     "training/measure_again.py": "has tasks measure",

@@ -87,6 +87,10 @@ def before(keys: Callable[[Path], Keys], tmp_path_factory: pytest.TempPathFactor
         pytest.param(
             "tasks/catalogue_tables.py", '"fairness and harm"', '"harm and fairness"', set(), id="another heading"
         ),
+        pytest.param(
+            "tasks/next_item.py", "config.validation.sample_seed", "config.validation.sample_seed + 1",
+            {"training", "ranking", "measuring"}, id="another sample of validation rows",
+        ),
         pytest.param("objectives/sft.py", "class ", "# A comment.\nclass ", set(), id="a comment"),
     ],
 )  # fmt: skip

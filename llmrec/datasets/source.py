@@ -100,9 +100,15 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Pa
     if is_prepared(folder):
         return _prepared(name, folder)
     reader = build_reader(dataset["reader"]).select(folder)
-    prepared_by = preparing_code(type(reader).__module__)
+    prepared_by = preparing_code(*_reader_modules(reader, dataset["reader"]["_target_"]))
     key = _key(reader, folder, dataset, prepared_by, cache_dir)
     return Source(folder, name, key, False, prepared_by, reader)
+
+
+def _reader_modules(reader: Reader, target: str) -> set[str]:
+    """Returns the module of a reader's class and, if it is the user's own, the one that names the class."""
+    named = target.rpartition(".")[0]
+    return {type(reader).__module__, *([] if named.startswith("llmrec.") else [named])}
 
 
 def is_prepared(folder: Path) -> bool:

@@ -116,6 +116,8 @@ def _shipped(group: Path, name: str) -> Path | None:
 
 def embeds_by_reference(objective: Any) -> bool:
     """Returns whether an objective's config, at any depth, uses the embeddings of the dataset's reference model."""
+    if isinstance(objective, list):
+        return any(map(embeds_by_reference, objective))
     if not isinstance(objective, Mapping):
         return False
     return objective.get("embeddings") == REFERENCE or any(map(embeds_by_reference, objective.values()))

@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import is_dataclass
 from functools import cache
 from inspect import Parameter
-from typing import Any, get_args
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ConfigDict, TypeAdapter
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
@@ -30,12 +31,13 @@ def parameters_of(owner: Callable[..., Any]) -> Mapping[str, Parameter]:
 def typed_value(annotation: Any, value: Any) -> Any:
     """Returns a plain value with the types of an annotation: 42 for 42.0 where an integer is expected.
 
-    Types that pydantic does not know, and values that contain a `_target_`, are returned unchanged.
+    Types that pydantic does not know, and values that contain a `_target_` where an object may stand, are returned
+    unchanged.
 
     Raises:
         ValidationError: The annotation does not accept the value.
     """
-    adapter = None if names_class(value) else _adapter(annotation)
+    adapter = None if names_class(value) and takes_objects(annotation) else _adapter(annotation)
     if adapter is None:
         return value
     # In JSON, a list is accepted for a tuple and text for a path, but text is not accepted for a number.
@@ -54,6 +56,16 @@ def names_class(value: Any) -> bool:
     if isinstance(value, Mapping):
         return "_target_" in value or any(map(names_class, value.values()))
     return isinstance(value, list) and any(map(names_class, value))
+
+
+def takes_objects(annotation: Any) -> bool:
+    """Returns whether an annotation, or an option or part of it, is a class of objects: no scalar, list or choice."""
+    if annotation in (Parameter.empty, Any) or isinstance(annotation, str):
+        return True
+    parts = get_args(annotation)
+    if parts:
+        return get_origin(annotation) is not Literal and any(map(takes_objects, parts))
+    return isinstance(annotation, type) and annotation not in (bool, int, float, str, type(None), Path)
 
 
 @cache

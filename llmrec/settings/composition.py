@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Sequence
+from pathlib import Path
 
 from hydra.errors import ConfigCompositionException, MissingConfigException, OverrideParseException
 
@@ -37,6 +38,25 @@ def composition_error(error: Exception, folders: Sequence[str] = ()) -> Settings
     if path in known:
         return SettingsError(f"{path}: the options that are chosen have no such setting, only others of their groups")
     return SettingsError(unknown_key(path, keys_beside(path, known)))
+
+
+def refuse_group_values(arguments: Sequence[str], folders: Sequence[str]) -> None:
+    """Refuses null and lists as the option of a group, for which Hydra has no message of its own.
+
+    Args:
+        arguments: The command-line arguments.
+        folders: Folders of the user's own YAML files.
+
+    Raises:
+        SettingsError: A group has such a value.
+    """
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        group = key.partition("@")[0]
+        places = [Path(folder) / group for folder in (conf_dir(), *folders) if group and group != "hydra"]
+        options = sorted({file.stem for place in places for file in place.glob("*.yaml")})
+        if options and (value.strip() in ("null", "") or value.lstrip().startswith("[")):
+            raise SettingsError(f"{argument}: give the name of one option: {', '.join(options)}")
 
 
 def _unknown_option(group: str, option: str, options: Sequence[str]) -> str:

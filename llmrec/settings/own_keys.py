@@ -10,6 +10,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from llmrec.conf_dir import conf_dir
+from llmrec.errors import SettingsError
 
 PACKAGE = re.compile(r"^#\s*@package\s+(\S+)", re.MULTILINE)
 
@@ -33,7 +34,10 @@ def keys_in(folder: str) -> frozenset[str]:
 
 
 def _keys_of(file: Path, group: tuple[str, ...]) -> Iterator[str]:
-    text = file.read_text(encoding="utf-8")
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{file} cannot be read ({error}). Save it as UTF-8, or remove it") from error
     named = PACKAGE.search(text)
     package = named[1] if named and named[1] != "_group_" else ".".join(group)
     parts = [] if package == "_global_" else [part for part in package.split(".") if part]

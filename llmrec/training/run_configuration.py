@@ -40,16 +40,16 @@ def run_configuration(config: DictConfig) -> None:
     """
     silence_libraries()
     check_classes(resolved_config(config))
-    log_data_source(config)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))
-    _announce_edited(plain)
     folder = run.ranking(plain)
     # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
     with coordinator() as tasks:
         check_evaluation(config)
         check_device(config)
         ranks_of(config)
+        log_data_source(config)
+        _announce_edited(plain)
         with run.lock():
             if not run.is_evaluated(plain):
                 if not run.trained:

@@ -247,7 +247,11 @@ def resolved_config(config: DictConfig) -> dict[str, Any]:
 
     try:
         groups = {str(key): config[key] for key in config if key != "hydra"}
-        settings = {key: plain(group) if isinstance(group, DictConfig) else group for key, group in groups.items()}
+        settings = {key: _contained(group) for key, group in groups.items()}
     except OmegaConfBaseException as error:
         raise SettingsError(" ".join(str(error).split())) from error
     return checked_settings(settings, own_keys(config))
+
+
+def _contained(group: Any) -> Any:
+    return OmegaConf.to_container(group, resolve=True) if OmegaConf.is_config(group) else group

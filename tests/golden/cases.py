@@ -163,6 +163,10 @@ RUNS: dict[str, dict[str, Case]] = {
     "objectives.rejected.mixture": {
         "mixture": _objective(f"objective=dpo objective/rejected=mixture {REFERENCE}", _SFT),
     },
+    "tasks": {
+        "next item": Case(NEXT_ITEM, _SFT, ("training", "rankings"), AS_TRAINED),
+        "rerank": Case(RERANK, f"{_SFT} task.relevance=ratings", ("training", "rankings"), AS_TRAINED),
+    },
     "training": {
         "full": _training(_SFT),
         "full, two ranks": _training(_SFT, NEXT_ITEM + _DDP),

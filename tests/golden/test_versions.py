@@ -22,8 +22,6 @@ from tests.golden.values import Golden
 WITH_VALUES = [name for name in COMPONENTS if name not in NO_VALUES]
 NO_COMPONENT = {
     "llmrec.datasets.readers.auto": "selects another reader",
-    "llmrec.tasks.next_item": "its parts are components",
-    "llmrec.tasks.rerank": "its parts are components",
 }
 """Modules of shipped classes that are no components, with the reason."""
 

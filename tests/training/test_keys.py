@@ -125,6 +125,29 @@ def test_a_base_model_in_a_package_is_known_by_the_content_of_its_file(
     assert paths[0] == paths[1] != paths[2]
 
 
+def test_a_reference_model_in_a_folder_is_known_by_its_content(nowhere: Path, tmp_path: Path) -> None:
+    semantic = ("objective=rosepo", "objective/rejected=semantic")
+    encoder = f"dataset.reference={{relevance: null, encoder: {tmp_path}}}"
+    named = (*semantic, f"objective.rejected.embeddings={tmp_path}")
+    found = []
+    for content in ("one", "one", "other"):
+        (tmp_path / "model.safetensors").write_text(content)
+        keys = (path_of(nowhere, *semantic, encoder), path_of(nowhere, *named), measures_of(nowhere, encoder))
+        found.append(keys)
+    assert found[0] == found[1]
+    assert all(before != after for before, after in zip(found[1], found[2], strict=True))
+
+
+@pytest.mark.parametrize("target", ["Outer.Mine", "Mine"])
+def test_a_nested_class_is_found_by_its_module(
+    target: str, nowhere: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = users_package(tmp_path, monkeypatch, "SCALE = 1")
+    before = path_of(nowhere, f"objective._target_=mine.objective.{target}")
+    rewrite(package / "objective.py", "SCALE = 2\n")
+    assert path_of(nowhere, f"objective._target_=mine.objective.{target}") != before
+
+
 def test_settings_of_the_stage_make_another_run(tmp_path: Path) -> None:
     stages = (f'stage.start=["objective=sft","seed={seed}"]' for seed in (1, 2))
     one, other = (path_of(tmp_path, "stage=sft", stage) for stage in stages)
