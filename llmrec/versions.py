@@ -63,7 +63,7 @@ VERIFIED: dict[str, str] = {
     "backbones/cache.py": "f3868048edf523a7",
     "backbones/device.py": "aeb37ff5e592fc4d",
     "backbones/embeddings.py": "40327276f3c243b1",
-    "backbones/gguf.py": "9e205ac11065e212",
+    "backbones/gguf.py": "977109b6109e70ad",
     "backbones/load.py": "6edad1c447eadc85",
     "backbones/memory.py": "1de417fc3531bd16",
     "backbones/model_files.py": "296e0441cc06e770",
