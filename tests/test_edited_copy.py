@@ -89,7 +89,7 @@ def before(keys: Callable[[Path], Keys], tmp_path_factory: pytest.TempPathFactor
         ),
         pytest.param(
             "tasks/next_item.py", "config.validation.sample_seed", "config.validation.sample_seed + 1",
-            {"training", "ranking", "measuring"}, id="another sample of validation rows",
+            {"training", "ranking"}, id="another sample of validation rows",
         ),
         pytest.param("objectives/sft.py", "class ", "# A comment.\nclass ", set(), id="a comment"),
     ],

@@ -165,7 +165,15 @@ RUNS: dict[str, dict[str, Case]] = {
     },
     "tasks": {
         "next item": Case(NEXT_ITEM, _SFT, ("training", "rankings"), AS_TRAINED),
-        "rerank": Case(RERANK, f"{_SFT} task.relevance=ratings", ("training", "rankings"), AS_TRAINED),
+        **{
+            f"rerank, relevance={relevance}": Case(
+                RERANK,
+                f"{_SFT} task.relevance={relevance} task.negatives={negatives} ",
+                ("training", "rankings"),
+                AS_TRAINED,
+            )
+            for relevance, negatives in (("ratings", 1), ("auto", 0), ("next_item", 4))
+        },
     },
     "training": {
         "full": _training(_SFT),
