@@ -200,6 +200,8 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
+        if override.is_delete() or override.is_sweep_override():
+            raise InputError(f"{text}: give one value, as in dataset.k_core=5")
         if override.key_or_group not in keys:
             raise InputError(f"{text}: reader={reader.name} only takes {', '.join((*keys, READER + 'KEY'))}")
         dataset[keys[override.key_or_group]] = override.value()

@@ -10,6 +10,7 @@ from pathlib import Path
 import hydra
 from hydra.errors import CompactHydraException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, MissingMandatoryValue
 
 from llmrec.atomic import check_writable, disk_error
 from llmrec.command import expand_home, flags_last, print_any_text, split_config_dir
@@ -21,6 +22,9 @@ from llmrec.settings.check import check_classes
 from llmrec.settings.composition import COMPOSITION_ERRORS, composition_error, refuse_group_values
 from llmrec.training.run_folder import resolved_config, run_path
 from llmrec.training.stages import PLANNED
+
+UNRESOLVED = (InterpolationKeyError, InterpolationResolutionError, MissingMandatoryValue)
+"""Errors about settings that others refer to. A run itself works on a resolved config, which raises none of them."""
 
 
 def _run_folder(*, _root_: DictConfig) -> str:
@@ -99,7 +103,7 @@ def main() -> None:
             _follow()
     except InputError as error:
         _exit_with(error)
-    except COMPOSITION_ERRORS as error:
+    except (*COMPOSITION_ERRORS, *UNRESOLVED) as error:
         _exit_with(composition_error(error, folders))
     except CompactHydraException as error:
         # A sweep of which a job failed.

@@ -63,15 +63,11 @@ def open_backbone(
     device = run_device(config.trainer)
     set_float32_precision()
     if weights is not None and config.adapter.name == "none":
-        model, tokenizer = _open_on(device, str(weights), config)
-        backbone = Backbone(model, tokenizer)
+        backbone = Backbone(*_open_on(device, str(weights), config))
     else:
         path = base_path(config, texts, cache_dir)
-        base, tokenizer = _open_on(device, path, config)
-        new_tokens = _new_tokens(base, tokenizer, config, dataset)
-        backbone = Backbone(_adapted(base, config, weights, trainable, new_tokens), tokenizer)
+        backbone = _open_base(device, config, dataset, path, weights, trainable)
         backbone.base_weights = weights_hash(path, cache_dir)
-        backbone.base_revision = getattr(base.config, "_commit_hash", None)
     if trainable:
         check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
@@ -98,6 +94,17 @@ def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTr
         torch.nn.Module.to(model, device)
     refuse_non_finite(model, path)
     return model, tokenizer
+
+
+def _open_base(
+    device: torch.device, config: DictConfig, dataset: Dataset, path: str, weights: Path | None, trainable: bool
+) -> Backbone:
+    """Opens a base model with the tokens of the dataset's items, and adds the adapter."""
+    base, tokenizer = _open_on(device, path, config)
+    new_tokens = _new_tokens(base, tokenizer, config, dataset)
+    backbone = Backbone(_adapted(base, config, weights, trainable, new_tokens), tokenizer)
+    backbone.base_revision = getattr(base.config, "_commit_hash", None)
+    return backbone
 
 
 def _new_tokens(

@@ -10,7 +10,7 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.decoder import CatalogueDecoder, Progress
 from llmrec.decoding.rank import rank_titles
 from llmrec.prompts.prompts import Prompts
-from llmrec.settings.types import PositiveInt
+from llmrec.settings.types import LengthPenalty, PositiveInt
 
 
 class BeamSearchDecoder(CatalogueDecoder):
@@ -27,7 +27,7 @@ class BeamSearchDecoder(CatalogueDecoder):
         self,
         beams: PositiveInt = 10,
         scores: Literal["trie", "vocab"] = "trie",
-        length_penalty: float = 0.0,
+        length_penalty: LengthPenalty = 0.0,
         exclude_history: bool = False,
     ) -> None:
         self.settings = BeamSearch(beams, scores, length_penalty)

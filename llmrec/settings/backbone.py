@@ -1,6 +1,6 @@
 """The schema of the groups backbone and adapter."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -58,7 +58,10 @@ class Backbone:
 
     @staticmethod
     def validate(settings: dict[str, Any]) -> None:
-        """Checks that the heads divide the hidden size."""
+        """Checks that heads divide the hidden size, and that nothing of the pretraining of `tiny` is missing."""
         size, heads = settings.get("hidden_size", 1), settings.get("heads", 1)
         if size % heads:
             raise ValueError(f"heads={heads}: give a divisor of backbone.hidden_size={size}")
+        missing = [field.name for field in fields(Pretraining) if field.name not in (settings.get("pretraining") or {})]
+        if settings["name"] == "tiny" and missing:
+            raise ValueError(f"pretraining.{missing[0]} is not set, but backbone=tiny is pretrained. Set it")

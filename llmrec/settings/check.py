@@ -3,6 +3,7 @@
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from llmrec.settings.dataset import Dataset
 from llmrec.settings.run import Run
 from llmrec.settings.typed import Check
 
@@ -25,6 +26,10 @@ def checked_settings(settings: Mapping[str, Any], own: frozenset[str]) -> dict[s
     """
     check = Check(own)
     typed = check.arguments(Run, settings, "")
+    for name in ("reference", "wording"):
+        # A prepared set does not need them, but a run does. Only the reference may be null.
+        if name not in settings["dataset"] or (name == "wording" and settings["dataset"][name] is None):
+            check.refuse(f"dataset.{name}", f"dataset.{name} is not set{Dataset.missing_hint}")
     check.raise_first()
     return typed
 

@@ -17,7 +17,7 @@ from llmrec.settings.types import (
     Text,
 )
 
-SimulatedCount = Annotated[int, Field(ge=10)]
+SimulatedCount = Annotated[int, Field(ge=10, le=10_000_000)]
 
 
 @dataclass

@@ -1,10 +1,13 @@
 """Describes in words the values that a type accepts, for error messages."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic.fields import FieldInfo
+
+from llmrec.settings.types import MAX_FLOAT, MAX_INT
 
 NAMES: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text", NoneType: "null"}
 LIMITS = {"ge": "of at least", "gt": "above", "le": "at most", "lt": "below"}
@@ -51,6 +54,8 @@ def _annotated(base: Any, metadata: Sequence[Any]) -> str:
         return texts[0]
     constraints = [limit for entry in metadata for limit in getattr(entry, "metadata", [entry])]
     found = {name: getattr(limit, name) for limit in constraints for name in LIMITS if hasattr(limit, name)}
+    # Limits that only keep libraries from overflowing say nothing about a setting.
+    found = {name: limit for name, limit in found.items() if abs(limit) not in (MAX_INT, MAX_FLOAT)}
     limits = [f"{LIMITS[name]} {limit}" for name, limit in found.items()]
     if "ge" in found and len(found) == 2:
         limits = [f"from {found['ge']} to {found['le'] if 'le' in found else 'below ' + str(found['lt'])}"]
@@ -66,6 +71,8 @@ def _container(kind: type, arguments: Sequence[Any]) -> str:
         return "keys and values" + (f", each value {describe(arguments[1])}" if arguments else "")
     if issubclass(kind, Sequence | set | frozenset | tuple):
         return "a list" + (f", each entry {describe(arguments[0])}" if arguments else "")
+    if is_dataclass(kind):
+        return f"the keys {', '.join(field.name for field in fields(kind))}"
     return f"a {kind.__name__}, named by _target_"
 
 

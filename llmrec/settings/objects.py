@@ -13,8 +13,19 @@ from llmrec.settings.describe import describe
 from llmrec.settings.typed import Check
 from llmrec.settings.types import Name
 
-INSTANTIATION_KEYS = ("_target_", "_args_", "_convert_", "_partial_", "_recursive_")
-"""Keys that Hydra itself reads."""
+HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
+"""Keys by which Hydra would build an object in another way."""
+NO_CLASS = {"baseline": "none"}
+"""Names of options without a class, by group."""
+BASE_CLASSES = {
+    "baseline": "llmrec.baselines.base.Baseline",
+    "dataset.reader": "llmrec.datasets.readers.base.Reader",
+    "decoding": "llmrec.decoding.decoder.Decoder",
+    "metrics": "llmrec.metrics.base.Metric",
+    "objective": "llmrec.objectives.base.Objective",
+    "task": "llmrec.tasks.base.Task",
+}
+"""The class that `_target_` of a group must be or extend; of the group metrics, that of each of its entries."""
 OWN_KEYS: dict[str, dict[str, Any]] = {"baseline": {"name": Name}, "task": {"name": Name, "reference_features": bool}}
 """Keys of a group that are no arguments of its class, with their types."""
 
@@ -37,17 +48,46 @@ def check_objects(value: Any, path: str, check: Check) -> Any:
     inner = {key: check_objects(entry, f"{path}.{key}" if path else str(key), check) for key, entry in value.items()}
     for key, annotation in OWN_KEYS.get(path, {}).items():
         check.value(annotation, value.get(key), f"{path}.{key}")
+    base = BASE_CLASSES.get("metrics" if path.startswith("metrics.") and path.count(".") == 1 else path)
     if "_target_" not in value:
+        _check_without_class(value, path, base, check)
         return inner
+    if NO_CLASS.get(path) == value.get("name", ""):
+        check.refuse(f"{path}.name", f"{path}.name={value['name']} has no class. Choose it by {path}={value['name']}")
+    for key in sorted(set(value) & set(HYDRA_KEYS)) if base else ():
+        check.refuse(f"{path}.{key}", f"{path}.{key}: leave it out. Give _target_ and the arguments of its class")
     target = _located(value["_target_"], path, check)
-    if target is None:
+    if target is None or not _is_of(base, target, value["_target_"], path, check):
         return inner
-    kept = {*INSTANTIATION_KEYS, *OWN_KEYS.get(path, {})}
+    kept = {"_target_", *HYDRA_KEYS, *OWN_KEYS.get(path, {})}
     arguments = {key: entry for key, entry in inner.items() if key not in kept}
     complete = not {"_args_", "_partial_"} & set(value)
     typed = check.arguments(target, arguments, path, complete)
     _check_classes(target, arguments, path, check)
     return {**inner, **typed}
+
+
+def _check_without_class(value: Mapping[str, Any], path: str, base: str | None, check: Check) -> None:
+    """Refuses a group without a class, unless it is the option that has none."""
+    if base is None or path == "metrics":
+        return
+    if path not in NO_CLASS or value.get("name") != NO_CLASS[path]:
+        named = (
+            f"{path}.name={value['name']} without {path}._target_" if "name" in value else f"{path}._target_ is not set"
+        )
+        check.refuse(path, f"{named}: choose an option of the group, whose file names a class")
+    for key in sorted(set(value) - {"name"}) if path in NO_CLASS else ():
+        check.refuse(f"{path}.{key}", f"{path}.{key}: {path}={NO_CLASS[path]} has no settings. Choose an option")
+
+
+def _is_of(base: str | None, target: Any, name: str, path: str, check: Check) -> bool:
+    """Returns whether what `_target_` names is a class that extends the group's base class, if the group has one."""
+    if base is None:
+        return True
+    fits = isinstance(target, type) and issubclass(target, pkgutil.resolve_name(base))
+    if not fits:
+        check.refuse(path, f"{path}._target_={name}: give a class that extends {base}")
+    return fits
 
 
 def _check_classes(target: Any, arguments: Mapping[str, Any], path: str, check: Check) -> None:

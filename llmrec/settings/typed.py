@@ -4,6 +4,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import Parameter
+from math import inf
 from typing import Any
 
 from pydantic import ValidationError
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 from llmrec.errors import SettingsError
 from llmrec.settings.annotations import dataclass_in, parameters_of, typed_value
 from llmrec.settings.describe import expected, shown
+from llmrec.settings.types import MAX_INT
 from llmrec.settings.unknown import keys_beside, unknown_key
 
 NAMED = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
@@ -87,7 +89,8 @@ class Check:
         try:
             return typed_value(annotation, value)
         except ValidationError:
-            self.refuse(path, f"{path}={shown(value)}: {expected(annotation)}")
+            is_huge = isinstance(value, int | float) and MAX_INT < abs(value) < inf
+            self.refuse(path, f"{path}={shown(value)}{' is too large' if is_huge else ''}: {expected(annotation)}")
             return value
 
     def _check_relations(

@@ -1,6 +1,7 @@
 """Types of settings, for the groups of the schema and for constructors that `_target_` chooses.
 
-Imports pydantic only. Infinity and NaN are refused for all floats when settings are checked.
+Imports pydantic only. Infinity and NaN are refused for all floats when settings are checked. Numbers have limits beyond
+which libraries overflow.
 """
 
 from typing import Annotated
@@ -9,12 +10,15 @@ from pydantic import AfterValidator, Field
 
 MAX_SEED = 2**32 - 1
 """The largest seed that NumPy accepts."""
+MAX_INT = 2**31 - 1
+MAX_FLOAT = 1e30
 
-PositiveInt = Annotated[int, Field(ge=1)]
-NonNegativeInt = Annotated[int, Field(ge=0)]
+PositiveInt = Annotated[int, Field(ge=1, le=MAX_INT)]
+NonNegativeInt = Annotated[int, Field(ge=0, le=MAX_INT)]
 Seed = Annotated[int, Field(ge=0, le=MAX_SEED)]
-PositiveFloat = Annotated[float, Field(gt=0)]
-NonNegativeFloat = Annotated[float, Field(ge=0)]
+PositiveFloat = Annotated[float, Field(gt=0, le=MAX_FLOAT)]
+NonNegativeFloat = Annotated[float, Field(ge=0, le=MAX_FLOAT)]
+LengthPenalty = Annotated[float, Field(ge=-100, le=100)]
 Probability = Annotated[float, Field(ge=0, le=1)]
 ProbabilityBelowOne = Annotated[float, Field(ge=0, lt=1)]
 OpenFraction = Annotated[float, Field(gt=0, lt=1)]

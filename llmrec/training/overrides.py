@@ -89,6 +89,8 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
         except HydraException as error:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         key, value = parsed.key_or_group, parsed.value()
+        if parsed.is_delete() or parsed.package or parsed.is_sweep_override():
+            raise InputError(f"{text}: give one value, as in decoding=vocab or decoding.beams=20")
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
             raise InputError(f"{text}: a trained run takes only {', '.join(FREE)}; train another with llmrec.run")
         if key in ("decoding", "metrics"):
@@ -104,8 +106,8 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
 
 def _option(group: str, name: str, config_dir: Path | None) -> DictConfig:
     folders = [folder / group for folder in (config_dir, Path(conf_dir())) if folder is not None]
-    for file in (folder / f"{name}.yaml" for folder in folders):
-        if file.is_file():
+    for file in (file for folder in folders for file in folder.glob("*.yaml")):
+        if file.stem == name:
             chosen = OmegaConf.load(file)
             # A file of comments alone is an empty group.
             return chosen if isinstance(chosen, DictConfig) else OmegaConf.create({})
@@ -115,7 +117,9 @@ def _option(group: str, name: str, config_dir: Path | None) -> DictConfig:
 
 def _set(config: DictConfig, key: str, value: Any) -> None:
     parent, _, name = key.rpartition(".")
-    node = OmegaConf.select(config, parent)
+    node = OmegaConf.select(config, parent) if parent else config
+    if isinstance(OmegaConf.select(config, key), DictConfig) and not isinstance(value, Mapping):
+        raise InputError(f"{key}={value}: name one of its settings, as in {key}.KEY=VALUE")
     # Arguments with a default may be missing in a stored config, so the keys of a class are checked by its constructor.
     if isinstance(node, DictConfig) and name not in node and "_target_" not in node:
         raise InputError(unknown_key(key, list(map(str, node))))

@@ -52,7 +52,9 @@ VALID = {
     ("zero", "lists without sampled negatives"): ["task.negatives"],
     ("zero", "the first GPU, or none on a cluster"): ["launcher.gpus"],
     ("an unknown choice", "a name of the user's own"): [
-        "[!i]*.name",
+        "[!bi]*.name",
+        "backbone.name",
+        "baseline/[!n]* baseline.name",
         "scale",
         "logger.project",
         "launcher.group",

@@ -37,7 +37,7 @@ def _reader_class(target: str) -> type[Reader]:
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
         raise InputError(
             f"dataset.reader._target_={target} cannot be imported ({error}). Name the class with its module, and start "
             "the command in the folder that contains the top-level package, or add that folder to PYTHONPATH"
