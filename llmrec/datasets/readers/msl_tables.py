@@ -20,6 +20,7 @@ from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import read_text, without_lone_surrogates
 from llmrec.errors import InputError, shortened
 
+TITLES = "id2name4Rec.json"
 COLUMNS = ("user_id", "item_ids", "timestamp")
 _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
 
@@ -40,14 +41,14 @@ def read_msl(folder: Path, hold_out: float) -> Splits:
         InputError: For anything that `read_rows` rejects, and for splits that overlap or do not follow each other in
             time.
     """
-    items = read_titles(folder / "id2name4Rec.json")
+    items = read_titles(folder / TITLES)
     sample_path, sample_size = published_sample(folder, "train")
     paths = split_files(folder)
     for split in ("train", "test"):
         if split not in paths:
             raise InputError(f"{folder}: neither {split}.csv nor {split}_<n>.csv exists. Put one of them there")
     tables = {split: read_table(path, COLUMNS) for split, path in paths.items()}
-    rows = {split: _rows(table, items) for split, table in tables.items()}
+    rows = {split: item_list_rows(table, items, folder / TITLES) for split, table in tables.items()}
     check_splits([(path, rows[split]) for split, path in paths.items()])
     train, train_path = rows["train"], paths["train"]
     sample = _positions(sample_path, items, train_path, train) if sample_path else None
@@ -90,12 +91,19 @@ def read_rows(path: Path, items: Items) -> Rows:
             without a history, a timestamp that is not a whole number, or a file without rows. The message names the
             file and the row.
     """
-    return _rows(read_table(path, COLUMNS), items)
+    return item_list_rows(read_table(path, COLUMNS), items, path.with_name(TITLES))
 
 
-def _rows(table: Table, items: Items) -> Rows:
+def item_list_rows(table: Table, items: Items, catalogue: Path) -> Rows:
+    """Makes rows of a table with the columns user_id, item_ids (a list that ends in the target) and timestamp.
+
+    Args:
+        table: The table.
+        items: The catalogue.
+        catalogue: Its file, for error messages.
+    """
     lists = _item_lists(table)
-    item = _item_indices(table, lists, items, table.path.with_name("id2name4Rec.json"))
+    item = _item_indices(table, lists, items, catalogue)
     ends = lists.offsets.to_numpy().astype(np.int64)[1:]
     is_target = np.zeros(len(item), dtype=bool)
     is_target[ends - 1] = True
