@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # GPU check, stage real: SmolLM2-135M-Instruct (4 bits, dequantized) tuned on real sets.
 #
-# Seed by seed and set by set: SFT, MSL and GDRT over MSL, beside SASRec and popularity, at the learning rate of
-# scale=llm-gpu, while time is left. What is done is packed into $OUT/records.tar.gz.
+# Seed by seed: SFT and MSL on each set, then GDRT over MSL and, once, the untuned model, at the learning rate of
+# scale=llm-gpu, while time is left. What is done is packed into $OUT/records.tar.gz. The baselines need no GPU: run them
+# elsewhere with baseline=sasrec,popularity and the same scale.
 set -uo pipefail
 source experiments/gpu/sweeps.sh
 
@@ -13,10 +14,13 @@ for seed in $SEEDS; do
     for set in $SETS; do
         # shellcheck disable=SC2086
         sweep $SCALE $MODEL objective=msl,sft "dataset=$set" "seed=$seed"
-        # shellcheck disable=SC2086
-        sweep $SCALE baseline=sasrec,popularity "dataset=$set" "seed=$seed"
+        pack
+    done
+    for set in $SETS; do
         # shellcheck disable=SC2086
         sweep $SCALE $MODEL objective=gdrt objective/token_loss=msl "dataset=$set" "seed=$seed"
+        # shellcheck disable=SC2086
+        [ "$seed" != 1 ] || sweep $SCALE $MODEL objective=sft trainer.epochs=0 "dataset=$set"
         pack
     done
 done

@@ -155,6 +155,10 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     dropped = {reason: count for reason, count in report.get("dropped", {}).items() if count}
     if dropped:
         lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
+    if "times" in report:
+        lines.append(f"times: {report['times']}")
+    if report.get("ignored_columns"):
+        lines.append("ignored columns: " + ", ".join(report["ignored_columns"]))
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
     lines += event_warnings(report.get("events"))

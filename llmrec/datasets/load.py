@@ -115,8 +115,18 @@ def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:
-    """Prepares a dataset from the simulator, or from a folder with the reader of the source."""
-    splits = source.reader.prepare(source.path, dataset) if source.reader and source.path else _simulated(dataset)
+    """Prepares a dataset from the simulator, or from a folder with the reader of the source.
+
+    Raises:
+        InputError: The data cannot be used, or the packages that read raw data are not installed.
+    """
+    try:
+        splits = source.reader.prepare(source.path, dataset) if source.reader and source.path else _simulated(dataset)
+    except ModuleNotFoundError as error:
+        if error.name != "polars":
+            raise
+        problem = f"{source.path}: raw data is read with polars, which is not installed"
+        raise InputError(f"{problem}. Install it: pip install 'llmrec[prepare]'") from error
     return Prepared(
         **vars(splits),
         name=source.name,

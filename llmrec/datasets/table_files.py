@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.datasets.plain_files import malformed_row
+from llmrec.datasets.readers.pickles import refuse_pickle
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import COMPRESSIONS, read_json_lines, read_text, without_lone_surrogates
 from llmrec.errors import InputError, shortened
@@ -28,8 +29,9 @@ def read_table(path: Path, required: Sequence[str] = ()) -> Table:
         required: Names of columns.
 
     Raises:
-        InputError: For a malformed row, a missing column, or a file without rows.
+        InputError: For a malformed row, a missing column, a file without rows, or a pickle.
     """
+    refuse_pickle(path)
     suffix = Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
     if suffix == ".parquet":
         table = Table.from_arrow(path, _read_parquet(path))

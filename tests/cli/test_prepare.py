@@ -119,7 +119,7 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
         (
             ["reader=parquet", "path=dump"],
             "dataset/reader=parquet: there is no such option. Choose one of amazon2014, "
-            "amazon2018, amazon2023, auto, generic, movielens, msl, recbole",
+            "amazon2018, amazon2023, auto, generic, minionerec, movielens, msl, recbole, sdpo",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

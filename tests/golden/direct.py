@@ -25,7 +25,7 @@ from llmrec.prompts.text import Entry
 from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import build_objective
-from tests.datasets.dumps import write_amazon, write_recbole
+from tests.datasets.dumps import write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 from tests.golden import program
 from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
@@ -163,7 +163,9 @@ COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
     "datasets.readers.generic": partial(read, write_generic, "generic"),
     "datasets.readers.movielens": partial(read, partial(write_movielens, layout="100k"), "movielens"),
     "datasets.readers.msl": partial(read, write_msl, "msl"),
+    "datasets.readers.minionerec": partial(read, write_minionerec, "minionerec"),
     "datasets.readers.recbole": partial(read, write_recbole, "recbole"),
+    "datasets.readers.sdpo": partial(read, write_sdpo, "sdpo"),
     "datasets.simulator": simulated,
     "diagnosis": diagnosis,
     "examples": examples,

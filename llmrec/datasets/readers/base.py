@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmrec.datasets.readers.pickles import refuse_pickles
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ class Reader(ABC):
         """Returns the reader that reads a folder, which is this one.
 
         Raises:
-            InputError: The folder is not in the layout.
+            InputError: The folder is not in the layout, or its files are pickles.
         """
         if not self.matches(folder):
+            refuse_pickles(folder)
             raise InputError(
                 f"{folder.absolute()} is not in the layout of the reader {self.name}. Expected {self.expected()}. "
                 "Complete the files, or choose another reader (dataset/reader=auto finds a shipped one)"

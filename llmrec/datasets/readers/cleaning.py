@@ -1,42 +1,41 @@
 """Drops rows of a dump that cannot be used: items without a title, unknown items, repeated events."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
 from llmrec.errors import InputError
 
-TAGS = re.compile(r"<[^<>]*>")
-SCRIPT = re.compile(r"function\s*\(|\bvar \w+\s*=|\.css\b.*\{|@media")
+TAGS = r"<[^<>]*>"
+SCRIPT = r"function\s*\(|\bvar \w+\s*=|\.css\b.*\{|@media"
 """Found in titles that were scraped from a script or style sheet of the page instead of its heading."""
+BLANKS = r"[\s\x1c-\x1f]+"
 MILLISECONDS_FROM = 100_000_000_000
 """Timestamps from here on are milliseconds: as seconds, they would be after the year 5138."""
 
 
 @dataclass(frozen=True)
 class Dump:
-    """Items and events as a dump lists them.
+    """Items and events as a dump lists them, unread; see `llmrec.datasets.readers.scans`.
 
     Attributes:
         path: The file of the events, for error messages.
-        items: Columns item (string), title (string) and, optionally, categories (list of strings).
-        events: Columns user (string), item (string), timestamp (int64, unix seconds or milliseconds) and, optionally,
-            rating (float).
+        items: Columns item (String), title (String) and, optionally, categories (List(String)).
+        events: Columns user (String), item (String), timestamp (a number of unix seconds or milliseconds) and,
+            optionally, rating (a number).
     """
 
     path: Path
-    items: pa.Table
-    events: pa.Table
+    items: pl.LazyFrame
+    events: pl.LazyFrame
 
 
 def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
-    """Drops what cannot be used.
+    """Reads a dump and drops what cannot be used.
 
     Dropped are, in this order: items that are listed again, items without a title, events without a user, an item or a
     time, events of items that are not left, and events with the user, item and time of an earlier one. HTML tags are
@@ -46,7 +45,7 @@ def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
         The items, the events, and the number of dropped rows by reason.
 
     Raises:
-        InputError: Nothing is left.
+        InputError: A file cannot be read, or nothing is left.
     """
     items, dropped = _items(dump.items)
     interactions, more = _interactions(dump.events, items)
@@ -55,54 +54,74 @@ def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
     return items, interactions, dropped | more
 
 
-def _items(table: pa.Table) -> tuple[Items, dict[str, int]]:
-    table = table.filter(pc.is_valid(table["item"]))
-    _, first = np.unique(table["item"].to_numpy(zero_copy_only=False).astype(str), return_index=True)
-    distinct = table.take(np.sort(first))
-    titles = [_title(title) for title in distinct["title"].to_pylist()]
-    titled = distinct.filter(pa.array([bool(title) for title in titles]))
-    categories = titled["categories"].to_pylist() if "categories" in table.column_names else None
-    items = Items(
-        titled["item"].to_pylist(),
-        [title for title in titles if title],
-        categories and [[name for name in names or () if name] for names in categories],
-    )
-    counts = {"items listed again": len(table) - len(distinct), "items without a title": len(distinct) - len(titled)}
-    return items, counts
+def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
+    has_categories = "categories" in items.collect_schema()
+    columns = [pl.col("item"), _title(pl.col("title")).alias("title")]
+    if has_categories:
+        names = pl.col("categories").list.eval(pl.element().filter(pl.element() != ""))
+        columns.append(names.fill_null([]))
+    listed = items.select(columns).filter(pl.col("item").is_not_null()).collect(engine="streaming")
+    distinct = listed.unique("item", keep="first", maintain_order=True)
+    titled = distinct.filter(pl.col("title") != "")
+    categories = titled["categories"].to_list() if has_categories else None
+    counts = {
+        "items listed again": len(listed) - len(distinct),
+        "items without a title": len(distinct) - len(titled),
+    }
+    return Items(titled["item"].to_list(), titled["title"].to_list(), categories), counts
 
 
-def _title(text: str | None) -> str:
-    """Returns a title without HTML tags, in one line; "" if there is none."""
-    if not text or SCRIPT.search(text):
-        return ""
-    return " ".join(TAGS.sub(" ", text).split())
+def _title(title: pl.Expr) -> pl.Expr:
+    """Removes HTML tags and line breaks from titles; scripts and missing titles become ""."""
+    text = title.str.replace_all(TAGS, " ").str.replace_all(BLANKS, " ").str.strip_chars(" ")
+    return pl.when(title.str.contains(SCRIPT)).then(pl.lit("")).otherwise(text).fill_null("")
 
 
-def _interactions(events: pa.Table, items: Items) -> tuple[Interactions, dict[str, int]]:
-    complete = events
-    for name in ("user", "item", "timestamp"):
-        complete = complete.filter(pc.is_valid(complete[name]))
-    item = pc.index_in(complete["item"].combine_chunks(), value_set=pa.array(items.ids, pa.string()))
-    known = complete.filter(pc.is_valid(item))
-    user = known["user"].combine_chunks().dictionary_encode()
-    columns = (user.indices.to_numpy(), item.drop_null().to_numpy(), _seconds(np.asarray(known["timestamp"])))
-    _, first = np.unique(np.stack([column.astype(np.int64) for column in columns]), axis=1, return_index=True)
-    first = np.sort(first)
-    rating = np.asarray(known["rating"], dtype=np.float32)[first] if "rating" in known.column_names else None
+def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dict[str, int]]:
+    has_ratings = "rating" in events.collect_schema()
+    columns = [
+        pl.col("user").cast(pl.Categorical(pl.Categories.random())),
+        pl.col("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
+        _seconds(pl.col("timestamp")).alias("timestamp"),
+        pl.all_horizontal(pl.col("user", "item", "timestamp").is_not_null()).alias("is_complete"),
+        *([pl.col("rating").cast(pl.Float32)] if has_ratings else []),
+    ]
+    # Users and items are numbered while they are read, so that their texts are never in memory together.
+    coded = events.select(columns).collect(engine="streaming")
+    complete = coded.filter("is_complete")
+    known = complete.filter(pl.col("item").is_not_null())
+    distinct = known.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
+    users, user = in_order_of_appearance(distinct["user"])
     interactions = Interactions(
-        user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
-        user=columns[0][first],
-        item=columns[1][first].astype(np.int32),
-        timestamp=columns[2][first],
-        rating=rating,
+        user_ids=users,
+        user=user,
+        item=distinct["item"].to_numpy(),
+        timestamp=distinct["timestamp"].to_numpy(),
+        rating=distinct["rating"].to_numpy() if has_ratings else None,
     )
     counts = {
-        "events without a user, an item or a time": len(events) - len(complete),
+        "events without a user, an item or a time": len(coded) - len(complete),
         "events of other items": len(complete) - len(known),
-        "repeated events": len(known) - len(first),
+        "repeated events": len(known) - len(distinct),
     }
     return interactions, counts
 
 
-def _seconds(timestamp: np.ndarray) -> np.ndarray:
-    return np.where(timestamp >= MILLISECONDS_FROM, timestamp // 1000, timestamp).astype(np.int64)
+def _seconds(timestamp: pl.Expr) -> pl.Expr:
+    number = timestamp.cast(pl.Int64, strict=False)
+    return pl.when(number >= MILLISECONDS_FROM).then(number // 1000).otherwise(number)
+
+
+def in_order_of_appearance(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct values of a categorical column in the order in which they appear, and their indices.
+
+    The codes of the column itself may differ from run to run.
+
+    Returns:
+        The values, str [distinct], and the index of the value of each row, int32 [rows].
+    """
+    distinct = values.unique(maintain_order=True)
+    codes = distinct.to_physical().to_numpy()
+    index = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int32)
+    index[codes] = np.arange(len(codes), dtype=np.int32)
+    return distinct.cast(pl.String).to_numpy().astype(str), index[values.to_physical().to_numpy()]

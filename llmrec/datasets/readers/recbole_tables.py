@@ -2,20 +2,19 @@
 
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
-from llmrec.datasets.plain_files import read_plain
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.text_files import read_text
+from llmrec.datasets.readers.scans import header, scan_text
 from llmrec.errors import InputError
 
+SEPARATOR = "\t"
 TITLES = ("title", "movie_title", "item_name", "name")
 CATEGORIES = ("categories", "class", "genre")
 
 
 def read_recbole(interactions: Path, items: Path, title: str | None, categories: str | None) -> Dump:
-    """Reads both files.
+    """Scans both files.
 
     Args:
         interactions: The .inter file.
@@ -24,43 +23,45 @@ def read_recbole(interactions: Path, items: Path, title: str | None, categories:
         categories: The column of categories; None to find it, if there is one.
 
     Raises:
-        InputError: A file cannot be read, or a column is missing. The message names the file.
+        InputError: A column is missing. The message names the file.
     """
-    listed, events = _columns(items), _columns(interactions)
-    table = {"item": _column(items, listed, "item_id"), "title": _column(items, listed, title, TITLES)}
+    listed, given = _header(items), _header(interactions)
+    item_columns = {"item": _column(items, listed, "item_id"), "title": _column(items, listed, title, TITLES)}
     named = categories or next((name for name in CATEGORIES if name in listed), None)
     if named is not None:
-        table["categories"] = pc.split_pattern(_column(items, listed, named), " ")
-    found = {
-        "user": _column(interactions, events, "user_id"),
-        "item": _column(interactions, events, "item_id"),
-        "timestamp": _numbers(interactions, events, "timestamp").cast(pa.int64(), safe=False),
+        item_columns["categories"] = _column(items, listed, named)
+    columns = {
+        "user": _column(interactions, given, "user_id"),
+        "item": _column(interactions, given, "item_id"),
+        "timestamp": _column(interactions, given, "timestamp"),
     }
-    if "rating" in events:
-        found["rating"] = _numbers(interactions, events, "rating")
-    return Dump(interactions, pa.table(table), pa.table(found))
+    if "rating" in given:
+        columns["rating"] = given["rating"]
+    item_frame = _scan(items, item_columns)
+    if named is not None:
+        item_frame = item_frame.with_columns(pl.col("categories").str.split(" "))
+    return Dump(interactions, item_frame, _scan(interactions, columns))
 
 
-def _columns(path: Path) -> dict[str, pa.Array]:
-    """Returns the columns of a file by their names without types; blank values are null."""
-    header, _, rows = read_text(path).partition("\n")
-    names = [field.partition(":")[0].strip() for field in header.split("\t")]
-    columns = read_plain(path, rows, "\t", names).columns
-    return {name: pc.if_else(pc.equal(column, ""), None, column) for name, column in columns.items()}
+def _header(path: Path) -> dict[str, str]:
+    """Returns the columns of a file, each as in its header, by their names without types."""
+    return {field.partition(":")[0].strip(): field for field in header(path, SEPARATOR, quote=None)}
 
 
-def _column(path: Path, columns: dict[str, pa.Array], name: str | None, names: tuple[str, ...] = ()) -> pa.Array:
-    found = name if name in columns else next((other for other in names if name is None and other in columns), None)
+def _column(path: Path, fields: dict[str, str], name: str | None, names: tuple[str, ...] = ()) -> str:
+    found = name if name in fields else next((other for other in names if name is None and other in fields), None)
     if found is None:
         wanted = name or " or ".join(names)
         raise InputError(
-            f"{path}: no column {wanted} among {', '.join(columns)}. Name it, for example dataset.reader.title=NAME"
+            f"{path}: no column {wanted} among {', '.join(fields)}. Name it, for example dataset.reader.title=NAME"
         )
-    return columns[found]
+    return fields[found]
 
 
-def _numbers(path: Path, columns: dict[str, pa.Array], name: str) -> pa.Array:
-    try:
-        return _column(path, columns, name).cast(pa.float64())
-    except pa.ArrowInvalid as error:
-        raise InputError(f"{path}, column {name}: {error}. Correct or remove that row") from error
+def _scan(path: Path, columns: dict[str, str]) -> pl.LazyFrame:
+    """Scans columns, given as in the header, under our names."""
+    types = {"timestamp": pl.Float64(), "rating": pl.Float64()}
+    text = scan_text(
+        path, {field: types.get(name, pl.String()) for name, field in columns.items()}, SEPARATOR, quote=None
+    )
+    return text.select(pl.col(field).alias(name) for name, field in columns.items())
