@@ -19,10 +19,10 @@ Events = Literal["read", "rated", "all"]
 class Goodreads(UntimedReader):
     """Reads goodreads_interactions_<genre>.json.gz, or goodreads_interactions.csv, and goodreads_books_<genre>.json.gz.
 
-    The CSV file has all of the shelves, but no times; it needs book_id_map.csv.
+    The CSV file has no times: its order stands in for them. It needs book_id_map.csv.
 
     Args:
-        genre: The genre in the files' names, such as children, or dedup for all; None if the folder has one file of each.
+        genre: The genre in the files' names, such as children, or dedup for all; None if the folder has one of each.
         events: Which events count: "read" (is_read), "rated" (1 to 5 stars; only then ratings are read) or "all" (also
             books that are only on a shelf).
         time: The date of an event; an event without it is dropped. A JSON file only.
@@ -48,5 +48,7 @@ class Goodreads(UntimedReader):
         """Reads interactions as events, and books as items."""
         from llmrec.datasets.readers.goodreads_tables import dump_csv, dump_json
 
-        files = self.single_files(folder, "Choose a genre: dataset.reader.genre=NAME")
-        return dump_json(*files, self.time, self.events) if self.has_times(folder) else dump_csv(*files, self.events)
+        interactions, *ids, books = self.single_files(folder, "Choose a genre: dataset.reader.genre=NAME")
+        if ids:
+            return dump_csv(interactions, ids[0], books, self.events)
+        return dump_json(interactions, books, self.time, self.events)

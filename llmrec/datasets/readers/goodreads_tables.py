@@ -39,7 +39,7 @@ def dump_csv(interactions: Path, book_ids: Path, books: Path, events: str) -> Du
     """Scans goodreads_interactions.csv, whose book ids are numbers of its own.
 
     Args:
-        interactions: The file of interactions. The position of an event among those of its user stands in for its time.
+        interactions: The file of interactions. The number of an event's row stands in for its time.
         book_ids: The file book_id_map.csv.
         books: The file of books (JSON lines).
         events: As in `dump_json`.

@@ -18,7 +18,7 @@ OF_TIMES = ("events", "train_rows_after_the_first_test_target")
 
 
 class UntimedReader(DumpReader):
-    """Reads events whose position among those of their user stands in for their time: split=leave_one_out only."""
+    """Reads events whose order stands in for their times, so that they can be split by leave_one_out only."""
 
     @abstractmethod
     def has_times(self, folder: Path) -> bool:
@@ -35,8 +35,8 @@ class UntimedReader(DumpReader):
         if dataset["split"] != LEAVE_ONE_OUT:
             raise InputError(
                 f"{folder}: the files of the reader {self.name} have no times, so that nothing can be split by time. "
-                "Leave each user's last two items out, as their publishers do: dataset.split=leave_one_out"
+                "Leave the last two items of each user out: dataset.split=leave_one_out"
             )
         splits = super().prepare(folder, dataset)
         report = {key: entry for key, entry in splits.report.items() if key not in OF_TIMES}
-        return replace(splits, report=report | {"times": "none in the files; the order of each user's items is used"})
+        return replace(splits, report=report | {"times": "none in the files; events are taken to be in order of time"})
