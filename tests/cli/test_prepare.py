@@ -118,8 +118,8 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
         (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
         (
             ["reader=parquet", "path=dump"],
-            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, "
-            "amazon2018, amazon2023, auto, generic, minionerec, movielens, msl, recbole, sdpo",
+            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, amazon2018, amazon2023, auto, "
+            "generic, goodreads, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

@@ -66,14 +66,15 @@ def write_yelp(folder: Path) -> Path:
 def write_goodreads(folder: Path, genre: str = "") -> Path:
     """Writes interactions with dates of Los Angeles; `genre` ends the files' names, as in _children.
 
-    Book B1 has no title. Four of five events are of books that were read, and of these every second one is rated.
+    Book B1 has no title. Four of five events are of books that were read; of one of these, read_at is blank. Every second event is rated.
     """
     folder.mkdir(parents=True, exist_ok=True)
     books = [{"book_id": f"B{number}", "title": f"Book {number}", "isbn": ""} for number in range(ITEMS)]
     books[1]["title"] = ""
     rows = [
         {"user_id": user, "book_id": item, "is_read": number % 5 > 0, "rating": int(stars) if number % 2 else 0,
-         "date_added": _pacific(time), "read_at": _pacific(time + DAY) if number % 5 == 1 else ""}
+         "date_added": _pacific(time), "date_updated": _pacific(time + 2 * DAY), "started_at": _pacific(time + 1),
+         "read_at": _pacific(time + DAY) if number % 5 > 1 else ""}
         for number, (user, item, stars, time) in enumerate(events())
     ]  # fmt: skip
     write_json_lines(folder / f"goodreads_books{genre}.json.gz", books)

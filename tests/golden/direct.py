@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,20 @@ def amazon(root: Path, fill: Fill) -> Values:
     """A small dump of each year."""
     years = (2014, 2018, 2023)
     return {str(year): read(partial(write_amazon, year=year), f"amazon {year}", root, fill)["small"] for year in years}
+
+
+def goodreads(root: Path, fill: Fill) -> Values:
+    """A small dump, read with each choice of events and of dates."""
+    data = root / "data of goodreads"
+    if not data.exists():
+        write_goodreads(data / "own")
+    dates = ("date_added", "date_updated", "read_at", "started_at")
+    values: Values = {}
+    for key, value in (*product(["events"], ["read", "rated", "all"]), *product(["time"], dates)):
+        reader = {"_target_": "llmrec.datasets.readers.goodreads.Goodreads", key: value}
+        dataset = group(name="own", source="real", k_core=1, min_history=1, reader=reader)
+        values[f"{key}={value}"] = {"prepared": _prepared(dataset, data)}
+    return values
 
 
 def prompts(root: Path, fill: Fill) -> Values:
@@ -164,7 +179,7 @@ COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
     "datasets.readers.generic": partial(read, write_generic, "generic"),
     "datasets.readers.movielens": partial(read, partial(write_movielens, layout="100k"), "movielens"),
     "datasets.readers.msl": partial(read, write_msl, "msl"),
-    "datasets.readers.goodreads": partial(read, write_goodreads, "goodreads"),
+    "datasets.readers.goodreads": goodreads,
     "datasets.readers.lcrec": partial(read, write_lcrec, "lcrec", split="leave_one_out"),
     "datasets.readers.minionerec": partial(read, write_minionerec, "minionerec"),
     "datasets.readers.recbole": partial(read, write_recbole, "recbole"),
