@@ -66,7 +66,8 @@ def write_yelp(folder: Path) -> Path:
 def write_goodreads(folder: Path, genre: str = "") -> Path:
     """Writes interactions with dates of Los Angeles; `genre` ends the files' names, as in _children.
 
-    Book B1 has no title. Four of five events are of books that were read; of one of these, read_at is blank. Every second event is rated.
+    Book B1 has no title. Four of five events are of books that were read; of one of these, read_at is blank. Every
+    second event is rated.
     """
     folder.mkdir(parents=True, exist_ok=True)
     books = [{"book_id": f"B{number}", "title": f"Book {number}", "isbn": ""} for number in range(ITEMS)]
