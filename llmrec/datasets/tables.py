@@ -12,6 +12,9 @@ import polars as pl
 from llmrec.datasets import columns
 from llmrec.errors import InputError, shortened
 
+BATCH_ROWS = 1 << 18
+"""Rows that are converted at a time."""
+
 
 @dataclass(frozen=True)
 class Table:
@@ -80,7 +83,9 @@ class Table:
         Raises:
             InputError: If the file cannot be read or has no rows.
         """
-        frame = self.frame.select(**expressions).collect(engine="streaming")
+        names = {name for expression in expressions.values() for name in expression.meta.root_names()}
+        batches = self.frame.select(sorted(names)).collect_batches(chunk_size=BATCH_ROWS, engine="streaming")
+        frame = pl.concat([batch.select(**expressions) for batch in batches])
         if not len(frame):
             raise InputError(f"{self.path}: no rows after the header. Give the file at least one row, or remove it")
         return frame

@@ -15,6 +15,7 @@ NUMBERS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
 
 Seconds reach 1e11 in the year 5138, milliseconds reached it in 1973. Larger numbers than these are nanoseconds.
 """
+PARSED = pl.Struct({"microseconds": pl.Int64, "unit": pl.UInt8})
 _ISO = (
     r"^\s*(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]+))?)?)?\s*(?P<zone>Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?\s*$"
@@ -36,36 +37,50 @@ class Times:
     units: Mapping[str, int]
 
 
-def time_and_unit(table: Table, name: str) -> tuple[pl.Expr, pl.Expr]:
-    """Converts a column of times; the unit of each number is recognized by its magnitude.
+def parsed_times(table: Table, name: str) -> pl.Expr:
+    """Parses a column of times; the unit of each number is recognized by its magnitude.
 
     Returns:
-        The microseconds since 1970 in UTC, Int64, null where a value is no time; and the index of the unit in UNITS.
+        Structs of microseconds (Int64, since 1970 in UTC, null where a value is no time) and unit (UInt8, an index of
+        UNITS).
     """
     type_ = table.types[name]
     if isinstance(type_, pl.Datetime | pl.Date):
         zoned = "dates without zone" if getattr(type_, "time_zone", None) is None else "dates"
-        return pl.col(name).cast(pl.Datetime("us")).to_physical(), pl.lit(UNITS.index(zoned), pl.UInt8)
-    microseconds, unit = _by_magnitude(columns.integers(name, type_), columns.floats(name, type_))
-    if not columns.is_text(type_):
-        return microseconds, unit
-    text = pl.col(name).cast(pl.String)
-    # An exponent has too few digits for a time.
-    number = pl.when(~text.str.contains("[eE]")).then(microseconds)
-    date, is_zoned = _iso(text)
-    of_date = pl.when(is_zoned).then(UNITS.index("dates")).otherwise(UNITS.index("dates without zone"))
-    return pl.coalesce(number, date), pl.when(number.is_not_null()).then(unit).otherwise(of_date).cast(pl.UInt8)
+        microseconds, unit = pl.col(name).cast(pl.Datetime("us")).to_physical(), pl.lit(UNITS.index(zoned), pl.UInt8)
+    elif columns.is_text(type_):
+        return pl.col(name).cast(pl.String).map_batches(_of_text, return_dtype=PARSED, is_elementwise=True)
+    else:
+        microseconds, unit = _by_magnitude(columns.integers(name, type_), columns.floats(name, type_))
+    return pl.struct(microseconds=microseconds, unit=unit)
 
 
-def checked_times(table: Table, name: str, microseconds: pl.Series, unit: pl.Series) -> Times:
-    """Checks what `time_and_unit` has converted.
+def checked_times(table: Table, name: str, parsed: pl.Series) -> Times:
+    """Checks what `parsed_times` has read.
 
     Raises:
         InputError: For a value that is not a time.
     """
+    microseconds = parsed.struct.field("microseconds")
     table.require(microseconds.is_not_null(), name, EXPECTED)
-    counts = np.bincount(unit.to_numpy(), minlength=len(UNITS)).tolist()
-    return Times(microseconds.to_numpy(), {name: n for name, n in zip(UNITS, counts, strict=True) if n})
+    counts = np.bincount(parsed.struct.field("unit").to_numpy(), minlength=len(UNITS)).tolist()
+    return Times(microseconds.to_numpy(), {unit: count for unit, count in zip(UNITS, counts, strict=True) if count})
+
+
+def _of_text(text: pl.Series) -> pl.Series:
+    """Parses texts: numbers first, and what is no number as a date."""
+    frame, type_ = pl.DataFrame({"text": text}), pl.String()
+    microseconds, unit = _by_magnitude(columns.integers("text", type_), columns.floats("text", type_))
+    numbers = frame.select(microseconds=microseconds, unit=unit)
+    # An exponent has too few digits for a time.
+    is_other = numbers["microseconds"].is_null() | text.str.contains_any(["e", "E"])
+    if not is_other.any():
+        return numbers.to_struct()
+    dates, rows = frame.filter(is_other).select(**_iso(pl.col("text"))), is_other.arg_true()
+    return pl.select(
+        microseconds=numbers["microseconds"].scatter(rows, dates["microseconds"]),
+        unit=numbers["unit"].scatter(rows, dates["unit"]),
+    ).to_struct()
 
 
 def _by_magnitude(whole: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
@@ -81,8 +96,8 @@ def _by_magnitude(whole: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     return pl.when(size < 2.0**63).then(microseconds), unit
 
 
-def _iso(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """Parses ISO dates to microseconds, and tells which of them have a zone."""
+def _iso(text: pl.Expr) -> dict[str, pl.Expr]:
+    """Parses ISO dates to microseconds and units."""
     part = text.str.extract_groups(_ISO).struct
     clock = pl.format("{} {}:{}", part["date"], part["clock"].fill_null("00:00"), part["second"].fill_null("00"))
     stamp = clock.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).to_physical()
@@ -92,4 +107,8 @@ def _iso(text: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
     minutes = 60 * digits.str.slice(1, 2).cast(pl.Int64, strict=False)
     minutes += digits.str.slice(3, 2).cast(pl.Int64, strict=False)
     ahead = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
-    return stamp + micro - 60_000_000 * ahead.fill_null(0), zone.is_not_null()
+    zoned, unzoned = (pl.lit(UNITS.index(unit), pl.UInt8) for unit in ("dates", "dates without zone"))
+    return {
+        "microseconds": stamp + micro - 60_000_000 * ahead.fill_null(0),
+        "unit": pl.when(zone.is_not_null()).then(zoned).otherwise(unzoned),
+    }

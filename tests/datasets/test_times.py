@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from llmrec.datasets.tables import Table
-from llmrec.datasets.times import Times, checked_times, time_and_unit
+from llmrec.datasets.times import Times, checked_times, parsed_times
 from llmrec.errors import InputError
 
 SECOND = 1_700_000_000
@@ -15,9 +15,7 @@ SECOND = 1_700_000_000
 
 def read(values: Any) -> Times:
     table = Table.from_arrow(Path("orders.csv"), pa.table({"when": values}))
-    time, unit = time_and_unit(table, "when")
-    found = table.read(time=time, unit=unit)
-    return checked_times(table, "when", found["time"], found["unit"])
+    return checked_times(table, "when", table.read(when=parsed_times(table, "when"))["when"])
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from llmrec.datasets import columns
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.readers.codes import codes, decoded
 from llmrec.datasets.tables import Table
-from llmrec.datasets.times import checked_times, time_and_unit
+from llmrec.datasets.times import checked_times, parsed_times
 from llmrec.errors import shortened
 
 ZERO_FRACTION = r"^[+-]?[0-9]{1,15}\.0+$"
@@ -60,15 +60,15 @@ def _items(table: Table) -> Items:
 
 def _interactions(table: Table, item_table: Table, items: Items) -> Interactions:
     table.require_columns(("user", "item", "timestamp"))
-    time, unit = time_and_unit(table, "timestamp")
-    expressions = {"user": codes(table.text("user")), "item": codes(table.text("item")), "time": time, "unit": unit}
+    expressions = {name: codes(table.text(name)) for name in ("user", "item")}
+    expressions["time"] = parsed_times(table, "timestamp")
     has_ratings = "rating" in table.types
     if has_ratings:
         table.require_columns(("rating",))
         expressions["rating"] = table.numbers("rating")
     read = table.read(**expressions)
     table.require_text(read["user"], "user")
-    times = checked_times(table, "timestamp", read["time"], read["unit"])
+    times = checked_times(table, "timestamp", read["time"])
     users, user = decoded(read["user"])
     written = without_zero_fraction(users)
     user_ids = written.unique(maintain_order=True)
