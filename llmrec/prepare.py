@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HELP = """\
 Prepares a downloaded dataset: applies the k-core filter, builds histories and
-splits by time, once. The result is checked whenever it is read.
+splits them, once. The result is checked whenever it is read.
 
   python -m llmrec.prepare reader=movielens path=downloads/ml-100k
   python -m llmrec.prepare reader=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
@@ -44,6 +44,9 @@ name=NAME           name of the dataset; by default the last part of out, else
 dataset.KEY=VALUE   k_core, min_history, max_history or split instead of the
                     value in conf/dataset/shared/base.yaml; with reader=msl,
                     hold_out; dataset.reader.KEY, a setting of the reader
+split=leave_one_out the same as dataset.split=leave_one_out: the last event of
+                    each user is test and the one before it validation, for
+                    comparison with RecBole's tables; by default, split by time
 
 With reader=generic, which these imply:
 interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too
@@ -74,7 +77,9 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     started = time.monotonic()
     config_dir, arguments = split_config_dir(arguments)
-    own, overrides = split_arguments(arguments, (*OWN, *FILES, "columns", "words"))
+    own, overrides = split_arguments(arguments, (*OWN, *FILES, "split", "columns", "words"))
+    if "split" in own:
+        overrides.append(f"dataset.split={own['split']}")
     path = _download_folder(own)
     words, mapped, overrides = _own_export(own, overrides)
     config = _reader_config(own.get("reader", "generic" if mapped else "auto"), [*mapped, *overrides], config_dir)
@@ -202,6 +207,8 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         if override.is_delete() or override.is_sweep_override():
             raise InputError(f"{text}: give one value, as in dataset.k_core=5")
+        if override.key_or_group == "dataset.split" and "split" not in reader.shaping:
+            raise InputError(f"{text}: reader={reader.name} keeps the published splits as they are. Remove the setting")
         if override.key_or_group not in keys:
             raise InputError(f"{text}: reader={reader.name} only takes {', '.join((*keys, READER + 'KEY'))}")
         dataset[keys[override.key_or_group]] = override.value()

@@ -10,7 +10,15 @@ import numpy as np
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.event_report import event_warnings
+from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.datasets.split import row_keys
+
+LEAVE_ONE_OUT_NOTE = (
+    "split leave_one_out: training rows of some users are later than test rows of others. Not comparable with a split "
+    "by time"
+)
+_AT_THE_CUTS = ("windows_crossing_the_cut", "event_times_known", "rows_at_the_boundary")
+"""Entries of the report about the times at which one split ends and the next one starts."""
 
 
 def leakage_report(
@@ -64,6 +72,29 @@ def leakage_report(
     }
 
 
+def leave_one_out_report(report: Mapping[str, Any], train: Rows, test: Rows) -> dict[str, Any]:
+    """Adapts the report to splits by `leave_one_out`, which have no cut in time.
+
+    Args:
+        report: The leakage report.
+        train: Training rows.
+        test: Test rows.
+
+    Returns:
+        The report without what it counts at the cuts, and with "split_by" and "train_rows_after_the_first_test_target":
+        the number ("rows") and the share of the training rows that are later than the earliest target in test.
+    """
+    later = int((train.timestamp > test.timestamp.min()).sum())
+    kept = {name: entry for name, entry in report.items() if name not in _AT_THE_CUTS}
+    leaked = {"rows": later, "share": later / len(train)}
+    return {**kept, "split_by": LEAVE_ONE_OUT, "train_rows_after_the_first_test_target": leaked}
+
+
+def split_by(report: Mapping[str, Any]) -> str:
+    """Returns how the splits of a report were made: "time" or "leave_one_out"."""
+    return str(report.get("split_by", "time"))
+
+
 def cold_targets(rows: Rows, *seen: Rows) -> dict[str, int]:
     """Counts the targets that do not occur in `seen` at all ("never_seen") or not as a target ("never_a_target")."""
     targets = np.concatenate([split.target for split in seen])
@@ -113,14 +144,30 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         ("windows_crossing_the_cut", "history reaches past the cut"),
         ("rows_at_the_boundary", "rows at the boundary timestamp"),
     ):
-        lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
+        if key in report:
+            lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
+    if split_by(report) == LEAVE_ONE_OUT:
+        lines.append(f"split leave_one_out, not by time{_later_rows(report)}")
     dropped = {reason: count for reason, count in report.get("dropped", {}).items() if count}
     if dropped:
         lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
+    if "times" in report:
+        lines.append(f"times: {report['times']}")
+    if report.get("ignored_columns"):
+        lines.append("ignored columns: " + ", ".join(report["ignored_columns"]))
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
     lines += event_warnings(report.get("events"))
     return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
+
+
+def _later_rows(report: Mapping[str, Any]) -> str:
+    """Returns ": " and how much of train is later than the first test target, or "" if there are no times."""
+    later = report.get("train_rows_after_the_first_test_target")
+    if later is None:
+        return ""
+    share = f"{100 * later['share']:.1f} %"
+    return f": {later['rows']:,} training rows ({share}) are later than the earliest test target"
 
 
 def _lists_summary(report: Mapping[str, Any]) -> list[str]:

@@ -157,6 +157,11 @@ def _lists(
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
     prepared_in = prepared_folder(source, cache_dir)
     rule = list_rule(task, dataset, source.name, has_ratings(prepared_in))
+    if rule.by_ratings and source.leave_one_out:
+        raise InputError(
+            f"{source.name}: lists by ratings are made within the periods of a split by time, and "
+            "dataset.split=leave_one_out has none. Set task.relevance=next_item, or split by time"
+        )
     # Lists are stored with a cached prepared dataset, but never in a prepared dataset of the user's own.
     folder = prepared_in
     if source.prepared:

@@ -1,4 +1,4 @@
-"""Turns interactions into splits: k-core, sliding windows, split by global time, leakage report."""
+"""Turns interactions into splits: k-core, sliding windows, split, leakage report."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,10 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.event_report import event_report
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.kcore import k_core
-from llmrec.datasets.leakage import leakage_report
+from llmrec.datasets.leakage import leakage_report, leave_one_out_report
 from llmrec.datasets.prepared import Splits
-from llmrec.datasets.split import SPLITS, global_time_split
+from llmrec.datasets.settings import LEAVE_ONE_OUT
+from llmrec.datasets.split import SPLITS, global_time_split, leave_one_out
 from llmrec.datasets.windows import windows
 from llmrec.errors import InputError
 
@@ -47,7 +48,7 @@ class Sequences:
 
 
 def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[str, Any], where: str) -> Sequences:
-    """Takes the k-core, makes windows and splits them by the time of their targets.
+    """Takes the k-core, makes windows and splits them by time, or leaves each user's last ones out.
 
     Args:
         items: The catalogue. Items outside the k-core are removed from it.
@@ -64,7 +65,12 @@ def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[st
     core = interactions.take(core_positions)
     events = Interactions(core.user_ids, core.user, item.astype(np.int32), core.timestamp, core.rating)
     rows, target = windows(events, dataset["min_history"], dataset["max_history"])
-    parts = dict(zip(SPLITS, global_time_split(rows.timestamp, dataset["split"]), strict=True))
+    leaves_one_out = dataset["split"] == LEAVE_ONE_OUT
+    if leaves_one_out:
+        positions = leave_one_out(events.user, target, rows.timestamp)
+    else:
+        positions = global_time_split(rows.timestamp, dataset["split"])
+    parts = dict(zip(SPLITS, positions, strict=True))
     if not all(len(part) for part in parts.values()):
         raise InputError(
             f"{where}: a split would have no rows: {len(interactions):,} interactions leave {len(events):,} in the "
@@ -74,6 +80,8 @@ def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[st
     by_split = {split: rows.take(part) for split, part in parts.items()}
     last_event = {split: events.timestamp[target[part] - 1] for split, part in parts.items()}
     report = leakage_report(items, **by_split, k_core_over_whole_period=dataset["k_core"] > 1, last_event=last_event)
+    if leaves_one_out:
+        report = leave_one_out_report(report, by_split["train"], by_split["test"])
     report["events"] = event_report(interactions)
     target_event = {split: core_positions[target[part]] for split, part in parts.items()}
     return Sequences(items, item_index, events, by_split, target_event, report)

@@ -13,12 +13,14 @@ from typing import Any
 from llmrec.components import Code
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
-from llmrec.datasets.settings import PREPARED_FORMAT, SEQUENCE_KEYS, check_settings, check_simulator
+from llmrec.datasets.settings import LEAVE_ONE_OUT, PREPARED_FORMAT, SEQUENCE_KEYS, check_settings, check_simulator
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 from llmrec.identity import prepared_key, preparing_code
 
 MANIFEST = "manifest.json"
+SUFFIX = "-leave-one-out"
+"""Ends the name of a dataset whose splits leave one out, before the suffix of simulated data."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +29,12 @@ class Source:
 
     Attributes:
         path: The folder of the data; None for the simulator.
-        name: Name used in paths and tables, e.g. "games", or "games-sim" if simulated.
+        name: Name used in paths and tables, e.g. "games", "games-sim" if simulated, "games-leave-one-out" or
+            "games-leave-one-out-sim" with split=leave_one_out, so that no table mixes them.
         content_hash: Key of the prepared dataset, see `prepared_key`; of a folder that is prepared, the one in its
             manifest.
         simulated: Whether the data is simulated.
+        leave_one_out: Whether the splits leave each user's last events out, instead of following each other in time.
         prepared_by: The code that prepares it; None for a prepared dataset.
         reader: The reader of the folder; None for a prepared dataset and the simulator.
     """
@@ -39,6 +43,7 @@ class Source:
     name: str
     content_hash: str
     simulated: bool
+    leave_one_out: bool = False
     prepared_by: Code | None = field(default=None, compare=False)
     reader: Reader | None = field(default=None, compare=False)
 
@@ -80,7 +85,8 @@ def locate(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Sourc
     check_simulator(dataset)
     shaping = {key: dataset[key] for key in (*SEQUENCE_KEYS, "simulator")}
     prepared_by = preparing_code("llmrec.datasets.simulator")
-    return Source(None, f"{name}-sim", prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by), True, prepared_by)
+    key, leaves_one_out = prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by), dataset["split"] == LEAVE_ONE_OUT
+    return Source(None, _full_name(name, leaves_one_out, True), key, True, leaves_one_out, prepared_by)
 
 
 def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Path) -> Source:
@@ -95,14 +101,25 @@ def source_at(folder: Path, dataset: Mapping[str, Any], name: str, cache_dir: Pa
         cache_dir: llmrec's cache folder, which holds the hashes of raw files.
 
     Raises:
-        InputError: If the reader cannot be built or does not know the layout of the folder.
+        InputError: If the reader cannot be built or does not know the layout of the folder, or its splits are made
+            already and dataset.split=leave_one_out.
     """
+    leaves_one_out = dataset["split"] == LEAVE_ONE_OUT
     if is_prepared(folder):
-        return _prepared(name, folder)
+        return _prepared(name, folder, leaves_one_out)
     reader = build_reader(dataset["reader"]).select(folder)
+    if leaves_one_out and "split" not in reader.shaping:
+        raise InputError(
+            f"dataset.split={LEAVE_ONE_OUT}, but {folder} has published splits, which the reader {reader.name} keeps "
+            "as they are. Remove the setting, or bring the interactions from which they were made"
+        )
     prepared_by = preparing_code(*_reader_modules(reader, dataset["reader"]["_target_"]))
     key = _key(reader, folder, dataset, prepared_by, cache_dir)
-    return Source(folder, name, key, False, prepared_by, reader)
+    return Source(folder, _full_name(name, leaves_one_out), key, False, leaves_one_out, prepared_by, reader)
+
+
+def _full_name(name: str, leaves_one_out: bool, simulated: bool = False) -> str:
+    return f"{name}{SUFFIX * leaves_one_out}{'-sim' * simulated}"
 
 
 def _reader_modules(reader: Reader, target: str) -> set[str]:
@@ -116,15 +133,27 @@ def is_prepared(folder: Path) -> bool:
     return (folder / MANIFEST).is_file()
 
 
-def _prepared(name: str, folder: Path) -> Source:
+def _prepared(name: str, folder: Path, leave_one_out_wanted: bool) -> Source:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         content_hash, simulated = str(manifest["content_hash"]), bool(manifest["simulated"])
-    except (ValueError, KeyError, TypeError) as error:
+        leaves_one_out = (manifest.get("report") or {}).get("split_by") == LEAVE_ONE_OUT
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path}: not the manifest of a prepared set ({error}). Prepare the set again") from error
+    if leave_one_out_wanted and not leaves_one_out:
+        raise InputError(
+            f"dataset.split={LEAVE_ONE_OUT}, but {folder} was prepared with another split. Remove the setting, or "
+            f"prepare the downloaded files again with split={LEAVE_ONE_OUT}"
+        )
+    # Refused rather than accepted, so that the settings in a record are those of its data.
+    if leaves_one_out and not leave_one_out_wanted:
+        raise InputError(
+            f"{folder} was prepared with split={LEAVE_ONE_OUT}. Add dataset.split={LEAVE_ONE_OUT}, or prepare the "
+            "downloaded files again with a split by time"
+        )
     # A simulated dataset keeps its suffix -sim when it is moved to the folder of the real ones.
-    return Source(folder, f"{name}-sim" if simulated else name, content_hash, simulated)
+    return Source(folder, _full_name(name, leaves_one_out, simulated), content_hash, simulated, leaves_one_out)
 
 
 def _key(reader: Reader, folder: Path, dataset: Mapping[str, Any], prepared_by: Code, cache_dir: Path) -> str:

@@ -1,4 +1,4 @@
-"""Splits rows by global time, and checks splits that are given as files."""
+"""Splits rows by global time or by leaving each user's last events out, and checks splits that are given as files."""
 
 import itertools
 from collections.abc import Sequence
@@ -31,6 +31,30 @@ def global_time_split(timestamp: np.ndarray, shares: Sequence[float]) -> tuple[n
     # The added constant absorbs rounding errors: 0.7 + 0.1 of 10 rows is 7.999..., but must give 8 rows.
     first, second = (int(len(order) * share + 1e-6) for share in (shares[0], shares[0] + shares[1]))
     return order[:first], order[first:second], order[second:]
+
+
+def leave_one_out(
+    user: np.ndarray, target: np.ndarray, timestamp: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Splits rows by the position of their target among its user's events.
+
+    The last event of each user is the target of a test row, the one before it of a validation row, and all others are
+    targets of training rows. An event with too short a history has no row, so that a user with few events may have a
+    test row alone, or none. This is RecBole's split LS, mode valid_and_test, with group_by=user and order=TO.
+
+    Args:
+        user: User of each event, ordered by user and time, int [events].
+        target: Position of each row's target among these events, int64 [rows].
+        timestamp: Time of each row's target, int64 [rows].
+
+    Returns:
+        Positions of the train, valid and test rows, each in order of time, int64.
+    """
+    last = np.flatnonzero(np.append(user[1:] != user[:-1], True))
+    events_after = last[np.searchsorted(last, target)] - target
+    order = np.argsort(timestamp, kind="stable")
+    after = events_after[order]
+    return order[after > 1], order[after == 1], order[after == 0]
 
 
 def hold_out_latest(timestamp: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:

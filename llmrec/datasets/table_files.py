@@ -8,6 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llmrec.datasets.readers.pickles import refuse_pickle
 from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_keys, scan_json_lines, source
 from llmrec.datasets.readers.separated import Separated
 from llmrec.datasets.tables import Table
@@ -28,8 +29,9 @@ def scan_table(path: Path, required: Sequence[str] = ()) -> Table:
         required: Names of columns.
 
     Raises:
-        InputError: For a missing column; on reading, for a malformed row or a file without rows.
+        InputError: For a missing column or a pickle; on reading, for a malformed row or a file without rows.
     """
+    refuse_pickle(path)
     suffix = Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
     if suffix == ".parquet":
         table = _parquet(path)

@@ -85,10 +85,10 @@ class Table:
         """
         names = {name for expression in expressions.values() for name in expression.meta.root_names()}
         batches = self.frame.select(sorted(names)).collect_batches(chunk_size=BATCH_ROWS, engine="streaming")
-        frame = pl.concat([batch.select(**expressions) for batch in batches])
-        if not len(frame):
+        frames = [batch.select(**expressions) for batch in batches if len(batch)]
+        if not frames:
             raise InputError(f"{self.path}: no rows after the header. Give the file at least one row, or remove it")
-        return frame
+        return pl.concat(frames)
 
     def fail(self, index: int, problem: str, remedy: str) -> InputError:
         """Returns an error about the record at `index`."""

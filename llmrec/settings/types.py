@@ -4,7 +4,7 @@ Imports pydantic only. Infinity and NaN are refused for all floats when settings
 which libraries overflow.
 """
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -59,11 +59,12 @@ Name = Annotated[
     Field(pattern=r"^\w[\w.+-]*$", description="a name of letters, digits and . _ + -, which is no path"),
     AfterValidator(_check_name),
 ]
-Split = Annotated[
+Shares = Annotated[
     tuple[OpenFraction, OpenFraction, OpenFraction],
     Field(description="three positive fractions (train, valid, test) that sum to 1"),
     AfterValidator(_check_sum),
 ]
+Split = Shares | Literal["leave_one_out"]
 EvaluatedSplits = Annotated[
     list[str], Field(description="[valid,test], [valid] or [test]"), AfterValidator(_check_splits)
 ]

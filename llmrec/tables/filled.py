@@ -180,7 +180,7 @@ def _check(run: Run, table: Table, preset: Preset, label: str) -> None:
         if found != expected:
             raise InputError(
                 f"{run.job.record} is of {name}={found}, table {table.name} of {name}={expected}: tables never mix "
-                "tasks, score modes or real and simulated sets. Correct the overrides of its row"
+                "tasks, score modes, splits or real and simulated sets. Correct the overrides of its row"
             )
 
 

@@ -1,5 +1,7 @@
 """The notes below a table: how its values were computed, and their limits."""
 
+from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
+from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.tables.figures import LEVEL, MIN_SEEDS, SAMPLES, same_rows
 from llmrec.tables.filled import FilledTable
 from llmrec.tables.measures import has_sums
@@ -7,7 +9,18 @@ from llmrec.tables.measures import has_sums
 
 def notes(filled: FilledTable) -> list[str]:
     """Returns the notes that follow from the values in the table, then those of its YAML."""
-    kinds = (_simulated, _edited, _selection, _reading, _significance, _untested, _once, _other_rows, _left_out)
+    kinds = (
+        _simulated,
+        _leave_one_out,
+        _edited,
+        _selection,
+        _reading,
+        _significance,
+        _untested,
+        _once,
+        _other_rows,
+        _left_out,
+    )
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
 
@@ -17,6 +30,16 @@ def _simulated(filled: FilledTable) -> list[str]:
         if filled.simulated
         else []
     )
+
+
+def _leave_one_out(filled: FilledTable) -> list[str]:
+    left = dict.fromkeys(
+        run.test["dataset"]
+        for arm in filled.arms.values()
+        for run in arm.runs.values()
+        if run.test.get("split_by") == LEAVE_ONE_OUT
+    )
+    return [f"{dataset}: {LEAVE_ONE_OUT_NOTE}." for dataset in left]
 
 
 def _edited(filled: FilledTable) -> list[str]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.fitted_rows import fitted_rows
+from llmrec.datasets.leakage import split_by
 from llmrec.datasets.popularity import recommend_popular
 from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
@@ -45,6 +46,7 @@ def catalogue_record(
     head = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
+        "split_by": split_by(dataset.report),
         "users": len(ranking.rows),
         "list_length": length,
     }

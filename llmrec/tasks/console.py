@@ -7,6 +7,8 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
+from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
+from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.metrics.base import Metric
 
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
@@ -37,6 +39,8 @@ def final_table(
     # The path is kept on one line, so that it can be copied.
     lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
     any_split = next(iter(splits.values()))
+    if any_split.get("split_by") == LEAVE_ONE_OUT:
+        lines.append(Text(f"{any_split['dataset']}: {LEAVE_ONE_OUT_NOTE}."))
     if any_split["simulated"]:
         lines.append(Text(f"SIMULATED data ({any_split['dataset']}): these figures say nothing about real users."))
     return Group(*lines)

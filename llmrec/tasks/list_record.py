@@ -8,6 +8,7 @@ import pyarrow as pa
 from omegaconf import DictConfig
 
 from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.leakage import split_by
 from llmrec.errors import InputError
 from llmrec.evaluation.list_accuracy import CUTOFFS, popular_order, random_ndcg
 from llmrec.metrics.base import Metric
@@ -31,6 +32,7 @@ def list_record(
     head = {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
+        "split_by": split_by(dataset.report),
         "lists": len(lists),
         "users": len(np.unique(lists.rows.user)),
         "candidates": lists.candidates.shape[1],

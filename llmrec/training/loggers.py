@@ -49,7 +49,8 @@ def run_label(config: DictConfig) -> RunLabel:
     source, choices = run_source(config), config.hydra.runtime.choices
     model = [choices["baseline"]] if is_baseline(config) else [choices["objective"], choices["backbone"]]
     data = "simulated" if source.simulated else "real data"
-    return RunLabel(run_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data])
+    split = "split=leave_one_out" if source.leave_one_out else "split by time"
+    return RunLabel(run_name(config), [source.name, choices["task"], *model, f"scale={config.scale}", data, split])
 
 
 @contextmanager

@@ -15,6 +15,7 @@ from llmrec.atomic import atomic_file
 from llmrec.backbones.device import run_device
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.leakage import split_by
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.reference_features import reference_features
 from llmrec.manifest import folder_manifest
@@ -113,7 +114,12 @@ def _train(work: Work, dataset: Dataset, features: ReferenceFeatures, loggers: l
         training = train(config, dataset, run.folder, work.stages, features, loggers)
     training |= {
         "seconds": {"reference features": reference_seconds, **training["seconds"]},
-        "dataset": {"name": dataset.name, "simulated": dataset.simulated, "content_hash": dataset.content_hash},
+        "dataset": {
+            "name": dataset.name,
+            "simulated": dataset.simulated,
+            "content_hash": dataset.content_hash,
+            "split_by": split_by(dataset.report),
+        },
         "stages": {name: str(stage.folder) for name, stage in work.stages.items()},
         "scale": config.scale,
         "seed": config.seed,

@@ -49,6 +49,27 @@ def test_training_says_which_rows_it_was_fitted_to(fitted: tuple[Workplace, Done
     assert "valid/ndcg@10" in (fitted[1].run() / "curves.csv").read_text()
 
 
+def test_leave_one_out_is_named_wherever_the_run_is(tmp_path: Path) -> None:
+    place = Workplace(tmp_path, tmp_path / "cache", {"WANDB_MODE": "offline"})
+    popularity = ("baseline=popularity", "dataset=games", *DEBUG, "dataset.reference=null", "evaluation.users=20")
+    done = place.run("llmrec.run", *popularity, "dataset.split=leave_one_out")
+    assert done.status == 0, done.output
+    assert done.run().parent == place.runs / "games-leave-one-out-sim/next_item/baseline/popularity"
+    for split in json.loads((done.record() / "metrics.json").read_text())["splits"].values():
+        assert (split["dataset"], split["split_by"]) == ("games-leave-one-out-sim", "leave_one_out")
+    assert json.loads((done.run() / "training.json").read_text())["dataset"]["split_by"] == "leave_one_out"
+    leakage = json.loads((done.run() / "leakage.json").read_text())
+    assert leakage["train_rows_after_the_first_test_target"]["rows"] > 0
+    lines = done.output.splitlines()
+    assert lines[0].startswith("SIMULATED data: games-leave-one-out-sim.")
+    assert any(line.startswith("  split leave_one_out, not by time: ") for line in lines)
+    assert any(line.startswith("games-leave-one-out-sim: split leave_one_out: training rows") for line in lines)
+    refused = place.run("llmrec.run", "dataset=movielens_100k", "task=rerank", *popularity[:1], *popularity[2:],
+                        "dataset.split=leave_one_out")  # fmt: skip
+    assert refused.status == 2
+    assert "lists by ratings are made within the periods of a split by time" in refused.last_line()
+
+
 def test_a_finished_one_is_read(fitted: tuple[Workplace, Done]) -> None:
     place, done = fitted
     before = written(done.run())

@@ -42,7 +42,7 @@ def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None
     run, summary = shown(file)
     assert run.display_name == "games-sim-next_item-sft-3"
     assert run.run_group == "of three"
-    assert set(run.tags) == {"games-sim", "next_item", "sft", "tiny", "scale=debug", "simulated"}
+    assert set(run.tags) == {"games-sim", "next_item", "sft", "tiny", "scale=debug", "simulated", "split by time"}
     config = {item.key: json.loads(item.value_json) for item in run.config.update}
     assert (config["seed"], config["trainer"]["epochs"]) == (3, 1)
     (metrics,) = file.parents[2].glob("rankings/*/metrics.json")

@@ -55,6 +55,22 @@ def test_settings_shape_the_set(place: Workplace, tmp_path: Path) -> None:
     assert (place.data / "movielens_1m/manifest.json").is_file()
 
 
+def test_leave_one_out_is_written_into_the_set_its_yaml_and_the_next_command(place: Workplace, tmp_path: Path) -> None:
+    dump = write_movielens(tmp_path / "ml-100k", "100k")
+    done = place.run("llmrec.prepare", "reader=movielens", f"path={dump}", "split=leave_one_out")
+    assert done.status == 0, done.output
+    # 12 users with ten events each: six windows, of which four are for training.
+    assert "rows train 48 (12 users), valid 12 (12 users), test 12 (12 users)" in done.output
+    # The first test target is that of user 1, on day 10. User u has training targets on the days u + 4 to u + 7: of the
+    # users 4, 5 and 6 one, two and three are later, and of the users 7 to 12 all four.
+    assert "split leave_one_out, not by time: 30 training rows (62.5 %) are later than the earliest test" in done.output
+    assert done.last_line().endswith("python -m llmrec.run dataset=movielens_100k dataset.split=leave_one_out")
+    words = ["words.item=film", "words.verb=seen"]
+    done = place.run("llmrec.prepare", f"path={dump}", "name=films", "split=leave_one_out", *words)
+    assert done.last_line().endswith("python -m llmrec.run --config-dir mine/conf dataset=films")
+    assert 'split: "leave_one_out"' in (tmp_path / "mine/conf/dataset/films.yaml").read_text().splitlines()
+
+
 def test_other_layouts_take_the_name_of_their_folder(place: Workplace, tmp_path: Path) -> None:
     done = place.run("llmrec.prepare", f"path={write_generic(tmp_path / 'shop')}")
     assert done.status == 0, done.output
@@ -102,8 +118,8 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
         (["source=movielens", "path=dump"], "source= was renamed: write reader=movielens"),
         (
             ["reader=parquet", "path=dump"],
-            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, "
-            "amazon2018, amazon2023, auto, generic, movielens, msl, recbole",
+            "dataset/reader=parquet: there is no such option. Choose one of amazon2014, amazon2018, amazon2023, auto, "
+            "generic, goodreads, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
         ),
         (
             ["reader=mine.Reader", "path=dump"],
@@ -125,6 +141,11 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
         (["reader=generic", "path=dump"], "dump is not in the layout of the reader generic. Expected interactions.csv"),
         (["reader=movielens", "path=dump", "name=a", "out=sets/b"], "out=sets/b does not end in the dataset's name a"),
         (["reader=movielens", "path=dump", "dataset.hold_out=0.2"], "only takes dataset.k_core, "),
+        (["reader=movielens", "path=dump", "split=leave_two_out"], "dataset.split=leave_two_out: give three positive"),
+        (
+            ["reader=msl", "path=msl", "split=leave_one_out"],
+            "dataset.split=leave_one_out: reader=msl keeps the published splits as they are. Remove the setting",
+        ),
         (["reader=movielens", "path=dump", "dataset.k_core=["], "cannot be parsed"),
         (["reader=movielens", "path=dump", "dataset.k_core=0"], "dataset.k_core=0: give a whole number of at least 1"),
         (["reader=movielens", "path=dump", "dataset.k_core=100"], "dump: a split would have no rows: 120 interactions"),
@@ -132,6 +153,7 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
 )
 def test_what_cannot_be_used_is_named(arguments: list[str], message: str, place: Workplace, tmp_path: Path) -> None:
     write_movielens(tmp_path / "dump", "1m")
+    write_msl(tmp_path / "msl")
     (tmp_path / "prepared").mkdir()
     (tmp_path / "prepared/manifest.json").touch()
     done = place.run("llmrec.prepare", *arguments)

@@ -1,5 +1,6 @@
 """Small dumps as they are published, with their flaws."""
 
+import csv
 import gzip
 import json
 from collections.abc import Sequence
@@ -85,4 +86,47 @@ def write_recbole(folder: Path) -> Path:
     items += [f"B{number}\t{f'Film {number}' if number != 1 else ''}\tDrama Noir" for number in range(ITEMS)]
     (folder / "ml.inter").write_text("\n".join(inter) + "\n", encoding="utf-8")
     (folder / "ml.item").write_text("\n".join(items) + "\n", encoding="utf-8")
+    return folder
+
+
+def write_minionerec(folder: Path) -> Path:
+    """Writes the splits of one set: four items, of which 2 and 3 share a title."""
+    titles = {"0": "Iron Harbor", "1": "Rock's &amp; Roll", "2": '12" Steel', "3": '12" Steel'}
+    items = {item: {"title": title, "description": "", "brand": "x"} for item, title in titles.items()}
+    index = {item: ["<a_1>", "<b_2>", f"<c_{item}>"] for item in titles}
+    histories = {
+        "train": [("A7", [0], 1), ("A8", [1, 2], 0)],
+        "valid": [("A7", [0, 1], 3)],
+        "test": [("A8", [1, 2, 0], 3), ("A9", [3], 2)],
+    }
+    (folder / "index").mkdir(parents=True)
+    (folder / "index/Office_Products.item.json").write_text(json.dumps(items), encoding="utf-8")
+    (folder / "index/Office_Products.index.json").write_text(json.dumps(index), encoding="utf-8")
+    for split, rows in histories.items():
+        (folder / split).mkdir()
+        with open(folder / split / "Office_Products_5_2016-10-2018-11.csv", "w", encoding="utf-8", newline="") as file:
+            writer = csv.writer(file)
+            history_names = ("history_item_title", "item_title", "history_item_id", "item_id")
+            writer.writerow(["user_id", *history_names, "history_item_sid", "item_sid"])
+            for user, history, target in rows:
+                shown = [titles[str(item)] for item in history]
+                tokens = ["".join(index[str(item)]) for item in history]
+                last = "".join(index[str(target)])
+                writer.writerow([user, shown, titles[str(target)], history, target, tokens, last])
+    return folder
+
+
+def write_sdpo(folder: Path) -> Path:
+    """Writes samples whose histories are texts or, in test, lists; the candidate Hope is nowhere else."""
+    folder.mkdir(parents=True)
+    samples: dict[str, list[tuple[Any, str]]] = {
+        "train": [("Boris::Fennesz", "Queen"), ("Queen::Boris::Fennesz", "\u00b5-Ziq")],
+        "val": [("Fennesz", "Sodom")],
+        "test": [(["Sodom", "Queen"], "Boris")],
+    }
+    for split, rows in samples.items():
+        entries = [
+            {"historyList": history, "itemList": ["Hope", target], "trueSelection": target} for history, target in rows
+        ]
+        (folder / f"lastfm-{split}.json").write_text(json.dumps(entries, indent=4), encoding="utf-8")
     return folder

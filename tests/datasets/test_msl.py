@@ -1,9 +1,12 @@
+import csv
 import json
 from pathlib import Path
 
 import pytest
 
+from llmrec.datasets.leakage import summary
 from llmrec.datasets.prepared import Splits
+from llmrec.datasets.readers.msl import MSL
 from llmrec.datasets.readers.msl_tables import read_msl
 from llmrec.errors import InputError
 from tests.datasets.layouts import TEST, TRAIN, VALID, write_msl
@@ -108,11 +111,42 @@ def test_a_split_without_rows_is_refused(tmp_path: Path, split: str) -> None:
         read(folder)
 
 
-@pytest.mark.parametrize(("split", "remedy"), [("test", "Put it there"), ("train", "Put one of them there")])
-def test_a_missing_split_is_named(tmp_path: Path, split: str, remedy: str) -> None:
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_a_missing_split_is_named(tmp_path: Path, split: str) -> None:
     folder = write_msl(tmp_path / "games", None, **{split: None})
-    with pytest.raises(InputError, match=rf"{split}\.csv.*{remedy}"):
+    with pytest.raises(InputError, match=rf"neither {split}\.csv nor {split}_<n>\.csv exists\. Put one of them there"):
         read(folder)
+
+
+def test_samples_of_valid_and_test_are_read_where_the_whole_splits_are_not_published(tmp_path: Path) -> None:
+    folder = write_msl(tmp_path / "games", valid=None, valid_1=VALID[:1], valid_2=VALID, test=None, test_1=TEST[:1])
+    prepared = read(folder)
+    assert (prepared.valid.timestamp.tolist(), prepared.test.timestamp.tolist()) == ([30, 40], [40])
+    assert prepared.report["files"] == {"train": "train.csv", "valid": "valid_2.csv", "test": "test_1.csv"}
+    assert [file.name for file in MSL().files(folder)] == [
+        "id2name4Rec.json", "test_1.csv", "train.csv", "valid_2.csv"
+    ]  # fmt: skip
+
+
+def test_columns_that_llm4dsr_adds_are_ignored_and_named(tmp_path: Path) -> None:
+    write_llm4dsr(tmp_path / "toys")
+    prepared = read(tmp_path / "toys")
+    assert prepared.train.user.tolist() == ["7", "8", "9"]
+    assert [prepared.train.history_of(row).tolist() for row in range(3)] == [[0], [1, 2], [2]]
+    assert prepared.train.target.tolist() == [1, 0, 3]
+    assert prepared.report["ignored_columns"] == ["clean_item_ids", "item_titles", "mask", "replaced_item_titles"]
+    assert "ignored columns: clean_item_ids, item_titles, mask, replaced_item_titles" in summary(prepared.report)
+
+
+def write_llm4dsr(folder: Path) -> None:
+    """Writes splits with the columns of LLM4DSR, whose lists of titles are Python literals with both quotes."""
+    write_msl(folder, train=None, valid=None, test=None)
+    for split, lines in {"train_3": TRAIN, "valid_2": VALID, "test_2": TEST}.items():
+        rows = [["user_id", "clean_item_ids", "mask", "item_titles", "replaced_item_titles", "item_ids", "timestamp"]]
+        for user, ids, time in csv.reader(lines):
+            rows.append([user, ids, "[0, 0]", """['12" Steel', "Rock's"]""", "[]", ids, time])
+        with open(folder / f"{split}.csv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows(rows)
 
 
 def test_splits_that_overlap_are_refused(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ def _catalogue_split(job: Job, ranks: Sequence[int]) -> dict[str, Any]:
     return {
         "dataset": _dataset(job),
         "simulated": True,
+        "split_by": "leave_one_out" if "leave-one-out" in _dataset(job) else "time",
         "users": len(ranks),
         "by_title": accuracy(np.array(ranks), 10),
         "fairness": {

@@ -23,7 +23,7 @@ from llmrec.tables.report_data import report_data
 from llmrec.tables.runs import Run
 from llmrec.tables.tidy_csv import tidy_csv
 from tests.tables.fake_runs import HISTORIES, TINY, USERS, write_lists, write_run
-from tests.tables.small_table import RERANK, TABLE, jobs_of, small_table, use_folders
+from tests.tables.small_table import RERANK, SCALES, TABLE, jobs_of, small_table, use_folders
 
 
 def hits(count: int) -> list[int]:
@@ -177,6 +177,31 @@ def test_records_of_another_set_are_refused(root: Path) -> None:
     (job.record / "checksums.json").unlink()
     with pytest.raises(InputError, match=r"dataset=games, table small of dataset=games-sim: tables never mix"):
         report_data([table], "smoke")
+
+
+def test_splits_by_time_and_leave_one_out_are_never_in_one_table(root: Path) -> None:
+    mixed = TABLE.replace("MSL: [objective=msl]", "MSL: [objective=msl, dataset.split=leave_one_out]")
+    table = small_table(root / "tables", mixed)
+    jobs = jobs_of(table)
+    write_run(jobs["SFT", "games", 1], hits(1))
+    write_run(jobs["MSL", "games", 1], hits(2))
+    message = r"dataset=games-leave-one-out-sim, table small of dataset=games-sim: tables never mix .* splits"
+    with pytest.raises(InputError, match=message):
+        report_data([table], "smoke")
+
+
+def test_a_table_of_leave_one_out_says_so(root: Path) -> None:
+    scales = SCALES.replace("dataset.source=simulated", "dataset.source=simulated, dataset.split=leave_one_out")
+    table = small_table(root / "tables", TABLE, scales)
+    write_run(jobs_of(table)["SFT", "games", 1], hits(1))
+    report = report_data([table], "smoke")
+    assert report["tables"][0]["datasets"] == ["games-leave-one-out-sim"]
+    assert [run["dataset"] for run in report["runs"].values()] == ["games-leave-one-out-sim"]
+    note = (
+        "games-leave-one-out-sim: split leave_one_out: training rows of some users are later than test rows of others."
+    )
+    assert any(line.startswith(note) for line in report["tables"][0]["notes"])
+    assert "- games-leave-one-out-sim: split leave" in markdown(report).replace("\\", "")
 
 
 def test_only_more_than_one_seed_is_called_significant(root: Path) -> None:

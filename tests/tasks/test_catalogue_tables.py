@@ -121,6 +121,12 @@ def test_a_record_without_fairness_has_one_table(capsys: pytest.CaptureFixture[s
     assert not any("fairness" in line for line in lines)
 
 
+def test_a_split_that_leaves_one_out_is_named_below_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    note = "games-sim: split leave_one_out: training rows of some users are later than test rows of others"
+    assert note not in " ".join(printed(capsys, {"test": SPLIT | {"split_by": "time"}}))
+    assert note in " ".join(printed(capsys, {"test": SPLIT | {"split_by": "leave_one_out"}}))
+
+
 def test_plain_text_of_at_most_100_columns(capsys: pytest.CaptureFixture[str]) -> None:
     lines = printed(capsys, {"valid": FULL_SPLIT, "test": FULL_SPLIT})
     assert max(map(len, lines)) <= 100

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
+from llmrec.datasets.readers.pickles import refuse_pickles
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -19,6 +20,12 @@ SHIPPED = (
     "llmrec.datasets.readers.amazon.Amazon2014",
     "llmrec.datasets.readers.amazon.Amazon2018",
     "llmrec.datasets.readers.amazon.Amazon2023",
+    "llmrec.datasets.readers.minionerec.MiniOneRec",
+    "llmrec.datasets.readers.lcrec.LCRec",
+    "llmrec.datasets.readers.steam.Steam",
+    "llmrec.datasets.readers.goodreads.Goodreads",
+    "llmrec.datasets.readers.yelp.Yelp",
+    "llmrec.datasets.readers.sdpo.SDPO",
 )
 """The readers that are tried, in this order, with their default settings."""
 
@@ -42,11 +49,12 @@ class Auto(Reader):
         """Returns the first shipped reader that a folder matches.
 
         Raises:
-            InputError: The folder is in no shipped layout.
+            InputError: The folder is in no shipped layout, or its files are pickles.
         """
         for reader in self._readers():
             if reader.matches(folder):
                 return reader
+        refuse_pickles(folder)
         raise InputError(
             f"{folder.absolute()} is in no known layout. Expected one of: {self.expected()}; or a prepared set with "
             "its manifest.json. A reader of your own is chosen with dataset/reader=NAME"

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from llmrec.datasets.readers.pickles import refuse_pickles
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +47,18 @@ class Reader(ABC):
                 return found
         return []
 
+    def single_files(self, folder: Path, remedy: str) -> list[Path]:
+        """Returns the file of each pattern of a folder that `matches`.
+
+        Raises:
+            InputError: A pattern matches several files. The message ends in `remedy`.
+        """
+        found = self.layout_files(folder)
+        if any(len(files) > 1 for files in found):
+            names = ", ".join(file.name for files in found for file in files)
+            raise InputError(f"{folder}: expected one file of each kind, found {names}. {remedy}")
+        return [file for (file,) in found]
+
     def files(self, folder: Path) -> list[Path]:
         """Returns all files of a folder that are read, sorted. Their content is part of the dataset's key."""
         found = self.layout_files(folder)
@@ -69,9 +82,10 @@ class Reader(ABC):
         """Returns the reader that reads a folder, which is this one.
 
         Raises:
-            InputError: The folder is not in the layout.
+            InputError: The folder is not in the layout, or its files are pickles.
         """
         if not self.matches(folder):
+            refuse_pickles(folder)
             raise InputError(
                 f"{folder.absolute()} is not in the layout of the reader {self.name}. Expected {self.expected()}. "
                 "Complete the files, or choose another reader (dataset/reader=auto finds a shipped one)"

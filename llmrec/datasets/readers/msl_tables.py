@@ -2,6 +2,7 @@
 
 import json
 from collections import defaultdict, deque
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +12,14 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
+from llmrec.datasets.readers.msl import published_sample, split_files
 from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
 from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import read_text, without_lone_surrogates
 from llmrec.errors import InputError, shortened
 
+TITLES = "id2name4Rec.json"
 COLUMNS = ("user_id", "item_ids", "timestamp")
 _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
 
@@ -24,40 +27,38 @@ _ITEM_LIST = r"^\[\s*[0-9]+(\s*,\s*[0-9]+)*\s*\]$"
 def read_msl(folder: Path, hold_out: float) -> Splits:
     """Reads a folder in the MSL layout.
 
-    Train is train.csv or, without it, the published sample train_<n>.csv. Without valid.csv the latest rows of train
-    become the validation set and are removed from the sample, too. valid_<n>.csv and test_<n>.csv are not read. Blank
-    titles and rows that repeat within a split are kept and counted.
+    Train is train.csv or, without it, the published sample train_<n>.csv. Without valid.csv or test.csv the published
+    sample of it is read. Without either of valid the latest rows of train become the validation set and are removed
+    from the sample, too. Blank titles and rows that repeat within a split are kept and counted. Other columns, which
+    relatives of MSL add (LLM4DSR: mask, item_titles, ...), are ignored and named in the report.
 
     Args:
         folder: The folder.
-        hold_out: Share of train that becomes the validation set if there is no valid.csv.
+        hold_out: Share of train that becomes the validation set if none was published.
 
     Raises:
         InputError: For anything that `read_rows` rejects, and for splits that overlap or do not follow each other in
             time.
     """
-    items = read_titles(folder / "id2name4Rec.json")
-    sample_path, sample_size = _published_sample(folder)
-    train_path = folder / "train.csv"
-    if not train_path.is_file():
-        if sample_path is None:
-            raise InputError(f"{folder}: neither train.csv nor train_<n>.csv exists. Put one of them there")
-        train_path = sample_path
-    train = read_rows(train_path, items)
-    test = read_rows(folder / "test.csv", items)
+    items = read_titles(folder / TITLES)
+    sample_path, sample_size = published_sample(folder, "train")
+    paths = split_files(folder)
+    for split in ("train", "test"):
+        if split not in paths:
+            raise InputError(f"{folder}: neither {split}.csv nor {split}_<n>.csv exists. Put one of them there")
+    tables = {split: scan_table(path, COLUMNS) for split, path in paths.items()}
+    rows = {split: item_list_rows(table, items, folder / TITLES) for split, table in tables.items()}
+    check_splits([(path, rows[split]) for split, path in paths.items()])
+    train, train_path = rows["train"], paths["train"]
     sample = _positions(sample_path, items, train_path, train) if sample_path else None
-    valid_path = folder / "valid.csv"
-    valid_held_out = not valid_path.is_file()
-    if not valid_held_out:
-        valid = read_rows(valid_path, items)
-        check_splits([(train_path, train), (valid_path, valid), (folder / "test.csv", test)])
-    else:
-        check_splits([(train_path, train), (folder / "test.csv", test)])
+    valid = rows.get("valid")
+    if valid is None:
         train, valid, sample = _hold_out(train_path, train, sample, hold_out)
-    report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
+    report = leakage_report(items, train, valid, rows["test"], k_core_over_whole_period=True)
+    report |= {"files": {split: path.name for split, path in paths.items()}, "ignored_columns": _ignored(tables)}
     return Splits(
-        items, train, valid, test, report, sample, sample_size,
-        train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out=valid_held_out,
+        items, train, valid, rows["test"], report, sample, sample_size,
+        train_file=train_path.name, only_a_sample=train_path == sample_path, valid_held_out="valid" not in rows,
     )  # fmt: skip
 
 
@@ -82,21 +83,29 @@ def read_titles(path: Path) -> Items:
 
 
 def read_rows(path: Path, items: Items) -> Rows:
-    """Reads the rows of one split in file order.
+    """Reads the rows of one file in file order.
 
     Raises:
-        InputError: For a missing file, text that is not UTF-8, a malformed row or list, an item that is not in the
-            catalogue, a list without a history, a timestamp that is not a whole number, or a file without rows. The
-            message names the file and the row.
+        InputError: For text that is not UTF-8, a malformed row or list, an item that is not in the catalogue, a list
+            without a history, a timestamp that is not a whole number, or a file without rows. The message names the
+            file and the row.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: the file is missing. Put it there; the MSL layout needs it")
-    table = scan_table(path, COLUMNS)
+    return item_list_rows(scan_table(path, COLUMNS), items, path.with_name(TITLES))
+
+
+def item_list_rows(table: Table, items: Items, catalogue: Path) -> Rows:
+    """Makes rows of a table with the columns user_id, item_ids (a list that ends in the target) and timestamp.
+
+    Args:
+        table: The table.
+        items: The catalogue.
+        catalogue: Its file, for error messages.
+    """
     read = table.read(
         user=table.text("user_id"), items=pl.col("item_ids").cast(pl.String), timestamp=table.integers("timestamp")
     )
     lists = _item_lists(table, read["items"])
-    item = _item_indices(table, lists, items, path.with_name("id2name4Rec.json"))
+    item = _item_indices(table, lists, items, catalogue)
     table.require_text(read["user"], "user_id")
     table.require_integers(read["timestamp"], "timestamp")
     ends = lists.list.len().cast(pl.Int64).cum_sum().to_numpy()
@@ -109,6 +118,11 @@ def read_rows(path: Path, items: Items) -> Rows:
         target=item[is_target],
         timestamp=read["timestamp"].to_numpy(),
     )
+
+
+def _ignored(tables: Mapping[str, Table]) -> list[str]:
+    """Returns the names of columns that are not read, sorted."""
+    return sorted({name for table in tables.values() for name in table.types} - set(COLUMNS))
 
 
 def _item_lists(table: Table, cells: pl.Series) -> pl.Series:
@@ -134,14 +148,6 @@ def _item_indices(table: Table, lists: pl.Series, items: Items, catalogue: Path)
         "Add the titles there, or remove the rows",
     )
     return found.to_numpy()
-
-
-def _published_sample(folder: Path) -> tuple[Path | None, int | None]:
-    sizes = [path.stem.removeprefix("train_") for path in folder.glob("train_*.csv")]
-    numbers = [int(size) for size in sizes if size.isdecimal()]
-    if not numbers:
-        return None, None
-    return folder / f"train_{max(numbers)}.csv", max(numbers)
 
 
 def _positions(path: Path, items: Items, train_path: Path, train: Rows) -> np.ndarray:
