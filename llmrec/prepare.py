@@ -28,9 +28,9 @@ splits them, once. The result is checked whenever it is read.
 reader=auto         the first of the following in whose layout the files are;
                     the default
 reader=NAME         msl, generic, movielens, recbole, amazon2014, amazon2018,
-                    amazon2023, minionerec, lcrec, steam, goodreads, yelp or sdpo:
-                    docs/data.md has their files
-                    or dataset/reader/NAME.yaml in the folder of --config-dir
+                    amazon2023, minionerec, lcrec, steam, goodreads, yelp, lastfm
+                    or sdpo, whose files docs/data.md lists; or
+                    dataset/reader/NAME.yaml in the folder of --config-dir
 reader=MODULE.CLASS a reader of your own without a YAML
 KEY=VALUE           a setting of the reader, such as category=Video_Games
 --config-dir FOLDER a folder with YAML files of your own

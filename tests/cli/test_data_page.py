@@ -13,7 +13,14 @@ from llmrec.conf_dir import conf_dir
 from llmrec.prepare import main
 from tests.datasets.dumps import write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import write_generic, write_movielens, write_msl
-from tests.datasets.review_dumps import write_goodreads, write_goodreads_csv, write_lcrec, write_steam, write_yelp
+from tests.datasets.review_dumps import (
+    write_goodreads,
+    write_goodreads_csv,
+    write_lastfm,
+    write_lcrec,
+    write_steam,
+    write_yelp,
+)
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\| [^|]+ \| `(.+?)` \|", PAGE, re.MULTILINE)
@@ -40,6 +47,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "goodreads": write_goodreads_csv,
     "steam": write_steam,
     "yelp": write_yelp,
+    "lastfm1k": write_lastfm,
     "arts": write_lcrec,
     "office18": write_minionerec,
     "books": write_msl,

@@ -63,6 +63,23 @@ def scan_literals(path: Path, schema: Schema) -> pl.LazyFrame:
     return source(read, schema)
 
 
+def scan_lines(path: Path) -> pl.LazyFrame:
+    """Scans the lines of a text, which may be compressed (.gz, .zst), as the column "line".
+
+    Bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        InputError: On collecting, for a file that cannot be decompressed.
+    """
+
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for block, _ in blocks(path):
+            lines = pl.Series("line", block.decode(errors="replace").split("\n"), pl.String)
+            yield pl.DataFrame([lines.str.strip_suffix("\r")]).select(columns)
+
+    return source(read, {"line": pl.String()})
+
+
 def json_keys(path: Path) -> list[str]:
     """Returns the keys of all objects in a file of JSON lines; errors as for `scan_json_lines`."""
     keys: dict[str, None] = {}
