@@ -85,8 +85,10 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     from llmrec.datasets.load import prepare
     from llmrec.datasets.prepared import write_prepared
+    from llmrec.datasets.readers.progress import shown_progress
 
-    prepared = prepare(source, dataset)
+    with shown_progress(reader.files(path)):
+        prepared = prepare(source, dataset)
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
     if yaml:
