@@ -3,7 +3,7 @@
 #
 #   LLMREC_DATA=<sets> LLMREC_TOKENIZERS=<tokenizers> bash experiments/gpu/pack.sh [folder]     # .gpu by default
 #
-# load1: wheels, sets, tokenizer, first part of the GGUF file; load2: its second part.
+# load1: wheels, prepared sets, tokenizer, first part of the GGUF file; load2: its second part.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -33,7 +33,13 @@ for package in $PACKAGES; do
     fi
 done
 
-tar --create --gzip --dereference --file "$folder/load1/data.tar.gz" --directory "$LLMREC_DATA" $SETS
+# Prepared here, since raw data is read with polars, which that machine lacks.
+prepared="$(mktemp --directory)"
+trap 'rm -rf "$prepared"' EXIT
+for set in $SETS; do
+    "$python" -m llmrec.prepare "path=$LLMREC_DATA/$set" "out=$prepared/$set" > "$folder/prepare.log"
+done
+tar --create --gzip --file "$folder/load1/data.tar.gz" --directory "$prepared" $SETS
 tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --directory "$LLMREC_TOKENIZERS" llama3
 
 model="$("$python" -c "
