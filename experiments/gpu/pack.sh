@@ -37,7 +37,7 @@ done
 prepared="$(mktemp --directory)"
 trap 'rm -rf "$prepared"' EXIT
 for set in $SETS; do
-    "$python" -m llmrec.prepare "path=$LLMREC_DATA/$set" "out=$prepared/$set" > "$folder/prepare.log"
+    "$python" -m llmrec.prepare "path=$LLMREC_DATA/$set" "out=$prepared/$set" > /dev/null
 done
 tar --create --gzip --file "$folder/load1/data.tar.gz" --directory "$prepared" $SETS
 tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --directory "$LLMREC_TOKENIZERS" llama3
