@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
+from importlib.metadata import distributions
 from importlib.util import resolve_name
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from llmrec.errors import InputError
 PACKAGE = Path(__file__).resolve().parent
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 INSTALLED = {"site-packages", "dist-packages"}
-"""Names of the folders that packages are installed in, also those of another environment on PYTHONPATH."""
+"""Names of the folders that packages are installed in, also those of another environment on PYTHONPATH. Other folders,
+as of `pip install --target`, are known by the distributions in them."""
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,18 @@ def _is_below(name: str, packages: Collection[str]) -> bool:
 def _is_installed(module: Module) -> bool:
     if module.file is None or module.file.is_relative_to(PACKAGE):
         return False
-    return module.file.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(module.file.parts)
+    if module.file.is_relative_to(STANDARD_LIBRARY) or not INSTALLED.isdisjoint(module.file.parts):
+        return True
+    folder = module.file.parents[module.name.count(".") + module.is_package]
+    return module.name.partition(".")[0] in _installed_in(folder)
+
+
+@cache
+def _installed_in(folder: Path) -> frozenset[str]:
+    """Returns the names of the top-level modules and packages that distributions have installed in a folder."""
+    # Without a RECORD, it is the source of an editable installation.
+    installed = (found for found in distributions(path=[str(folder)]) if found.read_text("RECORD"))
+    return frozenset(file.parts[0].partition(".")[0] for found in installed for file in found.files or ())
 
 
 def _locate(name: str) -> Module | None:

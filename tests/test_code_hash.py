@@ -9,6 +9,7 @@ from llmrec.code_hash import PACKAGE, file_digest, imported_files
 from llmrec.errors import InputError
 from tests.code_changes import users_package
 
+FILES_OF_OTHER = ("__init__.py", "inner/__init__.py", "inner/deep.py")
 SOURCE = '"""What it is."""\n\n\nclass Mine:\n    """A class."""\n\n    weight = 1.0  # as published\n'
 
 
@@ -76,6 +77,27 @@ def test_a_file_that_is_no_python_is_named(tmp_path: Path, monkeypatch: pytest.M
     (package / "helper.py").write_text("def\n")
     with pytest.raises(InputError, match=r"mine/helper\.py cannot be parsed as Python: .*line 1"):
         imported_files(["mine.objective"])
+
+
+@pytest.mark.parametrize("is_installed", [True, False])
+def test_packages_of_any_folder_that_pip_installs_into_are_not_followed(
+    is_installed: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of `pip install --target`. The source of an editable installation has no RECORD."""
+    target = tmp_path / "target"
+    (target / "other" / "inner").mkdir(parents=True)
+    for file in FILES_OF_OTHER:
+        (target / "other" / file).write_text("")
+    facts = target / "other-1.0.dist-info"
+    facts.mkdir()
+    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: other\nVersion: 1.0\n")
+    if is_installed:
+        (facts / "RECORD").write_text("".join(f"other/{file},,\n" for file in FILES_OF_OTHER))
+    monkeypatch.syspath_prepend(str(target))
+    package = users_package(tmp_path, monkeypatch, "import other.inner.deep")
+    followed = {file for file in imported_files(["mine.objective"]) if file.is_relative_to(target)}
+    assert followed == (set() if is_installed else {target / "other" / name for name in FILES_OF_OTHER})
+    assert package / "objective.py" in imported_files(["mine.objective"])
 
 
 def test_installed_and_absent_modules_are_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

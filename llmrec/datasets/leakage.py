@@ -147,11 +147,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         if key in report:
             lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
     if split_by(report) == LEAVE_ONE_OUT:
-        later = report["train_rows_after_the_first_test_target"]
-        lines.append(
-            f"split leave_one_out, not by time: {later['rows']:,} training rows ({100 * later['share']:.1f} %) are "
-            "later than the earliest test target"
-        )
+        lines.append(f"split leave_one_out, not by time{_later_rows(report)}")
     dropped = {reason: count for reason, count in report.get("dropped", {}).items() if count}
     if dropped:
         lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
@@ -163,6 +159,15 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         lines.append("the k-core was taken over the whole period, test included")
     lines += event_warnings(report.get("events"))
     return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
+
+
+def _later_rows(report: Mapping[str, Any]) -> str:
+    """Returns ": " and how much of train is later than the first test target, or "" if there are no times."""
+    later = report.get("train_rows_after_the_first_test_target")
+    if later is None:
+        return ""
+    share = f"{100 * later['share']:.1f} %"
+    return f": {later['rows']:,} training rows ({share}) are later than the earliest test target"
 
 
 def _lists_summary(report: Mapping[str, Any]) -> list[str]:

@@ -35,6 +35,7 @@ def test_amazon_reviews_are_events_and_metadata_are_items(year: int, compressed:
     first = found.interactions.take(found.interactions.by_user_and_time()[:1])
     assert (first.timestamp.tolist(), first.rating.tolist()) == ([86_400 * 10_000], [1.0])  # type: ignore[union-attr]
     assert found.report["dropped"] == {
+        "items without an id": 0,
         "items listed again": 1,
         "items without a title": 2,
         "events without a user, an item or a time": 0,

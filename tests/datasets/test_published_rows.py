@@ -54,7 +54,7 @@ def test_one_of_several_sets_of_minionerec_is_chosen(tmp_path: Path) -> None:
     folder = write_minionerec(tmp_path / "own")
     for file in [file for file in folder.glob("*/*") if file.is_file()]:
         file.with_name(file.name.replace("Office_Products", "Toys")).write_bytes(file.read_bytes())
-    with pytest.raises(InputError, match=r"several sets \(Office_Products\.item\.json, Toys\.item\.json\)\. Choose"):
+    with pytest.raises(InputError, match=r"found .* Office_Products\.item\.json, Toys\.item\.json\. Choose"):
         prepared(tmp_path)
     target = "llmrec.datasets.readers.minionerec.MiniOneRec"
     found = prepared(tmp_path, reader={"_target_": target, "category": "Toys"})

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import fields
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import build_objective
 from tests.datasets.dumps import write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
+from tests.datasets.review_dumps import write_goodreads, write_lcrec, write_steam, write_yelp
 from tests.golden import program
 from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
 from tests.golden.digests import array_values, text_values
@@ -56,18 +58,32 @@ def sampled(root: Path, fill: Fill) -> Values:
     return {"games": {"target": array_values(sample.target), "user": text_values(sample.user.tolist())}}
 
 
-def read(write: Callable[[Path], Path], name: str, root: Path, fill: Fill) -> Values:
+def read(write: Callable[[Path], Path], name: str, root: Path, fill: Fill, split: Any = (0.8, 0.1, 0.1)) -> Values:
     """A small folder in the layout of a reader."""
     data = root / f"data of {name}"
     if not data.exists():
         write(data / "own")
-    return {"small": {"prepared": _prepared(group(name="own", source="real"), data)}}
+    return {"small": {"prepared": _prepared(group(name="own", source="real", split=split), data)}}
 
 
 def amazon(root: Path, fill: Fill) -> Values:
     """A small dump of each year."""
     years = (2014, 2018, 2023)
     return {str(year): read(partial(write_amazon, year=year), f"amazon {year}", root, fill)["small"] for year in years}
+
+
+def goodreads(root: Path, fill: Fill) -> Values:
+    """A small dump, read with each choice of events and of dates."""
+    data = root / "data of goodreads"
+    if not data.exists():
+        write_goodreads(data / "own")
+    dates = ("date_added", "date_updated", "read_at", "started_at")
+    values: Values = {}
+    for key, value in (*product(["events"], ["read", "rated", "all"]), *product(["time"], dates)):
+        reader = {"_target_": "llmrec.datasets.readers.goodreads.Goodreads", key: value}
+        dataset = group(name="own", source="real", k_core=1, min_history=1, reader=reader)
+        values[f"{key}={value}"] = {"prepared": _prepared(dataset, data)}
+    return values
 
 
 def prompts(root: Path, fill: Fill) -> Values:
@@ -163,9 +179,13 @@ COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
     "datasets.readers.generic": partial(read, write_generic, "generic"),
     "datasets.readers.movielens": partial(read, partial(write_movielens, layout="100k"), "movielens"),
     "datasets.readers.msl": partial(read, write_msl, "msl"),
+    "datasets.readers.goodreads": goodreads,
+    "datasets.readers.lcrec": partial(read, write_lcrec, "lcrec", split="leave_one_out"),
     "datasets.readers.minionerec": partial(read, write_minionerec, "minionerec"),
     "datasets.readers.recbole": partial(read, write_recbole, "recbole"),
     "datasets.readers.sdpo": partial(read, write_sdpo, "sdpo"),
+    "datasets.readers.steam": partial(read, write_steam, "steam"),
+    "datasets.readers.yelp": partial(read, write_yelp, "yelp"),
     "datasets.simulator": simulated,
     "diagnosis": diagnosis,
     "examples": examples,

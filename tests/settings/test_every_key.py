@@ -72,7 +72,7 @@ VALID = {
         "dataset.reader.title",
         "dataset.reader.categories",
     ],
-    ("an unknown choice", "a category in the names of files"): ["dataset.reader.category"],
+    ("an unknown choice", "a part of the names of files"): ["dataset.reader.category", "dataset.reader.genre"],
     ("an unknown choice", "an installed package"): ["backbone.package"],
     ("an unknown choice", "a kernel that transformers knows, or a hub's"): ["backbone.attention"],
     ("an unknown choice", "a name on the cluster"): ["launcher.partition", "launcher.account"],

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from llmrec.datasets.readers.dump import DumpReader
-from llmrec.errors import InputError
 
 if TYPE_CHECKING:
     from llmrec.datasets.readers.cleaning import Dump
@@ -48,22 +47,12 @@ class Amazon(DumpReader):
 
     def read_dump(self, folder: Path) -> "Dump":
         """Reads reviews as events, and metadata as items."""
-        reviews, metadata = self._pair(folder)
+        reviews, metadata = self.single_files(folder, "Choose a category: dataset.reader.category=NAME")
         return self.tables(reviews, metadata)
 
     @abstractmethod
     def tables(self, reviews: Path, metadata: Path) -> "Dump":
         """Reads both files."""
-
-    def _pair(self, folder: Path) -> tuple[Path, Path]:
-        reviews, metadata = self.layout_files(folder)
-        if len(reviews) != 1 or len(metadata) != 1:
-            names = ", ".join(file.name for file in [*reviews, *metadata])
-            raise InputError(
-                f"{folder}: expected one file of reviews and one of metadata, found {names}. Choose a category: "
-                "dataset.reader.category=NAME"
-            )
-        return reviews[0], metadata[0]
 
 
 class Amazon2014(Amazon):

@@ -21,6 +21,10 @@ SHIPPED = (
     "llmrec.datasets.readers.amazon.Amazon2018",
     "llmrec.datasets.readers.amazon.Amazon2023",
     "llmrec.datasets.readers.minionerec.MiniOneRec",
+    "llmrec.datasets.readers.lcrec.LCRec",
+    "llmrec.datasets.readers.steam.Steam",
+    "llmrec.datasets.readers.goodreads.Goodreads",
+    "llmrec.datasets.readers.yelp.Yelp",
     "llmrec.datasets.readers.sdpo.SDPO",
 )
 """The readers that are tried, in this order, with their default settings."""

@@ -47,6 +47,18 @@ class Reader(ABC):
                 return found
         return []
 
+    def single_files(self, folder: Path, remedy: str) -> list[Path]:
+        """Returns the file of each pattern of a folder that `matches`.
+
+        Raises:
+            InputError: A pattern matches several files. The message ends in `remedy`.
+        """
+        found = self.layout_files(folder)
+        if any(len(files) > 1 for files in found):
+            names = ", ".join(file.name for files in found for file in files)
+            raise InputError(f"{folder}: expected one file of each kind, found {names}. {remedy}")
+        return [file for (file,) in found]
+
     def files(self, folder: Path) -> list[Path]:
         """Returns all files of a folder that are read, sorted. Their content is part of the dataset's key."""
         found = self.layout_files(folder)

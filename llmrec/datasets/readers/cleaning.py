@@ -26,7 +26,7 @@ class Dump:
         path: The file of the events, for error messages.
         items: Columns item (String), title (String) and, optionally, categories (List(String)).
         events: Columns user (String), item (String), timestamp (a number of unix seconds or milliseconds) and,
-            optionally, rating (a number).
+            optionally, rating (a number) and excluded (String: the reason why an event is not to be used, else null).
     """
 
     path: Path
@@ -37,9 +37,9 @@ class Dump:
 def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
     """Reads a dump and drops what cannot be used.
 
-    Dropped are, in this order: items that are listed again, items without a title, events without a user, an item or a
-    time, events of items that are not left, and events with the user, item and time of an earlier one. HTML tags are
-    removed from titles; entities such as `&amp;` are kept.
+    Dropped are, in this order: items without an id, items that are listed again, items without a title, excluded
+    events, events without a user, an item or a time, events of items that are not left, and events with the user, item
+    and time of an earlier one. HTML tags are removed from titles; entities such as `&amp;` are kept.
 
     Returns:
         The items, the events, and the number of dropped rows by reason.
@@ -60,11 +60,13 @@ def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
     if has_categories:
         names = pl.col("categories").list.eval(pl.element().filter(pl.element() != ""))
         columns.append(names.fill_null([]))
-    listed = items.select(columns).filter(pl.col("item").is_not_null()).collect(engine="streaming")
+    everything = items.select(columns).collect(engine="streaming")
+    listed = everything.filter(pl.col("item").is_not_null())
     distinct = listed.unique("item", keep="first", maintain_order=True)
     titled = distinct.filter(pl.col("title") != "")
     categories = titled["categories"].to_list() if has_categories else None
     counts = {
+        "items without an id": len(everything) - len(listed),
         "items listed again": len(listed) - len(distinct),
         "items without a title": len(distinct) - len(titled),
     }
@@ -78,16 +80,20 @@ def _title(title: pl.Expr) -> pl.Expr:
 
 
 def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dict[str, int]]:
-    has_ratings = "rating" in events.collect_schema()
+    names = events.collect_schema().names()
+    has_ratings = "rating" in names
     columns = [
         pl.col("user").cast(pl.Categorical(pl.Categories.random())),
         pl.col("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
         _seconds(pl.col("timestamp")).alias("timestamp"),
         pl.all_horizontal(pl.col("user", "item", "timestamp").is_not_null()).alias("is_complete"),
         *([pl.col("rating").cast(pl.Float32)] if has_ratings else []),
+        (pl.col("excluded") if "excluded" in names else pl.lit(None, pl.String)).cast(pl.Categorical).alias("excluded"),
     ]
     # Users and items are numbered while they are read, so that their texts are never in memory together.
-    coded = events.select(columns).collect(engine="streaming")
+    everything = events.select(columns).collect(engine="streaming")
+    excluded = everything["excluded"].drop_nulls().cast(pl.String).value_counts(sort=True).rows()
+    coded = everything.filter(pl.col("excluded").is_null())
     complete = coded.filter("is_complete")
     known = complete.filter(pl.col("item").is_not_null())
     distinct = known.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
@@ -100,6 +106,7 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
         rating=distinct["rating"].to_numpy() if has_ratings else None,
     )
     counts = {
+        **dict(excluded),
         "events without a user, an item or a time": len(coded) - len(complete),
         "events of other items": len(complete) - len(known),
         "repeated events": len(known) - len(distinct),

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
-from llmrec.errors import InputError
 from llmrec.settings.types import Text
 
 if TYPE_CHECKING:
@@ -35,11 +34,7 @@ class MiniOneRec(Reader):
         """Reads the published splits; see `read_minionerec`."""
         from llmrec.datasets.readers.minionerec_tables import read_minionerec
 
-        found = self.layout_files(folder)
-        if any(len(files) > 1 for files in found):
-            names = ", ".join(file.name for file in found[-1])
-            raise InputError(f"{folder}: several sets ({names}). Choose one: dataset.reader.category=NAME")
-        *splits, titles = (file for files in found for file in files)
+        *splits, titles = self.single_files(folder, "Choose a set: dataset.reader.category=NAME")
         return read_minionerec(dict(zip(SPLITS, splits, strict=True)), titles)
 
 

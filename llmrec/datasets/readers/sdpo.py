@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
-from llmrec.errors import InputError
 
 if TYPE_CHECKING:
     from llmrec.datasets.prepared import Splits
@@ -29,8 +28,5 @@ class SDPO(Reader):
         """Reads the published samples; see `read_sdpo`."""
         from llmrec.datasets.readers.sdpo_samples import read_sdpo
 
-        found = self.layout_files(folder)
-        if any(len(files) > 1 for files in found):
-            names = ", ".join(file.name for file in found[0])
-            raise InputError(f"{folder}: several sets ({names}). Put each into a folder of its own")
-        return read_sdpo(dict(zip(("train", "valid", "test"), (files[0] for files in found), strict=True)))
+        files = self.single_files(folder, "Put each set into a folder of its own")
+        return read_sdpo(dict(zip(("train", "valid", "test"), files, strict=True)))
