@@ -96,8 +96,8 @@ def test_the_name_is_that_of_the_database(shop: Path, tmp_path: Path, monkeypatc
         (["path=sqlite:///{shop}", "interactions=SELECT nosuch", "items=products"], r"no such column: nosuch"),
         (["path=sqlite:///{shop}", "reader=movielens"], "reader=movielens reads no database"),
         (["path=oracle://host/db"], "not the URL of a database"),
-        (["path=sqlite:///{shop}", "interactions=SELECT *, 11 AS rated FROM orders", "items=products",
-          "columns.rating=rated"], r"shop\.db, interactions=SELECT \*, 11 AS rated FROM orders, row 1: rated is '11'"),
+        (["path=sqlite:///{shop}", "interactions=SELECT *, 'hm' AS rated FROM orders", "items=products",
+          "columns.rating=rated"], r"shop\.db, interactions=SELECT \*, 'hm' AS rated FROM orders, row 1: rated is 'hm'"),
     ],
 )  # fmt: skip
 def test_it_is_refused(arguments: list[str], message: str, shop: Path, tmp_path: Path) -> None:
