@@ -155,7 +155,7 @@ VERIFIED: dict[str, str] = {
     "datasets/split.py": "9fa33b8730b22acb",
     "datasets/steps.py": "e10a9ecfe5cff0de",
     "datasets/stored_lists.py": "5a5d47d48e67791a",
-    "datasets/table_files.py": "56836b11108b2b78",
+    "datasets/table_files.py": "d5142edcb54653f0",
     "datasets/tables.py": "70b612e10c7759d6",
     "datasets/text_files.py": "fd5a119672a25154",
     "datasets/times.py": "b031ce216e653aed",
