@@ -64,10 +64,7 @@ def floats(name: str, type_: pl.DataType) -> pl.Expr:
 
 
 def lists(name: str, type_: pl.DataType) -> pl.Expr:
-    """Converts lists of text, and text separated by |, to lists of text without nulls; blank text gives none.
-
-    Text that is a list in JSON counts as a list.
-    """
+    """Converts lists of text, and text separated by |, to lists of text without nulls; blank text gives none."""
     column = pl.col(name)
     if is_text(type_):
         parts = column.cast(pl.String).str.split("|").list.eval(pl.element().str.strip_chars())

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.datasets.readers.pickles import refuse_pickle
-from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_keys, scan_json_lines, source
+from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_types, scan_json_lines, source
 from llmrec.datasets.readers.separated import Separated
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import COMPRESSIONS
@@ -36,8 +36,7 @@ def scan_table(path: Path, required: Sequence[str] = ()) -> Table:
     if suffix == ".parquet":
         table = _parquet(path)
     elif suffix in JSON_LINES:
-        # Numbers and text may be mixed, as in ids.
-        table = Table(path, scan_json_lines(path, dict.fromkeys(json_keys(path), pl.String())))
+        table = Table(path, scan_json_lines(path, json_types(path)))
     else:
         table = scan_separated(path)
     table.require_columns(required)

@@ -56,7 +56,7 @@ def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
 
 def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
     has_categories = "categories" in items.collect_schema()
-    columns = [pl.col("item"), _title(pl.col("title")).alias("title")]
+    columns = [_given("item"), _title(pl.col("title")).alias("title")]
     if has_categories:
         names = pl.col("categories").list.eval(pl.element().filter(pl.element() != ""))
         columns.append(names.fill_null([]))
@@ -73,6 +73,11 @@ def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
     return Items(titled["item"].to_list(), titled["title"].to_list(), categories), counts
 
 
+def _given(name: str) -> pl.Expr:
+    """Returns a column of ids; blank ones, which dumps have instead of missing ones, are null."""
+    return pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+
+
 def _title(title: pl.Expr) -> pl.Expr:
     """Removes HTML tags and line breaks from titles; scripts and missing titles become ""."""
     text = title.str.replace_all(TAGS, " ").str.replace_all(BLANKS, " ").str.strip_chars(" ")
@@ -83,10 +88,12 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
     names = events.collect_schema().names()
     has_ratings = "rating" in names
     columns = [
-        codes(pl.col("user")),
-        pl.col("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
+        codes(_given("user")),
+        _given("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
         _seconds(pl.col("timestamp")).alias("timestamp"),
-        pl.all_horizontal(pl.col("user", "item", "timestamp").is_not_null()).alias("is_complete"),
+        pl.all_horizontal(
+            _given("user").is_not_null(), _given("item").is_not_null(), pl.col("timestamp").is_not_null()
+        ).alias("is_complete"),
         *([pl.col("rating").cast(pl.Float32)] if has_ratings else []),
         (pl.col("excluded") if "excluded" in names else pl.lit(None, pl.String)).cast(pl.Categorical).alias("excluded"),
     ]
@@ -99,7 +106,7 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
     distinct = known.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
     users, user = decoded(distinct["user"])
     interactions = Interactions(
-        user_ids=users.to_numpy().astype(str),
+        user_ids=users.to_numpy(),
         user=user,
         item=distinct["item"].to_numpy(),
         timestamp=distinct["timestamp"].to_numpy(),

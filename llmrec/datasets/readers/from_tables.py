@@ -74,7 +74,7 @@ def _interactions(table: Table, item_table: Table, items: Items) -> Interactions
     written = without_zero_fraction(users)
     user_ids = written.unique(maintain_order=True)
     events = Interactions(
-        user_ids=user_ids.to_numpy().astype(str),
+        user_ids=user_ids.to_numpy(),
         user=_index(written, user_ids).to_numpy()[user],
         item=_item_indices(table, read["item"], item_table, items),
         timestamp=times.microseconds // 1_000_000,

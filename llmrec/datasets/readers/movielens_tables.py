@@ -105,7 +105,7 @@ def _interactions(ratings: Table, films: Table, film_ids: pl.Series, half_stars:
     _require_stars(ratings, read["rating"], half_stars)
     users = read["userId"].unique(maintain_order=True)
     return Interactions(
-        user_ids=users.cast(pl.String).to_numpy().astype(str),
+        user_ids=users.cast(pl.String).to_numpy(),
         user=read["userId"].replace_strict(users, np.arange(len(users)), return_dtype=pl.Int32).to_numpy(),
         item=film.to_numpy(),
         timestamp=read["timestamp"].to_numpy(),

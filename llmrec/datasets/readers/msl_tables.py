@@ -112,7 +112,7 @@ def item_list_rows(table: Table, items: Items, catalogue: Path) -> Rows:
     is_target = np.zeros(len(item), dtype=bool)
     is_target[ends - 1] = True
     return Rows(
-        user=read["user"].to_numpy().astype(str),
+        user=read["user"].to_numpy(),
         history=item[~is_target],
         offsets=np.r_[0, ends - np.arange(1, len(ends) + 1)],
         target=item[is_target],

@@ -30,6 +30,7 @@ CODECS = {".gz": "gzip", ".zst": "zstd"}
 Type = pl.DataType | type[pl.DataType]
 Schema = Mapping[str, Type]
 SPACES = b" \t\r\n"
+TEXTS, EMPTY_LISTS, NOTHING = pl.List(pl.String), pl.List(pl.Null), pl.Null()
 Block = tuple[bytes, int]
 """Whole lines, without the last line feed, and the number of the first."""
 
@@ -83,15 +84,37 @@ def scan_lines(path: Path) -> pl.LazyFrame:
     return source(read, {"line": pl.String()})
 
 
-def json_keys(path: Path) -> list[str]:
-    """Returns the keys of all objects in a file of JSON lines; errors as for `scan_json_lines`."""
-    keys: dict[str, None] = {}
+def json_types(path: Path) -> dict[str, pl.DataType]:
+    """Returns the keys of all objects in a file of JSON lines, and their types; errors as for `scan_json_lines`.
+
+    Values of a key are text, unless all of them are lists or objects of one type; mixed values are text, too.
+    """
+    types: dict[str, pl.DataType] = {}
     for block, first_row in blocks(path, blank=SPACES):
         try:
-            keys |= dict.fromkeys(pl.read_ndjson(block, infer_schema_length=None).columns)
+            found: dict[str, pl.DataType] = dict(pl.read_ndjson(block, infer_schema_length=None).schema)
         except pl.exceptions.PolarsError:
-            keys |= dict.fromkeys(key for row in _rows(path, block, first_row, json.loads, "JSON") for key in row)
-    return list(keys)
+            found = _python_types(_rows(path, block, first_row, json.loads, "JSON"))
+        for name, type_ in found.items():
+            types[name] = _common(types.get(name, NOTHING), TEXTS if type_ == EMPTY_LISTS else type_)
+    return {name: type_ if type_.is_nested() else pl.String() for name, type_ in types.items()}
+
+
+def _python_types(rows: Sequence[Mapping[str, Any]]) -> dict[str, pl.DataType]:
+    """Finds lists among values that polars cannot read together."""
+    types: dict[str, pl.DataType] = {}
+    for row in rows:
+        for name, value in row.items():
+            type_ = NOTHING if value is None else TEXTS if isinstance(value, list) else pl.String()
+            types[name] = _common(types.get(name, NOTHING), type_)
+    return types
+
+
+def _common(one: pl.DataType, other: pl.DataType) -> pl.DataType:
+    """Returns the type of values of two types, of which one may be null: text if they differ."""
+    if NOTHING in (one, other):
+        return other if one == NOTHING else one
+    return one if one == other else pl.String()
 
 
 def source(read: Callable[[Sequence[str]], Iterator[pl.DataFrame]], schema: Schema) -> pl.LazyFrame:

@@ -4,6 +4,7 @@ Blocks without quotes are parsed by polars. What it cannot parse exactly (quotes
 another number of fields, text that is not UTF-8) is read by the csv module, which finds the row for the message.
 """
 
+import codecs
 import csv
 import io
 import itertools
@@ -74,6 +75,9 @@ class Separated:
     def _fast(self, block: bytes, columns: Sequence[str]) -> pl.DataFrame | None:
         """Parses a block in which every row has the right number of separators and no quotes; None for another."""
         if (self.quoted and b'"' in block) or block.count(b"\r") > block.count(b"\r\n"):
+            return None
+        # polars would drop the mark, which only at the start of the file is no text.
+        if block.startswith(codecs.BOM_UTF8):
             return None
         single = self.separator if len(self.separator) == 1 else UNIT
         block = block if single == self.separator else block.replace(self.separator.encode(), single.encode())

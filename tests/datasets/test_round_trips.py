@@ -1,0 +1,113 @@
+"""Random tables, written in every published layout, are read back as a plain-Python model says."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from llmrec.catalogue.items import Items
+from llmrec.datasets.databases import export
+from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.readers.build import build_reader
+from llmrec.datasets.readers.cleaning import clean
+from llmrec.datasets.readers.dump import DumpReader
+from llmrec.datasets.readers.generic import Generic
+from llmrec.datasets.readers.interaction_reader import InteractionReader
+from llmrec.errors import InputError
+from tests.datasets.random_exports import EXPORTS
+from tests.datasets.random_layouts import LAYOUTS
+from tests.datasets.random_splits import PUBLISHED, SPLITS
+from tests.datasets.random_tables import Event, Item, Read
+from tests.datasets.test_published_rows import shown
+
+FEW, MANY = 40, 500
+EXAMPLES = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
+
+
+def steady(examples: int) -> Any:
+    """The same examples in every run, whatever their duration."""
+    return settings(
+        max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+    )
+
+
+def values(items: Items, events: Interactions) -> Read:
+    """Items and events as plain values."""
+    categories = items.categories or [None] * len(items)
+    users, ids = events.user_ids[events.user].tolist(), [items.ids[item] for item in events.item]
+    ratings = [None] * len(events) if events.rating is None else events.rating.tolist()
+    return Read(
+        list(map(Item, items.ids, items.titles, categories)),
+        list(map(Event, users, ids, events.timestamp.tolist(), ratings)),
+    )
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_interactions_are_read_as_they_were_written(name: str, examples: int) -> None:
+    layout = LAYOUTS[name]
+
+    @steady(examples)
+    @given(layout.data)
+    def check(data: Any) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            layout.write(Path(folder), data)
+            reader = build_reader({"_target_": f"llmrec.datasets.readers.{layout.reader}", **layout.settings})
+            expected, counts = layout.expected(data)
+            if isinstance(reader, DumpReader):
+                try:
+                    items, events, dropped = clean(reader.select(Path(folder)).read_dump(Path(folder)))
+                except InputError as error:
+                    assert not expected.events, str(error)
+                    return
+                assert dropped == counts
+            else:
+                assert isinstance(reader, InteractionReader)
+                items, events = reader.read(Path(folder))
+            assert values(items, events) == expected
+
+    check()
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("name", EXPORTS)
+def test_exports_are_read_as_they_were_written(name: str, examples: int) -> None:
+    data, write, expected = EXPORTS[name]
+
+    @steady(examples)
+    @given(data)
+    def check(data: Any) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            folder = Path(root)
+            write(folder, data)
+            reader = build_reader({"_target_": "llmrec.datasets.readers.generic.Generic"})
+            assert isinstance(reader, Generic)
+            if name == "sqlite":
+                export(f"sqlite:///{folder}/shop.db", reader.selections(), folder)
+            assert values(*reader.read(folder)) == expected(data)
+
+    check()
+
+
+@pytest.mark.parametrize("examples", EXAMPLES)
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_splits_are_read_as_they_were_written(name: str, examples: int) -> None:
+    data, write, expected = PUBLISHED[name]
+
+    @steady(examples)
+    @given(data)
+    def check(data: Any) -> None:
+        with tempfile.TemporaryDirectory() as root:
+            write(Path(root), data)
+            found = build_reader({"_target_": f"llmrec.datasets.readers.{name}"}).prepare(Path(root), {"hold_out": 0.1})
+            ids = found.items.ids
+            rows = {split: shown(getattr(found, split), ids) for split in SPLITS}
+            assert (list(zip(ids, found.items.titles, strict=True)), rows) == expected(data)
+            if found.sample is not None:
+                # Of equal rows, the first is in the sample.
+                sampled = [rows["train"][position] for position in found.sample]
+                assert sampled == rows["train"][::2]
+
+    check()
