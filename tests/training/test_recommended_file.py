@@ -13,10 +13,8 @@ import pytest
 from llmrec.datasets.history_file import HistoryFile
 from llmrec.errors import InputError
 from llmrec.training import recommended_file
-from llmrec.training.recommended_file import print_recommended, request_key, write_recommended
+from llmrec.training.recommended_file import print_recommended, write_recommended
 from llmrec.training.recommending import Recommendations, Recommender
-from llmrec.training.run_folder import RunFolder
-from tests.cli.commands import Done, Workplace
 
 HISTORIES = [[f"Title {number}"] for number in range(7)]
 EXPECTED = "".join(f'[{{"title": "after Title {number}"}}]\n' for number in range(7))
@@ -134,20 +132,3 @@ def test_a_full_disk_is_named_and_keeps_the_old_file_and_the_parts(
     assert len(list((tmp_path / "out.jsonl.parts").glob("*.jsonl"))) == max(0, writes - 2)
     write_recommended(out, "request", file, 1, Echo)
     assert out.read_text() == EXPECTED
-
-
-def test_a_request_is_its_run_settings_k_and_file(
-    trained: tuple[Workplace, Done], file: HistoryFile, tmp_path: Path
-) -> None:
-    run = RunFolder(trained[1].run())
-    config, other = run.config(), run.config()
-    other.decoding.beams = 3
-    (tmp_path / "other.jsonl").write_text('["Title 0"]\n')
-    requests = [
-        request_key(config, run, 1, file),
-        request_key(config, run, 2, file),
-        request_key(other, run, 1, file),
-        request_key(config, run, 1, HistoryFile(tmp_path / "other.jsonl")),
-    ]
-    assert len(set(requests)) == 4
-    assert request_key(run.config(), run, 1, HistoryFile(file.path)) == requests[0]
