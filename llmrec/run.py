@@ -117,6 +117,12 @@ def _main() -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+    except (OSError, RuntimeError) as error:
+        # Of a launcher, or of Hydra, which writes the run's config.
+        full = disk_error(error, Path.cwd())
+        if full is None:
+            raise
+        _exit_with(full)
 
 
 if __name__ == "__main__":
