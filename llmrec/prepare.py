@@ -20,20 +20,19 @@ Prepares a downloaded dataset: applies the k-core filter, builds histories and
 splits them, once. The result is checked whenever it is read.
 
   python -m llmrec.prepare reader=movielens path=downloads/ml-100k
-  python -m llmrec.prepare reader=movielens path=downloads/ml-1m out=sets/movielens_1m dataset.k_core=10
+  python -m llmrec.prepare reader=amazon2023 path=downloads/ category=Video_Games out=data/games23
+  python -m llmrec.prepare reader=lcrec path=downloads/Arts split=leave_one_out
   python -m llmrec.prepare reader=generic path=exports/shop interactions=orders.csv items=products.csv \
     columns.user=customer_id columns.item=sku columns.time=ordered_at words.item=product words.verb=bought
-  python -m llmrec.prepare reader=msl path=downloads/books
 
 reader=auto         the first of the following in whose layout the files are;
                     the default
-reader=msl          train, valid and test with id2name4Rec.json
-reader=generic      interactions and items as CSV, JSON lines or Parquet
-reader=movielens    MovieLens 100k (u.data, u.item), 1m (ratings.dat, movies.dat),
-                    or latest, 20m, 25m and 32m (ratings.csv, movies.csv)
-reader=NAME         a reader of your own: dataset/reader/NAME.yaml in the folder
-                    of --config-dir
+reader=NAME         msl, generic, movielens, recbole, amazon2014, amazon2018,
+                    amazon2023, minionerec, lcrec, steam, goodreads, yelp or sdpo:
+                    docs/data.md has their files
+                    or dataset/reader/NAME.yaml in the folder of --config-dir
 reader=MODULE.CLASS a reader of your own without a YAML
+KEY=VALUE           a setting of the reader, such as category=Video_Games
 --config-dir FOLDER a folder with YAML files of your own
 path=FOLDER         the downloaded files, which are not changed
 out=FOLDER          a folder that does not exist yet; by default
@@ -43,12 +42,12 @@ name=NAME           name of the dataset; by default the last part of out, else
                     of the folder in path
 dataset.KEY=VALUE   k_core, min_history, max_history or split instead of the
                     value in conf/dataset/shared/base.yaml; with reader=msl,
-                    hold_out; dataset.reader.KEY, a setting of the reader
+                    hold_out
 split=leave_one_out the same as dataset.split=leave_one_out: the last event of
                     each user is test and the one before it validation, for
                     comparison with RecBole's tables; by default, split by time
 
-With reader=generic, which these imply:
+Settings of reader=generic, which they imply:
 interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too
 columns.KEY=NAME    the column of user, item, time, rating, title, categories, or
                     of id (the item's id in the items, if it is called otherwise)
@@ -57,11 +56,6 @@ words.item=product words.items=products words.verb=bought
                     writes the dataset's YAML with these words into dataset/ of
                     --config-dir (default mine/conf)
 """
-OWN = ("reader", "source", "path", "out", "name")
-FILES = ("interactions", "items")
-COLUMNS = "columns."
-READER = "dataset.reader."
-"""What the keys of a reader's own settings begin with."""
 
 
 def main() -> None:
@@ -73,21 +67,18 @@ def _prepare(arguments: Sequence[str]) -> None:
     from llmrec.datasets.readers.build import build_reader
     from llmrec.datasets.settings import check_settings
     from llmrec.datasets.source import source_at
-    from llmrec.training.overrides import split_arguments
+    from llmrec.prepare_arguments import parse_arguments
 
     started = time.monotonic()
     config_dir, arguments = split_config_dir(arguments)
-    own, overrides = split_arguments(arguments, (*OWN, *FILES, "split", "columns", "words"))
-    if "split" in own:
-        overrides.append(f"dataset.split={own['split']}")
-    path = _download_folder(own)
-    words, mapped, overrides = _own_export(own, overrides)
-    config = _reader_config(own.get("reader", "generic" if mapped else "auto"), [*mapped, *overrides], config_dir)
-    reader = build_reader(config).select(path)
-    name, out = _name_and_folder(own, path, reader)
+    given = parse_arguments(arguments, config_dir)
+    words, overrides = given.words, given.overrides
+    path = _download_folder(given.own)
+    reader = build_reader(given.reader).select(path)
+    name, out = _name_and_folder(given.own, path, reader)
     if out.exists():
         raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
-    dataset = {**_settings(reader, overrides), "reader": config, "name": name, "source": "real"}
+    dataset = {**_settings(reader, overrides), "reader": given.reader, "name": name, "source": "real"}
     check_settings(dataset)
     yaml = _yaml(config_dir, name, words, dataset) if words else None
     source = source_at(path, dataset, name, _cache_dir())
@@ -102,26 +93,6 @@ def _prepare(arguments: Sequence[str]) -> None:
         yaml.write()
         print(f"words written to {yaml.path}")
     print(_next_step(name, out, [] if yaml else overrides, yaml.config_dir if yaml else config_dir))
-
-
-def _own_export(own: Mapping[str, str], overrides: Sequence[str]) -> tuple[dict[str, str], list[str], list[str]]:
-    """Splits off what describes an export: its words, the reader's files and columns as overrides, and all others."""
-    from llmrec.dataset_yaml import WORDS
-
-    pairs = [override.partition("=") for override in overrides]
-    words = {key.removeprefix(WORDS): value for key, _, value in pairs if key.startswith(WORDS)}
-    given = {key: own[key] for key in FILES if key in own}
-    given |= {key: value for key, _, value in pairs if key.startswith(COLUMNS)}
-    mapped = [f"{READER}{key}={_hydra_value(value)}" for key, value in given.items()]
-    return words, mapped, [override for override in overrides if not override.startswith((WORDS, COLUMNS))]
-
-
-def _hydra_value(value: str) -> str:
-    """Returns a text in Hydra's quotes, so that it may have spaces; null stays null."""
-    if value == "null":
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
 
 
 def _yaml(config_dir: Path | None, name: str, words: Mapping[str, str], dataset: Mapping[str, Any]) -> "DatasetYaml":
@@ -158,29 +129,6 @@ def _download_folder(own: Mapping[str, str]) -> Path:
     return path
 
 
-def _reader_config(name: str, overrides: Sequence[str], config_dir: Path | None) -> dict[str, Any]:
-    """Composes the config of a reader, with its own settings among the overrides."""
-    from hydra import compose, initialize_config_dir
-    from hydra.errors import HydraException
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-
-    from llmrec.conf_dir import conf_dir
-    from llmrec.settings.composition import composition_error
-
-    chosen = f"dataset.reader._target_={name}" if "." in name else f"dataset/reader={name}"
-    # A class without a YAML has no keys yet, so settings are added (++). A wrong one is refused when it is built.
-    settings = [f"++{override}" for override in overrides if override.startswith(READER)]
-    search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
-    try:
-        with initialize_config_dir(conf_dir(), version_base="1.3"):
-            composed = compose("config", [chosen, *settings, *search])
-            config: Any = OmegaConf.to_container(composed.dataset.reader, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(f"reader={name}: {composition_error(error)}") from error
-    return dict(config)
-
-
 def _name_and_folder(own: Mapping[str, str], path: Path, reader: "Reader") -> tuple[str, Path]:
     given = own.get("out")
     out = Path(given).expanduser().absolute() if given else None
@@ -200,7 +148,7 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
 
     dataset: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
     keys = {f"dataset.{key}": key for key in reader.shaping}
-    for text in _shaping_overrides(overrides):
+    for text in overrides:
         try:
             override = OverridesParser.create().parse_override(text)
         except HydraException as error:
@@ -210,13 +158,9 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
         if override.key_or_group == "dataset.split" and "split" not in reader.shaping:
             raise InputError(f"{text}: reader={reader.name} keeps the published splits as they are. Remove the setting")
         if override.key_or_group not in keys:
-            raise InputError(f"{text}: reader={reader.name} only takes {', '.join((*keys, READER + 'KEY'))}")
+            raise InputError(f"{text}: reader={reader.name} only takes {', '.join(keys)} and its own settings")
         dataset[keys[override.key_or_group]] = override.value()
     return dict(dataset)
-
-
-def _shaping_overrides(overrides: Sequence[str]) -> list[str]:
-    return [override for override in overrides if not override.startswith(READER)]
 
 
 def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
@@ -235,7 +179,7 @@ def _next_step(name: str, out: Path, overrides: Sequence[str], config_dir: Path 
 
     folders = [Path(conf_dir()), *([config_dir] if config_dir else [])]
     # The run needs the same settings, because it draws candidate lists of task rerank by them.
-    arguments = [f"dataset={name}", *_shaping_overrides(overrides)]
+    arguments = [f"dataset={name}", *overrides]
     if config_dir:
         arguments = ["--config-dir", str(config_dir), *arguments]
     command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run {shlex.join(arguments)}"

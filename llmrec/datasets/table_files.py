@@ -1,18 +1,18 @@
-"""Reads tables with named columns: CSV, JSON lines, and Parquet files or folders of them."""
+"""Scans tables with named columns: CSV, JSON lines, and Parquet files or folders of them."""
 
 import csv
-import io
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from llmrec.datasets.plain_files import malformed_row
 from llmrec.datasets.readers.pickles import refuse_pickle
+from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_keys, scan_json_lines, source
+from llmrec.datasets.readers.separated import Separated
 from llmrec.datasets.tables import Table
-from llmrec.datasets.text_files import COMPRESSIONS, read_json_lines, read_text, without_lone_surrogates
+from llmrec.datasets.text_files import COMPRESSIONS
 from llmrec.errors import InputError, shortened
 
 SEPARATORS = (",", ";", "\t")
@@ -20,8 +20,8 @@ SEPARATORS = (",", ";", "\t")
 JSON_LINES = (".jsonl", ".ndjson", ".json")
 
 
-def read_table(path: Path, required: Sequence[str] = ()) -> Table:
-    """Reads a table that has at least the columns `required`.
+def scan_table(path: Path, required: Sequence[str] = ()) -> Table:
+    """Scans a table that has at least the columns `required`.
 
     Args:
         path: A CSV file (UTF-8, with a header, separated by comma, semicolon or tab), a file of JSON lines or a Parquet
@@ -29,87 +29,115 @@ def read_table(path: Path, required: Sequence[str] = ()) -> Table:
         required: Names of columns.
 
     Raises:
-        InputError: For a malformed row, a missing column, a file without rows, or a pickle.
+        InputError: For a missing column or a pickle; on reading, for a malformed row or a file without rows.
     """
     refuse_pickle(path)
     suffix = Path(path.stem).suffix if path.suffix in COMPRESSIONS else path.suffix
     if suffix == ".parquet":
-        table = Table.from_arrow(path, _read_parquet(path))
+        table = _parquet(path)
+    elif suffix in JSON_LINES:
+        # Numbers and text may be mixed, as in ids.
+        table = Table(path, scan_json_lines(path, dict.fromkeys(json_keys(path), pl.String())))
     else:
-        table = _read_json_lines(path) if suffix in JSON_LINES else _read_csv(path)
+        table = scan_separated(path)
     table.require_columns(required)
     return table
 
 
-def read_parts(files: Sequence[Path]) -> Table:
-    """Reads a file as `read_table` does, or several Parquet files of a folder as one table.
+def scan_parts(files: Sequence[Path]) -> Table:
+    """Scans a file as `scan_table` does, or several Parquet files of a folder as one table.
 
     Raises:
-        InputError: For anything that `read_table` rejects, and for parts with different columns.
+        InputError: For anything that `scan_table` rejects, and for parts with different columns.
     """
     if len(files) == 1:
-        return read_table(files[0])
-    tables = [_read_parquet(file) for file in files]
-    folder, starts = files[0].parent, [0]
-    for table in tables[:-1]:
-        starts.append(starts[-1] + table.num_rows)
+        return scan_table(files[0])
+    folder, starts, tables = files[0].parent, [0], [_parquet(file) for file in files]
+    for file in files[:-1]:
+        starts.append(starts[-1] + pq.read_metadata(file).num_rows)
+    frame = pl.concat([table.frame for table in tables], how="diagonal_relaxed")
     try:
-        joined = Table.from_arrow(folder, pa.concat_tables(tables, promote_options="permissive"))
-    except pa.ArrowException as error:
+        frame.collect_schema()
+    except pl.exceptions.PolarsError as error:
         problem = f"the parts have different columns ({shortened(str(error), 200)})"
         raise InputError(f"{folder}: {problem}. Write them with the same columns and types") from error
-    return replace(joined, parts=tuple(zip(starts, files, strict=True)))
+    repeated = frozenset[str]().union(*(table.repeated for table in tables))
+    return Table(folder, frame, repeated=repeated, parts=tuple(zip(starts, files, strict=True)))
 
 
-def _read_csv(path: Path) -> Table:
-    text = read_text(path)
-    header_line = text.lstrip("\r\n").partition("\n")[0]
-    separator = max(SEPARATORS, key=header_line.count)
-    records: list[list[str]] = []
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=separator)
+def scan_separated(path: Path, separators: Sequence[str] = SEPARATORS, quoted: bool = True) -> Table:
+    """Scans separated text with a header.
+
+    Args:
+        path: The file.
+        separators: The separators that it may have.
+        quoted: Whether values may stand in quotes.
+
+    Raises:
+        InputError: If it is empty; on reading, for a malformed row. The message names the file and the row.
+    """
+    first = next(blocks(path), None)
+    if first is None:
+        raise InputError(f"{path}: empty. Put a complete copy of the file there")
+    header = first[0].partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+    separator = max(separators, key=header.count)
+    names = next(csv.reader([header], delimiter=separator)) if quoted else header.split(separator)
+    return named(Separated(path, names, separator, quoted))
+
+
+def scan_text(path: Path, schema: Schema, separator: str = ",", quoted: bool = True) -> pl.LazyFrame:
+    """Scans columns of separated text with a header. Blank values and those that are not of the type are null.
+
+    Args:
+        path: The file.
+        schema: The types of the columns to read, by their names in the header.
+        separator: The separator.
+        quoted: Whether values may stand in quotes.
+
+    Raises:
+        InputError: For anything that `scan_separated` rejects, and for a missing column.
+    """
+    table = scan_separated(path, (separator,), quoted)
+    table.require_columns(list(schema))
+    return table.frame.select(blank_as_null(name).cast(type_, strict=False) for name, type_ in schema.items())
+
+
+def blank_as_null(name: str) -> pl.Expr:
+    """Returns a column of text in which blank values are null."""
+    return pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+
+
+def named(text: Separated) -> Table:
+    """Returns separated text as a table with its names, of which the first of equal ones is kept."""
+    first = {name: str(len(text.names) - 1 - index) for index, name in enumerate(reversed(text.names))}
+    repeated = frozenset(name for name in text.names if text.names.count(name) > 1)
+    frame = text.scan().select(pl.col(first[name]).alias(name) for name in dict.fromkeys(text.names))
+    return Table(text.path, frame, 2 if text.has_header else 1, repeated)
+
+
+def _parquet(path: Path) -> Table:
     try:
-        records.extend(reader)
-    except csv.Error as error:
-        raise InputError(f"{path}, row {len(records) + 1}: {error}. Correct that row") from error
-    while records and not "".join(records[-1]).strip():
-        records.pop()
-    if not records:
-        raise InputError(f"{path}: empty. Give it a header line and rows")
-    header = records.pop(0)
-    if malformed := malformed_row(path, list(map(len, records)), len(header), 2):
-        raise malformed
-    columns = list(zip(*records, strict=True)) if records else [()] * len(header)
-    return Table.named(path, header, [pa.array(column, pa.string()) for column in columns], 2)
+        names = pq.read_schema(path).names
+        repeated = frozenset(name for name in names if names.count(name) > 1)
+        if repeated:
+            # polars does not read files in which a name occurs twice. ParquetFile does.
+            columns = pq.ParquetFile(path).read().columns
+            first = dict(zip(reversed(names), reversed(columns), strict=True))
+            return Table(path, pl.DataFrame(pa.table(first)).lazy(), repeated=repeated)
+        schema = pl.scan_parquet(path).collect_schema()
+    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+        raise _unreadable(path, error) from error
+
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        try:
+            chosen = pl.scan_parquet(path).select(columns)
+            yield from chosen.collect_batches(chunk_size=ROWS, engine="streaming")
+        except (pl.exceptions.PolarsError, OSError) as error:
+            raise _unreadable(path, error) from error
+
+    return Table(path, source(read, schema))
 
 
-def _read_json_lines(path: Path) -> Table:
-    rows = read_json_lines(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    columns = []
-    for name in names:
-        values = [row.get(name) for row in rows]
-        # Numbers and text may be mixed, as in ids; Arrow takes one type a column.
-        if any(isinstance(value, str) for value in values):
-            values = [without_lone_surrogates(value) if isinstance(value, str) else value for value in values]
-            values = [str(value) if isinstance(value, int | float) else value for value in values]
-        columns.append(_array(path, name, values))
-    return Table.named(path, names, columns, 1)
-
-
-def _array(path: Path, name: str, values: list[object]) -> pa.Array:
-    try:
-        return pa.array(values)
-    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
-        problem = f"the values of {name!r} are of several types ({shortened(str(error), 200)})"
-        raise InputError(f"{path}: {problem}. Write all of them as text, as numbers or as lists of text") from error
-
-
-def _read_parquet(path: Path) -> pa.Table:
-    try:
-        # ParquetFile reads files in which a name occurs twice, which pq.read_table does not.
-        table = pq.ParquetFile(path).read()
-        table.validate(full=True)
-    except (pa.ArrowException, OSError) as error:
-        problem = f"not a readable Parquet file ({shortened(str(error), 200)})"
-        raise InputError(f"{path}: {problem}. Write it again") from error
-    return table
+def _unreadable(path: Path, error: Exception) -> InputError:
+    problem = f"not a readable Parquet file ({shortened(str(error), 200)})"
+    return InputError(f"{path}: {problem}. Write it again")

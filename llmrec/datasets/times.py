@@ -1,19 +1,21 @@
-"""Reads times as people export them: unix seconds or finer units, ISO dates, Arrow timestamps."""
+"""Reads times as people export them: unix seconds or finer units, ISO dates, timestamps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from llmrec.datasets import columns
 from llmrec.datasets.tables import Table
 
-UNITS = (("seconds", 1e11, 1_000_000), ("milliseconds", 1e14, 1_000), ("microseconds", 1e17, 1))
-"""Units of numbers: the magnitude below which a number has this unit, and the microseconds of one.
+UNITS = ("seconds", "milliseconds", "microseconds", "nanoseconds", "dates", "dates without zone")
+NUMBERS = ((1e11, 1_000_000), (1e14, 1_000), (1e17, 1))
+"""The magnitude below which a number has each of the first units, and the microseconds of one.
 
 Seconds reach 1e11 in the year 5138, milliseconds reached it in 1973. Larger numbers than these are nanoseconds.
 """
+PARSED = pl.Struct({"microseconds": pl.Int64, "unit": pl.UInt8})
 _ISO = (
     r"^\s*(?P<date>[0-9]{4}-[0-9]{2}-[0-9]{2})(?:[T ](?P<clock>[0-9]{2}:[0-9]{2})(?::(?P<second>[0-9]{2})"
     r"(?:[.,](?P<fraction>[0-9]+))?)?)?\s*(?P<zone>Z|UTC|[+-][0-9]{2}(?::?[0-9]{2})?)?\s*$"
@@ -32,78 +34,81 @@ class Times:
     """
 
     microseconds: np.ndarray
-    units: dict[str, int]
+    units: Mapping[str, int]
 
 
-def times(table: Table, name: str) -> Times:
-    """Reads a column of times; the unit of each number is recognized by its magnitude.
+def parsed_times(table: Table, name: str) -> pl.Expr:
+    """Parses a column of times; the unit of each number is recognized by its magnitude.
+
+    Returns:
+        Structs of microseconds (Int64, since 1970 in UTC, null where a value is no time) and unit (UInt8, an index of
+        UNITS).
+    """
+    type_ = table.types[name]
+    if isinstance(type_, pl.Datetime | pl.Date):
+        zoned = "dates without zone" if getattr(type_, "time_zone", None) is None else "dates"
+        microseconds, unit = pl.col(name).cast(pl.Datetime("us")).to_physical(), pl.lit(UNITS.index(zoned), pl.UInt8)
+    elif columns.is_text(type_):
+        return pl.col(name).cast(pl.String).map_batches(_of_text, return_dtype=PARSED, is_elementwise=True)
+    else:
+        microseconds, unit = _by_magnitude(columns.integers(name, type_), columns.floats(name, type_))
+    return pl.struct(microseconds=microseconds, unit=unit)
+
+
+def checked_times(table: Table, name: str, parsed: pl.Series) -> Times:
+    """Checks what `parsed_times` has read.
 
     Raises:
         InputError: For a value that is not a time.
     """
-    column = columns.plain(table.column(name))
-    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        zone = "dates" if getattr(column.type, "tz", None) else "dates without zone"
-        stamps = pc.cast(column, pa.timestamp("us", getattr(column.type, "tz", None)), safe=False).cast(pa.int64())
-        table.require(pc.is_valid(stamps), name, EXPECTED)
-        return Times(np.asarray(stamps), {zone: len(stamps)})
-    whole, numbers = columns.integers(column), columns.floats(column)
-    if pa.types.is_string(column.type):
-        # An exponent has too few digits for a time.
-        numbers = pc.if_else(pc.match_substring_regex(column, "[eE]"), None, numbers)
-        parsed, is_zoned = _iso(column)
-    else:
-        parsed, is_zoned = pa.nulls(len(column), pa.int64()), np.zeros(len(column), dtype=bool)
-    is_date = np.asarray(pc.is_valid(parsed))
-    is_number = pc.fill_null(pc.less(pc.abs(numbers), 2.0**63), False)
-    table.require(pc.or_(is_number, pa.array(is_date)), name, EXPECTED)
-    microseconds, units = _by_magnitude(whole, numbers, is_date)
-    microseconds[is_date] = np.asarray(parsed.drop_null())
-    units |= {"dates": int((is_date & is_zoned).sum()), "dates without zone": int((is_date & ~is_zoned).sum())}
-    return Times(microseconds, {unit: count for unit, count in units.items() if count})
+    microseconds = parsed.struct.field("microseconds")
+    table.require(microseconds.is_not_null(), name, EXPECTED)
+    counts = np.bincount(parsed.struct.field("unit").to_numpy(), minlength=len(UNITS)).tolist()
+    return Times(microseconds.to_numpy(), {unit: count for unit, count in zip(UNITS, counts, strict=True) if count})
 
 
-def _by_magnitude(whole: pa.Array, numbers: pa.Array, is_date: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-    """Converts numbers to microseconds, int64 [n], and counts their units; positions of dates are meaningless."""
-    exact = np.asarray(pc.fill_null(whole, 0))
-    is_exact = np.asarray(pc.is_valid(whole))
-    value = np.asarray(pc.fill_null(numbers, 0.0))
-    size = np.abs(value)
-    # Nanoseconds first, which are the largest.
-    microseconds = np.where(is_exact, exact // 1_000, np.floor(np.clip(value, -9e18, 9e18) / 1_000).astype(np.int64))
-    left, units = ~is_date, {}
-    for unit, limit, factor in UNITS:
-        of_unit = left & (size < limit)
-        fraction = np.floor(value[of_unit] * factor).astype(np.int64)
-        microseconds[of_unit] = np.where(is_exact[of_unit], exact[of_unit] * factor, fraction)
-        left &= ~of_unit
-        units[unit] = int(of_unit.sum())
-    return microseconds, {**units, "nanoseconds": int(left.sum())}
+def _of_text(text: pl.Series) -> pl.Series:
+    """Parses texts: numbers first, and what is no number as a date."""
+    frame, type_ = pl.DataFrame({"text": text}), pl.String()
+    microseconds, unit = _by_magnitude(columns.integers("text", type_), columns.floats("text", type_))
+    numbers = frame.select(microseconds=microseconds, unit=unit)
+    # An exponent has too few digits for a time.
+    is_other = numbers["microseconds"].is_null() | text.str.contains_any(["e", "E"])
+    if not is_other.any():
+        return numbers.to_struct()
+    dates, rows = frame.filter(is_other).select(**_iso(pl.col("text"))), is_other.arg_true()
+    return pl.select(
+        microseconds=numbers["microseconds"].scatter(rows, dates["microseconds"]),
+        unit=numbers["unit"].scatter(rows, dates["unit"]),
+    ).to_struct()
 
 
-def _iso(column: pa.Array) -> tuple[pa.Array, np.ndarray]:
-    """Parses ISO dates to microseconds, int64 with nulls, and tells which of them have a zone, bool [n]."""
-    matched = pc.extract_regex(column, _ISO)
-    date, clock, second, fraction, zone = (
-        pc.struct_field(matched, name) for name in ("date", "clock", "second", "fraction", "zone")
-    )
-    clock = pc.if_else(pc.equal(clock, ""), "00:00", clock)
-    second = pc.if_else(pc.equal(second, ""), "00", second)
-    text = pc.binary_join_element_wise(date, clock, second, " ")
-    stamps = pc.strptime(text, format="%Y-%m-%d %H:%M %S", unit="us", error_is_null=True)
-    # The day is checked, because 30 February would otherwise become 1 March.
-    stamps = pc.if_else(pc.equal(pc.strftime(stamps, format="%Y-%m-%d"), date), stamps, None)
-    micro = pc.cast(pc.utf8_slice_codeunits(pc.utf8_rpad(fraction, 6, "0"), 0, 6), pa.int64())
-    is_zoned = np.asarray(pc.fill_null(pc.not_equal(zone, ""), False))
-    zones = zone.dictionary_encode()
-    minutes = pa.array([_minutes(text) for text in zones.dictionary.to_pylist()], pa.int64()).take(zones.indices)
-    local = pc.add(stamps.cast(pa.int64()), micro)
-    return pc.subtract(local, pc.multiply(minutes, 60_000_000)), is_zoned
+def _by_magnitude(whole: pl.Expr, number: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Converts numbers to microseconds and the indices of their units."""
+    size = number.abs()
+    # Nanoseconds, which are the largest.
+    microseconds = pl.coalesce(whole // 1_000, (number.clip(-9e18, 9e18) / 1_000).floor().cast(pl.Int64, strict=False))
+    unit = pl.lit(len(NUMBERS), pl.UInt8)
+    for index, (limit, factor) in reversed(list(enumerate(NUMBERS))):
+        of_unit = pl.coalesce(whole * factor, (number * factor).floor().cast(pl.Int64, strict=False))
+        microseconds = pl.when(size < limit).then(of_unit).otherwise(microseconds)
+        unit = pl.when(size < limit).then(pl.lit(index, pl.UInt8)).otherwise(unit)
+    return pl.when(size < 2.0**63).then(microseconds), unit
 
 
-def _minutes(zone: str) -> int:
-    """Returns the minutes by which the clocks of a zone such as "+02:00" are ahead of UTC."""
-    if zone in ("", "Z", "UTC"):
-        return 0
-    digits = zone[1:].replace(":", "").ljust(4, "0")
-    return (1 if zone[0] == "+" else -1) * (60 * int(digits[:2]) + int(digits[2:]))
+def _iso(text: pl.Expr) -> dict[str, pl.Expr]:
+    """Parses ISO dates to microseconds and units."""
+    part = text.str.extract_groups(_ISO).struct
+    clock = pl.format("{} {}:{}", part["date"], part["clock"].fill_null("00:00"), part["second"].fill_null("00"))
+    stamp = clock.str.to_datetime("%Y-%m-%d %H:%M:%S", time_unit="us", strict=False).to_physical()
+    micro = part["fraction"].str.pad_end(6, "0").str.slice(0, 6).cast(pl.Int64, strict=False).fill_null(0)
+    zone = part["zone"]
+    digits = zone.str.replace(":", "").str.pad_end(5, "0")
+    minutes = 60 * digits.str.slice(1, 2).cast(pl.Int64, strict=False)
+    minutes += digits.str.slice(3, 2).cast(pl.Int64, strict=False)
+    ahead = pl.when(zone.str.starts_with("-")).then(-minutes).otherwise(minutes)
+    zoned, unzoned = (pl.lit(UNITS.index(unit), pl.UInt8) for unit in ("dates", "dates without zone"))
+    return {
+        "microseconds": stamp + micro - 60_000_000 * ahead.fill_null(0),
+        "unit": pl.when(zone.is_not_null()).then(zoned).otherwise(unzoned),
+    }

@@ -1,5 +1,6 @@
 """A dump made into a prepared set, which the other commands then find."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.load import load_dataset
 from tests.cli.commands import Workplace
+from tests.datasets.dumps import write_amazon
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 
 
@@ -108,9 +110,48 @@ def test_words_write_the_yaml_of_the_dataset(place: Workplace, tmp_path: Path) -
     assert not (tmp_path / "b").exists()
 
 
+def test_settings_of_the_reader_are_arguments(place: Workplace, tmp_path: Path) -> None:
+    folder = write_amazon(tmp_path / "downloads", 2023)
+    for file in list(folder.iterdir()):
+        file.with_name(file.name.replace("Games", "Video_Games")).write_bytes(file.read_bytes())
+    done = place.run(
+        "llmrec.prepare", "reader=amazon2023", "path=downloads/", "category=Video_Games", "out=data/games23"
+    )
+    assert done.status == 0, done.output
+    assert "120 interactions of 12 users with 10 items in the 5-core\n" in done.output
+    assert (
+        "dropped: items listed again 1, items without a title 2, events of other items 1, repeated events 1\n"
+        in done.output
+    )
+    manifest = json.loads((tmp_path / "data/games23/manifest.json").read_text())
+    assert manifest["report"]["dropped"]["items without a title"] == 2
+    again = place.run("llmrec.prepare", "reader=amazon2023", "path=downloads", "category=Video_Games", "out=b/games23")
+    assert again.status == 0, again.output
+    first, second = (sorted((tmp_path / name / "games23").iterdir()) for name in ("data", "b"))
+    assert [file.name for file in first] == [file.name for file in second]
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (
+            ["path=dump", "category=Games"],
+            "category: there is no such setting: reader=auto has no settings;",
+        ),
+        (["path=dump", "reader=amazon2023", "catgory=Games"], "catgory: did you mean category?"),
+        (
+            ["path=dump", "reader=amazon2023", "depth=3"],
+            "depth: there is no such setting: reader=amazon2023 has cat",
+        ),
+        (
+            ["path=dump", "reader=goodreads", "events=some"],
+            "dataset.reader.events=some: choose one of read, rated",
+        ),
+        (["path=dump", "reader=amazon2023", "category=a b"], "Expected *.jsonl with meta_*.jsonl"),
+        (["path=dump", "pth=x"], "pth: did you mean path?"),
+        (["path=dump", "category"], "'category' is not of the form key=value"),
+        (["path=dump", "trainer.max_epochs=3"], "trainer.max_epochs: there is no such setting"),
         (["path=dump", "reader=movielens", "words.item=film"], "words.verb is missing. Give all words, as in"),
         (["path=dump", "reader=movielens", "words.noun=film"], "words.noun: there is no such word. Give words.item"),
         (["path=dump", "columns.usr=who"], "dataset.reader.columns.usr: did you mean dataset.reader.columns.user?"),

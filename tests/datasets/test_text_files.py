@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from llmrec.datasets.readers.msl_tables import read_titles
-from llmrec.datasets.table_files import read_table
+from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.text_files import lines_of, read_text, without_lone_surrogates
 from llmrec.errors import InputError
 
@@ -36,7 +36,7 @@ def test_csv_keeps_line_separators_in_titles_and_drops_blank_last_lines(tmp_path
     (tmp_path / "items.csv").write_bytes(
         "\ufeffitem,title\r\na,Red\u2028Kettle\r\nb,Blue\x85Lamp\r\n\r\n,\r\n".encode()
     )
-    assert read_table(tmp_path / "items.csv").columns["title"].to_pylist() == ["Red\u2028Kettle", "Blue\x85Lamp"]
+    assert scan_table(tmp_path / "items.csv").frame.collect()["title"].to_list() == ["Red\u2028Kettle", "Blue\x85Lamp"]
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_a_bad_line_of_json_is_named(line: str, message: str, tmp_path: Path) ->
     rows = ['{"item": "a", "title": "Red\u2028Kettle"}', '{"item": 7, "title": "Cup \\ud83d"}']
     file = tmp_path / "items.jsonl"
     file.write_text("\n".join([*rows, ""]), encoding="utf-8")
-    table = read_table(file)
-    assert table.columns["item"].to_pylist() == ["a", "7"]
-    assert table.columns["title"].to_pylist() == ["Red\u2028Kettle", "Cup \ufffd"]
+    read = scan_table(file).frame.collect()
+    assert read["item"].to_list() == ["a", "7"]
+    assert read["title"].to_list() == ["Red\u2028Kettle", "Cup \ufffd"]
     file.write_text("\n".join([*rows, line, rows[0]]), encoding="utf-8")
     with pytest.raises(InputError, match=rf"items\.jsonl, {message}"):
-        read_table(file)
+        scan_table(file).frame.collect()

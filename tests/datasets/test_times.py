@@ -6,7 +6,7 @@ import pyarrow as pa
 import pytest
 
 from llmrec.datasets.tables import Table
-from llmrec.datasets.times import Times, times
+from llmrec.datasets.times import Times, checked_times, parsed_times
 from llmrec.errors import InputError
 
 SECOND = 1_700_000_000
@@ -14,7 +14,8 @@ SECOND = 1_700_000_000
 
 
 def read(values: Any) -> Times:
-    return times(Table.from_arrow(Path("orders.csv"), pa.table({"when": values})), "when")
+    table = Table.from_arrow(Path("orders.csv"), pa.table({"when": values}))
+    return checked_times(table, "when", table.read(when=parsed_times(table, "when"))["when"])
 
 
 @pytest.mark.parametrize(

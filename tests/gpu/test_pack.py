@@ -14,13 +14,14 @@ GPU = ROOT / "experiments" / "gpu"
 OWN = {"llmrec", "tests", "shapes", "workload", "training"}
 OPTIONAL = {
     "wandb": "logger=wandb",
+    "polars": "raw data (the sets are packed as prepared)",
     "optuna": "experiment=search",
     "sentence_transformers": "a sentence encoder",
     "hydra_plugins": "launcher=slurm",
     "submitit": "launcher=slurm",
     "_typeshed": "type checkers",
 }
-"""Imported inside of functions, and only where somebody asks for what stands behind it."""
+"""Imported only where somebody asks for what stands behind it."""
 
 
 def normal(name: str) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.readers.scans import scan_json_lines, scan_literals, scan_text
+from llmrec.datasets.readers.scans import scan_json_lines, scan_literals
+from llmrec.datasets.table_files import scan_text
 
 TEXT, TEXTS = pl.String(), pl.List(pl.String)
 REVIEW = {"reviewerID": TEXT, "asin": TEXT, "overall": pl.Float64(), "unixReviewTime": pl.Int64()}

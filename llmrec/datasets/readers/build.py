@@ -19,21 +19,27 @@ def build_reader(config: Any) -> Reader:
     Raises:
         InputError: The config has no `_target_`, which is no reader, or its settings are not those of the reader.
     """
-    if not isinstance(config, Mapping) or not isinstance(config.get("_target_"), str):
-        raise InputError(f"dataset.reader={config} has no _target_. Choose a reader by its name: dataset/reader=auto")
-    reader_class = _reader_class(config["_target_"])
+    found = reader_class(config)
     settings = {str(key): value for key, value in config.items() if key != "_target_"}
     check = Check()
-    typed = check.arguments(reader_class, settings, "dataset.reader")
+    typed = check.arguments(found, settings, "dataset.reader")
     check.raise_first()
-    arguments = inspect.signature(reader_class).bind(**typed)
+    arguments = inspect.signature(found).bind(**typed)
     arguments.apply_defaults()
-    reader = reader_class(*arguments.args, **arguments.kwargs)
+    reader = found(*arguments.args, **arguments.kwargs)
     reader.settings = arguments.arguments
     return reader
 
 
-def _reader_class(target: str) -> type[Reader]:
+def reader_class(config: Any) -> type[Reader]:
+    """Imports the class of the reader that a config names.
+
+    Raises:
+        InputError: The config has no `_target_`, or one which is no reader.
+    """
+    if not isinstance(config, Mapping) or not isinstance(config.get("_target_"), str):
+        raise InputError(f"dataset.reader={config} has no _target_. Choose a reader by its name: dataset/reader=auto")
+    target = config["_target_"]
     module, _, name = target.rpartition(".")
     try:
         found = getattr(importlib.import_module(module), name)

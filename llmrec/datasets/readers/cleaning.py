@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import polars as pl
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.readers.codes import codes, decoded
 from llmrec.errors import InputError
 
 TAGS = r"<[^<>]*>"
@@ -20,7 +20,7 @@ MILLISECONDS_FROM = 100_000_000_000
 
 @dataclass(frozen=True)
 class Dump:
-    """Items and events as a dump lists them, unread; see `llmrec.datasets.readers.scans`.
+    """Items and events as a dump lists them, unread; see `scans` and `table_files`.
 
     Attributes:
         path: The file of the events, for error messages.
@@ -83,7 +83,7 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
     names = events.collect_schema().names()
     has_ratings = "rating" in names
     columns = [
-        pl.col("user").cast(pl.Categorical(pl.Categories.random())),
+        codes(pl.col("user")),
         pl.col("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
         _seconds(pl.col("timestamp")).alias("timestamp"),
         pl.all_horizontal(pl.col("user", "item", "timestamp").is_not_null()).alias("is_complete"),
@@ -97,9 +97,9 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
     complete = coded.filter("is_complete")
     known = complete.filter(pl.col("item").is_not_null())
     distinct = known.unique(["user", "item", "timestamp"], keep="first", maintain_order=True)
-    users, user = in_order_of_appearance(distinct["user"])
+    users, user = decoded(distinct["user"])
     interactions = Interactions(
-        user_ids=users,
+        user_ids=users.to_numpy().astype(str),
         user=user,
         item=distinct["item"].to_numpy(),
         timestamp=distinct["timestamp"].to_numpy(),
@@ -117,18 +117,3 @@ def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dic
 def _seconds(timestamp: pl.Expr) -> pl.Expr:
     number = timestamp.cast(pl.Int64, strict=False)
     return pl.when(number >= MILLISECONDS_FROM).then(number // 1000).otherwise(number)
-
-
-def in_order_of_appearance(values: pl.Series) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the distinct values of a categorical column in the order in which they appear, and their indices.
-
-    The codes of the column itself may differ from run to run.
-
-    Returns:
-        The values, str [distinct], and the index of the value of each row, int32 [rows].
-    """
-    distinct = values.unique(maintain_order=True)
-    codes = distinct.to_physical().to_numpy()
-    index = np.zeros(int(codes.max(initial=0)) + 1, dtype=np.int32)
-    index[codes] = np.arange(len(codes), dtype=np.int32)
-    return distinct.cast(pl.String).to_numpy().astype(str), index[values.to_physical().to_numpy()]

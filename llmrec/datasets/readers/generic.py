@@ -71,9 +71,9 @@ class Generic(InteractionReader):
     def read(self, folder: Path) -> "tuple[Items, Interactions]":
         """Reads both tables in file order."""
         from llmrec.datasets.readers.from_tables import from_tables
-        from llmrec.datasets.table_files import read_parts
+        from llmrec.datasets.table_files import scan_parts
 
-        interactions, items = map(read_parts, self.layout_files(folder))
+        interactions, items = map(scan_parts, self.layout_files(folder))
         columns = self.columns
         of_events = {"user": columns.user, "item": columns.item, "timestamp": columns.time, "rating": columns.rating}
         of_items = {"item": columns.id or columns.item, "title": columns.title, "categories": columns.categories}

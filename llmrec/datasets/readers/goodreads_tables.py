@@ -6,7 +6,8 @@ import polars as pl
 
 from llmrec.datasets.readers.cleaning import Dump
 from llmrec.datasets.readers.review_tables import seconds
-from llmrec.datasets.readers.scans import scan_json_lines, scan_text
+from llmrec.datasets.readers.scans import scan_json_lines
+from llmrec.datasets.table_files import scan_text
 
 TEXT = pl.String()
 DATE = "%a %b %d %H:%M:%S %z %Y"

@@ -1,22 +1,20 @@
 """Reads the CSV splits of MiniOneRec and the item files that it shares with LC-Rec."""
 
-import itertools
 import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from llmrec.catalogue.items import Items
+from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.readers.msl_tables import item_list_rows
 from llmrec.datasets.split import SPLITS
-from llmrec.datasets.table_files import read_table
+from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import read_text, without_lone_surrogates
 from llmrec.errors import InputError
@@ -37,13 +35,13 @@ def read_minionerec(splits: Mapping[str, Path], titles: Path) -> Splits:
     """
     entries = read_item_json(titles)
     items = Items(list(entries), [_title(entry) for entry in entries.values()])
-    tables = [read_table(splits[split], COLUMNS) for split in SPLITS]
-    starts = itertools.accumulate(map(len, tables), initial=0)
-    train, valid, test = (
-        item_list_rows(_item_lists(table, first), items, titles) for table, first in zip(tables, starts, strict=False)
-    )
+    tables = [scan_table(splits[split], COLUMNS) for split in SPLITS]
+    rows: list[Rows] = []
+    for table in tables:
+        rows.append(item_list_rows(_item_lists(table, sum(map(len, rows))), items, titles))
+    train, valid, test = rows
     report = leakage_report(items, train, valid, test, k_core_over_whole_period=True)
-    ignored = {name for table in tables for name in table.columns} - set(COLUMNS)
+    ignored = {name for table in tables for name in table.types} - set(COLUMNS)
     report |= {"times": ROW_NUMBERS, "ignored_columns": sorted(ignored)}
     return Splits(items, train, valid, test, report, train_file=splits["train"].name)
 
@@ -83,10 +81,11 @@ def _title(entry: Mapping[str, Any]) -> str:
 
 def _item_lists(table: Table, first: int) -> Table:
     """Appends the target to each history, as the MSL layout has it, and numbers the rows from `first`."""
-    history = pc.replace_substring_regex(table.strings("history_item_id"), r"[\[\]'\"\s]", "")
-    target = table.strings("item_id")
-    joined = pc.if_else(pc.equal(history, ""), target, pc.binary_join_element_wise(history, target, ","))
-    lists = pc.binary_join_element_wise("[", joined, "]", "")
-    times = pa.array(np.arange(first, first + len(table)))
-    columns = {"user_id": table.column("user_id"), "item_ids": lists, "timestamp": times}
-    return replace(table, columns=columns, labels={"item_ids": "history_item_id"})
+    read = table.read(**{name: table.text(name) for name in COLUMNS[1:]})
+    for name in COLUMNS[1:]:
+        table.require_text(read[name], name)
+    history = pl.col("history_item_id").str.replace_all(r"[\[\]'\"\s]", "")
+    joined = pl.when(history == "").then(pl.col("item_id")).otherwise(pl.format("{},{}", history, pl.col("item_id")))
+    numbered = table.frame.with_row_index("timestamp", first)
+    frame = numbered.select("user_id", pl.col("timestamp").cast(pl.Int64), item_ids=pl.format("[{}]", joined))
+    return replace(table, frame=frame, labels={"item_ids": "history_item_id"})

@@ -1,15 +1,15 @@
 """Reads the files of MovieLens dumps: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.plain_files import read_plain, read_plain_csv
-from llmrec.datasets.table_files import read_table
+from llmrec.datasets.readers.separated import Separated
+from llmrec.datasets.table_files import named, scan_separated, scan_table
 from llmrec.datasets.tables import Table
 
 # In the order of the flags in u.item. They are not read from u.genre, because copies of the dump often lack it.
@@ -36,81 +36,86 @@ def read_movielens(ratings: Path, films: Path, version: str) -> tuple[Items, Int
         InputError: For a malformed value, a film that is listed twice, or a rated film that is not listed. The message
             names the file and the row.
     """
-    film_table, genres = _films(films, version)
-    film_ids = film_table.integers("movieId")
-    items = _items(film_table, film_ids, genres)
+    film_table = _films(films, version)
+    items, film_ids = _items(film_table, version)
     return items, _interactions(_ratings(ratings, version), film_table, film_ids, half_stars=version in HALF_STARS)
 
 
-def _films(path: Path, version: str) -> tuple[Table, list[list[str]]]:
-    if version == "100k":
-        return _films_100k(path)
-    has_header = version == "latest"
-    films = read_table(path, FILM_COLUMNS) if has_header else read_plain(path, _text(path), "::", FILM_COLUMNS)
-    cells = films.columns["genres"].to_pylist()
-    return films, [[genre for genre in (cell or "").split("|") if genre and genre != NO_GENRES] for cell in cells]
+def _films(path: Path, version: str) -> Table:
+    if version == "latest":
+        return scan_table(path, FILM_COLUMNS)
+    if version == "1m" or version == "10m":
+        return _without_header(path, "::", FILM_COLUMNS)
+    names = ["movieId", "title", "release_date", "video_release_date", "url", *GENRES]
+    return _without_header(path, "|", names)
 
 
 def _ratings(path: Path, version: str) -> Table:
-    if version == "latest":
-        return read_plain_csv(path, RATING_COLUMNS)
-    return read_plain(path, _text(path), "\t" if version == "100k" else "::", RATING_COLUMNS)
+    if version != "latest":
+        return _without_header(path, "\t" if version == "100k" else "::", RATING_COLUMNS)
+    table = scan_separated(path, (",",), quoted=False)
+    table.require_columns(RATING_COLUMNS)
+    return table
 
 
-def _text(path: Path) -> str:
+def _without_header(path: Path, separator: str, names: Sequence[str]) -> Table:
     content = path.read_bytes()
     try:
-        return content.decode("utf-8-sig")
+        content.decode()
     except UnicodeDecodeError:
         # UTF-8 is tried first, because Latin-1 decodes any bytes: a copy saved as UTF-8 would become mojibake, whereas
         # accented Latin-1 text is hardly ever valid UTF-8.
-        return content.decode("latin-1")
+        content = content.decode("latin-1").encode()
+    return named(Separated(path, names, separator, quoted=False, has_header=False, content=content))
 
 
-def _films_100k(path: Path) -> tuple[Table, list[list[str]]]:
-    films = read_plain(path, _text(path), "|", ("movieId", "title", "date", "video date", "url", *GENRES))
-    flags = [np.asarray(films.columns[genre]) for genre in GENRES]
-    for genre, flag in zip(GENRES, flags, strict=True):
-        films.require((flag == "0") | (flag == "1"), genre, "0 or 1")
-    has_genre = np.stack(flags, axis=1) == "1"
-    return films, [[GENRES[index] for index in np.flatnonzero(row)] for row in has_genre]
-
-
-def _items(films: Table, film_ids: np.ndarray, genres: list[list[str]]) -> Items:
-    titles = films.columns["title"]
-    films.require(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(titles)), 0), "title", "a title (it is blank)")
-    _, first = np.unique(film_ids, return_index=True)
+def _items(films: Table, version: str) -> tuple[Items, pl.Series]:
+    names = GENRES if version == "100k" else ("genres",)
+    read = films.read(film=films.integers("movieId"), title=pl.col("title"), **{name: pl.col(name) for name in names})
+    for genre in names if version == "100k" else ():
+        films.require(read[genre].is_in(["0", "1"]), genre, "0 or 1")
+    films.require_integers(read["film"], "movieId")
+    films.require(read["title"].str.strip_chars() != "", "title", "a title (it is blank)")
     films.refuse(
-        np.setdiff1d(np.arange(len(film_ids)), first),
-        lambda index: f"film {film_ids[index]} is listed twice",
+        read["film"].is_first_distinct(),
+        lambda index: f"film {read['film'][index]} is listed twice",
         "Keep one of its rows",
         "Keep one row of each",
     )
-    return Items(film_ids.astype(str).tolist(), titles.to_pylist(), genres)
+    if version == "100k":
+        genres = [[genre for genre, flag in zip(names, row, strict=True) if flag == "1"] for row in read[names].rows()]
+    else:
+        genres = [[genre for genre in cell.split("|") if genre not in ("", NO_GENRES)] for cell in read["genres"]]
+    return Items(read["film"].cast(pl.String).to_list(), read["title"].to_list(), genres), read["film"]
 
 
-def _interactions(ratings: Table, films: Table, film_ids: np.ndarray, half_stars: bool) -> Interactions:
-    user = pa.array(ratings.integers("userId")).dictionary_encode()
-    rated = ratings.integers("movieId")
-    item = pc.index_in(pa.array(rated), value_set=pa.array(film_ids))
+def _interactions(ratings: Table, films: Table, film_ids: pl.Series, half_stars: bool) -> Interactions:
+    columns = {name: ratings.integers(name) for name in ("userId", "movieId", "timestamp")}
+    read = ratings.read(**columns, rating=ratings.numbers("rating"))
+    for name in ("userId", "movieId"):
+        ratings.require_integers(read[name], name)
+    film = read["movieId"].replace_strict(film_ids, np.arange(len(film_ids)), default=-1, return_dtype=pl.Int32)
     ratings.refuse(
-        np.flatnonzero(np.asarray(pc.is_null(item))),
-        lambda index: f"film {rated[index]} is not in {films.path}",
+        film >= 0,
+        lambda index: f"film {read['movieId'][index]} is not in {films.path}",
         "Add it there with its title, or remove the row",
         "Add the films there with their titles, or remove the rows",
     )
+    ratings.require_integers(read["timestamp"], "timestamp")
+    _require_stars(ratings, read["rating"], half_stars)
+    users = read["userId"].unique(maintain_order=True)
     return Interactions(
-        user_ids=user.dictionary.to_numpy().astype(str),
-        user=user.indices.to_numpy(),
-        item=item.to_numpy(),
-        timestamp=ratings.integers("timestamp"),
-        rating=_stars(ratings, half_stars),
+        user_ids=users.cast(pl.String).to_numpy().astype(str),
+        user=read["userId"].replace_strict(users, np.arange(len(users)), return_dtype=pl.Int32).to_numpy(),
+        item=film.to_numpy(),
+        timestamp=read["timestamp"].to_numpy(),
+        rating=read["rating"].to_numpy(),
     )
 
 
-def _stars(ratings: Table, half_stars: bool) -> np.ndarray:
-    rating, step = ratings.numbers("rating"), 0.5 if half_stars else 1
+def _require_stars(ratings: Table, rating: pl.Series, half_stars: bool) -> None:
+    ratings.require_numbers(rating, "rating")
+    step = 0.5 if half_stars else 1
     is_valid = (rating >= step) & (rating <= 5) & (rating % step == 0)
     expected = "a multiple of 0.5 from 0.5 to 5" if half_stars else "a whole number from 1 to 5"
     ratings.require(is_valid, "rating", expected)
-    return rating

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
+import polars as pl
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
@@ -15,7 +14,7 @@ from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.readers.msl import published_sample, split_files
 from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
-from llmrec.datasets.table_files import read_table
+from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import read_text, without_lone_surrogates
 from llmrec.errors import InputError, shortened
@@ -47,7 +46,7 @@ def read_msl(folder: Path, hold_out: float) -> Splits:
     for split in ("train", "test"):
         if split not in paths:
             raise InputError(f"{folder}: neither {split}.csv nor {split}_<n>.csv exists. Put one of them there")
-    tables = {split: read_table(path, COLUMNS) for split, path in paths.items()}
+    tables = {split: scan_table(path, COLUMNS) for split, path in paths.items()}
     rows = {split: item_list_rows(table, items, folder / TITLES) for split, table in tables.items()}
     check_splits([(path, rows[split]) for split, path in paths.items()])
     train, train_path = rows["train"], paths["train"]
@@ -91,7 +90,7 @@ def read_rows(path: Path, items: Items) -> Rows:
             without a history, a timestamp that is not a whole number, or a file without rows. The message names the
             file and the row.
     """
-    return item_list_rows(read_table(path, COLUMNS), items, path.with_name(TITLES))
+    return item_list_rows(scan_table(path, COLUMNS), items, path.with_name(TITLES))
 
 
 def item_list_rows(table: Table, items: Items, catalogue: Path) -> Rows:
@@ -102,47 +101,53 @@ def item_list_rows(table: Table, items: Items, catalogue: Path) -> Rows:
         items: The catalogue.
         catalogue: Its file, for error messages.
     """
-    lists = _item_lists(table)
+    read = table.read(
+        user=table.text("user_id"), items=pl.col("item_ids").cast(pl.String), timestamp=table.integers("timestamp")
+    )
+    lists = _item_lists(table, read["items"])
     item = _item_indices(table, lists, items, catalogue)
-    ends = lists.offsets.to_numpy().astype(np.int64)[1:]
+    table.require_text(read["user"], "user_id")
+    table.require_integers(read["timestamp"], "timestamp")
+    ends = lists.list.len().cast(pl.Int64).cum_sum().to_numpy()
     is_target = np.zeros(len(item), dtype=bool)
     is_target[ends - 1] = True
     return Rows(
-        user=table.strings("user_id").to_numpy(zero_copy_only=False).astype(str),
+        user=read["user"].to_numpy().astype(str),
         history=item[~is_target],
         offsets=np.r_[0, ends - np.arange(1, len(ends) + 1)],
         target=item[is_target],
-        timestamp=table.integers("timestamp"),
+        timestamp=read["timestamp"].to_numpy(),
     )
 
 
 def _ignored(tables: Mapping[str, Table]) -> list[str]:
     """Returns the names of columns that are not read, sorted."""
-    return sorted({name for table in tables.values() for name in table.columns} - set(COLUMNS))
+    return sorted({name for table in tables.values() for name in table.types} - set(COLUMNS))
 
 
-def _item_lists(table: Table) -> pa.ListArray:
-    cells = table.columns["item_ids"]
-    table.require(pc.match_substring_regex(cells, _ITEM_LIST), "item_ids", "a list of item ids like [3, 14, 15]")
-    bare = pc.replace_substring_regex(cells, r"[\[\]\s]", "")
-    lists = pc.split_pattern(bare, ",")
-    has_history = pc.greater(pc.list_value_length(lists), 1)
-    table.require(has_history, "item_ids", "a history and a target (the history is empty)")
+def _item_lists(table: Table, cells: pl.Series) -> pl.Series:
+    """Returns the item ids of each row, lists of strings."""
+    table.require(cells.str.contains(_ITEM_LIST), "item_ids", "a list of item ids like [3, 14, 15]")
+    lists = cells.str.replace_all(r"[\[\]\s]", "").str.split(",")
+    table.require(lists.list.len() > 1, "item_ids", "a history and a target (the history is empty)")
     return lists
 
 
-def _item_indices(table: Table, lists: pa.ListArray, items: Items, catalogue: Path) -> np.ndarray:
-    found = pc.index_in(lists.values, value_set=pa.array(items.ids))
-    entries = np.flatnonzero(np.asarray(pc.is_null(found)))
-    rows = np.searchsorted(lists.offsets.to_numpy(), entries, side="right") - 1
-    unknown = dict(zip(rows[::-1].tolist(), entries[::-1].tolist(), strict=True))
+def _item_indices(table: Table, lists: pl.Series, items: Items, catalogue: Path) -> np.ndarray:
+    """Returns the index of each item of all lists, int32, flat."""
+    ids = lists.explode()
+    found = ids.replace_strict(items.ids, range(len(items)), default=None, return_dtype=pl.Int32)
+    row_of_id = np.repeat(np.arange(len(lists)), lists.list.len().to_numpy())
+    unknown = np.flatnonzero(found.is_null().to_numpy())
+    is_known = np.ones(len(lists), dtype=bool)
+    is_known[row_of_id[unknown]] = False
     table.refuse(
-        np.unique(rows),
-        lambda row: f"item {lists.values[unknown[row]].as_py()} is not in {catalogue}",
+        is_known,
+        lambda _: f"item {ids[int(unknown[0])]} is not in {catalogue}",
         "Add its title there, or remove the row",
         "Add the titles there, or remove the rows",
     )
-    return np.asarray(found)
+    return found.to_numpy()
 
 
 def _positions(path: Path, items: Items, train_path: Path, train: Rows) -> np.ndarray:

@@ -1,14 +1,15 @@
 """Reads the atomic files of RecBole, whose headers are like `item_id:token<tab>title:token_seq`."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.readers.scans import header, scan_text
+from llmrec.datasets.table_files import blank_as_null, scan_separated
+from llmrec.datasets.tables import Table
 from llmrec.errors import InputError
 
-SEPARATOR = "\t"
 TITLES = ("title", "movie_title", "item_name", "name")
 CATEGORIES = ("categories", "class", "genre")
 
@@ -25,43 +26,33 @@ def read_recbole(interactions: Path, items: Path, title: str | None, categories:
     Raises:
         InputError: A column is missing. The message names the file.
     """
-    listed, given = _header(items), _header(interactions)
-    item_columns = {"item": _column(items, listed, "item_id"), "title": _column(items, listed, title, TITLES)}
-    named = categories or next((name for name in CATEGORIES if name in listed), None)
+    catalogue, events = _table(items), _table(interactions)
+    item_columns = {"item": _column(catalogue, "item_id"), "title": _column(catalogue, title, TITLES)}
+    named = categories or next((name for name in CATEGORIES if name in catalogue.types), None)
     if named is not None:
-        item_columns["categories"] = _column(items, listed, named)
-    columns = {
-        "user": _column(interactions, given, "user_id"),
-        "item": _column(interactions, given, "item_id"),
-        "timestamp": _column(interactions, given, "timestamp"),
+        item_columns["categories"] = _column(catalogue, named).str.split(" ")
+    event_columns = {
+        "user": _column(events, "user_id"),
+        "item": _column(events, "item_id"),
+        "timestamp": _column(events, "timestamp").cast(pl.Float64, strict=False),
     }
-    if "rating" in given:
-        columns["rating"] = given["rating"]
-    item_frame = _scan(items, item_columns)
-    if named is not None:
-        item_frame = item_frame.with_columns(pl.col("categories").str.split(" "))
-    return Dump(interactions, item_frame, _scan(interactions, columns))
+    if "rating" in events.types:
+        event_columns["rating"] = _column(events, "rating").cast(pl.Float64, strict=False)
+    return Dump(interactions, catalogue.frame.select(**item_columns), events.frame.select(**event_columns))
 
 
-def _header(path: Path) -> dict[str, str]:
-    """Returns the columns of a file, each as in its header, by their names without types."""
-    return {field.partition(":")[0].strip(): field for field in header(path, SEPARATOR, quote=None)}
+def _table(path: Path) -> Table:
+    """Scans a file under the names of its columns without types."""
+    table = scan_separated(path, ("\t",), quoted=False)
+    return replace(table, frame=table.frame.rename(lambda field: field.partition(":")[0].strip()))
 
 
-def _column(path: Path, fields: dict[str, str], name: str | None, names: tuple[str, ...] = ()) -> str:
-    found = name if name in fields else next((other for other in names if name is None and other in fields), None)
+def _column(table: Table, name: str | None, names: tuple[str, ...] = ()) -> pl.Expr:
+    found = name if name in table.types else next((each for each in names if not name and each in table.types), None)
     if found is None:
         wanted = name or " or ".join(names)
         raise InputError(
-            f"{path}: no column {wanted} among {', '.join(fields)}. Name it, for example dataset.reader.title=NAME"
+            f"{table.path}: no column {wanted} among {', '.join(table.types)}. "
+            "Name it, for example dataset.reader.title=NAME"
         )
-    return fields[found]
-
-
-def _scan(path: Path, columns: dict[str, str]) -> pl.LazyFrame:
-    """Scans columns, given as in the header, under our names."""
-    types = {"timestamp": pl.Float64(), "rating": pl.Float64()}
-    text = scan_text(
-        path, {field: types.get(name, pl.String()) for name, field in columns.items()}, SEPARATOR, quote=None
-    )
-    return text.select(pl.col(field).alias(name) for name, field in columns.items())
+    return blank_as_null(found)

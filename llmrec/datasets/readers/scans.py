@@ -1,13 +1,14 @@
-"""Scans the files of public dumps lazily: JSON lines, lines of Python literals, and separated text.
+"""Scans files with an object a line lazily: JSON lines, and lines of Python literals.
 
-Each function returns a frame with the columns of a schema; other columns and keys of the file are ignored. Nothing is
-read before the frame is collected, and then some megabytes at a time, so that a file may be larger than memory.
+Each function returns a frame with the columns of a schema; other keys of the file are ignored. Nothing is read before
+the frame is collected, and then some megabytes at a time, so that a file may be larger than memory.
 """
 
 import ast
+import codecs
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,32 +21,32 @@ from llmrec.errors import InputError, shortened
 
 BLOCK_BYTES = 1 << 24
 ROWS = 1 << 17
-"""Rows of separated text that are read at a time."""
+"""Rows that are in memory at a time where Python reads them."""
 _HALF_EMOJI = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 """The first of two surrogates without the second, which polars reads as U+0000."""
-Schema = Mapping[str, "pl.DataType | type[pl.DataType]"]
-Parse = Callable[[bytes, int], pl.DataFrame]
+Type = pl.DataType | type[pl.DataType]
+Schema = Mapping[str, Type]
+SPACES = b" \t\r\n"
+Block = tuple[bytes, int]
+"""Whole lines, without the last line feed, and the number of the first."""
 
 
 def scan_json_lines(path: Path, schema: Schema) -> pl.LazyFrame:
     """Scans a file with a JSON object a line, which may be compressed (.gz, .zst).
 
-    A key that a line does not have is null. Half an emoji in a text becomes U+FFFD.
+    A key that a line does not have is null. Numbers and lists in a column of text become text, whole numbers without a
+    fraction. Half an emoji in a text becomes U+FFFD.
 
     Raises:
         InputError: On collecting, for a file that cannot be read. The message names the file and the row.
     """
 
-    def parse(block: bytes, first_row: int) -> pl.DataFrame:
-        if not _HALF_EMOJI.search(block):
-            try:
-                return pl.read_ndjson(block, schema=dict(schema))
-            except pl.exceptions.PolarsError:
-                # The block is read again line by line, which finds the row or accepts what polars does not.
-                pass
-        return _rows(path, block, first_row, schema, json.loads, "JSON")
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        wanted = {name: schema[name] for name in columns}
+        for block, first_row in blocks(path, blank=SPACES):
+            yield _json_block(path, block, first_row, wanted)
 
-    return _scan_blocks(path, schema, parse)
+    return source(read, schema)
 
 
 def scan_literals(path: Path, schema: Schema) -> pl.LazyFrame:
@@ -54,67 +55,34 @@ def scan_literals(path: Path, schema: Schema) -> pl.LazyFrame:
     Otherwise like `scan_json_lines`.
     """
 
-    def parse(block: bytes, first_row: int) -> pl.DataFrame:
-        return _rows(path, block, first_row, schema, ast.literal_eval, "a Python literal")
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        wanted = {name: schema[name] for name in columns}
+        for block, first_row in blocks(path, blank=SPACES):
+            yield _frame(_rows(path, block, first_row, ast.literal_eval, "a Python literal"), wanted)
 
-    return _scan_blocks(path, schema, parse)
+    return source(read, schema)
 
 
-def scan_text(path: Path, schema: Schema, separator: str = ",", quote: str | None = '"') -> pl.LazyFrame:
-    """Scans separated text (UTF-8, with a header), which may be compressed (.gz, .zst).
-
-    Blank values and values that are not of the schema's type are null.
-
-    Args:
-        path: The file.
-        schema: The types of the columns to read, by their names in the header.
-        separator: A character.
-        quote: The character around values that contain the separator or a line break; None if there is none.
-
-    Raises:
-        InputError: On collecting, for a file that cannot be read. The message names the file.
-    """
-
-    def read(columns: list[str] | None, *_: Any) -> Iterator[pl.DataFrame]:
-        wanted = [pl.col(name).cast(schema[name], strict=False) for name in columns or schema]
+def json_keys(path: Path) -> list[str]:
+    """Returns the keys of all objects in a file of JSON lines; errors as for `scan_json_lines`."""
+    keys: dict[str, None] = {}
+    for block, first_row in blocks(path, blank=SPACES):
         try:
-            text = pl.scan_csv(path, infer_schema=False, separator=separator, quote_char=quote)
-            yield from text.select(wanted).collect_batches(chunk_size=ROWS, engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
-            raise unreadable(path, error) from error
-
-    return _source(read, schema)
+            keys |= dict.fromkeys(pl.read_ndjson(block, infer_schema_length=None).columns)
+        except pl.exceptions.PolarsError:
+            keys |= dict.fromkeys(key for row in _rows(path, block, first_row, json.loads, "JSON") for key in row)
+    return list(keys)
 
 
-def header(path: Path, separator: str = ",", quote: str | None = '"') -> list[str]:
-    """Returns the names of the columns of separated text; arguments and errors as for `scan_text`."""
-    try:
-        text = pl.scan_csv(path, infer_schema=False, separator=separator, quote_char=quote)
-        return text.collect_schema().names()
-    except (pl.exceptions.PolarsError, OSError) as error:
-        raise unreadable(path, error) from error
+def source(read: Callable[[Sequence[str]], Iterator[pl.DataFrame]], schema: Schema) -> pl.LazyFrame:
+    """Returns a lazy frame of the frames that `read` yields, given the names of columns."""
 
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    """Returns the error about a downloaded file that cannot be read."""
-    reason = shortened((str(error) or type(error).__name__).splitlines()[0], 200)
-    return InputError(f"{path}: cannot be read ({reason}). Download the file again")
-
-
-def _scan_blocks(path: Path, schema: Schema, parse: Parse) -> pl.LazyFrame:
-    def read(columns: list[str] | None, *_: Any) -> Iterator[pl.DataFrame]:
-        for block, first_row in _blocks(path):
-            yield parse(block, first_row).select(columns or list(schema))
-
-    return _source(read, schema)
-
-
-def _source(read: Callable[..., Iterator[pl.DataFrame]], schema: Schema) -> pl.LazyFrame:
     def filtered(
         columns: list[str] | None, predicate: pl.Expr | None, rows: int | None, _: int | None
     ) -> Iterator[pl.DataFrame]:
-        for frame in read(columns):
-            found = (frame if predicate is None else frame.filter(predicate)).head(len(frame) if rows is None else rows)
+        for frame in read(columns or list(schema)):
+            found = frame if predicate is None else frame.filter(predicate)
+            found = found if rows is None else found.head(rows)
             yield found
             if rows is not None:
                 rows -= len(found)
@@ -124,45 +92,83 @@ def _source(read: Callable[..., Iterator[pl.DataFrame]], schema: Schema) -> pl.L
     return register_io_source(filtered, schema=dict(schema))
 
 
-def _blocks(path: Path) -> Iterator[tuple[bytes, int]]:
-    """Reads a file in blocks of whole lines; yields each with the number of its first row."""
+def blocks(path: Path, content: bytes | None = None, blank: bytes = b"\r\n") -> Iterator[Block]:
+    """Reads a file, which may be compressed (.gz, .zst), in blocks of whole lines without a byte order mark.
+
+    Args:
+        path: The file.
+        content: Its content, uncompressed, if it is in memory already.
+        blank: The bytes of blank lines, which are dropped at the end of the file.
+    """
     row, rest = 1, b""
     try:
-        with pa.input_stream(path) as stream:
+        with pa.input_stream(path if content is None else pa.BufferReader(content)) as stream:
             while block := stream.read(BLOCK_BYTES):
-                lines, end, rest = (rest + block).rpartition(b"\n")
-                if end:
-                    yield lines, row
-                    row += lines.count(b"\n") + 1
-        if rest.strip():
-            yield rest, row
+                lines, end, tail = (rest + block).removeprefix(codecs.BOM_UTF8 if row == 1 else b"").rpartition(b"\n")
+                filled = lines.rstrip(blank)
+                if filled:
+                    filled = lines[: len(filled) + lines.startswith(b"\r", len(filled))]
+                    yield filled, row
+                    row += filled.count(b"\n") + 1
+                    rest = (lines[len(filled) :] + end).partition(b"\n")[2] + tail
+                else:
+                    rest = lines + end + tail
+        if rest.strip(blank):
+            yield rest.rstrip(blank), row
     except (pa.ArrowException, OSError, EOFError) as error:
         raise unreadable(path, error) from error
 
 
-def _rows(
-    path: Path, block: bytes, first_row: int, schema: Schema, load: Callable[[str], Any], kind: str
-) -> pl.DataFrame:
+def unreadable(path: Path, error: Exception) -> InputError:
+    """Returns the error about a downloaded file that cannot be read."""
+    reason = shortened((str(error) or type(error).__name__).splitlines()[0], 200)
+    return InputError(f"{path}: cannot be read ({reason}). Download the file again")
+
+
+def _json_block(path: Path, block: bytes, first_row: int, schema: Schema) -> pl.DataFrame:
+    if not _HALF_EMOJI.search(block):
+        try:
+            frame = pl.read_ndjson(block, schema=dict(schema))
+            if len(frame) == block.count(b"\n") + 1:
+                return frame
+        except pl.exceptions.PolarsError:
+            # Read line by line, which finds the row or accepts what polars does not.
+            pass
+    return _frame(_rows(path, block, first_row, json.loads, "JSON"), schema)
+
+
+def _rows(path: Path, block: bytes, first_row: int, load: Callable[[str], Any], kind: str) -> list[dict[str, Any]]:
     rows = []
     for number, line in enumerate(block.split(b"\n"), first_row):
-        if not line.strip():
-            continue
         try:
-            row = load(line.decode("utf-8"))
+            row = load(line.decode())
         except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
             problem = f"not {kind} ({shortened(str(error), 200)})"
-            raise InputError(f"{path}, row {number}: {problem}. Download the file again") from error
+            raise InputError(f"{path}, row {number}: {problem}. Correct or remove that line") from error
         if not isinstance(row, dict):
-            problem = f"not a dict but {type(row).__name__}"
-            raise InputError(f"{path}, row {number}: {problem}. Download the file again")
+            problem = 'not an object. Write rows as {"user": "ann", "item": "a"}'
+            raise InputError(f"{path}, row {number}: {problem}")
         rows.append(row)
+    return rows
+
+
+def _frame(rows: Sequence[Mapping[str, Any]], schema: Schema) -> pl.DataFrame:
     return pl.DataFrame([_column(name, [row.get(name) for row in rows], type_) for name, type_ in schema.items()])
 
 
-def _column(name: str, values: list[Any], type_: "pl.DataType | type[pl.DataType]") -> pl.Series:
+def _column(name: str, values: list[Any], type_: Type) -> pl.Series:
     if isinstance(type_, pl.List):
-        values = [value if isinstance(value, list) else None for value in values]
-    return pl.Series(name, [_joined(value) for value in values], type_, strict=False)
+        values = [_joined(value) if isinstance(value, list) else None for value in values]
+    elif type_ == pl.String:
+        values = list(map(_text, values))
+    return pl.Series(name, values, type_, strict=False)
+
+
+def _text(value: Any) -> str | None:
+    """Converts a value to text as polars does."""
+    if value is None or isinstance(value, str):
+        return value and _joined(value)
+    return json.dumps(int(value) if isinstance(value, float) and value.is_integer() else value, default=str)
 
 
 def _joined(value: Any) -> Any:
