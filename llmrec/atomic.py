@@ -30,7 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         InputError: If the folder is not writable or the disk is full.
     """
     # In a folder of its own, whose lock stays if a library replaces the file that it writes.
-    with _temporary(path) as folder:
+    with temporary_folder(path) as folder:
         temporary = folder / path.name
         temporary.touch()
         yield temporary
@@ -51,7 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the parent folder is not writable or the disk is full.
     """
-    with _temporary(path) as temporary:
+    with temporary_folder(path) as temporary:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
@@ -114,8 +114,15 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """Yields a new folder beside `path`, which is removed at the end unless it was moved."""
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder beside `path`, which is removed at the end unless it was moved.
+
+    Args:
+        path: What the folder is needed for; missing parent folders are created.
+
+    Raises:
+        InputError: If the parent folder is not writable or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent)
