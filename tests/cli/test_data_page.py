@@ -58,14 +58,21 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_each_command_prepares_a_set(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_command_prepares_the_same_set_twice(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     arguments = shlex.split(command)
     values = dict(argument.split("=", 1) for argument in arguments)
-    WRITERS[Path(values["out"]).name](tmp_path / values["path"])
+    name = Path(values["out"]).name
+    WRITERS[name](tmp_path / values["path"])
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "argv", ["llmrec-prepare", *arguments])
-    main()
-    assert (tmp_path / values["out"] / "manifest.json").is_file()
+    for out in (values["out"], f"again/{name}"):
+        monkeypatch.setattr(sys, "argv", ["llmrec-prepare", *arguments, f"out={out}"])
+        main()
+    first, second = (sorted((tmp_path / out).iterdir()) for out in (values["out"], f"again/{name}"))
+    assert "manifest.json" in [file.name for file in first]
+    assert [file.name for file in first] == [file.name for file in second]
+    assert [file.read_bytes() for file in first] == [file.read_bytes() for file in second]
 
 
 def test_every_reader_has_a_command() -> None:
