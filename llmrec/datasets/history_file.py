@@ -80,7 +80,7 @@ def parse_history(text: str, where: str) -> list[str]:
     """
     try:
         titles = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{where}: not JSON ({error}). Give a list of titles, as in {EXAMPLE}") from error
     if not isinstance(titles, list) or not titles or not all(isinstance(title, str) for title in titles):
         raise InputError(f"{where}: expected a list of at least one title, as in {EXAMPLE}")

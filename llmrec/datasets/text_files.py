@@ -48,6 +48,32 @@ def read_bytes(path: Path) -> bytes:
     return content
 
 
+def read_json(path: Path) -> Any:
+    """Reads a JSON file, which may be compressed (.gz, .zst).
+
+    Raises:
+        InputError: If it is not JSON in UTF-8, or an object has a key twice. The message names the line or the key.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            keys = [key for key, _ in pairs]
+            repeated = next(key for key in keys if keys.count(key) > 1)
+            raise InputError(f"{path}, key {repeated!r}: occurs twice. Remove one of its entries")
+        return content
+
+    try:
+        return json.loads(read_text(path), object_pairs_hook=unique)
+    except json.JSONDecodeError as error:
+        raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        # A number of thousands of digits, or brackets a thousand deep.
+        raise InputError(f"{path}: not valid JSON ({error}). Put a complete copy of the file there") from error
+
+
 def lines_of(text: str) -> list[str]:
     """Splits a text at line feeds, with or without a carriage return, and drops blank last lines.
 
@@ -79,7 +105,7 @@ def read_json_lines(path: Path) -> list[dict[str, Any]]:
     for number, line in enumerate(lines_of(read_text(path)), 1):
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"{path}, row {number}: not JSON ({error}). Correct or remove that line") from error
         if not isinstance(row, dict):
             raise InputError(f'{path}, row {number}: not an object. Write rows as {{"user": "ann", "item": "a"}}')

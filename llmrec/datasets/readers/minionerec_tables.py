@@ -1,6 +1,5 @@
 """Reads the CSV splits of MiniOneRec and the item files that it shares with LC-Rec."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from llmrec.datasets.readers.msl_tables import item_list_rows
 from llmrec.datasets.split import SPLITS
 from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
-from llmrec.datasets.text_files import read_text, without_lone_surrogates
+from llmrec.datasets.text_files import read_json, without_lone_surrogates
 from llmrec.errors import InputError
 
 COLUMNS = ("user_id", "history_item_id", "item_id")
@@ -64,12 +63,9 @@ def read_object(path: Path) -> dict[str, Any]:
     """Reads a JSON object.
 
     Raises:
-        InputError: The file is not JSON, or its content is no object.
+        InputError: The file is not JSON, its content is no object, or a key occurs twice.
     """
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
+    content = read_json(path)
     if not isinstance(content, dict):
         raise InputError(f"{path}: not a JSON object. Put the published file there")
     return content

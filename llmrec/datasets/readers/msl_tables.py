@@ -1,6 +1,5 @@
 """Reads the files of the layout in which MSL publishes its datasets."""
 
-import json
 from collections import defaultdict, deque
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,7 @@ from llmrec.datasets.readers.msl import published_sample, split_files
 from llmrec.datasets.split import RowKey, check_splits, hold_out_latest, row_keys
 from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
-from llmrec.datasets.text_files import read_text, without_lone_surrogates
+from llmrec.datasets.text_files import read_json, without_lone_surrogates
 from llmrec.errors import InputError, shortened
 
 TITLES = "id2name4Rec.json"
@@ -67,10 +66,7 @@ def read_titles(path: Path) -> Items:
 
     Half an emoji, as in a title that was cut to a length, is replaced by U+FFFD.
     """
-    try:
-        titles = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
+    titles = read_json(path)
     if not isinstance(titles, dict) or not titles:
         raise InputError(f'{path}, row 1: not an object of item id -> title. Write it as {{"1": "Title", ...}}')
     wrong = [(item, title) for item, title in titles.items() if not isinstance(title, str)]

@@ -27,6 +27,8 @@ ROWS = 1 << 17
 _HALF_EMOJI = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 """The first of two surrogates without the second, which polars reads as U+0000."""
 CODECS = {".gz": "gzip", ".zst": "zstd"}
+COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")
+"""How files of gzip, zstd, bzip2, xz and zip begin. polars would decompress some of them, a part at a time."""
 Type = pl.DataType | type[pl.DataType]
 Schema = Mapping[str, Type]
 SPACES = b" \t\r\n"
@@ -93,7 +95,7 @@ def json_types(path: Path) -> dict[str, pl.DataType]:
     for block, first_row in blocks(path, blank=SPACES):
         try:
             found: dict[str, pl.DataType] = dict(pl.read_ndjson(block, infer_schema_length=None).schema)
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, OSError):
             found = _python_types(_rows(path, block, first_row, json.loads, "JSON"))
         for name, type_ in found.items():
             types[name] = _common(types.get(name, NOTHING), TEXTS if type_ == EMPTY_LISTS else type_)
@@ -147,6 +149,8 @@ def blocks(path: Path, content: bytes | None = None, blank: bytes = b"\r\n") -> 
     try:
         with _opened(path, content) as (stream, raw):
             while block := stream.read(BLOCK_BYTES):
+                if row == 1 and not rest and block.startswith(COMPRESSED):
+                    raise _compressed(path)
                 advance(path, raw.tell(), block.count(b"\n"))
                 lines, end, tail = (rest + block).removeprefix(codecs.BOM_UTF8 if row == 1 else b"").rpartition(b"\n")
                 filled = lines.rstrip(blank)
@@ -174,6 +178,13 @@ def _opened(path: Path, content: bytes | None) -> Iterator[tuple[pa.NativeFile, 
         yield stream, raw
 
 
+def _compressed(path: Path) -> InputError:
+    return InputError(
+        f"{path}: its content is compressed, but its name does not say so, or it is compressed twice. Unpack it, or "
+        f"end its name in {' or '.join(CODECS)}"
+    )
+
+
 def unreadable(path: Path, error: Exception) -> InputError:
     """Returns the error about a downloaded file that cannot be read."""
     reason = shortened((str(error) or type(error).__name__).splitlines()[0], 200)
@@ -186,7 +197,7 @@ def _json_block(path: Path, block: bytes, first_row: int, schema: Schema) -> pl.
             frame = pl.read_ndjson(block, schema=dict(schema))
             if len(frame) == block.count(b"\n") + 1:
                 return frame
-        except pl.exceptions.PolarsError:
+        except (pl.exceptions.PolarsError, OSError):
             # Read line by line, which finds the row or accepts what polars does not.
             pass
     return _frame(_rows(path, block, first_row, json.loads, "JSON"), schema)

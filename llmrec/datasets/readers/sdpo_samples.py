@@ -1,7 +1,6 @@
 """Reads S-DPO's samples: histories and targets as titles."""
 
 import itertools
-import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.split import SPLITS
-from llmrec.datasets.text_files import read_text, without_lone_surrogates
+from llmrec.datasets.text_files import read_json, without_lone_surrogates
 from llmrec.errors import InputError, shortened
 
 SEPARATOR = "::"
@@ -47,10 +46,7 @@ def read_sdpo(splits: Mapping[str, Path]) -> Splits:
 
 
 def _samples(path: Path) -> list[Sample]:
-    try:
-        content = json.loads(read_text(path))
-    except json.JSONDecodeError as error:
-        raise InputError(f"{path}, row {error.lineno}: not valid JSON ({error.msg}). Correct that line") from error
+    content = read_json(path)
     if not isinstance(content, list) or not content:
         raise InputError(f"{path}: not a list of samples. Put the file there that S-DPO publishes")
     return [_sample(path, number, entry) for number, entry in enumerate(content, 1)]
