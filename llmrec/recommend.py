@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.command import run_command, split_config_dir
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 
 HELP = """\
 Recommends titles of the catalogue for given histories.
@@ -65,7 +65,12 @@ def _recommend(arguments: list[str]) -> None:
     elif "file" in own:
         print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
     else:
-        print("\n".join(f"{rank:3d}  {entry['score']:8.3f}  {entry['title']}" for rank, entry in enumerate(rows[0], 1)))
+        print(
+            "\n".join(
+                f"{rank:3d}  {entry['score']:8.3f}  {shortened(entry['title'])}"
+                for rank, entry in enumerate(rows[0], 1)
+            )
+        )
 
 
 def _count(text: str) -> int:
