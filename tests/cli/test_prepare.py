@@ -160,7 +160,7 @@ def test_settings_of_the_reader_are_arguments(place: Workplace, tmp_path: Path) 
         (
             ["reader=parquet", "path=dump"],
             "dataset/reader=parquet: there is no such option. Choose one of amazon2014, amazon2018, amazon2023, auto, "
-            "generic, goodreads, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
+            "generic, goodreads, lastfm, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
         ),
         (
             ["reader=mine.Reader", "path=dump"],
