@@ -4,6 +4,7 @@ A folder of results or of a cache has a manifest, checksums.json; a cached file 
 one of its own in the cache's folder checksums/. Imports only the standard library.
 """
 
+import csv
 import hashlib
 import json
 import logging
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from llmrec.atomic import atomic_file
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 
 logger = logging.getLogger(__name__)
 CHECKSUMS = "checksums.json"
@@ -62,7 +63,7 @@ class Manifest:
             return None
         try:
             entries = _read(self.file)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             return self.file, str(error) or type(error).__name__
         for name, entry in entries.items():
             fault = _fault(self.folder / name, entry) if not names or _is_named(name, names) else ""
@@ -87,7 +88,7 @@ class Manifest:
     def _kept(self) -> dict[str, Entry]:
         try:
             return _read(self.file)
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             return {}
 
     def _write(self, entries: dict[str, Entry]) -> None:
@@ -104,6 +105,22 @@ def folder_manifest(folder: Path) -> Manifest:
 def file_manifest(file: Path) -> Manifest:
     """Returns the manifest of a cached file that shares its folder with others."""
     return Manifest(file.parent.parent / "checksums" / f"{file.parent.name}-{file.name}.json", file.parent)
+
+
+@contextmanager
+def damage_named(file: Path, remedy: str) -> Iterator[None]:
+    """Names a file whose reading in the block fails, as that of one without a checksum may.
+
+    Raises:
+        InputError: The block has raised an error of a parser, of a missing key or of a value of another type.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, csv.Error) as error:
+        reason = shortened((str(error) or type(error).__name__).splitlines()[0], 200)
+        raise InputError(f"{file} is damaged ({reason}). {remedy}") from error
 
 
 def retrain(run: Path) -> str:

@@ -11,8 +11,24 @@ import pyarrow.parquet as pq
 
 NUMBERS = [b"9" * 400, b"9" * 5000, b"1e999", b"-1", b"0", b"NaN", b"9223372036854775808", b"1.5", b"-0.0", b"1e18"]
 VALUES = [b"null", b"true", b"[]", b"{}", b'""', b"5", b'[["x"]]', b'"\\ud83d"', b"None", b"u'x'", b"1e400", b"-"]
-INSERTED = [b"\0", b"\xef\xbb\xbf", b"\r\n", b"\r", b"\n", b"\xff", b"\xed\xa0\x80", b'"', b",", b"\t", b"\xe2\x80\xa8", b"\\"]
-OTHER_FILES = [b"<!DOCTYPE html><html>Not found</html>", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"]
+INSERTED = [
+    b"\0",
+    b"\xef\xbb\xbf",
+    b"\r\n",
+    b"\r",
+    b"\n",
+    b"\xff",
+    b"\xed\xa0\x80",
+    b'"',
+    b",",
+    b"\t",
+    b"\xe2\x80\xa8",
+    b"\\",
+]
+OTHER_FILES = [
+    b"<!DOCTYPE html><html>Not found</html>",
+    b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+]
 NAMES = [b"", b"x", b"item", b"user", b"title", b"timestamp"]
 WORD = re.compile(rb"[A-Za-z_]{3,}")
 
@@ -115,7 +131,18 @@ def compress(rng: random.Random, content: bytes) -> bytes:
 
 
 BYTES: list[Callable[[random.Random, bytes], bytes]] = [flip, truncate, replace_all, insert, compress]
-TEXT = [flip, truncate, change_rows, change_columns, insert, change_number, change_value, nest, change_rows, change_value]
+TEXT = [
+    flip,
+    truncate,
+    change_rows,
+    change_columns,
+    insert,
+    change_number,
+    change_value,
+    nest,
+    change_rows,
+    change_value,
+]
 
 
 def mutate_table(rng: random.Random, path: Path) -> None:
@@ -135,7 +162,7 @@ def mutate_table(rng: random.Random, path: Path) -> None:
         values = [None if rng.random() < 0.3 else value for value in table[name].to_pylist()]
         table = table.set_column(position, name, pa.array(values, table.schema.field(name).type))
     else:
-        other = [[rng.choice([float("nan"), b"x", [1], {"a": 1}, True, 2**63 - 1, "", None])] * len(table)][0]
+        other = [rng.choice([float("nan"), b"x", [1], {"a": 1}, True, 2**63 - 1, "", None])] * len(table)
         table = table.set_column(position, name, pa.array(other))
     pq.write_table(table, path)
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
-from llmrec.manifest import folder_manifest, measure_again, rank_again
+from llmrec.manifest import damage_named, folder_manifest, measure_again, rank_again
 
 METRICS_FILE, ROWS_FILE, FACTS_FILE = "metrics.json", "rows.parquet", "ranking.json"
 SPLIT = "split"
@@ -62,10 +62,8 @@ def read_facts(folder: Path) -> dict[str, Any]:
     if not file.is_file():
         return {}
     folder_manifest(folder).check(rank_again(folder), file.name)
-    try:
+    with damage_named(file, rank_again(folder)):
         return dict(json.loads(file.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise InputError(f"{file} is damaged ({error}). {rank_again(folder)}") from error
 
 
 def write_record(folder: Path, metrics: dict[str, Any], rows: Tables) -> None:
@@ -89,17 +87,11 @@ def read_metrics(folder: Path) -> dict[str, Any]:
         InputError: If the folder has no metrics or the file is damaged.
     """
     path = folder / METRICS_FILE
-    if path.exists():
-        folder_manifest(folder).check(measure_again(path), path.name)
-    try:
-        metrics: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise InputError(
-            f"no finished evaluation in {folder}: {METRICS_FILE} is missing. Run the evaluation again."
-        ) from error
-    except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}). {measure_again(path)}") from error
-    return metrics
+    if not path.exists():
+        raise InputError(f"no finished evaluation in {folder}: {METRICS_FILE} is missing. Run the evaluation again.")
+    folder_manifest(folder).check(measure_again(path), path.name)
+    with damage_named(path, measure_again(path)):
+        return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
 def _joined(tables: Tables) -> pa.Table:

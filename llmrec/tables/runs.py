@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from llmrec.evaluation.record import ROWS_FILE, SPLIT, read_metrics
-from llmrec.manifest import folder_manifest, measure_again, retrain
+from llmrec.manifest import damage_named, folder_manifest, measure_again, retrain
 from llmrec.training.plan import Job
 
 CURVES = "curves.csv"
@@ -78,9 +78,11 @@ class Run:
         file = self.job.run.folder / CURVES
         folder_manifest(file.parent).check(retrain(file.parent), CURVES)
         # Baselines such as popularity are not trained and have no such file.
-        lines = file.read_text(encoding="utf-8").splitlines() if file.is_file() else []
-        for row in csv.DictReader(lines):
-            found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
+        if not file.is_file():
+            return found
+        with damage_named(file, retrain(file.parent)):
+            for row in csv.DictReader(file.read_text(encoding="utf-8").splitlines()):
+                found.setdefault(row["metric"], []).append((int(row["step"]), float(row["value"])))
         return found
 
     @cached_property
@@ -88,8 +90,9 @@ class Run:
         """The metrics' values by row or list of the test split, and the columns that identify a row."""
         file = self.job.record / ROWS_FILE
         folder_manifest(self.job.record).check(measure_again(file), ROWS_FILE)
-        table = pq.read_table(file)
-        return table.filter(pc.equal(table[SPLIT], "test")).drop_columns(SPLIT)
+        with damage_named(file, measure_again(file)):
+            table = pq.read_table(file)
+            return table.filter(pc.equal(table[SPLIT], "test")).drop_columns(SPLIT)
 
     def ranks_rows_of(self, other: "Run") -> bool:
         """Whether both runs ranked the same rows or lists in the same order."""

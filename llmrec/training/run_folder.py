@@ -22,7 +22,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError, SettingsError
 from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
-from llmrec.manifest import folder_manifest, measure_again, retrain
+from llmrec.manifest import damage_named, folder_manifest, measure_again, retrain
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
@@ -63,10 +63,8 @@ class RunFolder:
         """The content of training.json, such as provenance, selected epoch and seconds."""
         folder_manifest(self.folder).check(retrain(self.folder), TRAINING)
         file = self.folder / TRAINING
-        try:
+        with damage_named(file, retrain(self.folder)):
             return dict(json.loads(file.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise InputError(f"{file} is damaged ({error}). {retrain(self.folder)}") from error
 
     @property
     def failure(self) -> Path:
@@ -90,30 +88,9 @@ class RunFolder:
             )
         folder_manifest(self.folder).check(retrain(self.folder), CONFIG)
         config = read_stored(self.config_file, trust)
-        # Data, cache and runs may have moved since the training.
-        now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
-        config.paths = plain(now.paths)
-        # Settings added since the training get their defaults; settings removed since are dropped.
-        stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
-        config.evaluation = OmegaConf.merge(now.evaluation, stored)
-        config.setdefault("baseline", {"name": "none"})
-        # Metrics of the user's own are code that every command names anew.
-        config.metrics = {}
-        tasks = {file.stem: plain(OmegaConf.load(file)) for file in (Path(conf_dir()) / "task").glob("*.yaml")}
-        for key in ("_target_", "reference_features"):
-            config.task.setdefault(key, tasks.get(config.task.name, {}).get(key))
-        config.decoding.setdefault("_target_", OLDER_DECODERS.get(config.task.name))
-        dataset_dir = Path(conf_dir()) / "dataset"
-        config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
-        config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))
-        config.setdefault("items", OmegaConf.load(Path(conf_dir()) / "items" / "titles.yaml"))
-        config.setdefault("prompt", OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
-        if config.backbone.name != "tiny":
-            for key in ("package", "gguf_file"):
-                config.backbone.setdefault(key, None)
-        if config.dataset.get("simulator"):
-            config.dataset.simulator.setdefault("ratings", False)
-        return config
+        # A config without its groups passes as YAML.
+        with damage_named(self.config_file, retrain(self.folder)):
+            return _with_present_settings(config)
 
     def ranking(self, config: DictConfig) -> Path:
         """Returns the folder of the rankings with the decoding and evaluation settings of a config."""
@@ -255,3 +232,31 @@ def resolved_config(config: DictConfig) -> dict[str, Any]:
 
 def _contained(group: Any) -> Any:
     return OmegaConf.to_container(group, resolve=True) if OmegaConf.is_config(group) else group
+
+
+def _with_present_settings(config: DictConfig) -> DictConfig:
+    """Adds today's paths to a stored config, and defaults of settings that it does not have yet."""
+    # Data, cache and runs may have moved since the training.
+    now = OmegaConf.load(Path(conf_dir()) / "config.yaml")
+    config.paths = plain(now.paths)
+    # Settings added since the training get their defaults; settings removed since are dropped.
+    stored = {key: value for key, value in config.evaluation.items() if key in now.evaluation}
+    config.evaluation = OmegaConf.merge(now.evaluation, stored)
+    config.setdefault("baseline", {"name": "none"})
+    # Metrics of the user's own are code that every command names anew.
+    config.metrics = {}
+    tasks = {file.stem: plain(OmegaConf.load(file)) for file in (Path(conf_dir()) / "task").glob("*.yaml")}
+    for key in ("_target_", "reference_features"):
+        config.task.setdefault(key, tasks.get(config.task.name, {}).get(key))
+    config.decoding.setdefault("_target_", OLDER_DECODERS.get(config.task.name))
+    dataset_dir = Path(conf_dir()) / "dataset"
+    config.dataset.setdefault("reference", OmegaConf.load(dataset_dir / "shared" / "base.yaml").reference)
+    config.dataset.setdefault("reader", OmegaConf.load(dataset_dir / "reader" / "auto.yaml"))
+    config.setdefault("items", OmegaConf.load(Path(conf_dir()) / "items" / "titles.yaml"))
+    config.setdefault("prompt", OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
+    if config.backbone.name != "tiny":
+        for key in ("package", "gguf_file"):
+            config.backbone.setdefault(key, None)
+    if config.dataset.get("simulator"):
+        config.dataset.simulator.setdefault("ratings", False)
+    return config

@@ -1,4 +1,4 @@
-"""Writes random items and events as people export them, in all formats of the generic reader; see `test_round_trips`."""
+"""Writes random items and events in all formats of the generic reader; see `test_round_trips`."""
 
 import re
 import sqlite3

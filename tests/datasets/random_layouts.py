@@ -408,7 +408,7 @@ def write_lcrec(folder: Path, data: Data) -> None:
 
 
 def expected_lcrec(data: Data) -> Expected:
-    """Events are those of each user in turn, and their positions stand in for times. JSON keeps the last of equal keys."""
+    """Events are those of each user in turn, and their positions stand in for times."""
     users: dict[Any, list[Event]] = {}
     for event in data.events:
         users.setdefault(event.user, []).append(event)

@@ -148,9 +148,10 @@ def expected_sdpo(found: Published) -> Values:
     return [(title, title) for title in order], by_id
 
 
-TITLES = texts(surrogates=True)
+MAYBE_BLANK = st.one_of(texts(surrogates=True), st.just(""))
+NOT_BLANK = texts(surrogates=True, is_valid=lambda text: joined(text).strip())
 PUBLISHED: dict[str, tuple[Any, Callable[[Path, Published], None], Callable[[Published], Values]]] = {
-    "msl.MSL": (published(numbers(), st.one_of(TITLES, st.just(""))), write_msl, expected_msl),
-    "minionerec.MiniOneRec": (published(numbers(), st.one_of(TITLES, st.just(""))), write_minionerec, expected_minionerec),
-    "sdpo.SDPO": (published(numbers(), texts(surrogates=True, is_valid=lambda text: joined(text).strip())), write_sdpo, expected_sdpo),
-}  # fmt: skip
+    "msl.MSL": (published(numbers(), MAYBE_BLANK), write_msl, expected_msl),
+    "minionerec.MiniOneRec": (published(numbers(), MAYBE_BLANK), write_minionerec, expected_minionerec),
+    "sdpo.SDPO": (published(numbers(), NOT_BLANK), write_sdpo, expected_sdpo),
+}

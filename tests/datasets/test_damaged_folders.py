@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from llmrec.datasets.load import prepare
+from llmrec.datasets.load import load_dataset, prepare
 from llmrec.datasets.prepared import Prepared, read_prepared, write_prepared
 from llmrec.datasets.source import locate
 from llmrec.datasets.split import SPLITS
@@ -19,7 +19,13 @@ from llmrec.errors import InputError
 from tests.datasets.dumps import events, write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 from tests.datasets.review_dumps import (
-    write_goodreads, write_goodreads_csv, write_json_lines, write_lastfm, write_lcrec, write_steam, write_yelp,
+    write_goodreads,
+    write_goodreads_csv,
+    write_json_lines,
+    write_lastfm,
+    write_lcrec,
+    write_steam,
+    write_yelp,
 )  # fmt: skip
 from tests.mutations import mutate
 
@@ -108,7 +114,7 @@ def check_consistent(found: Prepared, folder: Path) -> None:
         assert (np.diff(rows.offsets) > 0).all()
         assert rows.offsets[-1] == len(rows.history)
         for indices in (rows.history, rows.target):
-            assert 0 <= indices.min()
+            assert indices.min() >= 0
             assert indices.max() < count
         assert all(rows.user)
     write_prepared(found, folder)
@@ -132,3 +138,49 @@ def test_a_damaged_file_is_named_or_its_set_is_consistent(layout: Path, seed: in
         return
     assert str(tmp_path / "own") in message
     assert len(message) < 2000
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with raw data, the cache of their prepared set, and a prepared set of the user's own."""
+    root = tmp_path_factory.mktemp("prepared")
+    write_generic(root / "own")
+    found = prepared(root, "generic")
+    write_prepared(found, root / "ready")
+    load_dataset(settings("own"), root, root / "cache")
+    return root
+
+
+def settings(name: str) -> dict[str, Any]:
+    return group(name=name, source="real", k_core=1, min_history=1)
+
+
+@pytest.mark.parametrize("folder", ["ready", "cache/datasets/*"])
+@pytest.mark.parametrize("seed", range(30))
+def test_a_damaged_prepared_set_is_named_and_a_cached_one_made_anew(
+    folder: str, seed: int, sound: Path, tmp_path: Path
+) -> None:
+    rng = random.Random(f"{folder} {seed}")
+    shutil.copytree(sound, tmp_path, dirs_exist_ok=True)
+    (found,) = tmp_path.glob(folder)
+    file = rng.choice(sorted(path for path in found.iterdir() if path.is_file()))
+    before = file.read_bytes()
+    mutate(rng, file)
+    try:
+        loaded = load_dataset(settings("own" if folder != "ready" else "ready"), tmp_path, tmp_path / "cache")
+    except InputError as error:
+        message = str(error)
+    else:
+        # Blanks in the manifest change nothing.
+        assert folder != "ready" or file.read_bytes() == before or file.name == "manifest.json"
+        expected = load_dataset(settings("own"), sound, sound / "cache")
+        assert loaded.report == expected.report
+        assert loaded.items.titles == expected.items.titles
+        for split in SPLITS:
+            rows, sound_rows = getattr(loaded, split), getattr(expected, split)
+            for part in ("user", "history", "offsets", "target", "timestamp"):
+                assert getattr(rows, part).tolist() == getattr(sound_rows, part).tolist()
+        return
+    assert folder == "ready"
+    assert str(tmp_path / "ready") in message
+    assert file.name in message

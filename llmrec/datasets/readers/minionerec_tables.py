@@ -82,6 +82,6 @@ def _item_lists(table: Table, first: int) -> Table:
         table.require_text(read[name], name)
     history = pl.col("history_item_id").str.replace_all(r"[\[\]'\"\s]", "")
     joined = pl.when(history == "").then(pl.col("item_id")).otherwise(pl.format("{},{}", history, pl.col("item_id")))
-    numbered = table.frame.with_row_index("timestamp", first)
+    numbered = table.frame.select(COLUMNS).with_row_index("timestamp", first)
     frame = numbered.select("user_id", pl.col("timestamp").cast(pl.Int64), item_ids=pl.format("[{}]", joined))
     return replace(table, frame=frame, labels={"item_ids": "history_item_id"})
