@@ -38,4 +38,9 @@ class Interactions:
 
     def by_user_and_time(self) -> np.ndarray:
         """Returns the positions sorted by user, then timestamp, then position in the file (for ties), int64 [n]."""
-        return np.lexsort((self.timestamp, self.user))
+        start = self.timestamp.min(initial=0)
+        seconds = int(self.timestamp.max(initial=0)) - int(start) + 1
+        if seconds * len(self.user_ids) >= 2**63:
+            return np.lexsort((self.timestamp, self.user))
+        # One number for user and time, whose sort takes half as long as that of two keys.
+        return np.argsort(self.user.astype(np.int64) * seconds + (self.timestamp - start), kind="stable")
