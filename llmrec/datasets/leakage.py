@@ -10,8 +10,8 @@ import numpy as np
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.event_report import event_warnings
-from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.datasets.repeats import candidates
+from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.datasets.split import row_keys
 
 LEAVE_ONE_OUT_NOTE = (

@@ -1,7 +1,7 @@
 import numpy as np
 
-from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.windows import ROWS_AT_A_TIME, windows
 
 EVENTS = Interactions(
