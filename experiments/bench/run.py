@@ -25,6 +25,15 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [[]]),
     "relevance": (3, [[]]),
+    "prepare": (
+        1,
+        [
+            [arm, kind, str(events)]
+            for events in (2_000_000, 10_000_000)
+            for kind in ("csv", "parquet")
+            for arm in ("llmrec", "pandas")
+        ],
+    ),
 }
 """Script: how many rounds, and the arms of a round as arguments."""
 THREADS = {
