@@ -1,4 +1,7 @@
-"""What `llmrec.prepare` does with the generic layout, in plain pandas: python prepare_pandas.py FOLDER csv|parquet OUT."""
+"""What `llmrec.prepare` does with the generic layout, in plain pandas.
+
+python prepare_pandas.py FOLDER csv|parquet OUT
+"""
 
 import sys
 from pathlib import Path

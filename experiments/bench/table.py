@@ -170,7 +170,8 @@ def _metrics(raw: Raw) -> str:
 def prepare_table(raw: Raw) -> str:
     """The seconds and memory of preparing, with what they come to for 500 million interactions."""
     lines = [
-        "## Preparing synthetic interactions, generic layout, 5-core (llmrec.prepare; pandas: the same steps, no report)\n",
+        "## Preparing synthetic interactions, generic layout, 5-core\n",
+        "llmrec: llmrec.prepare. pandas: the same steps without most of the report. Seconds of the whole process.\n",
         _row("interactions", "format", "", "s", "processor s", "peak MB"),
         _rule(6),
     ]
