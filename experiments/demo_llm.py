@@ -154,7 +154,7 @@ def summary(found: dict[str, dict[str, float]]) -> str:
                                              before             after
 validation loss (nats per title)             {before["loss"]:<18.2f} {after["loss"]:.2f}
 share of the 20 % most popular titles        {before["popular"]:<18.2f} {after["popular"]:.2f}
-NDCG@10 on 50 users (95 % interval)          {interval(before):<18} {interval(after)}
+NDCG@10 on 50 rows (95 % interval by user)   {interval(before):<18} {interval(after)}
 NDCG@10 of the popularity baseline           {before["floor"]:.4f}
 training: {after["speed"]:.0f} tokens/s in the fastest step
 

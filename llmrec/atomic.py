@@ -30,7 +30,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
         InputError: If the folder is not writable or the disk is full.
     """
     # In a folder of its own, whose lock stays if a library replaces the file that it writes.
-    with _temporary(path) as folder:
+    with temporary_folder(path) as folder:
         temporary = folder / path.name
         temporary.touch()
         yield temporary
@@ -51,7 +51,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     Raises:
         InputError: If the parent folder is not writable or the disk is full.
     """
-    with _temporary(path) as temporary:
+    with temporary_folder(path) as temporary:
         yield temporary
         for file in temporary.rglob("*"):
             if file.is_file():
@@ -93,8 +93,10 @@ def check_writable(folder: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> InputError:
     """Returns the InputError to raise for a path that could not be written."""
+    # pyarrow's errors have texts of their own.
+    reason = os.strerror(error.errno) if error.errno in DISK_ERRORS else error.strerror or error
     return InputError(
-        f"cannot write {path}: {error.strerror or error}. Free some space, make the folder writable, or choose another "
+        f"cannot write {path}: {reason}. Free some space, make the folder writable, or choose another "
         "folder with LLMREC_RUNS, LLMREC_CACHE, paths.runs=... or paths.cache=... Existing files are unchanged"
     )
 
@@ -112,8 +114,15 @@ def disk_error(error: Exception, path: Path) -> InputError | None:
 
 
 @contextmanager
-def _temporary(path: Path) -> Iterator[Path]:
-    """Yields a new folder beside `path`, which is removed at the end unless it was moved."""
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Yields a new folder beside `path`, which is removed at the end unless it was moved.
+
+    Args:
+        path: What the folder is needed for; missing parent folders are created.
+
+    Raises:
+        InputError: If the parent folder is not writable or the disk is full.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(path.parent)
@@ -151,17 +160,27 @@ def _locked_temporary(path: Path) -> tuple[Path, int]:
         os.close(lock)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Removes what killed processes have left anywhere below a folder: temporary folders that no process holds."""
+    for leftover in list(folder.rglob(f".*{LEFTOVER}")):
+        _remove_unheld(leftover)
+
+
 @cache
 def _remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes have left in a folder: temporary folders that no process holds."""
+    """As `remove_leftovers`, in the folder itself and once per process."""
     for leftover in folder.glob(f".*{LEFTOVER}"):
-        with suppress(OSError):
-            lock = os.open(leftover, os.O_RDONLY)
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(leftover, ignore_errors=True)
-            finally:
-                os.close(lock)
+        _remove_unheld(leftover)
+
+
+def _remove_unheld(temporary: Path) -> None:
+    with suppress(OSError):
+        lock = os.open(temporary, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(temporary, ignore_errors=True)
+        finally:
+            os.close(lock)
 
 
 def _flush(path: Path) -> None:

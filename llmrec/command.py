@@ -4,9 +4,13 @@ import argparse
 import io
 import os
 import re
+import shlex
+import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from llmrec.atomic import disk_error
 from llmrec.errors import InputError
@@ -26,12 +30,15 @@ FLAGS_WITH_VALUE = (
     "-c",
 )
 """Flags of Hydra's commands that take the next argument."""
+TERMINATED = 128 + signal.SIGTERM
+"""Exit status of a command that SIGTERM has ended."""
 
 
 def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool = False) -> None:
     """Runs a command with the arguments of the command line, or prints its help.
 
-    An InputError is printed without a traceback and ends the process with exit status 2; Ctrl-C with status 130.
+    An InputError is printed without a traceback and ends the process with exit status 2; Ctrl-C with status 130,
+    SIGTERM with 143.
 
     Args:
         help_text: Printed for -h and --help, and for a call without arguments unless `alone` is set.
@@ -42,11 +49,12 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
     arguments = expand_home(sys.argv[1:])
     wants_help = {"-h", "--help"} & set(arguments) or not (arguments or alone)
     try:
-        if wants_help:
-            print(help_text)
-        else:
-            run(arguments)
-        sys.stdout.flush()
+        with cleaning_up_at_sigterm():
+            if wants_help:
+                print(help_text)
+            else:
+                run(arguments)
+            sys.stdout.flush()
     except InputError as error:
         print(f"llmrec: {error}", file=sys.stderr)
         sys.exit(2)
@@ -63,6 +71,33 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
             raise
         print(f"llmrec: {full}", file=sys.stderr)
         sys.exit(2)
+
+
+@contextmanager
+def cleaning_up_at_sigterm() -> Iterator[None]:
+    """Has SIGTERM end the process, while the block runs, as an exception does: all `finally` blocks are run.
+
+    By them temporary files are removed, locks released and child processes ended. A process that ignores SIGTERM, as
+    SLURM's jobs do, goes on ignoring it.
+    """
+    if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    # A second signal must not interrupt the cleaning up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    main = sys.modules["__main__"].__spec__
+    command = shlex.join(["python", "-m", main.name if main else sys.argv[0], *sys.argv[1:]])
+    # Not by print: the signal may have interrupted it.
+    os.write(2, f"llmrec: ended by SIGTERM: {command}; the same command goes on from here\n".encode())
+    raise SystemExit(TERMINATED)
 
 
 def print_any_text() -> None:

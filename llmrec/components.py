@@ -39,6 +39,7 @@ COMPONENTS = {
     "datasets.readers.amazon": ("llmrec.datasets.readers.amazon",),
     "datasets.readers.generic": ("llmrec.datasets.readers.generic",),
     "datasets.readers.goodreads": ("llmrec.datasets.readers.goodreads",),
+    "datasets.readers.lastfm": ("llmrec.datasets.readers.lastfm",),
     "datasets.readers.lcrec": ("llmrec.datasets.readers.lcrec",),
     "datasets.readers.minionerec": ("llmrec.datasets.readers.minionerec",),
     "datasets.readers.movielens": ("llmrec.datasets.readers.movielens",),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llmrec.atomic import atomic_file
 from llmrec.errors import InputError
 
 WORDS = "words."
@@ -63,8 +64,8 @@ class DatasetYaml:
 
     def write(self) -> None:
         """Writes the file."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.write_text(self.text, encoding="utf-8")
+        with atomic_file(self.path) as temporary:
+            temporary.write_text(self.text, encoding="utf-8")
 
 
 def _quoted(value: Any) -> str:

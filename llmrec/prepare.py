@@ -3,7 +3,9 @@
 import os
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from llmrec.dataset_yaml import DatasetYaml
     from llmrec.datasets.prepared import Prepared
     from llmrec.datasets.readers.base import Reader
+    from llmrec.prepare_arguments import PrepareArguments
 
 HELP = """\
 Prepares a downloaded dataset: applies the k-core filter, builds histories and
@@ -28,13 +31,16 @@ splits them, once. The result is checked whenever it is read.
 reader=auto         the first of the following in whose layout the files are;
                     the default
 reader=NAME         msl, generic, movielens, recbole, amazon2014, amazon2018,
-                    amazon2023, minionerec, lcrec, steam, goodreads, yelp or sdpo:
-                    docs/data.md has their files
-                    or dataset/reader/NAME.yaml in the folder of --config-dir
+                    amazon2023, minionerec, lcrec, steam, goodreads, yelp, lastfm
+                    or sdpo, whose files docs/data.md lists; or
+                    dataset/reader/NAME.yaml in the folder of --config-dir
 reader=MODULE.CLASS a reader of your own without a YAML
 KEY=VALUE           a setting of the reader, such as category=Video_Games
 --config-dir FOLDER a folder with YAML files of your own
 path=FOLDER         the downloaded files, which are not changed
+path=URL            a database: sqlite:///shop.db (four slashes for an absolute
+                    path) or postgresql://USER@HOST/DATABASE (the password from
+                    PGPASSWORD, ~/.pgpass or the URL; it is stored nowhere)
 out=FOLDER          a folder that does not exist yet; by default
                     $LLMREC_DATA/<name> or ./data/<name>
 name=NAME           name of the dataset; by default the last part of out, else
@@ -48,7 +54,8 @@ split=leave_one_out the same as dataset.split=leave_one_out: the last event of
                     comparison with RecBole's tables; by default, split by time
 
 Settings of reader=generic, which they imply:
-interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too
+interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too.
+                    Of a database: a table, or a SELECT in quotes
 columns.KEY=NAME    the column of user, item, time, rating, title, categories, or
                     of id (the item's id in the items, if it is called otherwise)
 
@@ -64,20 +71,25 @@ def main() -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    from llmrec.datasets.readers.build import build_reader
-    from llmrec.datasets.settings import check_settings
-    from llmrec.datasets.source import source_at
+    from llmrec.datasets.databases import is_database
     from llmrec.prepare_arguments import parse_arguments
 
     started = time.monotonic()
     config_dir, arguments = split_config_dir(arguments)
     given = parse_arguments(arguments, config_dir)
+    with _exported(given) if is_database(given.own.get("path", "")) else nullcontext(given) as in_files:
+        _prepare_folder(in_files, config_dir, started)
+
+
+def _prepare_folder(given: "PrepareArguments", config_dir: Path | None, started: float) -> None:
+    from llmrec.datasets.readers.build import build_reader
+    from llmrec.datasets.settings import check_settings
+    from llmrec.datasets.source import source_at
+
     words, overrides = given.words, given.overrides
     path = _download_folder(given.own)
     reader = build_reader(given.reader).select(path)
     name, out = _name_and_folder(given.own, path, reader)
-    if out.exists():
-        raise InputError(f"{out} exists already: remove it, or give another out=FOLDER")
     dataset = {**_settings(reader, overrides), "reader": given.reader, "name": name, "source": "real"}
     check_settings(dataset)
     yaml = _yaml(config_dir, name, words, dataset) if words else None
@@ -85,8 +97,10 @@ def _prepare(arguments: Sequence[str]) -> None:
 
     from llmrec.datasets.load import prepare
     from llmrec.datasets.prepared import write_prepared
+    from llmrec.datasets.readers.progress import shown_progress
 
-    prepared = prepare(source, dataset)
+    with shown_progress(reader.files(path)):
+        prepared = prepare(source, dataset)
     write_prepared(prepared, out)
     print("\n".join([*_facts(prepared, dataset), f"written to {out} in {time.monotonic() - started:.1f} seconds"]))
     if yaml:
@@ -135,7 +149,37 @@ def _name_and_folder(own: Mapping[str, str], path: Path, reader: "Reader") -> tu
     name = own.get("name") or (out.name if out else reader.dataset_name(path))
     if out and out.name != name:
         raise InputError(f"out={given} does not end in the dataset's name {name}: dataset={name} would not find it")
-    return name, out or Path(os.environ.get("LLMREC_DATA") or "data").absolute() / name
+    folder = out or Path(os.environ.get("LLMREC_DATA") or "data").absolute() / name
+    if folder.exists():
+        raise InputError(f"{folder} exists already: remove it, or give another out=FOLDER")
+    return name, folder
+
+
+@contextmanager
+def _exported(given: "PrepareArguments") -> Iterator["PrepareArguments"]:
+    """Copies a database's tables to files; yields the arguments by which they are read."""
+    from llmrec.atomic import temporary_folder
+    from llmrec.datasets.databases import database_name, export, shown_url
+    from llmrec.datasets.readers.build import build_reader
+    from llmrec.datasets.readers.generic import Generic
+
+    url, reader = given.own["path"], build_reader(given.reader)
+    if not isinstance(reader, Generic):
+        raise InputError(f"reader={reader.name} reads no database. Leave it out, or give reader=generic")
+    own = given.own if "out" in given.own else {"name": database_name(url), **given.own}
+    _, out = _name_and_folder(own, Path(), reader)
+    with temporary_folder(out) as folder:
+        selections = reader.selections()
+        export(url, selections, folder)
+        try:
+            reading = {**given.reader, **dict.fromkeys(selections)}
+            yield replace(given, own={**own, "path": str(folder)}, reader=reading)
+        except InputError as error:
+            # The files are gone when the message is read.
+            text = str(error)
+            for name, selection in selections.items():
+                text = text.replace(str(folder / f"{name}.parquet"), f"{shown_url(url)}, {name}={selection.source}")
+            raise InputError(text.replace(str(folder), shown_url(url))) from error
 
 
 def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llmrec.dataset_yaml import WORDS
+from llmrec.datasets.databases import is_database
 from llmrec.errors import InputError
 
 OWN = ("reader", "source", "path", "out", "name", "split")
@@ -50,7 +51,7 @@ def parse_arguments(arguments: Sequence[str], config_dir: Path | None) -> Prepar
     settings = {
         key: value for key, value in given if key not in OWN and _root(key) != "dataset" and not key.startswith(WORDS)
     }
-    name = own.get("reader") or _implied_reader(settings)
+    name = own.get("reader") or ("generic" if is_database(own.get("path", "")) else _implied_reader(settings))
     parameters = _parameters(_compose_reader(name, [], config_dir))
     for key in settings:
         _check_known(key, name, parameters)

@@ -1,12 +1,18 @@
 """Recommends titles with a trained run: python -m llmrec.recommend run=runs/... history='["A"]' k=10."""
 
-import json
 import logging
+import os
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from llmrec.training.run_folder import RunFolder
 
 HELP = """\
 Recommends titles of the catalogue for given histories.
@@ -16,8 +22,10 @@ Recommends titles of the catalogue for given histories.
 
 run=FOLDER        the folder of a run
 history=LIST      a JSON list of titles, oldest first
-file=FILE         JSON lines, one such list per line
-out=FILE          file to write the recommendations to, as JSON lines
+file=FILE         JSON lines, one such list per line (.gz and .zst too)
+out=FILE          file to write the recommendations to, as JSON lines; finished
+                  parts lie in FILE.parts until then, and the same command goes
+                  on from them after an interruption
 k=N               number of titles per history (default 10)
 
 Titles that are not in the catalogue are used as text (a baseline and a run with
@@ -33,6 +41,8 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     """Entry point of `llmrec-recommend` and `python -m llmrec.recommend`."""
+    # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_command(HELP, _recommend)
 
 
@@ -46,7 +56,6 @@ def _recommend(arguments: list[str]) -> None:
     if "run" not in own or ("history" in own) == ("file" in own):
         raise InputError("give run=<the folder of a trained run> and either history=<JSON list> or file=<JSON lines>")
     k = _count(own.get("k", "10"))
-    histories = [_history(own["history"], "history")] if "history" in own else _histories(Path(own["file"]))
     run = RunFolder(Path(own["run"]))
     config = override(run.config(trusts(own)), overrides, config_dir)
 
@@ -56,54 +65,42 @@ def _recommend(arguments: list[str]) -> None:
     # Beam search returns at most as many titles as it has beams.
     if "beams" in config.decoding:
         config.decoding.beams = max(k, config.decoding.beams)
-
-    from llmrec.training.recommending import recommend
-
-    rows = [titles[:k] for titles in recommend(config, run, histories)]
-    if "out" in own:
-        _write(Path(own["out"]), rows)
-    elif "file" in own:
-        print("\n".join(json.dumps(row, ensure_ascii=False) for row in rows))
+    if "history" in own:
+        _print_history(config, run, own["history"], k)
     else:
-        print("\n".join(f"{rank:3d}  {entry['score']:8.3f}  {entry['title']}" for rank, entry in enumerate(rows[0], 1)))
+        _recommend_file(config, run, Path(own["file"]), k, Path(own["out"]) if "out" in own else None)
+
+
+def _print_history(config: "DictConfig", run: "RunFolder", text: str, k: int) -> None:
+    from llmrec.datasets.history_file import parse_history
+
+    history = parse_history(text, "history")
+
+    from llmrec.training.recommending import Recommender
+
+    (row,) = Recommender(config, run).recommend([history])
+    print("\n".join(f"{rank:3d}  {entry['score']:8.3f}  {entry['title']}" for rank, entry in enumerate(row[:k], 1)))
+
+
+def _recommend_file(config: "DictConfig", run: "RunFolder", path: Path, k: int, out: Path | None) -> None:
+    from llmrec.datasets.history_file import HistoryFile
+
+    file = HistoryFile(path)
+
+    from llmrec.training.recommended_file import print_recommended, request_key, write_recommended
+    from llmrec.training.recommending import Recommender
+
+    if out is None:
+        print_recommended(sys.stdout, file, k, Recommender(config, run))
+        return
+    write_recommended(out, request_key(config, run, k, file), file, k, lambda: Recommender(config, run))
+    print(f"recommendations for {file.rows} histories written to {out}")
 
 
 def _count(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or not 0 < int(text) < 2**31:
         raise InputError(f"k={text}: give a whole number of at least 1")
     return int(text)
-
-
-def _history(text: str, where: str) -> list[str]:
-    from llmrec.datasets.text_files import without_lone_surrogates
-
-    try:
-        titles = json.loads(text)
-    except ValueError as error:
-        raise InputError(f'{where}: not JSON ({error}). Give a list of titles, as in ["Title A", "Title B"]') from error
-    if not isinstance(titles, list) or not titles or not all(isinstance(title, str) for title in titles):
-        raise InputError(f'{where}: expected a list of at least one title, as in ["Title A", "Title B"]')
-    return [without_lone_surrogates(title) for title in titles]
-
-
-def _histories(path: Path) -> list[list[str]]:
-    from llmrec.datasets.text_files import lines_of, read_text
-
-    try:
-        lines = lines_of(read_text(path))
-    except OSError as error:
-        raise InputError(f"file={path} cannot be read: {error.strerror}") from error
-    if not lines:
-        raise InputError(f"file={path} is empty: give one JSON list of titles per line")
-    return [_history(line, f"{path}, line {number}") for number, line in enumerate(lines, 1)]
-
-
-def _write(path: Path, rows: list[list[dict[str, Any]]]) -> None:
-    from llmrec.atomic import atomic_file
-
-    with atomic_file(path) as temporary:
-        temporary.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    print(f"recommendations for {len(rows)} histories written to {path}")
 
 
 if __name__ == "__main__":

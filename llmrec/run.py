@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, MissingMandatoryValue
 
 from llmrec.atomic import check_writable, disk_error
-from llmrec.command import expand_home, flags_last, print_any_text, split_config_dir
+from llmrec.command import cleaning_up_at_sigterm, expand_home, flags_last, print_any_text, split_config_dir
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
@@ -91,6 +91,11 @@ def main() -> None:
     register_plugins()
     print_any_text()
     sys.argv[1:] = flags_last(expand_home(sys.argv[1:]))
+    with cleaning_up_at_sigterm():
+        _main()
+
+
+def _main() -> None:
     folders: list[str] = []
     try:
         config_dir, _ = split_config_dir(sys.argv[1:])
@@ -112,6 +117,12 @@ def main() -> None:
     except KeyboardInterrupt:
         print("stopped; the same command goes on from here", file=sys.stderr)
         sys.exit(130)
+    except (OSError, RuntimeError) as error:
+        # Of a launcher, or of Hydra, which writes the run's config.
+        full = disk_error(error, Path.cwd())
+        if full is None:
+            raise
+        _exit_with(full)
 
 
 if __name__ == "__main__":

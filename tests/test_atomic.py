@@ -1,16 +1,25 @@
 """What is written is complete or not there; what killed processes leave is removed; a full disk is called that."""
 
 import errno
+import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import polars
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import torch
+from matplotlib.figure import Figure
 
 from llmrec import atomic
-from llmrec.atomic import atomic_file, atomic_folder
+from llmrec.atomic import LEFTOVER, atomic_file, atomic_folder, remove_leftovers
 from llmrec.errors import InputError
+from llmrec.tables.pack import _write
 
 WRITER = """
 import sys, time
@@ -57,6 +66,51 @@ def test_a_full_disk_is_named_and_the_old_file_stays(error: Exception, tmp_path:
         raise error
     assert file.read_text() == "old"
     assert list(tmp_path.iterdir()) == [file]
+
+
+def torch_save(path: Path) -> None:
+    torch.save({"weight": torch.zeros(100_000)}, path)
+
+
+def parquet(path: Path) -> None:
+    pq.write_table(pa.table({"row": np.random.default_rng(0).random(100_000)}), path)
+
+
+def polars_parquet(path: Path) -> None:
+    polars.DataFrame({"row": np.random.default_rng(0).random(100_000)}).write_parquet(path)
+
+
+def json_text(path: Path) -> None:
+    path.write_text(json.dumps(list(range(100_000))))
+
+
+def figure(path: Path) -> None:
+    Figure().savefig(path, format="png")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's device that is always full")
+@pytest.mark.parametrize("write", [torch_save, parquet, polars_parquet, json_text, figure, _write])
+def test_what_each_library_raises_on_a_full_disk_is_named(write: Callable[..., None], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+    contents = ({"rows": bytes(range(256)) * 1000},) if write is _write else ()
+    full = pytest.raises(InputError, match=rf"^cannot write {file}.*: No space left on device\. Free some space")
+    with full, atomic_file(file) as temporary:
+        # Linux's device on which every write finds the disk full.
+        temporary.unlink()
+        temporary.symlink_to("/dev/full")
+        write(temporary, *contents)
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_the_leftovers_of_a_whole_tree_are_removed_but_for_those_that_are_held(tmp_path: Path) -> None:
+    left = tmp_path / "tiny" / f".base.1{LEFTOVER}"
+    (left / "deep").mkdir(parents=True)
+    with atomic_folder(tmp_path / "gguf" / "model") as held:
+        remove_leftovers(tmp_path)
+        assert held.is_dir()
+        assert not left.exists()
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from tests.code_changes import edit, forget_code, rewrite, users_package
 
 OUTSIDE = {
     "catalogue/item_file.py": "finds a file, whose content is part of the key",
+    "datasets/history_file.py": "reads histories to recommend for, whose content is part of a request's key",
     "datasets/readers/auto.py": "selects a reader, which is a component",
     "datasets/readers/build.py": "builds readers",
     "evaluation/record.py": "writes and reads files",
@@ -34,7 +35,8 @@ OUTSIDE = {
     "training/provenance.py": "describes the machine",
     "training/rank.py": "starts a rank",
     "training/ranks.py": "starts ranks, which compute the same as one process",
-    "training/recommending.py": "prints recommendations, which are not stored",
+    "training/recommended_file.py": "writes recommendations, which belong to no run",
+    "training/recommending.py": "has rankers rank, and names what they return",
     "training/run_configuration.py": "decides what is missing",
     "training/work.py": "calls training and evaluation",
 }

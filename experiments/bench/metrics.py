@@ -34,9 +34,9 @@ def main() -> None:
 
     start = time.perf_counter()
     by_title = title_ranks(recommended, items.title_of[rows.target])
-    accuracy(by_title, LIST_LENGTH)
-    accuracy(item_ranks(recommended, rows.target, items), LIST_LENGTH)
-    by_slice(by_title, slices(rows, train, items), LIST_LENGTH)
+    accuracy(by_title, rows.user, LIST_LENGTH)
+    accuracy(item_ranks(recommended, rows.target, items), rows.user, LIST_LENGTH)
+    by_slice(by_title, rows.user, slices(rows, train, items), LIST_LENGTH)
     print(json.dumps({"arm": "metrics", "seconds": round(time.perf_counter() - start, 4)}))
 
 

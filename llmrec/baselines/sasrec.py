@@ -216,7 +216,7 @@ class SASRec(Baseline):
     def _ndcg10(self, valid: Rows) -> float:
         titles, _ = self.rank(valid, "valid", k=10, exclude_history=False)
         target_title = self._titles.title_of.cpu().numpy()[valid.target]
-        return accuracy(title_ranks(titles, target_title), list_length=10)["ndcg@10"]
+        return accuracy(title_ranks(titles, target_title), valid.user, list_length=10)["ndcg@10"]
 
 
 class _Titles:

@@ -21,8 +21,10 @@ def event_report(events: Interactions) -> dict[str, Any]:
     Returns:
         Plain JSON values: events; exact_duplicates (an earlier event has the same user, item, time and rating);
         at_the_busiest_second; of_a_user_at_one_second (events that share user and second with another, whose order is
-        that of the file); users_with_many_events (more than MANY_EVENTS); most_events_of_a_user; and time_units.
+        that of the file); users_with_many_events (more than MANY_EVENTS); most_events_of_a_user; time_units; and, if
+        the ratings cannot be used, rating_problem.
     """
+    problem = {} if events.rating_problem is None else {"rating_problem": events.rating_problem}
     per_user = np.bincount(events.user)
     ratings = [] if events.rating is None else [events.rating]
     duplicates = group_sizes(events.user, events.timestamp, events.item, *ratings)
@@ -34,6 +36,7 @@ def event_report(events: Interactions) -> dict[str, Any]:
         "users_with_many_events": int((per_user > MANY_EVENTS).sum()),
         "most_events_of_a_user": int(per_user.max()),
         "time_units": dict(events.time_units),
+        **problem,
     }
 
 
@@ -53,6 +56,8 @@ def event_warnings(report: Mapping[str, Any] | None) -> list[str]:
     elif numbers and "seconds" not in units:
         assumed = ", taken as UTC" if "dates without zone" in units else ""
         lines.append(f"times: {numbers[0]}{assumed}")
+    if "rating_problem" in report:
+        lines.append(f"warning: no rating is used, because of {report['rating_problem']}")
     if report["exact_duplicates"]:
         lines.append(f"warning: {report['exact_duplicates']:,} events repeat another one (same user, item and time)")
     if busiest >= BUSY_EVENTS and busiest > BUSY_SHARE * total:

@@ -16,6 +16,7 @@ class Interactions:
         item: Item index of each event, int32 [n].
         timestamp: Unix seconds, int64 [n].
         rating: float32 [n], or None if the dataset has no ratings.
+        rating_problem: Why the ratings in the data are not used (file, row and value); None if nothing is wrong.
         time_units: Number of the file's times by unit (see `Times`); empty if the layout fixes it.
     """
 
@@ -24,6 +25,7 @@ class Interactions:
     item: np.ndarray
     timestamp: np.ndarray
     rating: np.ndarray | None = None
+    rating_problem: str | None = None
     time_units: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:

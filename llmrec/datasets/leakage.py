@@ -132,7 +132,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     """Formats the report as a few lines for the console."""
     counts, titles = report["counts"], report["titles"]
     lines = [
-        "rows " + ", ".join(f"{name} {count['rows']:,} ({count['users']:,} users)" for name, count in counts.items()),
+        ", ".join(f"{name}: {count['rows']:,} rows of {count['users']:,} users" for name, count in counts.items()),
         f"items {titles['items']:,}, distinct titles {titles['distinct']:,} (blank {titles['blank']}, "
         f"a prefix of another {titles['prefixes']:,})",
     ]
@@ -177,7 +177,7 @@ def _later_rows(report: Mapping[str, Any]) -> str:
 def _lists_summary(report: Mapping[str, Any]) -> list[str]:
     splits = report["splits"]
     relevance = "rating" if report["by_ratings"] else "next item"
-    sizes = ", ".join(f"{name} {counts['lists']:,} ({counts['users']:,} users)" for name, counts in splits.items())
+    sizes = ", ".join(f"{name} {counts['lists']:,} of {counts['users']:,} users" for name, counts in splits.items())
     lines = [
         f"lists of {report['candidates']} candidates ({report['negatives']} sampled), relevance by {relevance}: {sizes}"
     ]

@@ -156,7 +156,8 @@ def _lists(
     source: Source, prepared: Prepared, dataset: Mapping[str, Any], cache_dir: Path, task: Mapping[str, Any]
 ) -> tuple[dict[str, Lists], dict[str, Any]]:
     prepared_in = prepared_folder(source, cache_dir)
-    rule = list_rule(task, dataset, source.name, has_ratings(prepared_in))
+    problem = prepared.report.get("events", {}).get("rating_problem")
+    rule = list_rule(task, dataset, source.name, has_ratings(prepared_in), problem)
     if rule.by_ratings and source.leave_one_out:
         raise InputError(
             f"{source.name}: lists by ratings are made within the periods of a split by time, and "

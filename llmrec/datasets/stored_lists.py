@@ -56,7 +56,9 @@ def load_lists(
         ) from error
 
 
-def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ratings: bool) -> ListRule:
+def list_rule(
+    task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ratings: bool, problem: str | None = None
+) -> ListRule:
     """Derives the rule from the settings of the task and the dataset.
 
     Args:
@@ -64,13 +66,17 @@ def list_rule(task: Mapping[str, Any], dataset: Mapping[str, Any], name: str, ra
         dataset: The resolved Hydra group `dataset`.
         name: Name of the dataset in error messages.
         ratings: Whether the dataset has ratings.
+        problem: Why the ratings in its data are not used, if so.
 
     Raises:
-        InputError: If a setting is invalid, or relevance=ratings and the dataset has none.
+        InputError: If a setting is invalid, or relevance=ratings and the dataset has none, or its ratings would be
+            relevance and cannot be used.
     """
     candidates, negatives, relevance = task["candidates"], task["negatives"], task["relevance"]
     if relevance not in ("auto", "ratings", "next_item"):
         raise InputError(f"task.relevance={relevance}: choose one of auto, ratings, next_item")
+    if problem and relevance != "next_item":
+        raise InputError(f"{name}: {problem}. Or do without ratings: task.relevance=next_item")
     if relevance == "ratings" and not ratings:
         raise InputError(
             f"task.relevance=ratings, but {name} has no ratings: set task.relevance=next_item, or add a column rating "

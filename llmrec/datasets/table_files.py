@@ -74,14 +74,18 @@ def scan_separated(path: Path, separators: Sequence[str] = SEPARATORS, quoted: b
         quoted: Whether values may stand in quotes.
 
     Raises:
-        InputError: If it is empty; on reading, for a malformed row. The message names the file and the row.
+        InputError: If it is empty or its header is malformed; on reading, for a malformed row. The message names the
+            file and the row.
     """
     first = next(blocks(path), None)
     if first is None:
         raise InputError(f"{path}: empty. Put a complete copy of the file there")
     header = split_line(first[0])[0].decode(errors="replace")
     separator = max(separators, key=header.count)
-    names = next(csv.reader([header], delimiter=separator)) if quoted else header.split(separator)
+    try:
+        names = next(csv.reader([header], delimiter=separator)) if quoted else header.split(separator)
+    except csv.Error as error:
+        raise InputError(f"{path}, row 1: {error}. Correct the header") from error
     return named(Separated(path, names, separator, quoted))
 
 

@@ -143,8 +143,12 @@ def _step(
     chosen = trie.fan_out[state.node.gather(1, parent)] > 1
     state.score, state.node = live, child.gather(1, order)
     state.branch, state.state_index = state.branch.gather(1, parent), state.state_index.gather(1, parent) + 1
-    best = live[:, 0] / _deciding_length(trie, settings, generated) ** settings.length_penalty
-    state.done |= (live[:, 0] == NEGATIVE_INFINITY) | ~(best > state.final.amin(1))
+    length = _deciding_length(trie, settings, generated)
+    can_enter = live / length**settings.length_penalty > state.final.amin(1)[:, None]
+    if settings.scores == "trie":
+        # Hugging Face's search goes on with beams that cannot enter, which compete with others for a place.
+        state.score = live.masked_fill(~can_enter, NEGATIVE_INFINITY)
+    state.done |= ~can_enter[:, 0]
     return chosen & state.alive
 
 

@@ -1,11 +1,10 @@
-"""Accuracy metrics for one relevant title per user: NDCG, hit rate and MRR, computed from ranks."""
-
-import math
+"""Accuracy metrics for one relevant title per row: NDCG, hit rate and MRR, computed from ranks."""
 
 import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.errors import InputError
+from llmrec.evaluation.significance import clustered_standard_error
 
 NDCG_CUTOFFS = (5, 10)
 HR_CUTOFFS = (1, 5, 10)
@@ -18,11 +17,11 @@ def title_ranks(recommended: np.ndarray, target_title: np.ndarray) -> np.ndarray
     Any item with the target's title is a hit, as in the papers.
 
     Args:
-        recommended: Distinct titles, best first, int32 [users, K]; -1 = no more.
-        target_title: The target's distinct title, int32 [users].
+        recommended: Distinct titles, best first, int32 [rows, K]; -1 = no more.
+        target_title: The target's distinct title, int32 [rows].
 
     Returns:
-        int32 [users], 1-based; 0 = absent.
+        int32 [rows], 1-based; 0 = absent.
     """
     hits = recommended == target_title[:, None]
     return np.where(hits.any(axis=1), hits.argmax(axis=1) + 1, 0).astype(np.int32)
@@ -33,11 +32,11 @@ def item_ranks(recommended: np.ndarray, target: np.ndarray, items: Items) -> np.
 
     Args:
         recommended: As in `title_ranks`.
-        target: The target items, int32 [users].
+        target: The target items, int32 [rows].
         items: The catalogue.
 
     Returns:
-        int32 [users], 1-based; 0 = absent. Never better than the rank by title.
+        int32 [rows], 1-based; 0 = absent. Never better than the rank by title.
     """
     ranks = title_ranks(recommended, items.title_of[target])
     items_of_title = np.bincount(items.title_of, minlength=len(items.distinct_titles))
@@ -47,7 +46,7 @@ def item_ranks(recommended: np.ndarray, target: np.ndarray, items: Items) -> np.
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Returns NDCG@k per user, float64 [users].
+    """Returns NDCG@k per row, float64 [rows].
 
     With one relevant item, it is 1 / log2(1 + rank) for ranks up to k and 0 otherwise.
     """
@@ -55,34 +54,35 @@ def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
 
 
 def hit(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Returns whether each user's target is among the first k, bool [users]."""
+    """Returns whether each row's target is among the first k, bool [rows]."""
     return (ranks > 0) & (ranks <= k)
 
 
 def reciprocal_rank(ranks: np.ndarray, k: int) -> np.ndarray:
-    """Returns 1 / rank per user for ranks up to k and 0 otherwise, float64 [users]."""
+    """Returns 1 / rank per row for ranks up to k and 0 otherwise, float64 [rows]."""
     return np.where(hit(ranks, k), 1 / np.maximum(ranks, 1), 0.0)
 
 
-def accuracy(ranks: np.ndarray, list_length: int) -> dict[str, float]:
-    """Averages the accuracy metrics over users.
+def accuracy(ranks: np.ndarray, users: np.ndarray, list_length: int) -> dict[str, float]:
+    """Averages the accuracy metrics over rows.
 
     Args:
-        ranks: int [users], 1-based; 0 = absent.
-        list_length: Number of titles recommended to each user.
+        ranks: int [rows], 1-based; 0 = absent.
+        users: The user of each row, str or int [rows].
+        list_length: Number of titles recommended for each row.
 
     Returns:
-        ndcg@5, ndcg@10 and its standard error (ndcg@10_se), hr@1, hr@5, hr@10 and mrr@10. Metrics with a cut-off above
-        list_length are omitted, and so is the standard error if there is only one user.
+        ndcg@5, ndcg@10 and its standard error clustered by user (ndcg@10_se), hr@1, hr@5, hr@10 and mrr@10. Metrics
+        with a cut-off above list_length are omitted, and so is the standard error if there is only one user.
 
     Raises:
-        InputError: If there are no users.
+        InputError: If there are no rows.
     """
     if len(ranks) == 0:
-        raise InputError("Cannot average metrics: there are no users. Evaluate a split that has rows.")
+        raise InputError("Cannot average metrics: there are no rows. Evaluate a split that has rows.")
     means = {f"ndcg@{k}": ndcg(ranks, k).mean() for k in NDCG_CUTOFFS if k <= list_length}
-    if list_length >= 10 and len(ranks) > 1:
-        means["ndcg@10_se"] = ndcg(ranks, 10).std(ddof=1) / math.sqrt(len(ranks))
+    if list_length >= 10 and len(np.unique(users)) > 1:
+        means["ndcg@10_se"] = clustered_standard_error(ndcg(ranks, 10), users)
     means |= {f"hr@{k}": hit(ranks, k).mean() for k in HR_CUTOFFS if k <= list_length}
     means |= {f"mrr@{k}": reciprocal_rank(ranks, k).mean() for k in MRR_CUTOFFS if k <= list_length}
     return {name: float(mean) for name, mean in means.items()}

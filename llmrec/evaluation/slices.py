@@ -1,4 +1,4 @@
-"""Accuracy by slices of users, defined by properties of their targets and histories."""
+"""Accuracy by slices of rows, defined by properties of their targets and histories."""
 
 from typing import Any
 
@@ -38,20 +38,23 @@ def slices(rows: Rows, train: Rows, items: Items) -> dict[str, np.ndarray]:
     }
 
 
-def by_slice(ranks: np.ndarray, masks: dict[str, np.ndarray], list_length: int) -> dict[str, dict[str, Any]]:
-    """Computes the accuracy of each slice, beside its number of users. Slices without users have no metrics.
+def by_slice(
+    ranks: np.ndarray, users: np.ndarray, masks: dict[str, np.ndarray], list_length: int
+) -> dict[str, dict[str, Any]]:
+    """Computes the accuracy of each slice, beside its numbers of rows and users. Slices without rows have no metrics.
 
     Args:
-        ranks: int [users], 1-based; 0 = absent.
-        masks: bool [users] by name.
-        list_length: Number of titles recommended to each user.
+        ranks: int [rows], 1-based; 0 = absent.
+        users: The user of each row, str [rows].
+        masks: bool [rows] by name.
+        list_length: Number of titles recommended for each row.
     """
-    return {name: _slice_metrics(ranks[mask], list_length) for name, mask in masks.items()}
+    return {name: _slice_metrics(ranks[mask], users[mask], list_length) for name, mask in masks.items()}
 
 
-def _slice_metrics(ranks: np.ndarray, list_length: int) -> dict[str, Any]:
-    users = {"users": len(ranks)}
-    return users | accuracy(ranks, list_length) if len(ranks) else users
+def _slice_metrics(ranks: np.ndarray, users: np.ndarray, list_length: int) -> dict[str, Any]:
+    counts = {"rows": len(ranks), "users": len(np.unique(users))}
+    return counts | accuracy(ranks, users, list_length) if len(ranks) else counts
 
 
 def _repeated_target(rows: Rows) -> np.ndarray:

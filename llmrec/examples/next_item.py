@@ -155,8 +155,8 @@ class NextItemData(TrainingData):
         return int(np.quantile([int(position.sum()) for position in last], 0.95))
 
     @property
-    def validation_rows(self) -> int:
-        return len(self.validation.rows)
+    def validation_users(self) -> np.ndarray:
+        return self.validation.rows.user
 
     def example(self, row: int) -> CatalogueExample:
         return CatalogueExample(self, row)

@@ -103,8 +103,8 @@ class RerankData(TrainingData):
         return self.size
 
     @property
-    def validation_rows(self) -> int:
-        return len(self.validation)
+    def validation_users(self) -> np.ndarray:
+        return self.validation.rows.user
 
     def example(self, row: int) -> ListExample:
         return ListExample(self, row)

@@ -51,7 +51,7 @@ class Step:
 class TrainingData(LightningDataModule):
     """Loads training rows as micro-batches of optimizer steps, and the indices of validation rows.
 
-    The data module of a task defines what a row is: `sample_prompts`, `response_tokens`, `validation_rows` and
+    The data module of a task defines what a row is: `sample_prompts`, `response_tokens`, `validation_users` and
     `example`.
 
     Attributes:
@@ -105,8 +105,13 @@ class TrainingData(LightningDataModule):
 
     @property
     @abstractmethod
+    def validation_users(self) -> np.ndarray:
+        """The user of each validation row, by which a checkpoint is selected, str [rows]."""
+
+    @property
     def validation_rows(self) -> int:
-        """Number of validation rows, by which a checkpoint is selected."""
+        """Number of validation rows."""
+        return len(self.validation_users)
 
     @abstractmethod
     def example(self, row: int) -> Example:

@@ -48,7 +48,7 @@ class Accuracy(Metric):
         return found
 
     def record(self, ranking: CatalogueRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
-        return accuracy(rows["rank"], ranking.titles.shape[1])
+        return accuracy(rows["rank"], ranking.users, ranking.titles.shape[1])
 
 
 class ByTitle(Accuracy):

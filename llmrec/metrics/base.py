@@ -7,6 +7,8 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
+from llmrec.evaluation.significance import clustered_standard_error
+
 Measure = Callable[[np.ndarray], np.ndarray]
 """Computes a figure from sums over rows: float `[..., parts]` to `[...]`."""
 Direction = Literal["higher", "lower"]
@@ -64,7 +66,8 @@ class Metric(ABC):
 class RowMetric(Metric):
     """Base of metrics that are the mean of one value per row, the simplest kind of a user's own metric.
 
-    The record holds `mean` and its standard error `se` (rows count as independent).
+    The record holds `mean` and its standard error `se`, clustered by user and left out if there is only one. A ranking
+    of a task of one's own needs `users`, the user of each row.
 
     Attributes:
         label: Its name in tables.
@@ -87,6 +90,6 @@ class RowMetric(Metric):
     def record(self, ranking: Any, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         values = rows["mean"]
         found = {"mean": float(values.mean())}
-        if len(values) > 1:
-            found["se"] = float(values.std(ddof=1) / np.sqrt(len(values)))
+        if len(np.unique(ranking.users)) > 1:
+            found["se"] = clustered_standard_error(values, ranking.users)
         return found

@@ -37,6 +37,11 @@ class CatalogueRanking:
     features: ReferenceFeatures = field(default_factory=ReferenceFeatures)
     is_title: np.ndarray | None = None
 
+    @property
+    def users(self) -> np.ndarray:
+        """The user of each row, str [rows]."""
+        return self.rows.user
+
 
 @dataclass(frozen=True)
 class ListRanking:
@@ -59,3 +64,8 @@ class ListRanking:
     split: str
     unconstrained_order: np.ndarray | None = None
     is_invalid: np.ndarray | None = None
+
+    @property
+    def users(self) -> np.ndarray:
+        """The user of each list, str [lists]."""
+        return self.lists.rows.user

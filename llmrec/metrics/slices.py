@@ -20,4 +20,4 @@ class Slices(Metric):
     def record(self, ranking: CatalogueRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         ranks = title_ranks(ranking.titles, ranking.target_title)
         masks = slices(ranking.rows, ranking.dataset.train, ranking.dataset.items)
-        return by_slice(ranks, masks, ranking.titles.shape[1])
+        return by_slice(ranks, ranking.users, masks, ranking.titles.shape[1])

@@ -24,7 +24,7 @@ class InvalidTitles(Metric):
     def record(self, ranking: CatalogueRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         if ranking.is_title is None:
             return {}
-        return {"invalid_title_rate": float(rows["invalid"].mean()), "users": len(ranking.rows)}
+        return {"invalid_title_rate": float(rows["invalid"].mean()), "rows": len(ranking.rows)}
 
 
 class InvalidRankings(Metric):

@@ -73,13 +73,18 @@ class PromptTokenizer:
         """Tokenizes the prompts of rows, or reads them from the cache."""
         return self._prompts([entries_of(items, rows.history_of(row)) for row in range(len(rows))])
 
-    def histories(self, histories: Sequence[Sequence[str]]) -> Prompts:
+    def histories(self, histories: Sequence[Sequence[str]], cached: bool = True) -> Prompts:
         """Tokenizes the prompts of histories (titles, oldest first), or reads them from the cache.
 
         Titles need not be in the catalogue, but those that are not have no tokens and are left out with items=tokens.
         Of items with the same title, the first gives the categories.
+
+        Args:
+            histories: The histories.
+            cached: Whether to use the cache; not for histories that are met once.
         """
-        return self._prompts([self._entries(titles) for titles in histories])
+        entries = [self._entries(titles) for titles in histories]
+        return self._prompts(entries) if cached else self._tokenized(entries)
 
     def history_free(self, prompts: Prompts) -> np.ndarray:
         """Returns the prompt with an empty history, int32 [length], after checking that `prompts` share its frame.
@@ -176,10 +181,15 @@ class PromptTokenizer:
         stored = read_arrays(path)
         if stored is not None:
             return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
-        _, encoded, cut = self._fit(histories)
-        prompts = Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
-        write_arrays(path, {"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": np.array([cut])})
+        prompts = self._tokenized(histories)
+        cut = np.array([prompts.truncated])
+        write_arrays(path, {"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": cut})
         return prompts
+
+    def _tokenized(self, histories: Sequence[Sequence[Entry]]) -> Prompts:
+        """Tokenizes the prompts of histories."""
+        _, encoded, cut = self._fit(histories)
+        return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the tokens before and after all histories, without the nearest two: these may merge with titles."""

@@ -130,8 +130,8 @@ def _peak_memory(run: Run) -> float | None:
     return None if points is None else max(gib for _, gib in points)
 
 
-def _users_per_second(run: Run) -> float:
-    return float(run.test["users"] / run.record["seconds"]["test"])
+def _rows_per_second(run: Run) -> float:
+    return float(run.test["rows"] / run.record["seconds"]["test"])
 
 
 def _lists_per_second(run: Run) -> float:
@@ -141,6 +141,6 @@ def _lists_per_second(run: Run) -> float:
 COSTS: dict[str, Callable[[Run], float | None]] = {
     "cost.seconds_per_epoch": _seconds_per_epoch,
     "cost.peak_memory": _peak_memory,
-    "cost.users_per_second": _users_per_second,
+    "cost.rows_per_second": _rows_per_second,
     "cost.lists_per_second": _lists_per_second,
 }

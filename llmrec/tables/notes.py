@@ -2,6 +2,7 @@
 
 from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
 from llmrec.datasets.settings import LEAVE_ONE_OUT
+from llmrec.evaluation.few_users import few_users_warning
 from llmrec.tables.figures import LEVEL, MIN_SEEDS, SAMPLES, same_rows
 from llmrec.tables.filled import FilledTable
 from llmrec.tables.measures import has_sums
@@ -12,6 +13,7 @@ def notes(filled: FilledTable) -> list[str]:
     kinds = (
         _simulated,
         _leave_one_out,
+        _few_users,
         _edited,
         _selection,
         _reading,
@@ -40,6 +42,13 @@ def _leave_one_out(filled: FilledTable) -> list[str]:
         if run.test.get("split_by") == LEAVE_ONE_OUT
     )
     return [f"{dataset}: {LEAVE_ONE_OUT_NOTE}." for dataset in left]
+
+
+def _few_users(filled: FilledTable) -> list[str]:
+    runs = [run for arm in filled.arms.values() for run in arm.runs.values()]
+    users = dict.fromkeys((run.test["dataset"], run.test["users"]) for run in runs)
+    warnings = [(dataset, few_users_warning(count)) for dataset, count in users]
+    return [f"{dataset}: test has {warning}." for dataset, warning in warnings if warning]
 
 
 def _edited(filled: FilledTable) -> list[str]:

@@ -40,7 +40,7 @@ class ModelRanker:
     def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Ranks titles for histories given as titles, oldest first. Unknown titles are used as text."""
         excluded = self._leaves(histories) if self.decoder.exclude_history else None
-        return self._ranked(self.data.prompt_tokenizer.histories(histories), excluded, progress)
+        return self._ranked(self.data.prompt_tokenizer.histories(histories, cached=False), excluded, progress)
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the title of each row that counts as a hit, int32 [rows]; titles with equal tokens count as one."""

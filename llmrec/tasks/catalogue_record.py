@@ -14,6 +14,7 @@ from llmrec.datasets.leakage import split_by
 from llmrec.datasets.popularity import recommend_popular
 from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.few_users import user_counts
 from llmrec.metrics.base import Metric
 from llmrec.metrics.measured import measured, row_table
 from llmrec.metrics.ranking import CatalogueRanking
@@ -47,7 +48,8 @@ def catalogue_record(
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "split_by": split_by(dataset.report),
-        "users": len(ranking.rows),
+        "rows": len(ranking.rows),
+        **user_counts(ranking.users),
         "list_length": length,
     }
     best = {} if dataset.best_ndcg10 is None else {"best_ndcg10": dataset.best_ndcg10[split]}

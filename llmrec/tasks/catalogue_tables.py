@@ -9,7 +9,7 @@ from rich.table import Table
 
 from llmrec.metrics.accuracy import ByTitle
 from llmrec.metrics.base import Metric
-from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender
+from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender, row_counts
 
 CAPTION = (
     "MGU, DGU: mean |GU| and range of GU over groups by popularity (pop.) or relevance (rel.), GU = share of "
@@ -36,8 +36,7 @@ def catalogue_tables(splits: Mapping[str, dict[str, Any]], metrics: Sequence[Met
 
 
 def _accuracy(splits: Mapping[str, dict[str, Any]]) -> Table:
-    users = ", ".join(f"{SPLIT_NAMES[split]} {record['users']:,}" for split, record in splits.items())
-    title = f"{next(iter(splits.values()))['dataset']}, full catalogue, by title; users: {users}"
+    title = f"{next(iter(splits.values()))['dataset']}, full catalogue, by title\n{row_counts(splits, 'rows')}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
     table.add_column("split", no_wrap=True)
     table.add_column("recommender", no_wrap=True)

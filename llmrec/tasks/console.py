@@ -9,6 +9,7 @@ from rich.text import Text
 
 from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
 from llmrec.datasets.settings import LEAVE_ONE_OUT
+from llmrec.evaluation.few_users import few_users_warning
 from llmrec.metrics.base import Metric
 
 SPLIT_NAMES = {"valid": "validation", "test": "test"}
@@ -38,12 +39,29 @@ def final_table(
     lines = [*tables, Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items()))]
     # The path is kept on one line, so that it can be copied.
     lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
+    for split, record in splits.items():
+        warning = few_users_warning(record["users"])
+        if warning is not None:
+            lines.append(Text(f"warning: {SPLIT_NAMES[split]} has {warning}"))
     any_split = next(iter(splits.values()))
     if any_split.get("split_by") == LEAVE_ONE_OUT:
         lines.append(Text(f"{any_split['dataset']}: {LEAVE_ONE_OUT_NOTE}."))
     if any_split["simulated"]:
         lines.append(Text(f"SIMULATED data ({any_split['dataset']}): these figures say nothing about real users."))
     return Group(*lines)
+
+
+def row_counts(splits: Mapping[str, dict[str, Any]], rows: str) -> str:
+    """Returns the numbers of rows and users, a line for each split, as in "test: 538 rows of 125 users".
+
+    Args:
+        splits: The records by split.
+        rows: What a row is called, and its number in a record: "rows" or "lists".
+    """
+    return "\n".join(
+        f"{SPLIT_NAMES[split]}: {record[rows]:,} {rows} of {record['users']:,} users"
+        for split, record in splits.items()
+    )
 
 
 def console_headings(metrics: Sequence[Metric]) -> dict[str, str]:

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from llmrec.datasets.dataset import Dataset
 from llmrec.datasets.leakage import split_by
 from llmrec.errors import InputError
+from llmrec.evaluation.few_users import user_counts
 from llmrec.evaluation.list_accuracy import CUTOFFS, popular_order, random_ndcg
 from llmrec.metrics.base import Metric
 from llmrec.metrics.measured import measured, row_table
@@ -34,7 +35,7 @@ def list_record(
         "simulated": dataset.simulated,
         "split_by": split_by(dataset.report),
         "lists": len(lists),
-        "users": len(np.unique(lists.rows.user)),
+        **user_counts(ranking.users),
         "candidates": lists.candidates.shape[1],
     }
     random = {f"ndcg@{k}": float(random_ndcg(lists.gains, k).mean()) for k in CUTOFFS}

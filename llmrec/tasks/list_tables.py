@@ -8,7 +8,7 @@ from rich.table import Table
 
 from llmrec.evaluation.list_accuracy import CUTOFFS
 from llmrec.metrics.base import Metric
-from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender
+from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender, row_counts
 
 CAPTION = (
     "SE: standard error of NDCG@10, clustered by user; order std, Kend. tau: standard deviation of NDCG@10 and "
@@ -24,8 +24,7 @@ def lists_table(splits: Mapping[str, dict[str, Any]], metrics: Sequence[Metric])
         metrics: The metrics of the records.
     """
     any_split = next(iter(splits.values()))
-    counts = ", ".join(f"{SPLIT_NAMES[s]} {m['lists']:,} ({m['users']:,} users)" for s, m in splits.items())
-    title = f"{any_split['dataset']}, lists of {any_split['candidates']}: {counts}"
+    title = f"{any_split['dataset']}, lists of {any_split['candidates']}\n{row_counts(splits, 'lists')}"
     # Without padding, all columns fit into 80 characters.
     table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=0)
     table.caption, table.caption_justify = CAPTION, "left"

@@ -65,7 +65,8 @@ class Recommender(LightningModule):
         self.automatic_optimization = False
         self.backbone, self.objective = backbone, objective
         self.data, self.config, self.task, self.preparation = data, config, task, preparation
-        self.means = RowMeans(task.validation_names)
+        users, user = np.unique(data.validation_users, return_inverse=True)
+        self.means, self._validation_user = RowMeans(task.validation_names, len(users)), torch.from_numpy(user)
         self.prepare_seconds = 0.0
         self.largest_micro_batch = 0
 
@@ -181,7 +182,8 @@ class Recommender(LightningModule):
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks this rank's share of the validation sample."""
         with unsharded(self.backbone):
-            self.means.update(self.task.validate(self.backbone, self.data, rows, self.config))
+            values = self.task.validate(self.backbone, self.data, rows, self.config)
+        self.means.update(values, self._validation_user[rows])
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics by which the checkpoint is selected, with their standard errors."""

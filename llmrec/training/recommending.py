@@ -4,62 +4,86 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from omegaconf import DictConfig
-from tqdm import tqdm
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.dataset import Dataset
 from llmrec.errors import shortened
-from llmrec.tasks.base import build_task
+from llmrec.tasks.base import Progress, build_task
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.open_run import open_ranker
 from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
+NAMED_TITLES = 20
+"""Number of unknown titles that are warned of by name."""
+Recommendations = list[dict[str, Any]]
+"""The best titles for a history, best first, each with `title`, `score` and `items` (the ids of its items)."""
 logger = logging.getLogger(__name__)
 
 
-def recommend(config: DictConfig, run: RunFolder, histories: Sequence[Sequence[str]]) -> list[list[dict[str, Any]]]:
-    """Recommends titles for each history.
+class Recommender:
+    """A trained run that recommends titles. What does not depend on histories is loaded once."""
 
-    Args:
-        config: The run's config, with the decoding settings and paths to use.
-        run: The run's folder.
-        histories: Titles, oldest first; only the newest dataset.max_history titles are used, as in training.
+    def __init__(self, config: DictConfig, run: RunFolder) -> None:
+        """Opens the run.
 
-    Returns:
-        For each history, the best titles first, each with `title`, `score` and `items` (the ids of its items).
+        Args:
+            config: The run's config, with the decoding settings and paths to use.
+            run: The run's folder.
 
-    Raises:
-        InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
-    """
-    silence_libraries()
-    dataset = read_dataset(config)
-    histories = [list(history)[-config.dataset.max_history :] for history in histories]
-    ranker = open_ranker(config, dataset, run, build_task(config))
-    _warn_unknown(histories, dataset)
-    with tqdm(total=len(histories), unit="user", disable=len(histories) < 20) as bar:
-        titles, scores = ranker.rank_histories(histories, bar.update)
-    return [_entries(row, row_scores, dataset.items) for row, row_scores in zip(titles, scores, strict=True)]
+        Raises:
+            InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
+        """
+        silence_libraries()
+        self.dataset = read_dataset(config)
+        self.max_history = int(config.dataset.max_history)
+        self.ranker = open_ranker(config, self.dataset, run, build_task(config))
+        self.ids = _ids_of_titles(self.dataset.items)
+        self.known = set(self.dataset.items.distinct_titles)
+        self.warned: set[str] = set()
 
+    def recommend(
+        self, histories: Sequence[Sequence[str]], progress: Progress = lambda done: None
+    ) -> list[Recommendations]:
+        """Recommends titles for each history.
 
-def _entries(titles: np.ndarray, scores: np.ndarray, items: Items) -> list[dict[str, Any]]:
-    return [
-        {
-            "title": items.distinct_titles[title],
-            "score": round(float(score), 4),
-            "items": [items.ids[item] for item in np.flatnonzero(items.title_of == title)],
+        Args:
+            histories: Titles, oldest first; only the newest dataset.max_history titles are used, as in training.
+            progress: Called with numbers of finished histories.
+        """
+        newest = [list(history)[-self.max_history :] for history in histories]
+        self._warn_unknown(newest)
+        titles, scores = self.ranker.rank_histories(newest, progress)
+        return [
+            [self._entry(title, score) for title, score in zip(row, row_scores, strict=True) if title >= 0]
+            for row, row_scores in zip(titles.tolist(), scores.tolist(), strict=True)
+        ]
+
+    def _entry(self, title: int, score: float) -> dict[str, Any]:
+        return {
+            "title": self.dataset.items.distinct_titles[title],
+            "score": round(score, 4),
+            "items": self.ids[title],
         }
-        for title, score in zip(titles, scores, strict=True)
-        if title >= 0
-    ]
+
+    def _warn_unknown(self, histories: Sequence[Sequence[str]]) -> None:
+        """Warns of titles that are not in the catalogue: of each once, and by name only of the first ones."""
+        for title in dict.fromkeys(title for history in histories for title in history if title not in self.known):
+            if title in self.warned or len(self.warned) > NAMED_TITLES:
+                continue
+            self.warned.add(title)
+            if len(self.warned) > NAMED_TITLES:
+                logger.warning("further titles are not in the catalogue of %s", self.dataset.name)
+                continue
+            reading = "a language model reads it as text, a baseline ignores it"
+            if self.dataset.items.tokens is not None:
+                reading = "it has no tokens and is left out of the history"
+            logger.warning("%r is not in the catalogue of %s; %s", shortened(title), self.dataset.name, reading)
 
 
-def _warn_unknown(histories: Sequence[Sequence[str]], dataset: Dataset) -> None:
-    known = set(dataset.items.distinct_titles)
-    for title in dict.fromkeys(title for history in histories for title in history if title not in known):
-        reading = "a language model reads it as text, a baseline ignores it"
-        if dataset.items.tokens is not None:
-            reading = "it has no tokens and is left out of the history"
-        logger.warning("%r is not in the catalogue of %s; %s", shortened(title), dataset.name, reading)
+def _ids_of_titles(items: Items) -> list[list[str]]:
+    """Returns the ids of the items of each distinct title."""
+    ids: list[list[str]] = [[] for _ in items.distinct_titles]
+    for name, title in zip(items.ids, items.title_of.tolist(), strict=True):
+        ids[title].append(name)
+    return ids

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.atomic import remove_leftovers
 from llmrec.backbones.device import check_device, check_trained_dtype
 from llmrec.backbones.load import check_model_files
 from llmrec.baselines.open import build_baseline
@@ -51,6 +52,8 @@ def run_configuration(config: DictConfig) -> None:
         log_data_source(config)
         _announce_edited(plain)
         with run.lock():
+            remove_leftovers(run.folder)
+            remove_leftovers(Path(config.paths.cache))
             if not run.is_evaluated(plain):
                 if not run.trained:
                     check_trained_dtype(config)

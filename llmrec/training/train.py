@@ -29,6 +29,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.reference_features import encoder_embeddings
 from llmrec.evaluation.reference_model import REFERENCE, embeds_by_reference
+from llmrec.examples.training_data import TrainingData
 from llmrec.manifest import folder_manifest
 from llmrec.objectives.base import Objective
 from llmrec.plain import plain
@@ -248,7 +249,7 @@ def _train_module(module: Recommender, folder: Path, loggers: list[Logger]) -> d
         "chosen_epoch": int(chosen["epoch"]),
         # As chosen_epoch, numbered from 0.
         "stopped_after_epoch": trainer.current_epoch - 1 if stopped else None,
-        "chosen_by": {SELECTION_METRIC: float(best.best_model_score or 0.0), "users": module.data.validation_rows},
+        "chosen_by": {SELECTION_METRIC: float(best.best_model_score or 0.0)} | _validated(module.data),
         "optimizer_steps": trainer.global_step,
         "timed_epochs": epochs,
     }
@@ -262,10 +263,14 @@ def _validate_untrained(module: Recommender) -> dict[str, Any]:
     return {
         "chosen_epoch": None,
         "stopped_after_epoch": None,
-        "chosen_by": means | {"users": data.validation_rows},
+        "chosen_by": means | _validated(data),
         "optimizer_steps": 0,
         "timed_epochs": 0,
     }
+
+
+def _validated(data: TrainingData) -> dict[str, int]:
+    return {"rows": data.validation_rows, "users": len(np.unique(data.validation_users))}
 
 
 def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: Path) -> tuple[dict[str, Any], int]:

@@ -141,7 +141,7 @@ def test_floor_of_the_real_sets(name: str, floor: float, tmp_path: Path) -> None
     items, test = read_real(name, "test")
     whole = read_real(name, "train")[1]
     recommended = recommend_popular(test, whole, items, k=10, exclude_history=False)
-    measured = accuracy(title_ranks(recommended, items.title_of[test.target]), list_length=10)
+    measured = accuracy(title_ranks(recommended, items.title_of[test.target]), test.user, list_length=10)
     assert round(measured["ndcg@10"], 4) == floor
     held_out = name == "books"
     kept, held = hold_out_latest(whole.timestamp, 0.1) if held_out else (np.arange(len(whole)), np.arange(0))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from llmrec.command import TERMINATED
 from llmrec.processes.fork_server import ForkedProcess, ForkRequest, ForkServer
 
 DEBUG = ("scale=debug", "trainer.progress=false")
@@ -57,11 +58,18 @@ class Started:
             assert self.process.poll() is None, f"ended before it could be killed:\n{self.log.read_text()}"
             time.sleep(0.002)
         os.kill(self.process.pid, by)
-        assert self.process.wait() == -by
+        assert self.process.wait() == (TERMINATED if by == signal.SIGTERM else -by)
 
     def wait(self) -> Done:
         """Waits for its end."""
         return Done(self.process.wait(), self.log.read_text(encoding="utf-8"))
+
+
+def ended_by_sigterm(done: Done, module: str) -> bool:
+    """Whether a command ended with status 143 and one line that says what was ended, without a traceback."""
+    line = f"llmrec: ended by SIGTERM: python -m {module} "
+    said = [text for text in done.output.splitlines() if line in text and "the same command goes on" in text]
+    return done.status == TERMINATED == 143 and len(said) == 1 and "Traceback" not in done.output
 
 
 @dataclass(frozen=True)

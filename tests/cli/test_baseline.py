@@ -103,7 +103,7 @@ def test_it_is_evaluated_another_way(fitted: tuple[Workplace, Done]) -> None:
     assert evaluated.status == 0, evaluated.output
     assert evaluated.record() != done.record()
     found = json.loads((evaluated.record() / "metrics.json").read_text())["splits"]["test"]
-    assert (found["users"], found["recommender"]) == (9, "sasrec")
+    assert (found["rows"], found["recommender"]) == (9, "sasrec")
     assert found["hallucination"].get("repeated", 0) == 0
 
 

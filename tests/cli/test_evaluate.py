@@ -61,7 +61,7 @@ def test_decoding_group_takes_all_settings_of_its_file(trained: tuple[Workplace,
     record = json.loads((evaluated.record() / "metrics.json").read_text())
     settings = {"scores": "vocab", "beams": 10, "length_penalty": 1.0, "exclude_history": False}
     assert record["decoding"].items() >= settings.items()
-    assert record["splits"]["test"]["users"] == 5
+    assert record["splits"]["test"]["rows"] == 5
 
 
 def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Workplace, Done]) -> None:
@@ -70,7 +70,7 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
     evaluated = place.run("llmrec.evaluate", f"run={done.run()}", *asked)
     assert evaluated.status == 0, evaluated.output
     for split in json.loads((evaluated.record() / "metrics.json").read_text())["splits"].values():
-        assert split["unconstrained"]["users"] == 6
+        assert split["unconstrained"]["rows"] == 6
         assert 0 <= split["unconstrained"]["invalid_title_rate"] <= 1
     assert "invalid" in evaluated.output
     unasked = json.loads((done.record() / "metrics.json").read_text())["splits"]

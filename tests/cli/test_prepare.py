@@ -41,7 +41,7 @@ def test_what_was_made_and_what_comes_next_is_said(place: Workplace, tmp_path: P
     done = place.run("llmrec.prepare", "reader=movielens", f"path={dump}", "out=sets/movielens_100k")
     assert done.status == 0, done.output
     assert "120 interactions of 12 users with 10 items in the 5-core\n" in done.output
-    assert "rows train 57 (" in done.output
+    assert "train: 57 rows of " in done.output
     assert f"written to {tmp_path}/sets/movielens_100k in " in done.output
     assert done.last_line() == f"next: LLMREC_DATA={tmp_path}/sets python -m llmrec.run dataset=movielens_100k"
 
@@ -53,7 +53,7 @@ def test_settings_shape_the_set(place: Workplace, tmp_path: Path) -> None:
     )
     assert done.status == 0, done.output
     # 12 users with four windows each.
-    assert "rows train 24 (" in done.output
+    assert "train: 24 rows of " in done.output
     assert (place.data / "movielens_1m/manifest.json").is_file()
 
 
@@ -62,7 +62,7 @@ def test_leave_one_out_is_written_into_the_set_its_yaml_and_the_next_command(pla
     done = place.run("llmrec.prepare", "reader=movielens", f"path={dump}", "split=leave_one_out")
     assert done.status == 0, done.output
     # 12 users with ten events each: six windows, of which four are for training.
-    assert "rows train 48 (12 users), valid 12 (12 users), test 12 (12 users)" in done.output
+    assert "train: 48 rows of 12 users, valid: 12 rows of 12 users, test: 12 rows of 12 users" in done.output
     # The first test target is that of user 1, on day 10. User u has training targets on the days u + 4 to u + 7: of the
     # users 4, 5 and 6 one, two and three are later, and of the users 7 to 12 all four.
     assert "split leave_one_out, not by time: 30 training rows (62.5 %) are later than the earliest test" in done.output
@@ -160,7 +160,7 @@ def test_settings_of_the_reader_are_arguments(place: Workplace, tmp_path: Path) 
         (
             ["reader=parquet", "path=dump"],
             "dataset/reader=parquet: there is no such option. Choose one of amazon2014, amazon2018, amazon2023, auto, "
-            "generic, goodreads, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
+            "generic, goodreads, lastfm, lcrec, minionerec, movielens, msl, recbole, sdpo, steam, yelp",
         ),
         (
             ["reader=mine.Reader", "path=dump"],

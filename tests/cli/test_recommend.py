@@ -2,15 +2,19 @@
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
 from llmrec.datasets.dataset import draw
+from llmrec.datasets.history_file import HistoryFile
 from llmrec.training.open_dataset import read_dataset
+from llmrec.training.recommended_file import request_key
+from llmrec.training.recommending import Recommender
 from llmrec.training.run_folder import RunFolder
-from tests.cli.commands import Done, Workplace
+from tests.cli.commands import Done, Workplace, ended_by_sigterm
 
 TEST = [("split", "=", "test")]
 
@@ -147,6 +151,63 @@ def test_malformed_line_of_a_file_is_named(trained: tuple[Workplace, Done], tmp_
     refused = place.run("llmrec.recommend", f"run={done.run()}", f"file={tmp_path / 'histories.jsonl'}")
     assert refused.status == 2
     assert "histories.jsonl, line 2" in refused.output
+
+
+def test_a_request_is_its_run_settings_k_and_file(trained: tuple[Workplace, Done], tmp_path: Path) -> None:
+    run = RunFolder(trained[1].run())
+    config, other = run.config(), run.config()
+    other.decoding.beams = 3
+    first, second = tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    first.write_text('["A"]\n')
+    second.write_text('["B"]\n')
+    file = HistoryFile(first)
+    requests = [
+        request_key(config, run, 1, file),
+        request_key(config, run, 2, file),
+        request_key(other, run, 1, file),
+        request_key(config, run, 1, HistoryFile(second)),
+    ]
+    assert len(set(requests)) == 4
+    assert request_key(run.config(), run, 1, HistoryFile(file.path)) == requests[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_file_goes_on_and_equals_an_uninterrupted_one_and_the_plain_path(
+    by: signal.Signals, trained: tuple[Workplace, Done], titles: list[str], tmp_path: Path
+) -> None:
+    place, done = trained
+    # Three parts of 1,024, 1,024 and 252 histories.
+    histories = [[titles[number % len(titles)], titles[number * 7 % len(titles)]] for number in range(2300)]
+    file, out, whole = (tmp_path / name for name in ("histories.jsonl", "out.jsonl", "whole.jsonl"))
+    file.write_text("".join(json.dumps(history) + "\n" for history in histories), encoding="utf-8")
+    command = ("llmrec.recommend", f"run={done.run()}", f"file={file}", "k=3", "decoding.beams=3")
+    parts = tmp_path / "out.jsonl.parts"
+    started = place.start(*command, f"out={out}")
+    started.kill_when(lambda: bool(list(parts.glob("*.jsonl"))), by)
+    if by == signal.SIGTERM:
+        assert ended_by_sigterm(started.wait(), "llmrec.recommend")
+        assert not list(parts.glob(".*.partial"))
+    assert not out.exists()
+
+    resumed = place.run(*command, f"out={out}")
+    assert resumed.status == 0, resumed.output
+    assert "resuming after 1,024 of 2,300 histories" in resumed.output
+    assert not parts.exists()
+    assert place.run(*command, f"out={whole}").status == 0
+    assert out.read_bytes() == whole.read_bytes()
+
+    run = RunFolder(done.run())
+    config = run.config()
+    config.decoding.beams = 3
+    config.paths = {"data": str(place.data), "cache": str(place.cache), "runs": str(place.runs)}
+    plain = Recommender(config, run).recommend(histories)
+    streamed = list(map(json.loads, out.read_text(encoding="utf-8").splitlines()))
+    assert [[entry["title"] for entry in row] for row in streamed] == [
+        [entry["title"] for entry in row] for row in plain
+    ]
+    for row, expected in zip(streamed, plain, strict=True):
+        assert [entry["score"] for entry in row] == pytest.approx([entry["score"] for entry in expected], abs=2e-4)
 
 
 def parts(line: str) -> tuple[str, str, str]:

@@ -93,7 +93,7 @@ def test_report_and_console_name_the_lists(alro: Done) -> None:
     report = json.loads((alro.run() / "leakage.json").read_text())["lists"]["splits"]
     assert all(report[split]["lists"] == len(lists(alro, split)["list"]) for split in ("valid", "test"))
     assert "task rerank: tuned on 48 lists\n" in alro.output
-    sizes = ", ".join(f"{split} {of['lists']:,} ({of['users']:,} users)" for split, of in report.items())
+    sizes = ", ".join(f"{split} {of['lists']:,} of {of['users']:,} users" for split, of in report.items())
     assert f"  lists of 10 candidates (0 sampled), relevance by rating: {sizes}\n" in alro.output
 
 

@@ -51,6 +51,14 @@ class Tree:
         all_gone(started)
         return done
 
+    def terminate(self) -> Done:
+        """SIGTERM, which a system that shuts down or `kill` sends to the command alone."""
+        started = self.others()
+        signalled(self.pid, signal.SIGTERM)
+        done = self.wait()
+        all_gone(started)
+        return done
+
     def wait(self) -> Done:
         """Waits for its end."""
         return self.command.wait()

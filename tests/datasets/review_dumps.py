@@ -1,4 +1,4 @@
-"""Small dumps of Steam, Yelp, Goodreads and LC-Rec as they are published, with their flaws."""
+"""Small dumps of Steam, Yelp, Goodreads, Last.fm and LC-Rec as they are published, with their flaws."""
 
 import gzip
 import json
@@ -95,6 +95,23 @@ def write_goodreads_csv(folder: Path) -> Path:
     (folder / "goodreads_interactions.csv").write_text(f"{text}\n")
     ids = "\n".join(["book_id_csv,book_id", *(f"{100 + number},B{number}" for number in range(ITEMS))])
     (folder / "book_id_map.csv").write_text(f"{ids}\n")
+    return folder
+
+
+def write_lastfm(folder: Path) -> Path:
+    """Writes plays without header: B<n> is track n of artist n // 2, with a quote in its name; artist 2 has no id.
+
+    One line is cut in two by a line break in a name, one has no track, one is blank, and the last has no line feed.
+    """
+    folder.mkdir(parents=True)
+    lines = [
+        f"{user}\t{datetime.fromtimestamp(time, UTC):%Y-%m-%dT%H:%M:%SZ}\t{'' if item == 'B2' else 'mb-1'}\t"
+        f'Artist {int(item[1:]) // 2}\t\t"Track {item}'
+        for user, item, _, time in events()
+    ]
+    start = "U0\t2009-05-04T23:08:57Z\t\t"
+    broken = [f"{start}A", "B\t\tTrack", f"{start}Artist 1\t\t", ""]
+    (folder / "userid-timestamp-artid-artname-traid-traname.tsv").write_text("\n".join([*broken, *lines]))
     return folder
 
 

@@ -95,7 +95,7 @@ BAD_COLUMNS: list[tuple[dict[str, Any], dict[str, Any], str]] = [
     ({"user": [NAN, NAN]}, {}, r"row 1: user is 'nan', not a value .*\(all 2 rows\)\. Convert the column user, or"),
     ({"user": [1e17, 2.0]}, {}, r"row 1: user is '1e\+17', not a value that a float holds exactly"),
     ({"rating": pa.array(["good", "5"], pa.large_string())}, {}, r"row 1: rating is 'good', not a number"),
-    ({"rating": [4.0, NAN]}, {}, r"row 2: rating is 'nan', not a finite number\. Correct or remove that row"),
+    ({"rating": [4.0, float("inf")]}, {}, r"row 2: rating is 'inf', not a finite number\. Correct or remove that row"),
     (
         {"timestamp": pa.array([2**63 + 5, 1], pa.uint64())},
         {},
@@ -125,6 +125,17 @@ def test_a_column_that_occurs_twice_is_named(tmp_path: Path) -> None:
     # What is not read may occur twice.
     write_lines(tmp_path / "items.csv", ["item,title,note,note", "a,Red,x,y", "b,Blue,x,y"])
     assert Generic().read(tmp_path)[0].titles == ["Red", "Blue"]
+
+
+@pytest.mark.parametrize(
+    ("ratings", "shown"), [([4.0, NAN], "nan"), (pa.array([4, None], pa.int8()), "None"), ([4, 100], "100")]
+)
+def test_ratings_that_are_missing_or_too_large_are_told_and_not_used(ratings: Any, shown: str, tmp_path: Path) -> None:
+    events = read(tmp_path, {"rating": ratings})[1]
+    problem = (
+        f"interactions.parquet, row 2: rating is '{shown}', not above 0 and at most 10. Correct or remove that row"
+    )
+    assert (events.rating, events.rating_problem) == (None, problem)
 
 
 def test_messages_count_the_rows_that_are_like_the_first(tmp_path: Path) -> None:

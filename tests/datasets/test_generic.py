@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.load import load_dataset, prepared_folder
+from llmrec.datasets.leakage import summary
+from llmrec.datasets.load import load as load_all
+from llmrec.datasets.load import load_dataset, prepared_folder, with_lists
 from llmrec.datasets.prepared import read_interactions
 from llmrec.datasets.source import locate
+from llmrec.datasets.stored_lists import list_rule
 from llmrec.errors import InputError
 from tests.datasets.layouts import group, write_generic, write_lines
 
@@ -89,10 +93,6 @@ BAD_INTERACTIONS = [
     ("u1,i1,noon,3", r"timestamp is 'noon', not a time \(unix seconds, .*Z\)\. Correct or remove"),
     ("u1,i1,,3", r"timestamp is '', not a time"),
     ("u1,i1,5,good", r"rating is 'good', not a number\. Correct or remove"),
-    ("u1,i1,5,", r"rating is '', not a number"),
-    ("u1,i1,5,0", r"rating is '0', not above 0 and at most 10\. Correct or remove"),
-    ("u1,i1,5,-1", r"rating is '-1', not above 0"),
-    ("u1,i1,5,10.5", r"rating is '10\.5', not above 0 and at most 10"),
     (",i1,5,3", r"user is '', not a value"),
     ("u1,i1,5", r"3 fields instead of 4\. Correct or remove that row"),
 ]
@@ -104,6 +104,21 @@ def test_a_bad_interaction_is_named(root: Path, line: str, message: str) -> None
         file.write(line + "\n")
     with pytest.raises(InputError, match=r"own/interactions\.csv, row 122: " + message):
         load(root)
+
+
+@pytest.mark.parametrize("rating", ["", "NaN", "0", "-1", "10.5"])
+def test_ratings_are_refused_only_where_a_task_reads_them(root: Path, rating: str) -> None:
+    with (root / "own/interactions.csv").open("a", encoding="utf-8") as file:
+        file.write(f"u1,i1,5,{rating}\n")
+    problem = f"interactions.csv, row 122: rating is {rating!r}, not above 0 and at most 10. Correct or remove that row"
+    loaded = load_all(group(name="own", source="real"), root, root / "cache")
+    assert f"warning: no rating is used, because of {problem}" in summary(loaded.dataset.report)
+    lists = {"candidates": 3, "negatives": None, "seed": 0}
+    for relevance in ("auto", "ratings"):
+        with pytest.raises(InputError, match=re.escape(f"own: {problem}. Or do without ratings")):
+            with_lists(loaded, group(name="own", source="real"), root / "cache", {**lists, "relevance": relevance})
+    rule = list_rule({**lists, "relevance": "next_item"}, group(name="own"), "own", False, problem)
+    assert not rule.by_ratings
 
 
 BAD_ITEMS = [

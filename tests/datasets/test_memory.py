@@ -24,7 +24,9 @@ if limit := int(sys.argv[3]):
 from llmrec.datasets.readers.build import build_reader
 
 items, events = build_reader({"_target_": sys.argv[1]}).read(Path(sys.argv[2]))
-print(len(items), len(events.user_ids), len(events), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# Unlike ru_maxrss, this does not count the process that started this one.
+peak_kilobytes = int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+print(len(items), len(events.user_ids), len(events), peak_kilobytes // 1024)
 """
 
 

@@ -126,3 +126,10 @@ def test_an_optional_column_that_is_named_must_be_there_and_null_leaves_it_out(t
         SettingsError, match=r"dataset\.reader\.columns\.usr: did you mean dataset\.reader\.columns\.us"
     ):
         build_reader({**target, "columns": {"usr": "who"}})
+
+
+def test_a_malformed_header_is_named(tmp_path: Path) -> None:
+    (tmp_path / "orders.csv").write_bytes(b"who,s\rku,when,stars\nann,7,5,5\n")
+    (tmp_path / "products.jsonl").write_bytes(json_lines(PRODUCTS))
+    with pytest.raises(InputError, match=r"orders\.csv, row 1: new-line character seen .*Correct the header"):
+        check(tmp_path, "orders.csv", "products.jsonl")

@@ -1,4 +1,4 @@
-"""Readers of Steam, Yelp, Goodreads and LC-Rec: what they take, what they drop, and how they tell time."""
+"""Readers of Steam, Yelp, Goodreads, Last.fm and LC-Rec: what they take, what they drop, and how they tell time."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +19,7 @@ from tests.datasets.review_dumps import (
     write_goodreads,
     write_goodreads_csv,
     write_json_lines,
+    write_lastfm,
     write_lcrec,
     write_steam,
     write_yelp,
@@ -137,6 +138,24 @@ def test_goodreads_without_times_is_split_by_leave_one_out(tmp_path: Path) -> No
     row = found.test.user.tolist().index("3")
     history = [found.items.ids[item] for item in found.test.history_of(row)]
     assert [*history, found.items.ids[found.test.target[row]]] == ["B4", "B5", "B6", "B7", "B9", "B0", "B2"]
+
+
+def test_lastfm(tmp_path: Path) -> None:
+    write_lastfm(tmp_path / "own")
+    found = prepared(tmp_path)
+    assert found.layout == "lastfm"
+    titles = {f"B{number}": f'Artist {number // 2} - "Track B{number}' for number in range(ITEMS)}
+    assert set(found.items.titles) == set(titles.values())
+    assert shown(found) == {(user, titles[item], time) for user, item, _, time in events()}
+    # Both halves of a broken line, the play without a track and the blank line.
+    assert dropped(found) == {"events without a user, an item or a time": 4}
+
+
+def test_lastfm_by_artist(tmp_path: Path) -> None:
+    write_lastfm(tmp_path / "own")
+    found = prepared(tmp_path, reader={"_target_": "llmrec.datasets.readers.lastfm.LastFM", "item": "artist"})
+    plays = {(user, f"Artist {int(item[1:]) // 2}", time) for user, item, _, time in events()}
+    assert shown(found) == plays | {("U0", "Artist 1", 1_241_478_537)}
 
 
 def test_lcrec(tmp_path: Path) -> None:

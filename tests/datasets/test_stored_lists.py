@@ -98,7 +98,7 @@ def test_a_list_of_the_set(rated: Path) -> None:
 
 def test_the_leakage_report_speaks_of_lists(rated: Path) -> None:
     lines = summary(load(rated).report)
-    sizes = "train 27 (11 users), valid 4 (4 users), test 2 (2 users)"
+    sizes = "train 27 of 11 users, valid 4 of 4 users, test 2 of 2 users"
     assert f"lists of 2 candidates (0 sampled), relevance by rating: {sizes}" in lines
     assert "lists whose history does not end before them: train 0, valid 0, test 0" in lines
 

@@ -11,6 +11,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.accuracy import accuracy, hit, item_ranks, ndcg, reciprocal_rank, title_ranks
 from tests.evaluation.small import ITEMS
 
+ALICE_TWICE = np.array(["alice", "bob", "alice"])
 METRICS = {"ndcg@5", "ndcg@10", "hr@1", "hr@5", "hr@10", "mrr@10"}
 
 
@@ -57,8 +58,8 @@ def test_metrics_of_each_user() -> None:
     assert reciprocal_rank(ranks, 10) == pytest.approx([1, 1 / 2, 1 / 5, 1 / 6, 1 / 10, 0, 0])
 
 
-def test_accuracy_is_the_mean_over_users() -> None:
-    measured = accuracy(int32(1, 3, 7, 0), list_length=10)
+def test_accuracy_is_the_mean_over_rows() -> None:
+    measured = accuracy(int32(1, 3, 7, 0), np.arange(4), list_length=10)
     assert set(measured) == METRICS | {"ndcg@10_se"}
     assert measured["ndcg@5"] == pytest.approx((1 + 1 / 2) / 4)
     assert measured["ndcg@10"] == pytest.approx((1 + 1 / 2 + 1 / 3) / 4)
@@ -70,30 +71,36 @@ def test_accuracy_is_the_mean_over_users() -> None:
 
 def test_standard_error_of_ndcg() -> None:
     # NDCG 1, 1/2, 1/2, 0: mean 1/2, sample variance (1/4 + 1/4) / 3, divided by 4 users.
-    assert accuracy(int32(1, 3, 3, 0), list_length=10)["ndcg@10_se"] == pytest.approx(sqrt(1 / 6 / 4))
-    assert "ndcg@10_se" not in accuracy(int32(1), list_length=10)
+    assert accuracy(int32(1, 3, 3, 0), np.arange(4), list_length=10)["ndcg@10_se"] == pytest.approx(sqrt(1 / 6 / 4))
+    assert "ndcg@10_se" not in accuracy(int32(1, 3), np.array(["alice", "alice"]), list_length=10)
+
+
+def test_standard_error_of_ndcg_with_two_rows_of_a_user() -> None:
+    # NDCG 1, 0, 1/2: mean 1/2. Residuals by user: alice 1/2 + 0, bob -1/2; sqrt(2 / 1 * (1/4 + 1/4)) / 3 rows = 1/3.
+    # By row it would be sqrt((1/4 + 1/4) / 2 / 3) = 0.29.
+    assert accuracy(int32(1, 0, 3), ALICE_TWICE, list_length=10)["ndcg@10_se"] == pytest.approx(1 / 3)
 
 
 @pytest.mark.parametrize(
     ("list_length", "names"), [(1, {"hr@1"}), (5, {"ndcg@5", "hr@1", "hr@5"}), (9, {"ndcg@5", "hr@1", "hr@5"})]
 )
 def test_a_short_list_has_no_metric_beyond_its_length(list_length: int, names: set[str]) -> None:
-    assert set(accuracy(int32(1, 0), list_length)) == names
+    assert set(accuracy(int32(1, 0), np.arange(2), list_length)) == names
 
 
-def test_no_users_is_an_error() -> None:
-    with pytest.raises(InputError, match="there are no users"):
-        accuracy(int32(), list_length=10)
+def test_no_rows_is_an_error() -> None:
+    with pytest.raises(InputError, match="there are no rows"):
+        accuracy(int32(), int32(), list_length=10)
 
 
-def test_the_order_of_users_changes_nothing() -> None:
-    ranks = np.random.default_rng(0).integers(0, 12, 500)
-    assert accuracy(ranks[::-1], 10) == pytest.approx(accuracy(ranks, 10))
+def test_the_order_of_rows_changes_nothing() -> None:
+    ranks, users = np.random.default_rng(0).integers(0, 12, (2, 500))
+    assert accuracy(ranks[::-1], users[::-1], 10) == pytest.approx(accuracy(ranks, users, 10))
 
 
 def test_a_better_rank_never_lowers_a_metric() -> None:
     # 0 is absent, the worst of all.
-    worst_to_best = [accuracy(int32(rank, 4), 10) for rank in (0, *range(12, 0, -1))]
+    worst_to_best = [accuracy(int32(rank, 4), np.arange(2), 10) for rank in (0, *range(12, 0, -1))]
     for worse, better in pairwise(worst_to_best):
         assert all(better[name] >= worse[name] for name in METRICS)
     assert worst_to_best[-1]["ndcg@10"] > worst_to_best[0]["ndcg@10"]

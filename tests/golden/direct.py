@@ -28,7 +28,7 @@ from llmrec.training.run_folder import RunFolder
 from llmrec.training.train import build_objective
 from tests.datasets.dumps import write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
-from tests.datasets.review_dumps import write_goodreads, write_lcrec, write_steam, write_yelp
+from tests.datasets.review_dumps import write_goodreads, write_lastfm, write_lcrec, write_steam, write_yelp
 from tests.golden import program
 from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
 from tests.golden.digests import array_values, text_values
@@ -83,6 +83,18 @@ def goodreads(root: Path, fill: Fill) -> Values:
         reader = {"_target_": "llmrec.datasets.readers.goodreads.Goodreads", key: value}
         dataset = group(name="own", source="real", k_core=1, min_history=1, reader=reader)
         values[f"{key}={value}"] = {"prepared": _prepared(dataset, data)}
+    return values
+
+
+def lastfm(root: Path, fill: Fill) -> Values:
+    """A small dump, read by tracks and by artists."""
+    data = root / "data of lastfm"
+    if not data.exists():
+        write_lastfm(data / "own")
+    values: Values = {}
+    for item in ("track", "artist"):
+        reader = {"_target_": "llmrec.datasets.readers.lastfm.LastFM", "item": item}
+        values[f"item={item}"] = {"prepared": _prepared(group(name="own", source="real", reader=reader), data)}
     return values
 
 
@@ -180,6 +192,7 @@ COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
     "datasets.readers.movielens": partial(read, partial(write_movielens, layout="100k"), "movielens"),
     "datasets.readers.msl": partial(read, write_msl, "msl"),
     "datasets.readers.goodreads": goodreads,
+    "datasets.readers.lastfm": lastfm,
     "datasets.readers.lcrec": partial(read, write_lcrec, "lcrec", split="leave_one_out"),
     "datasets.readers.minionerec": partial(read, write_minionerec, "minionerec"),
     "datasets.readers.recbole": partial(read, write_recbole, "recbole"),

@@ -1,5 +1,6 @@
 """Metrics of a user's own, and figures that follow from values by row."""
 
+from dataclasses import replace
 from itertools import chain
 from math import sqrt
 from typing import Any
@@ -113,8 +114,14 @@ def test_a_row_metric_is_the_mean_of_its_values() -> None:
     assert OfLists.figures["mean"].direction == "lower"
 
 
-def test_a_row_metric_of_one_row_has_no_standard_error() -> None:
-    assert Novelty().record(catalogue_ranking(), {"mean": np.array([0.5])}) == {"mean": 0.5}
+def test_the_standard_error_of_a_row_metric_is_clustered_by_user() -> None:
+    ranking = catalogue_ranking()
+    of_two = replace(ranking, rows=replace(ranking.rows, user=np.array(["a", "a", "b", "b"])))
+    # Residuals from the mean of 1/2, summed by user: 1 and -1; sqrt(2 / 1 * 2) / 4 rows.
+    rows = {"mean": np.array([1.0, 1.0, 0.0, 0.0])}
+    assert Novelty().record(of_two, rows) == pytest.approx({"mean": 0.5, "se": 0.5})
+    of_one = replace(ranking, rows=replace(ranking.rows, user=np.array(["a"] * 4)))
+    assert Novelty().record(of_one, rows) == {"mean": 0.5}
 
 
 def test_a_metric_of_ones_own_is_in_the_record_and_among_the_values_by_row() -> None:

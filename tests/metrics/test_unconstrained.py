@@ -13,7 +13,7 @@ def test_invalid_titles() -> None:
     ranking = replace(catalogue_ranking(), is_title=np.array([True, False, False, False]))
     rows = InvalidTitles().rows(ranking)
     assert rows["invalid"].tolist() == [0, 1, 1, 1]
-    assert InvalidTitles().record(ranking, rows) == {"invalid_title_rate": 3 / 4, "users": 4}
+    assert InvalidTitles().record(ranking, rows) == {"invalid_title_rate": 3 / 4, "rows": 4}
 
 
 def test_invalid_rankings() -> None:

@@ -58,7 +58,9 @@ def write_run(
         "task": {"name": "next_item"},
         "decoding": {"scores": "trie"},
         "reference": dict.fromkeys(("relevance", "embeddings"), TINY),
-        "splits": {"test": _catalogue_split(job, ranks) | {name: {"mean": float(np.mean(own[name]))} for name in own}},
+        "splits": {
+            "test": _catalogue_split(job, ranks, users) | {name: {"mean": float(np.mean(own[name]))} for name in own}
+        },
         "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0},
     }
     identity = {
@@ -109,14 +111,15 @@ def write_lists(job: Job, ndcg: Sequence[float], **changes: Any) -> Run:
     return _write(job, record | changes, row_table(identity, columns))
 
 
-def _catalogue_split(job: Job, ranks: Sequence[int]) -> dict[str, Any]:
+def _catalogue_split(job: Job, ranks: Sequence[int], users: Sequence[str]) -> dict[str, Any]:
     bins = {"groups": 5, "mgu@5": 0.08, "dgu@5": 0.3, "gp@10": LISTS, "gh": HISTORIES}
     return {
         "dataset": _dataset(job),
         "simulated": True,
         "split_by": "leave_one_out" if "leave-one-out" in _dataset(job) else "time",
-        "users": len(ranks),
-        "by_title": accuracy(np.array(ranks), 10),
+        "rows": len(ranks),
+        "users": len(set(users)),
+        "by_title": accuracy(np.array(ranks), np.array(users), 10),
         "fairness": {
             "head20_share": 0.6, "coverage": 0.2, "top20_relevance_share": 0.6, "popularity": bins, "relevance": bins,
         },

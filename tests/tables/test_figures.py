@@ -132,7 +132,7 @@ def test_costs_of_a_run(tmp_path: Path) -> None:
     # 30 seconds of training, two epochs (the objective has fewer than the trainer); 8 users in 4 seconds.
     assert value(run, "cost.seconds_per_epoch") == 15
     assert value(run, "cost.peak_memory") == 0.75
-    assert value(run, "cost.users_per_second") == 2
+    assert value(run, "cost.rows_per_second") == 2
     lists = write_lists(job_at(tmp_path, "sft", 1, "rerank"), [1.0] * 8)
     assert value(lists, "cost.lists_per_second") == 16
     assert run.wall_seconds == 33 + 1 + 2 + 4

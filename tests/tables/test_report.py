@@ -204,6 +204,15 @@ def test_a_table_of_leave_one_out_says_so(root: Path) -> None:
     assert "- games-leave-one-out-sim: split leave" in markdown(report).replace("\\", "")
 
 
+def test_few_test_users_are_a_note(root: Path) -> None:
+    table = small_table(root / "tables")
+    write_run(jobs_of(table)["SFT", "games", 1], hits(1))
+    (shown,) = report_data([table], "smoke")["tables"]
+    count = len(set(USERS))
+    note = f"games-sim: test has {count} users, fewer than 100: standard errors and intervals are rough."
+    assert shown["notes"].count(note) == 1
+
+
 def test_only_more_than_one_seed_is_called_significant(root: Path) -> None:
     table = small_table(root / "tables", TABLE.replace("[NDCG@10]\n    rows", "[NDCG@10, MGU@5]\n    rows"))
     jobs = jobs_of(table)

@@ -54,11 +54,12 @@ def test_metrics_by_title_and_by_item() -> None:
     # By title the ranks are 1, 2, 0, 0; by item d follows a, and c follows a and d: 2, 3, 0, 0.
     assert metrics["by_title"]["ndcg@10"] == pytest.approx((1 + 1 / log2(3)) / 4)
     assert metrics["by_item"]["ndcg@10"] == pytest.approx((1 / log2(3) + 1 / 2) / 4)
-    assert metrics["users"] == 4
+    assert (metrics["rows"], metrics["users"]) == (4, 4)
+    assert metrics["warning"] == "4 users, fewer than 100: standard errors and intervals are rough"
     assert metrics["slices"]["cold"] == pytest.approx(
-        dict.fromkeys(metrics["by_title"].keys() - {"ndcg@10_se"}, 0.0) | {"users": 1}
+        dict.fromkeys(metrics["by_title"].keys() - {"ndcg@10_se"}, 0.0) | {"rows": 1, "users": 1}
     )
-    assert metrics["slices"]["history_4-6"] == {"users": 0}
+    assert metrics["slices"]["history_4-6"] == {"rows": 0, "users": 0}
 
 
 def test_rows_of_the_users_table_sum_to_what_is_measured_of_all() -> None:

@@ -20,7 +20,8 @@ FLOOR = dict.fromkeys(ACCURACY, 0.0035)
 SPLIT: dict[str, Any] = {
     "dataset": "games-sim",
     "simulated": True,
-    "users": 14940,
+    "rows": 14940,
+    "users": 12345,
     "by_title": ACCURACY,
     "popularity_baseline": {"by_title": FLOOR},
     "best_ndcg10": 0.2468,
@@ -42,7 +43,7 @@ EMBEDDED_SPLIT = RELEVANT_SPLIT | {
     "hallucination": HALLUCINATION["hallucination"] | {"semantic_share": 0.1234},
     "popularity_baseline": RELEVANT_SPLIT["popularity_baseline"] | HALLUCINATION,
 }
-FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "users": 14940}}
+FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "rows": 14940}}
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
 
 
@@ -62,7 +63,8 @@ def test_rows_and_columns(capsys: pytest.CaptureFixture[str]) -> None:
     runs = [line.split() for line in lines]
     headings = ["split", "recommender", "NDCG@5", "NDCG@10", "HR@1", "HR@5", "HR@10", "MRR@10"]
     assert headings in runs
-    assert lines[0].split("; ")[1].strip() == "users: validation 14,940, test 14,940"
+    counts = "14,940 rows of 12,345 users"
+    assert [line.strip() for line in lines[1:3]] == [f"validation: {counts}", f"test: {counts}"]
     assert ["test", "model", "0.0100", "0.0173", "0.0040", "0.0200", "0.0300", "0.0110"] in runs
     assert ["validation", "popularity", *["0.0035"] * 6] in runs
     assert ["test", "best", "possible", "-", "0.2468", "-", "-", "-", "-"] in runs
@@ -119,6 +121,13 @@ def test_a_record_without_fairness_has_one_table(capsys: pytest.CaptureFixture[s
     lines = printed(capsys, {"test": SPLIT})
     assert sum("recommender" in line for line in lines) == 1
     assert not any("fairness" in line for line in lines)
+
+
+def test_few_users_are_warned_of_below_the_figures(capsys: pytest.CaptureFixture[str]) -> None:
+    lines = printed(capsys, {"valid": SPLIT | {"users": 100}, "test": SPLIT | {"users": 99, "rows": 538}})
+    assert lines[2].strip() == "test: 538 rows of 99 users"
+    warnings = [line.strip() for line in lines if "warning" in line]
+    assert warnings == ["warning: test has 99 users, fewer than 100: standard errors and intervals are rough"]
 
 
 def test_a_split_that_leaves_one_out_is_named_below_the_figures(capsys: pytest.CaptureFixture[str]) -> None:

@@ -41,8 +41,8 @@ def printed(splits: dict[str, dict[str, Any]], metrics: Sequence[Metric] = LISTS
 
 def test_rows_and_columns() -> None:
     lines = printed({"valid": FULL, "test": FULL})
-    title = "movielens_100k, lists of 10: validation 1,234 (12 users), test 1,234 (12 users)"
-    assert lines[0] == title.split()
+    titles = [f"{split}: 1,234 lists of 12 users" for split in ("validation", "test")]
+    assert lines[:3] == [title.split() for title in ("movielens_100k, lists of 10", *titles)]
     heading = lines.index(["split", "re-ranker", "@1", "@3", "@5", "@10", "SE", "std", "tau", "fails"])
     assert lines[heading - 1] == [*["NDCG"] * 4, "@10", "order", "Kend.", "parse"]
     figures = ["0.5100", "0.5234", "0.6000", "0.7001", "0.0123", "0.0345", "-0.2500", "0.1250"]

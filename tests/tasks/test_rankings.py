@@ -106,7 +106,7 @@ def test_generated_titles() -> None:
         "is_title": [True, False, False, True],
     }
     record, rows = record_of_parts(parts, BOTH, "test", config)
-    assert record["unconstrained"] == {"invalid_title_rate": 2 / 4, "users": 4}
+    assert record["unconstrained"] == {"invalid_title_rate": 2 / 4, "rows": 4}
     assert rows["unconstrained.invalid"].to_pylist() == [0, 1, 1, 0]
 
 

@@ -2,11 +2,13 @@
 
 import errno
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+from llmrec import run
 from llmrec.errors import InputError
 from llmrec.training import checkpoints
 from llmrec.training.run_configuration import evaluate_again, run_configuration
@@ -80,6 +82,22 @@ def test_full_disk_before_training_is_an_error_with_its_remedy(
         monkeypatch.setattr(os, "fsync", _no_space)
         with pytest.raises(InputError, match=r"cannot write .*Free some space"):
             run_configuration(config)
+
+
+def test_full_disk_outside_of_a_run_is_named_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # As where Hydra writes the config, or a launcher a job's log.
+    def full() -> None:
+        _no_space(1)
+
+    monkeypatch.setattr(sys, "argv", ["llmrec"])
+    monkeypatch.setattr(run, "_run", full)
+    with pytest.raises(SystemExit, match="2"):
+        run.main()
+    said = capsys.readouterr().err
+    assert said.startswith("llmrec: cannot write ")
+    assert "No space left on device. Free some space" in said
 
 
 def test_cache_that_cannot_be_written_is_an_error_with_its_remedy(tmp_path: Path) -> None:

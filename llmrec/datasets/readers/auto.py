@@ -25,6 +25,7 @@ SHIPPED = (
     "llmrec.datasets.readers.steam.Steam",
     "llmrec.datasets.readers.goodreads.Goodreads",
     "llmrec.datasets.readers.yelp.Yelp",
+    "llmrec.datasets.readers.lastfm.LastFM",
     "llmrec.datasets.readers.sdpo.SDPO",
 )
 """The readers that are tried, in this order, with their default settings."""

@@ -9,7 +9,7 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.readers.codes import codes, decoded
 from llmrec.datasets.tables import Table
 from llmrec.datasets.times import checked_times, parsed_times
-from llmrec.errors import shortened
+from llmrec.errors import InputError, shortened
 
 ZERO_FRACTION = r"^[+-]?[0-9]{1,15}\.0+$"
 
@@ -19,7 +19,7 @@ def from_tables(interactions: Table, items: Table) -> tuple[Items, Interactions]
 
     Args:
         interactions: Table with the columns user, item, timestamp (see `times`) and, optionally, rating (above 0, at
-            most 10).
+            most 10; where one is missing or outside of this, no rating is used, and `rating_problem` tells why).
         items: Table with the columns item, title and, optionally, categories (a list, or text separated by |).
 
     Raises:
@@ -65,10 +65,11 @@ def _interactions(table: Table, item_table: Table, items: Items) -> Interactions
     has_ratings = "rating" in table.types
     if has_ratings:
         table.require_columns(("rating",))
-        expressions["rating"] = table.numbers("rating")
+        expressions |= {"rating": table.numbers("rating"), "unrated": _is_blank("rating", table.types["rating"])}
     read = table.read(**expressions)
     table.require_text(read["user"], "user")
     times = checked_times(table, "timestamp", read["time"])
+    rating, problem = _ratings(table, read["rating"], read["unrated"]) if has_ratings else (None, None)
     users, user = decoded(read["user"])
     written = without_zero_fraction(users)
     user_ids = written.unique(maintain_order=True)
@@ -77,7 +78,8 @@ def _interactions(table: Table, item_table: Table, items: Items) -> Interactions
         user=_index(written, user_ids).to_numpy()[user],
         item=_item_indices(table, read["item"], item_table, items),
         timestamp=times.microseconds // 1_000_000,
-        rating=_ratings(table, read["rating"]) if has_ratings else None,
+        rating=rating,
+        rating_problem=problem,
         time_units=times.units,
     )
     # Events of the same second keep their order, so they are sorted first where the file has finer times.
@@ -118,9 +120,20 @@ def without_zero_fraction(ids: pl.Series) -> pl.Series:
     return ids.str.replace(r"\.0+$", "") if is_whole and len(ids) else ids
 
 
-def _ratings(table: Table, rating: pl.Series) -> np.ndarray:
-    table.require_numbers(rating, "rating")
-    # The gain is 2^rating - 1, and 0 for an unrated item. A rating of 0 would equal "unrated"; one above 10 would
-    # dominate every sum of gains.
-    table.require((rating > 0) & (rating <= 10), "rating", "above 0 and at most 10")
-    return rating.to_numpy()
+def _is_blank(name: str, type_: pl.DataType) -> pl.Expr:
+    """Returns whether a value is missing: null, NaN, or blank text."""
+    if columns.is_text(type_):
+        return pl.col(name).cast(pl.String).str.strip_chars().str.to_lowercase().is_in(["", "nan"]).fill_null(True)
+    return columns.is_missing(name, type_)
+
+
+def _ratings(table: Table, rating: pl.Series, is_unrated: pl.Series) -> tuple[np.ndarray | None, str | None]:
+    """Returns the ratings, or why they cannot be used; that is an error for the tasks that need them only."""
+    table.require_numbers(pl.select(pl.when(is_unrated).then(0).otherwise(rating)).to_series(), "rating")
+    try:
+        # The gain is 2^rating - 1, and 0 for an unrated item. A rating of 0 would equal "unrated"; one above 10 would
+        # dominate every sum of gains.
+        table.require((rating > 0) & (rating <= 10), "rating", "above 0 and at most 10")
+    except InputError as error:
+        return None, str(error).removeprefix(f"{table.path.parent}/")
+    return rating.to_numpy(), None

@@ -11,6 +11,7 @@ from llmrec.settings.types import Text
 
 if TYPE_CHECKING:
     from llmrec.catalogue.items import Items
+    from llmrec.datasets.databases import Selection
     from llmrec.datasets.interactions import Interactions
     from llmrec.datasets.tables import Table
 
@@ -67,6 +68,21 @@ class Generic(InteractionReader):
     def expected(self) -> str:
         """Describes the files of the layout, for error messages."""
         return self._expected
+
+    def selections(self) -> "dict[str, Selection]":
+        """Returns what is read of a database, in which `interactions` and `items` are tables or queries."""
+        from llmrec.datasets.databases import Selection
+
+        columns, named = self.columns, self.settings
+        interactions = Selection(
+            named["interactions"] or "interactions",
+            {key: getattr(columns, key) for key in ("user", "time", "item")},
+            columns.rating,
+        )
+        items = Selection(
+            named["items"] or "items", {"id": columns.id or columns.item, "title": columns.title}, columns.categories
+        )
+        return {"interactions": interactions, "items": items}
 
     def read(self, folder: Path) -> "tuple[Items, Interactions]":
         """Reads both tables in file order."""

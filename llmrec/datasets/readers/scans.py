@@ -9,6 +9,7 @@ import codecs
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 from polars.io.plugins import register_io_source
 
+from llmrec.datasets.readers.progress import advance
 from llmrec.datasets.text_files import without_lone_surrogates
 from llmrec.errors import InputError, shortened
 
@@ -24,6 +26,7 @@ ROWS = 1 << 17
 """Rows that are in memory at a time where Python reads them."""
 _HALF_EMOJI = re.compile(rb"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 """The first of two surrogates without the second, which polars reads as U+0000."""
+CODECS = {".gz": "gzip", ".zst": "zstd"}
 Type = pl.DataType | type[pl.DataType]
 Schema = Mapping[str, Type]
 SPACES = b" \t\r\n"
@@ -61,6 +64,23 @@ def scan_literals(path: Path, schema: Schema) -> pl.LazyFrame:
             yield _frame(_rows(path, block, first_row, ast.literal_eval, "a Python literal"), wanted)
 
     return source(read, schema)
+
+
+def scan_lines(path: Path) -> pl.LazyFrame:
+    """Scans the lines of a text, which may be compressed (.gz, .zst), as the column "line".
+
+    Bytes that are not UTF-8 become U+FFFD.
+
+    Raises:
+        InputError: On collecting, for a file that cannot be decompressed.
+    """
+
+    def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
+        for block, _ in blocks(path):
+            lines = pl.Series("line", block.decode(errors="replace").split("\n"), pl.String)
+            yield pl.DataFrame([lines.str.strip_suffix("\r")]).select(columns)
+
+    return source(read, {"line": pl.String()})
 
 
 def json_keys(path: Path) -> list[str]:
@@ -102,8 +122,9 @@ def blocks(path: Path, content: bytes | None = None, blank: bytes = b"\r\n") -> 
     """
     row, rest = 1, b""
     try:
-        with pa.input_stream(path if content is None else pa.BufferReader(content)) as stream:
+        with _opened(path, content) as (stream, raw):
             while block := stream.read(BLOCK_BYTES):
+                advance(path, raw.tell(), block.count(b"\n"))
                 lines, end, tail = (rest + block).removeprefix(codecs.BOM_UTF8 if row == 1 else b"").rpartition(b"\n")
                 filled = lines.rstrip(blank)
                 if filled:
@@ -117,6 +138,17 @@ def blocks(path: Path, content: bytes | None = None, blank: bytes = b"\r\n") -> 
             yield rest.rstrip(blank), row
     except (pa.ArrowException, OSError, EOFError) as error:
         raise unreadable(path, error) from error
+
+
+@contextmanager
+def _opened(path: Path, content: bytes | None) -> Iterator[tuple[pa.NativeFile, pa.NativeFile]]:
+    """Opens a file, or its content; yields the text as a stream and what it is read from."""
+    codec = CODECS.get(path.suffix) if content is None else None
+    with (
+        pa.OSFile(str(path)) if content is None else pa.BufferReader(content) as raw,
+        pa.input_stream(raw, codec) as stream,
+    ):
+        yield stream, raw
 
 
 def unreadable(path: Path, error: Exception) -> InputError:
