@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llmrec.command import run_command, split_config_dir
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -79,7 +79,11 @@ def _print_history(config: "DictConfig", run: "RunFolder", text: str, k: int) ->
     from llmrec.training.recommending import Recommender
 
     (row,) = Recommender(config, run).recommend([history])
-    print("\n".join(f"{rank:3d}  {entry['score']:8.3f}  {entry['title']}" for rank, entry in enumerate(row[:k], 1)))
+    print(
+        "\n".join(
+            f"{rank:3d}  {entry['score']:8.3f}  {shortened(entry['title'])}" for rank, entry in enumerate(row[:k], 1)
+        )
+    )
 
 
 def _recommend_file(config: "DictConfig", run: "RunFolder", path: Path, k: int, out: Path | None) -> None:

@@ -51,7 +51,11 @@ def _report(arguments: list[str]) -> None:
     if "pack" in own:
         _pack(own)
         return
+    if not own.get("out", "tables") or Path(own.get("out", "tables")).is_file():
+        raise InputError(f"out={own['out']}: this is no folder. Give the folder to write the report to")
     if "runs" in own:
+        if not own["runs"] or not Path(own["runs"]).is_dir():
+            raise InputError(f"runs={own['runs']}: there is no such folder. Give the folder of the records")
         os.environ["LLMREC_RUNS"] = own["runs"]
     names = own["tables"].split(",") if "tables" in own else list(SHIPPED)
     write_report(names, own.get("scale", "smoke"), Path(own["out"]) if "out" in own else None)

@@ -19,7 +19,13 @@ from llmrec.errors import BUSY, BusyError, InputError
 from llmrec.launcher.register import register_plugins
 from llmrec.renamed import refuse_renamed_overrides
 from llmrec.settings.check import check_classes
-from llmrec.settings.composition import COMPOSITION_ERRORS, composition_error, refuse_group_values
+from llmrec.settings.composition import (
+    COMPOSITION_ERRORS,
+    composition_error,
+    refuse_group_values,
+    refuse_unknown_flags,
+    refuse_unknown_hydra_keys,
+)
 from llmrec.training.run_folder import resolved_config, run_path
 from llmrec.training.stages import PLANNED
 
@@ -100,7 +106,9 @@ def _main() -> None:
     try:
         config_dir, _ = split_config_dir(sys.argv[1:])
         folders += [str(config_dir)] if config_dir else []
+        refuse_unknown_flags(sys.argv[1:])
         refuse_renamed_overrides(sys.argv[1:])
+        refuse_unknown_hydra_keys(sys.argv[1:])
         refuse_group_values(sys.argv[1:], folders)
         if os.environ.get("SLURM_PROCID", "0") == "0":
             _run()

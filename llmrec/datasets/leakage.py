@@ -1,6 +1,7 @@
 """Reports leakage between splits and irregularities of titles. It only counts: nothing is removed."""
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +19,11 @@ LEAVE_ONE_OUT_NOTE = (
     "split leave_one_out: training rows of some users are later than test rows of others. Not comparable with a split "
     "by time"
 )
+_SPECIAL_TOKEN = re.compile(
+    r"<\|[^|<>\s]{1,40}\|>|<\uff5c[^\uff5c<>]{1,40}\uff5c>|</?s>|<(?:pad|unk|bos|eos|mask|cls|sep|(?:start|end)_of_turn)>"
+    r"|\[(?:PAD|UNK|MASK|CLS|SEP|BOS|EOS|/?INST)\]|<</?SYS>>"
+)
+"""Texts of special tokens of common tokenizers, since a dataset is prepared without a tokenizer."""
 _AT_THE_CUTS = ("windows_crossing_the_cut", "event_times_known", "rows_at_the_boundary")
 """Entries of the report about the times at which one split ends and the next one starts."""
 
@@ -159,6 +165,11 @@ def summary(report: Mapping[str, Any]) -> list[str]:
         lines.append(f"times: {report['times']}")
     if report.get("ignored_columns"):
         lines.append("ignored columns: " + ", ".join(report["ignored_columns"]))
+    if titles.get("with_special_tokens"):
+        lines.append(
+            f"titles with the text of a special token, such as </s>: {titles['with_special_tokens']:,}; "
+            "it is read as text"
+        )
     if report["k_core_over_whole_period"]:
         lines.append("the k-core was taken over the whole period, test included")
     lines += event_warnings(report.get("events"))
@@ -226,6 +237,7 @@ def _titles(items: Items) -> dict[str, int]:
         "distinct": len(shared),
         "items_sharing_a_title": sum(count for count in shared.values() if count > 1),
         "blank": sum(not title.strip() for title in items.titles),
+        "with_special_tokens": sum(_SPECIAL_TOKEN.search(title) is not None for title in items.titles),
         "prefixes": prefix_titles([title for title in shared if title.strip()]),
     }
 

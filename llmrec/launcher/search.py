@@ -1,7 +1,7 @@
 """Hydra's sweeper for a hyperparameter search with Optuna, which selects the best trial on validation only."""
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -170,10 +170,14 @@ def _distribution(override: Override) -> "BaseDistribution":
         return CategoricalDistribution(list(override.sweep_string_iterator()))
     assert values.start is not None
     assert values.end is not None
-    log = "log" in values.tags
-    if isinstance(values.start, int) and isinstance(values.end, int):
-        return IntDistribution(values.start, values.end, log=log)
-    return FloatDistribution(values.start, values.end, log=log)
+    are_whole = isinstance(values.start, int) and isinstance(values.end, int)
+    distribution: Callable[..., BaseDistribution] = IntDistribution if are_whole else FloatDistribution
+    try:
+        return distribution(values.start, values.end, log="log" in values.tags)
+    except ValueError as error:
+        raise InputError(
+            f"{override.input_line}: this is no range. Give the lower limit first, and limits above 0 with tag(log,...)"
+        ) from error
 
 
 def _format_value(value: object) -> str:

@@ -54,14 +54,20 @@ class PromptText(ABC):
         """
         _check_wording(wording)
         self.name = str(prompt.get("name", "unnamed"))
-        text, chat = prompt.get(self.key), prompt.get("chat_template", False)
-        if not isinstance(text, str):
-            raise InputError(f"prompt={self.name} has no text for task={self.key}. Add the key {self.key} to its YAML")
+        self.require_text(prompt)
+        text, chat = prompt[self.key], prompt.get("chat_template", False)
         if not isinstance(chat, bool):
             raise InputError(f"prompt.chat_template={chat}: give true or false")
         self.wording, self.is_chat, self.titles = {word: wording[word] for word in WORDS}, chat, titles
         self.template = Template(f"prompt.{self.key}", text, (*NAMES, *self.names))
         self.check()
+
+    @classmethod
+    def require_text(cls, prompt: Mapping[str, Any]) -> None:
+        """Raises InputError if the config group `prompt` has no text for the task."""
+        if not isinstance(prompt.get(cls.key), str):
+            name = prompt.get("name", "unnamed")
+            raise InputError(f"prompt={name} has no text for task={cls.key}. Add the key {cls.key} to its YAML")
 
     @classmethod
     def of(cls, config: DictConfig, items: Items) -> Self:

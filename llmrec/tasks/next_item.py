@@ -20,6 +20,7 @@ from llmrec.examples.next_item import NextItemData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
 from llmrec.metrics.shipped import CATALOGUE
+from llmrec.plain import plain
 from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.next_item_text import NextItemText
 from llmrec.tasks.base import RANKING, Parts, Progress, Task
@@ -44,6 +45,8 @@ class NextItem(Task):
 
     def check(self, config: DictConfig) -> None:
         build_decoder(config.decoding, self.name)
+        if config.baseline.name == "none":
+            NextItemText.require_text(plain(config.prompt))
 
     def prompt(self, config: DictConfig, items: Items) -> NextItemText:
         return NextItemText.of(config, items)

@@ -18,6 +18,7 @@ from llmrec.datasets.dataset import Dataset, draw
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.load import Loaded, with_lists
 from llmrec.decoding.decoder import ListDecoder, build_decoder
+from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import TrainingData
@@ -63,7 +64,9 @@ class Rerank(Task):
         relevance: Literal["auto", "ratings", "next_item"],
         seed: Seed,
     ) -> None:
-        self.settings = {"candidates": candidates, "negatives": negatives, "relevance": relevance, "seed": seed}
+        self.settings: dict[str, Any] = {
+            "candidates": candidates, "negatives": negatives, "relevance": relevance, "seed": seed,
+        }  # fmt: skip
 
     def prepare(self, loaded: Loaded, dataset: DictConfig, cache_dir: Path) -> Dataset:
         return with_lists(loaded, plain(dataset), cache_dir, self.settings)
@@ -72,7 +75,12 @@ class Rerank(Task):
         return (f"task rerank: tuned on {len(dataset.lists['sample']):,} lists",)
 
     def check(self, config: DictConfig) -> None:
+        negatives, candidates = self.settings["negatives"], self.settings["candidates"]
+        if negatives is not None and negatives >= candidates:
+            raise InputError(f"task.negatives={negatives} of {candidates} candidates: give at most {candidates - 1}")
         build_decoder(config.decoding, self.name)
+        if config.baseline.name == "none":
+            RerankText.require_text(plain(config.prompt))
 
     def prompt(self, config: DictConfig, items: Items) -> RerankText:
         return RerankText.of(config, items)

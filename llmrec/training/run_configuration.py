@@ -57,7 +57,10 @@ def run_configuration(config: DictConfig) -> None:
             if not run.is_evaluated(plain):
                 if not run.trained:
                     check_trained_dtype(config)
-                    if not is_baseline(plain):
+                    if is_baseline(plain):
+                        build_baseline(plain.baseline)
+                    else:
+                        build_objective(plain, stage_overrides(config))
                         check_model_files(plain.backbone)
                 dataset = open_dataset(plain)
                 stages = {} if run.trained else _finished_stages(config, plain, dataset)
@@ -119,10 +122,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
     """Returns the stages that a run depends on; runs those that are missing."""
     overrides, finished = stage_overrides(config), dict[str, Stage]()
     # Errors in the run's own settings should be reported before its stages are trained.
-    if is_baseline(config):
-        build_baseline(plain.baseline)
-    else:
-        build_objective(plain, overrides)
+    if not is_baseline(config):
         build_task(plain).prompt(plain, dataset.items)
     for name, stage in stage_configs(config).items():
         run = RunFolder(Path(stage.paths.runs) / run_path(stage))

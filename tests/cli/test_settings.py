@@ -28,6 +28,21 @@ REFUSED = [
     ((*SEARCH, "search.trials=x"), "search.trials=x: give a whole number of at least 1"),
     (("llmrec.reproduce", "sclae=smoke"), "sclae: did you mean scale?"),
     (("llmrec.report", "tabels=all"), "tabels: did you mean tables?"),
+    (("llmrec.report", "out="), "out=: this is no folder. Give the folder to write the report to"),
+    (("llmrec.report", "runs=nowhere"), "runs=nowhere: there is no such folder. Give the folder of the records"),
+    ((*RUN, "+hydra.foo=1"), "hydra.foo: there is no such setting. Choose one of callbacks, "),
+    ((*RUN, "+hydra.job.foo=1"), "hydra.job.foo: there is no such setting. Choose one of chdir, "),
+    ((*RUN, "--foo"), "--foo: there is no such flag. Write settings as key=value"),
+    ((*RUN, "--config-name"), "argument --config-name/-cn: expected one argument. Write settings as key=value"),
+    (("llmrec.run", "trainer.epochs=1.5", "-m", "seed=1,2"), "trainer.epochs=1.5: give a whole number of at least 0"),
+    (
+        (*SEARCH, "objective.temperature=interval(-1,-2)"),
+        "objective.temperature=interval(-1,-2): this is no range. Give the lower limit first, and limits above 0",
+    ),
+    (
+        (*SEARCH, "objective.temperature=tag(log,interval(0,2))"),
+        "objective.temperature=tag(log,interval(0,2)): this is",
+    ),
     (("llmrec.diagnose", "user=3"), "user: did you mean users?"),
 ]
 
@@ -42,6 +57,22 @@ def test_setting_is_refused_in_one_line(command: tuple[str, ...], message: str, 
     # Hydra's sweeper writes the overrides before the jobs are planned.
     assert {path.name for path in place.runs.rglob("*")} <= {"multirun.yaml"}
     assert not place.cache.exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [1\nb", "not valid YAML: while parsing a flow sequence in "),
+        ("- a\n- b\n", "objective=['a', 'b']: give keys and values, with _target_ naming a class"),
+    ],
+)
+def test_a_yaml_of_ones_own_that_cannot_be_read_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "mine/objective").mkdir(parents=True)
+    (tmp_path / "mine/objective/own.yaml").write_text(text)
+    done = Workplace(tmp_path, tmp_path / "cache").run("llmrec.run", "--config-dir", "mine", "objective=own")
+    assert done.status == 2, done.output
+    (line,) = done.output.splitlines()
+    assert line.startswith(f"llmrec: {message}")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.leakage import cold_targets, leakage_report, prefix_titles, summary
@@ -25,7 +26,28 @@ def test_report_by_hand() -> None:
     assert report["identical_rows"] == {"train": 1, "valid": 0, "test": 0}
     assert report["rows_at_the_boundary"] == {"valid": 1, "test": 0}
     assert report["users_shared"] == {"train_valid": 1, "train_test": 0, "valid_test": 1}
-    assert report["titles"] == {"items": 6, "distinct": 5, "items_sharing_a_title": 2, "blank": 1, "prefixes": 2}
+    assert report["titles"] == {"items": 6, "distinct": 5, "items_sharing_a_title": 2, "blank": 1,
+                                "with_special_tokens": 0, "prefixes": 2}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("title", "is_counted"),
+    [
+        ("End of </s> Game", True),
+        ("<|im_start|>system", True),
+        ("A [SEP] B", True),
+        ("<\uff5cbegin_of_sentence\uff5c>", True),
+        ("<end_of_turn>", True),
+        ("a < b | c > d, <b>bold</b>, [sep], s>", False),
+        ("|>", False),
+    ],
+)
+def test_titles_with_the_text_of_a_special_token_are_counted(title: str, is_counted: bool) -> None:
+    items = Items(list("012345"), [*ITEMS.titles[:5], title])
+    report = leakage_report(items, TRAIN, VALID, TEST, True)
+    assert report["titles"]["with_special_tokens"] == is_counted
+    line = "titles with the text of a special token, such as </s>: 1; it is read as text"
+    assert (line in summary(report)) == is_counted
 
 
 def test_windows_crossing_the_cut_without_and_with_event_times() -> None:

@@ -94,6 +94,22 @@ def test_setting_that_cannot_be_used_is_refused(overrides: list[str], says: str,
     assert not [path for name in ("training.json", "weights", "*.ckpt") for path in tmp_path.rglob(name)]
 
 
+@pytest.mark.parametrize(
+    ("overrides", "says"),
+    [
+        (["objective=alro", "task=next_item"], r"ALRO trains for task=rerank"),
+        (["prompt.next_item=null"], r"prompt=alpaca has no text for task=next_item\. Add the key next_item"),
+        (["objective=alro", "task.negatives=10"], r"task\.negatives=10 of 10 candidates: give at most 9"),
+    ],
+)
+def test_settings_that_do_not_fit_together_are_refused_before_data_is_opened(
+    overrides: list[str], says: str, tmp_path: Path
+) -> None:
+    with composed(tmp_path, *overrides) as config, pytest.raises(InputError, match=says):
+        run_configuration(config)
+    assert not (tmp_path / "cache/datasets").exists()
+
+
 def test_malformed_row_of_a_set_is_named(tmp_path: Path) -> None:
     write_msl(tmp_path / "data" / "games", test=['9,"[3, 4, 5]",40', '9,"[3, 4, oops]",50'])
     with composed(tmp_path) as config, pytest.raises(InputError, match=r"test\.csv, row 3: item_ids is .*oops"):
