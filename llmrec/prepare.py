@@ -208,12 +208,14 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
+    import numpy as np
+
     from llmrec.datasets.leakage import summary
 
     events = prepared.interactions
     if events is None:
         return summary(prepared.report)
-    users = len(set(events.user.tolist()))
+    users = len(np.unique(events.user))
     counts = f"{len(events):,} interactions of {users:,} users with {len(prepared.items):,} items"
     return [f"{counts} in the {dataset['k_core']}-core", *summary(prepared.report)]
 

@@ -1,6 +1,8 @@
 """`make bench`: every arm in a fresh process, arms of a family in turn; the table is kept beside this file.
 
-python experiments/bench/run.py
+python experiments/bench/run.py [SCRIPT ...]
+
+With names of scripts only these are measured; their figures join results.json, and the table of prepare is printed.
 """
 
 import json
@@ -13,7 +15,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from table import render
+from table import prepare_table, render
 
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
@@ -25,6 +27,15 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [[]]),
     "relevance": (3, [[]]),
+    "prepare": (
+        1,
+        [
+            [arm, kind, str(events)]
+            for events in (2_000_000, 10_000_000)
+            for kind in ("csv", "parquet")
+            for arm in ("llmrec", "pandas")
+        ],
+    ),
 }
 """Script: how many rounds, and the arms of a round as arguments."""
 THREADS = {
@@ -46,10 +57,11 @@ def measure(script: str, arguments: Sequence[str]) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def measure_all() -> Raw:
-    """Runs every arm of every family, round by round."""
+def measure_all(scripts: Sequence[str]) -> Raw:
+    """Runs every arm of the families of some scripts, round by round."""
     raw: Raw = {}
-    for script, (rounds, arms) in FAMILIES.items():
+    for script in scripts:
+        rounds, arms = FAMILIES[script]
         for number in range(rounds):
             for arguments in arms:
                 name = " ".join([script, *arguments])
@@ -75,7 +87,14 @@ def machine() -> dict[str, Any]:
 def main() -> None:
     """Measures, prints the table, writes results.json and results.md."""
     before = machine()
-    raw = measure_all()
+    if named := sys.argv[1:]:
+        raw = measure_all(named)
+        kept = json.loads((HERE / "results.json").read_text())
+        kept["arms"] |= raw
+        (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
+        print(before, prepare_table(raw) if "prepare" in named else raw, sep="\n\n")
+        return
+    raw = measure_all(list(FAMILIES))
     table = render(raw, before)
     for rounds in raw.values():
         for figures in rounds:

@@ -23,6 +23,7 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         _decoding(raw),
         _catalogue(raw),
         _metrics(raw),
+        prepare_table(raw),
     ]
     head = (
         f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
@@ -164,6 +165,30 @@ def _catalogue(raw: Raw) -> str:
 
 def _metrics(raw: Raw) -> str:
     return f"## Metrics of 100,000 users with lists of ten\n\n{_of(raw['metrics'], 'seconds'):.2f} s (wanted: 1)\n"
+
+
+def prepare_table(raw: Raw) -> str:
+    """The seconds and memory of preparing, with what they come to for 500 million interactions."""
+    lines = [
+        "## Preparing synthetic interactions, generic layout, 5-core\n",
+        "llmrec: llmrec.prepare. pandas: the same steps without most of the report. Seconds of the whole process.\n",
+        _row("interactions", "format", "", "s", "processor s", "peak MB"),
+        _rule(6),
+    ]
+    peaks = {}
+    for name, rounds in raw.items():
+        script, arm, kind, count = [*name.split(), "", "", ""][:4]
+        if script == "prepare":
+            figures = (f"{_of(rounds, key):,.0f}" for key in ("seconds", "processor_seconds", "peak_mb"))
+            lines.append(_row(f"{int(count):,}", kind, arm, *figures))
+            peaks[arm, kind, int(count)] = _of(rounds, "peak_mb")
+    few, many, goal = 2_000_000, 10_000_000, 500_000_000
+    lines.append("\nWanted of llmrec: 60 s and 4,000 MB for 10 million, 1,000 MB for 2 million.\n")
+    for arm in ("llmrec", "pandas"):
+        slope = (peaks[arm, "csv", many] - peaks[arm, "csv", few]) / (many - few)
+        needed = (peaks[arm, "csv", many] + slope * (goal - many)) / 1_000
+        lines.append(f"{arm}: {slope * 1e6:,.0f} MB a million; extrapolated to 500 million: {needed:,.0f} GB\n")
+    return "\n".join(lines)
 
 
 def _relevance(raw: Raw) -> str:

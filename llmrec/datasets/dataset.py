@@ -17,7 +17,8 @@ class Rows:
     """Rows of one split: row r is a user's history and the target that followed it.
 
     Attributes:
-        user: ID of the user, str [rows].
+        user: ID of the user, Python strings [rows], because NumPy's strings all take the memory of the longest and lose
+            NULs at their end.
         history: Item indices of all histories, int32, flat, each history oldest first.
         offsets: Start of each row's history in `history`, and the end of the last, int64 [rows + 1].
         target: Item index of the target, int32 [rows].

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.repeats import group_sizes
 
 MANY_EVENTS = 1_000
 """Events of a user from which on it is counted as unusual: a test account, a crawler or a shop's till."""
@@ -24,29 +25,19 @@ def event_report(events: Interactions) -> dict[str, Any]:
         the ratings cannot be used, rating_problem.
     """
     problem = {} if events.rating_problem is None else {"rating_problem": events.rating_problem}
-    per_moment = _group_sizes(events.user, events.timestamp)
-    per_second = _group_sizes(events.timestamp)
     per_user = np.bincount(events.user)
     ratings = [] if events.rating is None else [events.rating]
-    distinct = len(_group_sizes(events.user, events.timestamp, events.item, *ratings))
+    duplicates = group_sizes(events.user, events.timestamp, events.item, *ratings)
     return {
         "events": len(events),
-        "exact_duplicates": len(events) - distinct,
-        "at_the_busiest_second": int(per_second.max()),
-        "of_a_user_at_one_second": int(per_moment[per_moment > 1].sum()),
+        "exact_duplicates": int((duplicates - 1).sum()),
+        "at_the_busiest_second": int(np.unique(events.timestamp, return_counts=True)[1].max()),
+        "of_a_user_at_one_second": int(group_sizes(events.user, events.timestamp).sum()),
         "users_with_many_events": int((per_user > MANY_EVENTS).sum()),
         "most_events_of_a_user": int(per_user.max()),
         "time_units": dict(events.time_units),
         **problem,
     }
-
-
-def _group_sizes(*keys: np.ndarray) -> np.ndarray:
-    """Returns the number of events in each group of events whose keys are all equal, int64 [groups]."""
-    order = np.lexsort(keys)
-    is_new = np.ones(len(order), dtype=bool)
-    is_new[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
-    return np.diff(np.append(np.flatnonzero(is_new), len(order)))
 
 
 def event_warnings(report: Mapping[str, Any] | None) -> list[str]:

@@ -11,7 +11,7 @@ class Interactions:
     """Interaction events in any order; `by_user_and_time` gives the order from which windows are made.
 
     Attributes:
-        user_ids: ID of each user, str [users].
+        user_ids: ID of each user, Python strings [users].
         user: User of each event as an index into `user_ids`, int32 [n].
         item: Item index of each event, int32 [n].
         timestamp: Unix seconds, int64 [n].
@@ -40,4 +40,9 @@ class Interactions:
 
     def by_user_and_time(self) -> np.ndarray:
         """Returns the positions sorted by user, then timestamp, then position in the file (for ties), int64 [n]."""
-        return np.lexsort((self.timestamp, self.user))
+        start = self.timestamp.min(initial=0)
+        seconds = int(self.timestamp.max(initial=0)) - int(start) + 1
+        if seconds * len(self.user_ids) >= 2**63:
+            return np.lexsort((self.timestamp, self.user))
+        # One number for user and time, whose sort takes half as long as that of two keys.
+        return np.argsort(self.user.astype(np.int64) * seconds + (self.timestamp - start), kind="stable")

@@ -11,6 +11,7 @@ import numpy as np
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.event_report import event_warnings
+from llmrec.datasets.repeats import candidates
 from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.datasets.split import row_keys
 
@@ -54,8 +55,9 @@ def leakage_report(
         The report as plain JSON values.
     """
     splits = {"train": train, "valid": valid, "test": test}
+    users = {name: np.unique(rows.user) for name, rows in splits.items()}
     return {
-        "counts": {name: _counts(rows) for name, rows in splits.items()},
+        "counts": {name: _counts(rows, users[name]) for name, rows in splits.items()},
         "cold_targets": {
             "valid": cold_targets(valid, train),
             "test": cold_targets(test, train),
@@ -69,9 +71,8 @@ def leakage_report(
         "event_times_known": last_event is not None,
         "rows_at_the_boundary": {"valid": _at_boundary(train, valid), "test": _at_boundary(valid, test)},
         "users_shared": {
-            "train_valid": _users_shared(train, valid),
-            "train_test": _users_shared(train, test),
-            "valid_test": _users_shared(valid, test),
+            f"{one}_{other}": len(np.intersect1d(users[one], users[other], assume_unique=True))
+            for one, other in itertools.combinations(splits, 2)
         },
         "titles": _titles(items),
         "k_core_over_whole_period": k_core_over_whole_period,
@@ -103,24 +104,27 @@ def split_by(report: Mapping[str, Any]) -> str:
 
 def cold_targets(rows: Rows, *seen: Rows) -> dict[str, int]:
     """Counts the targets that do not occur in `seen` at all ("never_seen") or not as a target ("never_a_target")."""
-    targets = np.concatenate([split.target for split in seen])
-    anywhere = np.concatenate([targets, *(split.history for split in seen)])
+    targets = [split.target for split in seen]
+    occurs = _marked(*targets, *(split.history for split in seen), size=1 + int(rows.target.max(initial=-1)))
+    is_target = _marked(*targets, size=len(occurs))
     return {
         "rows": len(rows),
-        "never_seen": int((~np.isin(rows.target, anywhere)).sum()),
-        "never_a_target": int((~np.isin(rows.target, targets)).sum()),
+        "never_seen": int((~occurs[rows.target]).sum()),
+        "never_a_target": int((~is_target[rows.target]).sum()),
     }
 
 
 def repeated_targets(rows: Rows) -> int:
     """Counts the rows whose target is already in their history."""
-    row = rows.history_row
-    return len(np.unique(row[rows.history == rows.target[row]]))
+    repeats = np.flatnonzero(rows.history == np.repeat(rows.target, np.diff(rows.offsets)))
+    return len(np.unique(np.searchsorted(rows.offsets, repeats, side="right")))
 
 
 def identical_rows(rows: Rows) -> int:
     """Counts the rows that repeat an earlier row of the split: same user, items and timestamp."""
-    return len(rows) - len(set(row_keys(rows)))
+    user = rows.user if rows.user.dtype.kind == "i" else np.unique(rows.user, return_inverse=True)[1]
+    possible = rows.take(candidates(user, rows.timestamp, rows.target))
+    return len(possible) - len(set(row_keys(possible)))
 
 
 def prefix_titles(titles: list[str]) -> int:
@@ -203,9 +207,17 @@ def _lists_summary(report: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _counts(rows: Rows) -> dict[str, int]:
-    items = np.unique(np.concatenate([rows.history, rows.target]))
-    return {"rows": len(rows), "users": len(np.unique(rows.user)), "items": len(items)}
+def _marked(*indices: np.ndarray, size: int = 0) -> np.ndarray:
+    """Returns which item indices occur, bool [at least `size`]."""
+    occurs = np.zeros(max(size, *(1 + int(index.max(initial=-1)) for index in indices)), dtype=bool)
+    for index in indices:
+        occurs[index] = True
+    return occurs
+
+
+def _counts(rows: Rows, users: np.ndarray) -> dict[str, int]:
+    occurs = _marked(rows.target, rows.history)
+    return {"rows": len(rows), "users": len(users), "items": int(occurs.sum())}
 
 
 def _crossing(rows: Rows, last_event: np.ndarray | None) -> int:
@@ -216,10 +228,6 @@ def _crossing(rows: Rows, last_event: np.ndarray | None) -> int:
 
 def _at_boundary(earlier: Rows, later: Rows) -> int:
     return int((later.timestamp == earlier.timestamp.max()).sum())
-
-
-def _users_shared(one: Rows, other: Rows) -> int:
-    return len(np.intersect1d(one.user, other.user))
 
 
 def _titles(items: Items) -> dict[str, int]:

@@ -138,7 +138,7 @@ def read_interactions(folder: Path, items: Items) -> Interactions | None:
     table = pq.read_table(path)
     user = table["user"].combine_chunks().dictionary_encode()
     return Interactions(
-        user_ids=user.dictionary.to_numpy(zero_copy_only=False).astype(str),
+        user_ids=user.dictionary.to_numpy(zero_copy_only=False),
         user=user.indices.to_numpy(),
         item=pc.index_in(table["item"], value_set=pa.array(items.ids)).to_numpy(),
         timestamp=table["timestamp"].to_numpy(),
@@ -181,7 +181,7 @@ def _read_items(path: Path) -> Items:
 def rows_table(rows: Rows) -> pa.Table:
     """Converts rows to a table with the columns user, history, target and timestamp."""
     history = pa.LargeListArray.from_arrays(pa.array(rows.offsets, pa.int64()), pa.array(rows.history, pa.int32()))
-    user = pa.array(rows.user.tolist(), pa.string())
+    user = pa.array(rows.user, pa.string())
     return pa.table({"user": user, "history": history, "target": rows.target, "timestamp": rows.timestamp})
 
 
@@ -189,9 +189,11 @@ def read_rows(path: Path) -> Rows:
     """Reads the rows of a Parquet file that was written from `rows_table`."""
     table = pq.read_table(path).combine_chunks()
     history = table["history"].combine_chunks()
+    # A user has many rows: as a dictionary, each id becomes a Python object once.
+    user = table["user"].combine_chunks().dictionary_encode()
     # Copied, because Arrow's own arrays are read-only and torch warns about that.
     return Rows(
-        user=table["user"].to_numpy().astype(str),
+        user=user.dictionary.to_numpy(zero_copy_only=False)[user.indices.to_numpy()],
         history=history.values.to_numpy().copy(),
         offsets=history.offsets.to_numpy().copy(),
         target=table["target"].to_numpy().copy(),
@@ -201,7 +203,7 @@ def read_rows(path: Path) -> Rows:
 
 def _interactions_table(events: Interactions, items: Items) -> pa.Table:
     columns = {
-        "user": pa.array(events.user_ids.tolist(), pa.string()).take(pa.array(events.user)),
+        "user": pa.array(events.user_ids, pa.string()).take(pa.array(events.user)),
         "item": pa.array(items.ids, pa.string()).take(pa.array(events.item)),
         "timestamp": pa.array(events.timestamp),
     }
@@ -218,4 +220,5 @@ def _digest(manifest: dict[str, Any]) -> str:
 
 
 def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    with open(path, "rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()

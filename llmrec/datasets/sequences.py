@@ -1,7 +1,7 @@
 """Turns interactions into splits: k-core, sliding windows, split, leakage report."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -61,30 +61,40 @@ def make_sequences(items: Items, interactions: Interactions, dataset: Mapping[st
     """
     order = interactions.by_user_and_time()
     core_positions = order[k_core(interactions.user[order], interactions.item[order], dataset["k_core"])]
-    item_index, item = np.unique(interactions.item[core_positions], return_inverse=True)
     core = interactions.take(core_positions)
-    events = Interactions(core.user_ids, core.user, item.astype(np.int32), core.timestamp, core.rating)
-    rows, target = windows(events, dataset["min_history"], dataset["max_history"])
+    item_index, item = _renumbered(core.item)
+    events = Interactions(core.user_ids, core.user, item, core.timestamp, core.rating)
+    found = windows(events, dataset["min_history"], dataset["max_history"])
+    target, timestamp = found.target, found.timestamp
     leaves_one_out = dataset["split"] == LEAVE_ONE_OUT
     if leaves_one_out:
-        positions = leave_one_out(events.user, target, rows.timestamp)
+        positions = leave_one_out(events.user, target, timestamp)
     else:
-        positions = global_time_split(rows.timestamp, dataset["split"])
+        positions = global_time_split(timestamp, dataset["split"])
     parts = dict(zip(SPLITS, positions, strict=True))
     if not all(len(part) for part in parts.values()):
         raise InputError(
             f"{where}: a split would have no rows: {len(interactions):,} interactions leave {len(events):,} in the "
-            f"{dataset['k_core']}-core and {len(rows):,} windows. Lower dataset.k_core or dataset.min_history"
+            f"{dataset['k_core']}-core and {len(found):,} windows. Lower dataset.k_core or dataset.min_history"
         )
     items = _subset(items, item_index)
-    by_split = {split: rows.take(part) for split, part in parts.items()}
+    by_split = {split: found.rows(part) for split, part in parts.items()}
     last_event = {split: events.timestamp[target[part] - 1] for split, part in parts.items()}
     report = leakage_report(items, **by_split, k_core_over_whole_period=dataset["k_core"] > 1, last_event=last_event)
     if leaves_one_out:
         report = leave_one_out_report(report, by_split["train"], by_split["test"])
     report["events"] = event_report(interactions)
+    # Users are indices up to here, because they take a fraction of the memory of their ids.
+    by_split = {split: replace(part, user=events.user_ids[part.user]) for split, part in by_split.items()}
     target_event = {split: core_positions[target[part]] for split, part in parts.items()}
     return Sequences(items, item_index, events, by_split, target_event, report)
+
+
+def _renumbered(item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distinct indices of items, ascending, int64, and the position of each event's among them, int32."""
+    occurs = np.zeros(item.max(initial=-1) + 1, dtype=bool)
+    occurs[item] = True
+    return np.flatnonzero(occurs), (np.cumsum(occurs, dtype=np.int32) - np.int32(1))[item]
 
 
 def _subset(items: Items, indices: np.ndarray) -> Items:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from llmrec.datasets.readers.pickles import refuse_pickle
 from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_types, scan_json_lines, source
-from llmrec.datasets.readers.separated import Separated
+from llmrec.datasets.readers.separated import Separated, split_line
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import COMPRESSIONS
 from llmrec.errors import InputError, shortened
@@ -79,7 +79,7 @@ def scan_separated(path: Path, separators: Sequence[str] = SEPARATORS, quoted: b
     first = next(blocks(path), None)
     if first is None:
         raise InputError(f"{path}: empty. Put a complete copy of the file there")
-    header = first[0].partition(b"\n")[0].decode(errors="replace").rstrip("\r")
+    header = split_line(first[0])[0].decode(errors="replace")
     separator = max(separators, key=header.count)
     try:
         names = next(csv.reader([header], delimiter=separator)) if quoted else header.split(separator)
@@ -119,23 +119,24 @@ def named(text: Separated) -> Table:
 
 
 def _parquet(path: Path) -> Table:
+    """Scans a Parquet file with pyarrow, because polars prints a stack trace on some damaged files."""
     try:
-        names = pq.read_schema(path).names
+        file = pq.ParquetFile(path)
+        names = file.schema_arrow.names
         repeated = frozenset(name for name in names if names.count(name) > 1)
         if repeated:
-            # polars does not read files in which a name occurs twice. ParquetFile does.
-            columns = pq.ParquetFile(path).read().columns
-            first = dict(zip(reversed(names), reversed(columns), strict=True))
+            first = dict(zip(reversed(names), reversed(file.read().columns), strict=True))
             return Table(path, pl.DataFrame(pa.table(first)).lazy(), repeated=repeated)
-        schema = pl.scan_parquet(path).collect_schema()
-    except (pa.ArrowException, pl.exceptions.PolarsError, OSError) as error:
+        schema = pl.DataFrame(file.schema_arrow.empty_table()).schema
+    except (pa.ArrowException, OSError) as error:
         raise _unreadable(path, error) from error
 
     def read(columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         try:
-            chosen = pl.scan_parquet(path).select(columns)
-            yield from chosen.collect_batches(chunk_size=ROWS, engine="streaming")
-        except (pl.exceptions.PolarsError, OSError) as error:
+            for batch in pq.ParquetFile(path).iter_batches(ROWS, columns=list(columns)):
+                batch.validate(full=True)
+                yield pl.DataFrame(batch).select(columns)
+        except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from error
 
     return Table(path, source(read, schema))

@@ -22,6 +22,12 @@ UNIT = "\x1f"
 Record = Sequence[str]
 
 
+def split_line(block: bytes) -> tuple[bytes, bytes]:
+    """Splits off the first line, whichever of the three line ends it has."""
+    line, _, rest = block.partition(b"\n" if b"\n" in block else b"\r")
+    return line.removesuffix(b"\r"), rest
+
+
 @dataclass(frozen=True)
 class Separated:
     """A file of separated text (UTF-8), which may be compressed (.gz, .zst).
@@ -60,7 +66,7 @@ class Separated:
         for block, line in remaining:
             text = block
             if row == 1 and self.has_header:
-                _, _, text = block.partition(b"\n")
+                _, text = split_line(block)
                 row = 2
                 if not text:
                     continue
