@@ -4,7 +4,6 @@ import argparse
 import io
 import os
 import re
-import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -94,9 +93,10 @@ def _end(number: int, frame: FrameType | None) -> None:
     # A second signal must not interrupt the cleaning up.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     main = sys.modules["__main__"].__spec__
-    command = shlex.join(["python", "-m", main.name if main else sys.argv[0], *sys.argv[1:]])
+    # Without the arguments, of which one may be the URL of a database with its password.
+    name = main.name if main else Path(sys.argv[0]).name
     # Not by print: the signal may have interrupted it.
-    os.write(2, f"llmrec: ended by SIGTERM: {command}; the same command goes on from here\n".encode())
+    os.write(2, f"{name}: ended by SIGTERM; the same command goes on from here\n".encode())
     raise SystemExit(TERMINATED)
 
 

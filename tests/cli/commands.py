@@ -67,8 +67,8 @@ class Started:
 
 def ended_by_sigterm(done: Done, module: str) -> bool:
     """Whether a command ended with status 143 and one line that says what was ended, without a traceback."""
-    line = f"llmrec: ended by SIGTERM: python -m {module} "
-    said = [text for text in done.output.splitlines() if line in text and "the same command goes on" in text]
+    line = f"{module}: ended by SIGTERM; the same command goes on from here"
+    said = [text for text in done.output.splitlines() if line in text]
     return done.status == TERMINATED == 143 and len(said) == 1 and "Traceback" not in done.output
 
 
