@@ -104,14 +104,14 @@ def load_prepared(source: Source, dataset: Mapping[str, Any], cache_dir: Path) -
     """Reads the prepared dataset of a source; prepares and caches it first if necessary."""
     folder = prepared_folder(source, cache_dir)
     if source.prepared:
-        return read_prepared(folder, source.content_hash)
+        return read_prepared(folder, source.content_hash, cache_dir)
     if folder.exists():
         try:
-            return read_prepared(folder, source.content_hash)
+            return read_prepared(folder, source.content_hash, cache_dir)
         except InputError as error:
             discard(folder, str(error).partition(". Delete")[0])
     write_prepared(prepare(source, dataset), folder)
-    return read_prepared(folder, source.content_hash)
+    return read_prepared(folder, source.content_hash, cache_dir)
 
 
 def prepare(source: Source, dataset: Mapping[str, Any]) -> Prepared:

@@ -18,6 +18,8 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.settings import PREPARED_FORMAT
 from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
+from llmrec.file_hash import file_hash
+from llmrec.manifest import LARGE_BYTES
 
 TRAIN_FACTS = ("train_file", "only_a_sample", "valid_held_out")
 """Keys of the manifest that tell where train and valid come from."""
@@ -97,13 +99,18 @@ def write_prepared(prepared: Prepared, folder: Path) -> None:
         (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1), encoding="utf-8")
 
 
-def read_prepared(folder: Path, content_hash: str) -> Prepared:
+def read_prepared(folder: Path, content_hash: str, cache_dir: Path) -> Prepared:
     """Reads a prepared dataset without its events, which `read_interactions` reads.
+
+    Args:
+        folder: The prepared dataset.
+        content_hash: The content hash that it must have.
+        cache_dir: llmrec's cache folder, which holds the hashes of large files, so that these are hashed only once.
 
     Raises:
         InputError: If the manifest or a file is missing or changed, or belongs to another format or content hash.
     """
-    manifest = _checked_manifest(folder, content_hash)
+    manifest = _checked_manifest(folder, content_hash, cache_dir)
     sample = None
     if "sample.parquet" in manifest["files"]:
         sample = pq.read_table(folder / "sample.parquet")["train_row"].to_numpy()
@@ -146,7 +153,7 @@ def read_interactions(folder: Path, items: Items) -> Interactions | None:
     )
 
 
-def _checked_manifest(folder: Path, content_hash: str) -> dict[str, Any]:
+def _checked_manifest(folder: Path, content_hash: str, cache_dir: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         wrong = None
@@ -156,7 +163,7 @@ def _checked_manifest(folder: Path, content_hash: str) -> dict[str, Any]:
         elif manifest["format"] != PREPARED_FORMAT or manifest["content_hash"] != content_hash:
             wrong = "manifest.json belongs to another version or other data"
         for name, digest in manifest["files"].items():
-            if not wrong and _sha256(folder / name) != digest:
+            if not wrong and _hash(folder / name, cache_dir) != digest:
                 wrong = f"{name} is not the file that was written"
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         wrong = f"manifest.json or a file it lists cannot be read ({error})"
@@ -217,6 +224,10 @@ def _digest(manifest: dict[str, Any]) -> str:
     # As JSON has it: keys that are numbers become text.
     content = json.loads(json.dumps({key: value for key, value in manifest.items() if key != "digest"}))
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _hash(file: Path, cache_dir: Path) -> str:
+    return file_hash(file, cache_dir) if file.stat().st_size > LARGE_BYTES else _sha256(file)
 
 
 def _sha256(path: Path) -> str:

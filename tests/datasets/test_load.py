@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from llmrec.datasets import load
+from llmrec.datasets import load, prepared
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.load import load_dataset, prepared_folder
 from llmrec.datasets.prepared import read_prepared
@@ -133,7 +133,7 @@ def test_a_manifest_of_other_data_is_refused(tmp_path: Path, change: dict[str, o
     del manifest["digest"]
     (folder / "manifest.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match=r"another version or other data\. Delete the folder"):
-        read_prepared(folder, folder.name)
+        read_prepared(folder, folder.name, tmp_path)
 
 
 def test_a_prepared_set_is_a_source_and_stays_simulated(tmp_path: Path) -> None:
@@ -183,3 +183,19 @@ def test_a_smaller_sample_is_drawn_from_the_published_one(tmp_path: Path) -> Non
     assert len(dataset.sample) == 3
     assert set(dataset.sample.timestamp.tolist()) < set(PUBLISHED)
     assert dataset.report["sample"]["rows"] == 3
+
+
+def test_a_large_file_is_hashed_once_and_again_after_a_change(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded(tmp_path)
+    (folder,) = (tmp_path / "cache/datasets").iterdir()
+    content_hash = json.loads((folder / "manifest.json").read_text())["content_hash"]
+    monkeypatch.setattr(prepared, "LARGE_BYTES", 0)
+    read_prepared(folder, content_hash, tmp_path / "cache")
+    with monkeypatch.context() as context:
+        context.setattr(prepared, "_sha256", lambda _: pytest.fail("hashed again"))
+        context.setattr("hashlib.file_digest", lambda *_: pytest.fail("hashed again"))
+        read_prepared(folder, content_hash, tmp_path / "cache")
+    train = folder / "train.parquet"
+    train.write_bytes(train.read_bytes()[:-1] + b"?")
+    with pytest.raises(InputError, match=r"train\.parquet is not the file that was written"):
+        read_prepared(folder, content_hash, tmp_path / "cache")
