@@ -113,7 +113,7 @@ VERIFIED: dict[str, str] = {
     "datasets/lists.py": "ef2c1821ef60ac22",
     "datasets/load.py": "a0c4bc1a9da3fbd7",
     "datasets/popularity.py": "dfb697db6cd5eebf",
-    "datasets/prepared.py": "b9c26348c3995368",
+    "datasets/prepared.py": "223032cad49a70ca",
     "datasets/readers/__init__.py": "1c6d2a27d7faa8e5",
     "datasets/readers/amazon.py": "5873b4b6b5a62107",
     "datasets/readers/amazon_tables.py": "3d9770d8efc5cd8a",

@@ -165,7 +165,7 @@ def _checked_manifest(folder: Path, content_hash: str, cache_dir: Path) -> dict[
         for name, digest in manifest["files"].items():
             if not wrong and _hash(folder / name, cache_dir) != digest:
                 wrong = f"{name} is not the file that was written"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         wrong = f"manifest.json or a file it lists cannot be read ({error})"
     if wrong:
         raise InputError(f"{folder}: {wrong}. Delete the folder and prepare the set again (a cached one is made anew)")

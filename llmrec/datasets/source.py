@@ -139,7 +139,7 @@ def _prepared(name: str, folder: Path, leave_one_out_wanted: bool) -> Source:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         content_hash, simulated = str(manifest["content_hash"]), bool(manifest["simulated"])
         leaves_one_out = (manifest.get("report") or {}).get("split_by") == LEAVE_ONE_OUT
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: not the manifest of a prepared set ({error}). Prepare the set again") from error
     if leave_one_out_wanted and not leaves_one_out:
         raise InputError(

@@ -117,7 +117,7 @@ def check_consistent(found: Prepared, folder: Path) -> None:
             assert indices.max() < count
         assert all(rows.user)
     write_prepared(found, folder)
-    stored = read_prepared(folder, found.content_hash)
+    stored = read_prepared(folder, found.content_hash, folder / "cache")
     assert (stored.items.ids, stored.items.titles) == (found.items.ids, found.items.titles)
     assert stored.train.user.tolist() == found.train.user.tolist()
 

@@ -119,7 +119,7 @@ def test_random_interactions_are_prepared_and_stored(examples: int) -> None:
             made = prepare(source, dataset)
             check_set(made, left, splits)
             write_prepared(made, root / "prepared")
-            stored = read_prepared(root / "prepared", made.content_hash)
+            stored = read_prepared(root / "prepared", made.content_hash, root / "cache")
             check_set(stored, left, splits)
             assert stored.report == made.report
             read = read_interactions(root / "prepared", stored.items)

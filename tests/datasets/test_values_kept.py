@@ -125,3 +125,11 @@ def test_a_column_of_times_in_minionerec_is_ignored(tmp_path: Path) -> None:
     found = prepared_splits(tmp_path)
     assert found.train.timestamp.tolist() == [0, 1]
     assert "timestamp" in found.report["ignored_columns"]
+
+
+def test_a_manifest_nested_too_deeply_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "manifest.json").write_text("[" * 100_000)
+    with pytest.raises(InputError, match=r"own/manifest\.json: not the manifest of a prepared set \(maximum recursion"):
+        prepared(tmp_path)
