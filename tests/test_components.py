@@ -37,6 +37,7 @@ OUTSIDE = {
     "training/ranks.py": "starts ranks, which compute the same as one process",
     "training/recommended_file.py": "writes recommendations, which belong to no run",
     "training/recommending.py": "has rankers rank, and names what they return",
+    "training/recommending_workers.py": "divides recommending among processes",
     "training/run_configuration.py": "decides what is missing",
     "training/work.py": "calls training and evaluation",
 }

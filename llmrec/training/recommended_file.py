@@ -17,6 +17,7 @@ from llmrec.atomic import atomic_file, check_writable
 from llmrec.datasets.history_file import HistoryFile
 from llmrec.errors import InputError
 from llmrec.training.recommending import Recommendations, Recommender
+from llmrec.training.recommending_workers import recommend_in_workers, worker_count
 from llmrec.training.run_folder import RunFolder
 
 PART_ROWS = 1024
@@ -71,9 +72,16 @@ def print_recommended(stream: TextIO, file: HistoryFile, k: int, recommender: Re
 
 def recommended_lines(recommender: Recommender, file: HistoryFile, k: int, start: int = 0) -> Iterator[str]:
     """Yields the JSON lines of successive parts, for the histories after the first `start`."""
+    chunks = file.chunks(PART_ROWS, start)
+    workers = worker_count(recommender, -(-(file.rows - start) // PART_ROWS))
     with tqdm(total=file.rows, initial=start, unit="user", disable=file.rows < 20) as bar:
-        for histories in file.chunks(PART_ROWS, start):
-            yield _lines(recommender.recommend(histories, bar.update), k)
+        if workers > 1:
+            config, run = recommender.config, recommender.run
+            parts = recommend_in_workers(config, run, chunks, workers, bar.update)
+        else:
+            parts = (recommender.recommend(histories, bar.update) for histories in chunks)
+        for rows in parts:
+            yield _lines(rows, k)
 
 
 def _lines(rows: Sequence[Recommendations], k: int) -> str:

@@ -35,6 +35,7 @@ class Recommender:
             InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
         """
         silence_libraries()
+        self.config, self.run = config, run
         self.dataset = read_dataset(config)
         self.max_history = int(config.dataset.max_history)
         self.ranker = open_ranker(config, self.dataset, run, build_task(config))

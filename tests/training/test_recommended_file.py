@@ -25,6 +25,7 @@ class Echo(Recommender):
 
     def __init__(self, fails_at: str = "", error: BaseException | None = None) -> None:
         self.fails_at, self.error, self.seen = fails_at, error, list[str]()
+        self.ranker = None
 
     def recommend(
         self, histories: Sequence[Sequence[str]], progress: Callable[[int], None] = lambda done: None
