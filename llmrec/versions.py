@@ -141,7 +141,7 @@ VERIFIED: dict[str, str] = {
     "datasets/readers/recbole.py": "40d155997c6df7a8",
     "datasets/readers/recbole_tables.py": "db80eb562b06f86d",
     "datasets/readers/review_tables.py": "3c42050d93fceb5d",
-    "datasets/readers/scans.py": "07a278c0723d0229",
+    "datasets/readers/scans.py": "02a04ea3b6d761c1",
     "datasets/readers/sdpo.py": "dbe5993bd60bea2c",
     "datasets/readers/sdpo_samples.py": "80985097522836dc",
     "datasets/readers/separated.py": "b8ab93f944493f1e",

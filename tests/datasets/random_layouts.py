@@ -286,10 +286,10 @@ def second(time: int | None) -> str | None:
 
 
 def expected_yelp(data: Data) -> Expected:
-    """Titles end in the city."""
+    """Titles are the stripped name and the city."""
+    names = [(item.title or "").strip(WHITE_SPACE) for item in data.items]
     items = [
-        item._replace(title=f"{item.title}, Reno" if (item.title or "").strip(WHITE_SPACE) else None)
-        for item in data.items
+        item._replace(title=f"{name}, Reno" if name else None) for item, name in zip(data.items, names, strict=True)
     ]
     return dump(data._replace(items=items))
 
