@@ -71,9 +71,9 @@ def serve(settings: Settings, overrides: Sequence[str], config_dir: Path | None)
         InputError: A run cannot be opened, or the address cannot be listened on.
     """
     logging.basicConfig(level=logging.WARNING, format="llmrec: %(message)s")
-    configs = {folder: _config(folder, settings, overrides, config_dir) for folder in selected_runs(settings.runs)}
+    configs = run_configs(settings, overrides, config_dir)
     # Before the models, which take seconds to open.
-    listener = _bound(settings.host, settings.port)
+    listener = bound_socket(settings.host, settings.port)
     runs = [ServedRun(config, RunFolder(folder), settings.waiting) for folder, config in configs.items()]
     app = build_app(runs, settings.k, settings.timeout_s)
     server = uvicorn.Server(
@@ -90,6 +90,11 @@ def serve(settings: Settings, overrides: Sequence[str], config_dir: Path | None)
     server.run([listener])
 
 
+def run_configs(settings: Settings, overrides: Sequence[str], config_dir: Path | None) -> dict[Path, DictConfig]:
+    """Returns the config of each run by its folder, with overrides; arguments and errors as for `serve`."""
+    return {folder: _config(folder, settings, overrides, config_dir) for folder in selected_runs(settings.runs)}
+
+
 def _config(folder: Path, settings: Settings, overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
     config = override(RunFolder(folder).config(settings.trust), overrides, config_dir)
     build_task(config).check_command("recommend", folder)
@@ -100,7 +105,7 @@ def _config(folder: Path, settings: Settings, overrides: Sequence[str], config_d
     return config
 
 
-def _bound(host: str, port: int) -> socket.socket:
+def bound_socket(host: str, port: int) -> socket.socket:
     """Returns a socket that is bound to an address."""
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]

@@ -75,6 +75,7 @@ input.addEventListener("keydown", (event) => {
 /* The history. */
 function add(title) {
   history.push(title);
+  alertUser("");
   clearTimeout(timer);
   typed++;
   input.value = "";
@@ -95,7 +96,6 @@ function showHistory() {
     return make("li", {}, make("div", {}, make("span", { textContent: title }), remove));
   }));
   el("empty").hidden = history.length > 0;
-  el("recommend").disabled = !history.length;
 }
 
 el("clear").addEventListener("click", () => {
@@ -111,7 +111,11 @@ el("clear").addEventListener("click", () => {
 el("form").addEventListener("submit", async (event) => {
   event.preventDefault();
   if (input.value.trim()) add(input.value.trim());
-  if (!history.length) return;
+  if (!history.length) {
+    alertUser("Add a title first.");
+    input.focus();
+    return;
+  }
   const number = ++asked, k = Number(el("k").value);
   alertUser("");
   el("status").textContent = "Waiting for recommendations";
