@@ -50,11 +50,11 @@ class Titles(BaseModel):
 
 
 class RunDescription(BaseModel):
-    """A run that the server has opened."""
+    """A run that the server has opened; a baseline has the backbone "baseline"."""
 
     name: str
     dataset: str
-    method: str
+    backbone: str
     simulated: bool
     titles: int
     waiting: int

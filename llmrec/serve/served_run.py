@@ -40,7 +40,7 @@ class ServedRun:
         """
         recommender = Recommender(config, run)
         method, key = run.folder.resolve().parts[-2:]
-        self.name, self.method = f"{method} {key[:8]}", method
+        self.name = f"{method} {key[:8]}"
         self.backbone = "baseline" if is_baseline(config) else str(config.backbone.name)
         self.dataset, self.simulated = recommender.dataset.name, recommender.dataset.simulated
         self.titles = TitleIndex(recommender.dataset.items.distinct_titles)
@@ -49,7 +49,7 @@ class ServedRun:
     def describe(self) -> RunDescription:
         """Describes the run as it is now."""
         return RunDescription(
-            name=self.name, dataset=self.dataset, method=f"{self.method}, {self.backbone}", simulated=self.simulated,
+            name=self.name, dataset=self.dataset, backbone=self.backbone, simulated=self.simulated,
             titles=len(self.titles.titles), waiting=self.queue.requests.qsize(),
         )  # fmt: skip
 

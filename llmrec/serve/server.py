@@ -24,6 +24,8 @@ MAX_CONNECTIONS = 2000
 """Connections beyond it are refused with status 503."""
 MAX_K = 1000
 MAX_WAITING = 100_000
+KEEP_ALIVE_S = 75
+"""Longer than clients keep an idle connection, so that none sends a request on one that is being closed."""
 DRAIN_MARGIN_S = 10.0
 """Time for sending the last answers, beyond that within which a request is answered."""
 
@@ -79,6 +81,7 @@ def serve(settings: Settings, overrides: Sequence[str], config_dir: Path | None)
     server = uvicorn.Server(
         uvicorn.Config(
             app, log_level="warning", access_log=False, server_header=False, limit_concurrency=MAX_CONNECTIONS,
+            timeout_keep_alive=KEEP_ALIVE_S,
             timeout_graceful_shutdown=int(settings.timeout_s + DRAIN_MARGIN_S),
         )
     )  # fmt: skip

@@ -56,7 +56,7 @@ def test_health_describes_the_runs(client: TestClient, runs: list[ServedRun], ti
     health = client.get("/healthz").json()
     assert (health["status"], health["k"]) == ("ok", K)
     assert health["runs"][0] == {
-        "name": runs[0].name, "dataset": "games-sim", "method": "msl, tiny", "simulated": True,
+        "name": runs[0].name, "dataset": "games-sim", "backbone": "tiny", "simulated": True,
         "titles": len(titles), "waiting": 0,
     }  # fmt: skip
 

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -80,3 +82,16 @@ def accepts(port: int) -> bool:
     except OSError:
         return False
     return True
+
+
+@pytest.mark.slow
+def test_200_concurrent_clients_get_answers(workplace: Path, folders: list[Path]) -> None:
+    started, port = serve(workplace, folders)
+    script = Path(__file__).resolve().parents[2] / "experiments" / "bench" / "serve_load.py"
+    command = [sys.executable, str(script), f"http://127.0.0.1:{port}", "clients=200", "requests=3"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    os.kill(started.process.pid, signal.SIGTERM)
+    print(done.stdout)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "600 x status 200" in done.stdout
+    assert started.wait().status == 143

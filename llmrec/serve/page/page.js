@@ -135,7 +135,7 @@ el("form").addEventListener("submit", async (event) => {
 
 function card(run) {
   const heading = make("h2", { textContent: run.name });
-  const about = make("p", { className: "muted", textContent: `${run.method}, ${run.dataset}` });
+  const about = make("p", { className: "muted", textContent: `${run.backbone}, ${run.dataset}` });
   const node = make("article", { className: "answer" }, heading, about);
   node.setAttribute("aria-busy", "true");
   return node;
@@ -150,7 +150,8 @@ function fill(node, answer) {
   const rows = answer.recommendations.map((one, place) => make("tr", {},
     make("td", { textContent: place + 1 }), make("td", { textContent: one.title }),
     make("td", { textContent: one.score.toFixed(3) })));
-  const caption = `${answer.recommendations.length} titles in ${(1000 * answer.seconds).toFixed(0)} ms`;
+  const spent = answer.seconds < 0.001 ? "less than 1" : (1000 * answer.seconds).toFixed(0);
+  const caption = `${answer.recommendations.length} titles in ${spent} ms`;
   node.append(...answer.unknown.map(explain), make("table", {},
     make("caption", { textContent: caption }), make("thead", {}, head), make("tbody", {}, ...rows)));
 }
