@@ -103,7 +103,7 @@ VERIFIED: dict[str, str] = {
     "collectives.py": "943fcaa569e50434",
     "datasets/__init__.py": "1c6d2a27d7faa8e5",
     "datasets/columns.py": "e1a3e7a77d6ebfba",
-    "datasets/databases.py": "6c3d20f0d454dc77",
+    "datasets/databases.py": "f62a95ddf56e52ce",
     "datasets/dataset.py": "fd29481fcfe5c897",
     "datasets/event_report.py": "f5ed4be8cb909623",
     "datasets/fitted_rows.py": "64eb5e6b1fb5db1b",
