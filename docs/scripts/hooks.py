@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: pages generated from conf/ and from the commands, formulas as MathML, links to files of the repository."""
+"""Hooks of mkdocs: generated pages, formulas as MathML, links to files of the repository."""
 
 import re
 import sys
@@ -9,37 +9,34 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(REPOSITORY), str(Path(__file__).parent)]
+sys.path.insert(0, str(REPOSITORY))
 
-from pages import commands_page, config_page  # noqa: E402
+from docs.scripts.pages import commands_page, config_page  # noqa: E402
 
 FORMULA = re.compile(r'<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\1>', re.DOTALL)
-OUTSIDE = re.compile(
-    r"\]\(((?:\.\./)+)((?:experiments|conf|llmrec|tests|README|ARCHITECTURE|PAPERS|CHANGELOG|LICENSE)[^)]*)\)"
-)
-"""A link out of docs/ to a file of the repository."""
+OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:experiments|conf|llmrec|tests)/[^)]+|[A-Z]+\.md)\)")
+"""A link from a page to a file of the repository, which the site does not hold."""
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the pages that are generated from the YAML files and the commands."""
-    generated = {"reference/config.md": config_page(REPOSITORY / "conf"), "reference/commands.md": commands_page()}
+    """Adds the generated pages."""
+    docs = REPOSITORY / "docs"
+    generated = {"reference/config.md": config_page(REPOSITORY / "conf"), "reference/commands.md": commands_page(docs)}
     for path, text in generated.items():
         files.append(File.generated(config, path, content=text))
     return files
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replaces links to files outside of docs/ by their paths, since the site does not hold these files.
+    """Replaces links to files of the repository by their paths.
 
     Raises:
-        FileNotFoundError: A file that a link names does not exist.
+        FileNotFoundError: A link names a file that does not exist.
     """
-    for path in {match[2].partition("#")[0] for match in OUTSIDE.finditer(markdown)}:
+    for _text, path in OUTSIDE.findall(markdown):
         if not (REPOSITORY / path).exists():
-            raise FileNotFoundError(f"docs link to {path}, which does not exist")
-    return re.sub(
-        r"\[([^\]]+)\]\((?:\.\./)+((?:experiments|conf|llmrec|tests)/[^)]*|[A-Z]+\.md[^)]*)\)", _plain, markdown
-    )
+            raise FileNotFoundError(f"a page links to {path}, which does not exist")
+    return OUTSIDE.sub(lambda match: _named(match[1], match[2]), markdown)
 
 
 def on_page_content(html: str, **_: object) -> str:
@@ -47,11 +44,10 @@ def on_page_content(html: str, **_: object) -> str:
     return FORMULA.sub(lambda match: _mathml(match[2], match[1] == "div"), html)
 
 
-def _plain(match: re.Match[str]) -> str:
-    text, path = match[1], match[2]
-    return text if text.strip("`") == path else f"{text} (`{path}`)"
+def _named(text: str, path: str) -> str:
+    return f"`{path}`" if text.strip("`") == path else f"{text} (`{path}`)"
 
 
-def _mathml(latex: str, block: bool) -> str:
+def _mathml(latex: str, is_block: bool) -> str:
     unescaped = latex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return convert(unescaped, display="block" if block else "inline")
+    return convert(unescaped, display="block" if is_block else "inline")
