@@ -1,21 +1,19 @@
 """Computes the metrics of existing rankings anew, without a model: python -m llmrec.measure run=runs/..."""
 
-import glob
-from collections.abc import Sequence
-from pathlib import Path
-
 from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
+from llmrec.run_selection import selected_runs
 
 HELP = """\
 Computes the metrics of existing rankings anew, without the model: seconds a run.
 
   python -m llmrec.measure run=runs/<...>/<key>
-  python -m llmrec.measure run='runs/games/next_item/*/*/*'
+  python -m llmrec.measure run='runs/games/next_item/*'
   python -m llmrec.measure run=[runs/<...>/<key>,runs/<...>/<key>]
   python -m llmrec.measure run=runs/<...>/<key> metrics=mine --config-dir FOLDER
 
-run=FOLDERS       the folder of a run, a list of folders, or a pattern
+run=FOLDERS       the folder of a run or of several runs, a list of folders, or
+                  a pattern in quotes
 --config-dir FOLDER  a folder with YAML files of your own (group metrics)
 
 All rankings of the runs are measured, with the metrics that ship with llmrec and
@@ -38,23 +36,11 @@ def _measure(arguments: list[str]) -> None:
     own, overrides = split_arguments(arguments, ["run", "trust"])
     if "run" not in own:
         raise InputError("run=<the folder of a trained run> is missing (try --help)")
-    folders = _folders(own["run"])
+    folders = selected_runs(own["run"])
 
     from llmrec.training.measure_again import measure_again
 
     measure_again(folders, overrides, config_dir, trusts(own))
-
-
-def _folders(given: str) -> Sequence[Path]:
-    """Returns the folders of runs that the argument names."""
-    patterns = given.removeprefix("[").removesuffix("]").split(",") if given.startswith("[") else [given]
-    found = [Path(path) for pattern in patterns for path in sorted(glob.glob(pattern.strip()))]
-    runs = [folder for folder in found if (folder / "config.yaml").is_file()]
-    if not runs:
-        raise InputError(
-            f"run={given}: found no folder of a run there. Give run=runs/<...>/<key>, or a pattern in quotes"
-        )
-    return runs
 
 
 if __name__ == "__main__":
