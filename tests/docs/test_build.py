@@ -49,7 +49,8 @@ def test_keys_have_the_comments_above_and_beside_them(tmp_path: Path) -> None:
     file = tmp_path / "option.yaml"
     file.write_text(
         "# How to use it\ndefaults:\n  - other\n\nname: a  # beside\n# above\nlist: [1, 2]\n"
-        "nested:            # of the mapping\n  inner: 5  # five\n                   # and more\ntext: |\n  # no comment\n"
+        "nested:            # of the mapping\n  inner: 5  # five\n                   # and more\n"
+        "text: |\n  # no comment\n"
     )
     assert keys(file) == [
         Key("name", "a", "beside"),
