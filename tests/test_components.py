@@ -27,6 +27,7 @@ OUTSIDE = {
     "decoding/title_scores.py": "scores titles that the Python API is given",
     "evaluation/record.py": "writes and reads files",
     "quantization": "makes files of item tokens, whose content is part of the key",
+    "serve": "answers requests, which belong to no run",
     "tables": "reads records",
     "training/evaluate_run.py": "has tasks rank and measure, and writes what they return",
     "training/in_process.py": "composes a run and has it completed",
