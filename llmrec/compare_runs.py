@@ -45,6 +45,7 @@ def _compare(arguments: list[str]) -> None:
 
 def _print_comparison(folders: list[Path], metric: str | None, split: str) -> None:
     from llmrec.api import compare, open
+    from llmrec.protocol import protocol_id
 
     runs = [open(folder) for folder in folders]
     metric = metric or runs[0].record["headline"]["path"]
@@ -55,6 +56,11 @@ def _print_comparison(folders: list[Path], metric: str | None, split: str) -> No
             value = value[key]
         print(f"{name}      {value:.4f}  {run.folder}")
     print(f"A - B  {found.difference:+.4f}  [{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}")
+    ids = [protocol_id(run.config, run.training, split) for run in runs]
+    if ids[0] == ids[1]:
+        print(f"protocol: {split} {ids[0]}")
+    else:
+        print(f"warning: the protocols differ (A {ids[0]}, B {ids[1]}), as in decoding or versions")
     print(f"{metric}, {split}: {found.rows:,} rows of {found.users:,} users; 95 % interval over users")
     if found.p_value >= LEVEL:
         print("no significant difference (p >= 0.05)")

@@ -95,6 +95,7 @@ def training_key(config: Mapping[str, Any], data_key: str, simulated: bool, stag
     groups["items"] = items_identity(groups["items"])
     groups["trainer"] = _without(groups["trainer"], NOT_WEIGHTS)
     groups["backbone"] = _without(groups["backbone"], BASE_MODEL)
+    groups["adapter"] = _by_content(groups["adapter"], cache_dir)
     base, embedder = base_model_key(config["backbone"], cache_dir), None
     if embeds_by_reference(config["objective"]):
         embedder = _by_content(reference_model(config, simulated).embedder().settings(config["scale"]), cache_dir)

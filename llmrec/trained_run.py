@@ -48,6 +48,11 @@ class Run:
         """The content of metrics.json: settings, seconds, and the metrics under `splits`."""
         return read_metrics(self.ranking)
 
+    @cached_property
+    def training(self) -> dict[str, Any]:
+        """The content of training.json: dataset, versions, hardware, seconds and what training reported."""
+        return RunFolder(self.folder).training
+
     @property
     def metrics(self) -> dict[str, Any]:
         """The metrics by split, as in `run.metrics["test"]["by_title"]["ndcg@10"]`."""

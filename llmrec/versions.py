@@ -57,7 +57,7 @@ VERSIONS = {
     "training": 1,
 }
 
-NEUTRAL: dict[str, Any] = {}
+NEUTRAL: dict[str, Any] = {"adapter.path": None}
 """Settings that were added later, by dotted name, each with the value that leaves results as they were before."""
 
 VERIFIED: dict[str, str] = {

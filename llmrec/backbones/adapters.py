@@ -28,6 +28,7 @@ ALL_LINEAR = "all-linear"
 PERTURBATION = 1.0
 """Standard deviation of what a perturbed adapter adds to a layer's outputs, for inputs of unit variance and random
 weights. It is about that of the outputs themselves, far above rounding errors."""
+WEIGHTS = "adapter_model.safetensors"
 ADAPTED = ("lora_", "trainable_tokens_delta")
 """What the names of an adapter's weights contain: matrices of LoRA, and rows of new tokens."""
 
@@ -205,24 +206,32 @@ def load_adapter(model: PreTrainedModel, folder: Path, trainable: bool) -> "Peft
         trainable: Whether the adapter's weights require gradients.
 
     Raises:
-        InputError: If the adapter was trained on another model.
+        InputError: If a file of the adapter is missing, or it was trained on another model.
     """
     from peft import PeftModel, get_peft_model_state_dict
 
     config = folder / "adapter_config.json"
     # PEFT would import the module that it names as megatron_core.
-    if config.is_file() and json.loads(config.read_text(encoding="utf-8")).get("megatron_config"):
+    if not config.is_file():
+        raise _incomplete(config)
+    if json.loads(config.read_text(encoding="utf-8")).get("megatron_config"):
         raise InputError(f"{config}: adapters of Megatron cannot be opened (megatron_config). Train the run again")
+    if not (folder / WEIGHTS).is_file():
+        raise _incomplete(folder / WEIGHTS)
     try:
         adapted = PeftModel.from_pretrained(model, folder, is_trainable=trainable)
     except (RuntimeError, ValueError) as error:
         raise _wrong_model(model, folder, str(error).strip().splitlines()[0]) from error
     # If the numbers of layers differ, PEFT only warns and leaves the remaining layers as they are.
-    stored = {name for name in load_file(folder / "adapter_model.safetensors") if is_adapter_weight(name)}
+    stored = {name for name in load_file(folder / WEIGHTS) if is_adapter_weight(name)}
     differing = stored ^ get_peft_model_state_dict(adapted, save_embedding_layers=False).keys()
     if differing:
         raise _wrong_model(model, folder, f"{min(differing)} is only in one of them")
     return adapted
+
+
+def _incomplete(file: Path) -> InputError:
+    return InputError(f"{file} is missing. Give the folder of a PEFT adapter, saved as safetensors")
 
 
 def _wrong_model(model: PreTrainedModel, folder: Path, reason: str) -> InputError:

@@ -127,10 +127,12 @@ def _adapted(
 ) -> "PreTrainedModel | PeftModel":
     if config.adapter.eight_bit:
         base = prepared_for_8_bit(base)
-    if weights is None:
+    # Runs of earlier versions have no adapter.path.
+    saved = weights or config.adapter.get("path")
+    if saved is None:
         return add_adapter(base, config.adapter, new_tokens)
-    adapted = load_adapter(base, weights, trainable)
-    refuse_non_finite(adapted, str(weights))
+    adapted = load_adapter(base, Path(saved).expanduser(), trainable)
+    refuse_non_finite(adapted, str(saved))
     return adapted
 
 

@@ -156,8 +156,28 @@ def summary(report: Mapping[str, Any]) -> list[str]:
     ):
         if key in report:
             lines.append(f"{text}: " + ", ".join(f"{name} {count:,}" for name, count in report[key].items()))
+    if report["k_core_over_whole_period"]:
+        lines.append("the k-core was taken over the whole period, test included")
+    lines += _irregularities(report)
+    return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
+
+
+def short_summary(report: Mapping[str, Any]) -> list[str]:
+    """Formats what every run shows of the report: a line on leakage, and one for each irregularity of the data."""
+    shares = ", ".join(
+        f"{name} {_percent(cold['never_seen'], cold['rows'])}"
+        for name, cold in report["cold_targets"].items()
+        if name in ("valid", "test")
+    )
+    lines = [f"targets never seen in train: {shares} (more in leakage.json)", *_irregularities(report)]
+    return lines + (_lists_summary(report["lists"])[:1] if "lists" in report else [])
+
+
+def _irregularities(report: Mapping[str, Any]) -> list[str]:
+    lines = []
     if split_by(report) == LEAVE_ONE_OUT:
         lines.append(f"split leave_one_out, not by time{_later_rows(report)}")
+    titles = report["titles"]
     dropped = {reason: count for reason, count in report.get("dropped", {}).items() if count}
     if dropped:
         lines.append("dropped: " + ", ".join(f"{reason} {count:,}" for reason, count in dropped.items()))
@@ -170,10 +190,7 @@ def summary(report: Mapping[str, Any]) -> list[str]:
             f"titles with the text of a special token, such as </s>: {titles['with_special_tokens']:,}; "
             "it is read as text"
         )
-    if report["k_core_over_whole_period"]:
-        lines.append("the k-core was taken over the whole period, test included")
-    lines += event_warnings(report.get("events"))
-    return lines + (_lists_summary(report["lists"]) if "lists" in report else [])
+    return lines + event_warnings(report.get("events"))
 
 
 def _later_rows(report: Mapping[str, Any]) -> str:

@@ -15,6 +15,7 @@ class Adapter:
     name: Name
     learning_rate: PositiveFloat
     eight_bit: bool = False
+    path: Text | None = None
     rank: PositiveInt = 8
     alpha: PositiveInt = 16
     dropout: ProbabilityBelowOne = 0.0

@@ -16,7 +16,11 @@ SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
 
 def print_record(
-    tables: Sequence[RenderableType], splits: Mapping[str, dict[str, Any]], seconds: Mapping[str, float], folder: Path
+    tables: Sequence[RenderableType],
+    splits: Mapping[str, dict[str, Any]],
+    seconds: Mapping[str, float],
+    folder: Path,
+    protocol: str,
 ) -> None:
     """Prints the final tables; as plain text, 100 columns wide, if the output is not a terminal.
 
@@ -25,18 +29,24 @@ def print_record(
         splits: The records by split.
         seconds: Wall time by stage.
         folder: The folder of the record.
+        protocol: The line that names the protocol; see `protocol_line`.
     """
     console = Console(highlight=False)
     if not console.is_terminal:
         console.width = 100
-    console.print(final_table(tables, splits, seconds, folder), crop=False)
+    console.print(final_table(tables, splits, seconds, folder, protocol), crop=False)
 
 
 def final_table(
-    tables: Sequence[RenderableType], splits: Mapping[str, dict[str, Any]], seconds: Mapping[str, float], folder: Path
+    tables: Sequence[RenderableType],
+    splits: Mapping[str, dict[str, Any]],
+    seconds: Mapping[str, float],
+    folder: Path,
+    protocol: str,
 ) -> RenderableType:
     """Returns the tables with the seconds, the folder and a warning for simulated data below; see `print_record`."""
     lines = [*tables, Text("seconds: " + ", ".join(f"{stage} {spent:.1f}" for stage, spent in seconds.items()))]
+    lines.append(Text(protocol))
     # The path is kept on one line, so that it can be copied.
     lines.append(Text(f"record: {folder}", no_wrap=True, overflow="ignore"))
     for split, record in splits.items():

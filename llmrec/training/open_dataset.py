@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from llmrec.catalogue.item_file import item_file
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage import short_summary
 from llmrec.datasets.load import load
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
@@ -37,15 +37,18 @@ def open_dataset(config: DictConfig) -> Dataset:
     dataset = read_dataset(config)
     users = len(set(dataset.train.user.tolist()))
     logger.info(
-        "%s: %s items (%s titles), %s users; rows: train %s (tuned on %s), valid %s, test %s",
+        "%s: %s items (%s titles), %s users",
         dataset.name, f"{len(dataset.items):,}", f"{len(dataset.items.distinct_titles):,}", f"{users:,}",
+    )  # fmt: skip
+    logger.info(
+        "rows: train %s (tuned on %s), valid %s, test %s",
         *(f"{len(rows):,}" for rows in (dataset.train, dataset.sample, dataset.valid, dataset.test)),
     )  # fmt: skip
     if dataset.items.tokens is not None:
         logger.info("items: %s new tokens represent the titles", f"{len(dataset.items.tokens.vocabulary):,}")
     for line in build_task(config).summary(dataset):
         logger.info("%s", line)
-    for line in summary(dataset.report):
+    for line in short_summary(dataset.report):
         logger.info("  %s", line)
     return dataset
 

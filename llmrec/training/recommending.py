@@ -20,7 +20,8 @@ from llmrec.training.run_folder import RunFolder
 NAMED_TITLES = 20
 """Number of unknown titles that are warned of by name."""
 NEAR_TITLES = 3
-"""Number of similar titles that the warning of an unknown title names."""
+"""Number of similar titles that are suggested for an unknown one, and of unknown ones that get suggestions in warnings:
+with 20,000 titles in the catalogue, each takes 0.2 seconds."""
 Recommendations = list[dict[str, Any]]
 """The best titles for a history, best first, each with `title`, `score` and `items` (the ids of its items)."""
 logger = logging.getLogger(__name__)
@@ -122,13 +123,8 @@ class Recommender:
             reading = "a language model reads it as text, a baseline ignores it"
             if self.dataset.items.tokens is not None:
                 reading = "it has no tokens and is left out of the history"
-            logger.warning(
-                "%r is not in the catalogue of %s; %s%s",
-                shortened(title),
-                self.dataset.name,
-                reading,
-                self._near(title),
-            )
+            near = self._near(title) if len(self.warned) <= NEAR_TITLES else ""
+            logger.warning("%r is not in the catalogue of %s; %s%s", shortened(title), self.dataset.name, reading, near)
 
 
 def _ids_of_titles(items: Items) -> list[list[str]]:

@@ -12,6 +12,7 @@ from llmrec.baselines.open import build_baseline
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics
+from llmrec.protocol import protocol_line
 from llmrec.settings.check import check_classes
 from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
@@ -124,7 +125,7 @@ def print_run(run: RunFolder, config: DictConfig, folder: Path) -> None:
     names = {"valid": "ranking validation", "test": "ranking test"}
     seconds = run.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
     tables = task.tables(record["splits"], build_metrics(task, config))
-    print_record(tables, record["splits"], seconds, folder)
+    print_record(tables, record["splits"], seconds, folder, protocol_line(config, run.training))
 
 
 def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Stage]:

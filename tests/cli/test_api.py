@@ -201,6 +201,15 @@ def test_an_unknown_title_is_refused_with_near_ones(run: llmrec.Run, titles: lis
     assert repr(titles[0]) in str(refused.value)
 
 
+def test_near_titles_are_suggested_for_the_first_unknown_ones(
+    run: llmrec.Run, titles: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    run.recommend([[title[:-1] for title in titles[:5]]], k=1)
+    warned = [record.getMessage() for record in caplog.records if "is not in the catalogue" in record.getMessage()]
+    assert ["Did you mean" in message for message in warned] == [True, True, True, False, False]
+    assert repr(titles[0]) in warned[0]
+
+
 def test_constraint_of_a_run_generates_its_titles(run: llmrec.Run, titles: list[str]) -> None:
     ranker = run.recommender.ranker
     prompt = torch.from_numpy(ranker.data.prompt_tokenizer.histories([titles[:2]], cached=False).of(0)).long()[None]

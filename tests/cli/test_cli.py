@@ -85,7 +85,11 @@ def test_compare_prints_the_difference_with_its_interval(trained: tuple[Workplac
     assert [line.split()[1] for line in lines[:2]] == [f"{figure:.4f}" for figure in figures]
     assert lines[2].startswith(f"A - B  {figures[0] - figures[1]:+.4f}  [")
     assert " p = " in lines[2]
-    assert lines[3].startswith("by_title.ndcg@10, test: ")
+    # A run and a baseline that were decoded alike have the protocol that their own tables name.
+    (protocol,) = [line for line in done.output.splitlines() if line.startswith("protocol: ")]
+    assert protocol in baseline.output
+    assert lines[3] == f"protocol: {protocol.partition(', ')[2]}"
+    assert lines[4].startswith("by_title.ndcg@10, test: ")
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_two_files_add_a_reader_that_runs_train_from(place: Workplace) -> None:
     )
     assert done.status == 0, done.output
     assert f"real data: games from {place.data}/games (jsonlines layout)" in done.output
-    assert "10 items (10 titles), 12 users; rows: train 57 " in done.output
+    assert "10 items (10 titles), 12 users\nrows: train 57 " in done.output
     assert done.run().parents[3] == place.runs / "games"
 
 

@@ -23,7 +23,7 @@ def test_first_and_last_lines_of_a_simulated_run_say_so(trained: tuple[Workplace
 def test_run_announces_users_items_and_rows(trained: tuple[Workplace, Done]) -> None:
     _, done = trained
     announced = next(line for line in done.output.splitlines() if line.startswith("games-sim: "))
-    for word in (" items ", " users; ", "train ", "tuned on 160", "valid ", "test "):
+    for word in (" items ", " users\n", "train ", "tuned on 160", "valid ", "test "):
         assert word in announced
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.leakage import cold_targets, leakage_report, prefix_titles, summary
+from llmrec.datasets.leakage import cold_targets, leakage_report, prefix_titles, short_summary, summary
 from tests.datasets.layouts import rows
 
 ITEMS = Items(list("012345"), ["X", "X 2", "Y", "X", " ", "X 2: Z"])
@@ -70,6 +70,17 @@ def test_prefixes_are_proper_and_counted_once() -> None:
 
 def test_cold_targets_against_several_splits() -> None:
     assert cold_targets(TEST, TRAIN, VALID, TEST) == {"rows": 3, "never_seen": 0, "never_a_target": 0}
+
+
+def test_a_run_shows_one_line_on_leakage_and_what_is_irregular() -> None:
+    report = leakage_report(ITEMS, TRAIN, VALID, TEST, k_core_over_whole_period=True)
+    valid = 100 * report["cold_targets"]["valid"]["never_seen"] / len(VALID)
+    line = f"targets never seen in train: valid {valid:.1f} %, test 100.0 % (more in leakage.json)"
+    assert short_summary(report) == [line]
+    assert short_summary(report | {"dropped": {"events without a time": 2, "other": 0}}) == [
+        line,
+        "dropped: events without a time 2",
+    ]
 
 
 def test_summary_is_short_and_names_the_shares() -> None:

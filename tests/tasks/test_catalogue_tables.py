@@ -44,6 +44,7 @@ EMBEDDED_SPLIT = RELEVANT_SPLIT | {
     "popularity_baseline": RELEVANT_SPLIT["popularity_baseline"] | HALLUCINATION,
 }
 FULL_SPLIT = EMBEDDED_SPLIT | {"unconstrained": {"invalid_title_rate": 0.25, "rows": 14940}}
+PROTOCOL = "protocol: valid 1f0a93cc, test 80b2e4d7"
 SECONDS = {"data": 1.25, "pretraining": 30.0, "training": 61.04, "evaluation": 12.0}
 
 
@@ -54,7 +55,7 @@ def printed(
     metrics: Sequence[Metric] = CATALOGUE,
 ) -> list[str]:
     """Returns the lines that are printed of the records of some splits."""
-    print_record(catalogue_tables(splits, metrics), splits, SECONDS, Path(folder))
+    print_record(catalogue_tables(splits, metrics), splits, SECONDS, Path(folder), PROTOCOL)
     return capsys.readouterr().out.splitlines()
 
 
@@ -146,7 +147,7 @@ def narrow(split: dict[str, Any]) -> str:
     """Returns the tables as in a terminal of 80 columns."""
     console = Console(width=80, file=StringIO(), record=True)
     splits = {"valid": split, "test": split}
-    console.print(final_table(catalogue_tables(splits, CATALOGUE), splits, SECONDS, Path("runs/games-sim")))
+    console.print(final_table(catalogue_tables(splits, CATALOGUE), splits, SECONDS, Path("runs/games-sim"), PROTOCOL))
     return console.export_text()
 
 
