@@ -16,10 +16,31 @@ def markdown(report: dict[str, Any]) -> str:
     facts = [f"made {report['made']}"]
     facts += [f"code {report['revision']}"] if report["revision"] else []
     facts += [f"{name} {value}" for name, value in report["hardware"].items()]
-    parts = [f"# Tables, scale {escaped(report['scale'])}", escaped(", ".join(facts))]
-    for table in report["tables"]:
-        parts += [measured(table), *(_published(block) for block in table["published"])]
+    parts = [f"# {escaped(report['title'])}", escaped(", ".join(facts)), *_list(report.get("lines", []))]
+    parts += [run_summary(report)] if any(_is_unfinished(table) for table in report["tables"]) else []
+    parts += [measured(table) for table in report["tables"]]
+    published = [(table, block) for table in report["tables"] for block in table["published"]]
+    parts += ["## Published figures"] if published else []
+    parts += [_published(table, block) for table, block in published]
     return "\n\n".join(parts) + "\n"
+
+
+def run_summary(report: dict[str, Any]) -> str:
+    """Formats how many runs of each table are done, running and left, and why."""
+    rows = [
+        [table["name"], *(str(table["summary"][state]) for state in ("done", "running", "left"))]
+        for table in report["tables"]
+    ]
+    reasons = [
+        f"{table['name']}: {'; '.join(table['summary']['reasons'])}"
+        for table in report["tables"]
+        if table["summary"]["reasons"]
+    ]
+    return "\n\n".join([grid(["table", "done", "running", "left"], rows), *_list(reasons)])
+
+
+def _is_unfinished(table: dict[str, Any]) -> bool:
+    return bool(table["summary"]["left"] or table["summary"]["running"])
 
 
 def measured(table: dict[str, Any]) -> str:
@@ -27,6 +48,8 @@ def measured(table: dict[str, Any]) -> str:
     scores = f", scores {table['scores']}" if table["scores"] else ""
     setup = f"Task {table['task']}{scores}; reference {table['reference']}."
     parts = [f"## {escaped(table['title'])}", escaped(table["about"]), escaped(setup)]
+    if not any(cell for row in table["rows"] for cells in row["cells"].values() for cell in cells.values()):
+        return "\n\n".join([*parts, "Nothing is measured yet.", *_list(list(_missing(table)))])
     for dataset in table["datasets"]:
         rows = [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
         parts += [f"### {escaped(dataset)}", grid(["", *map(heading, table["metrics"])], rows)]
@@ -56,7 +79,7 @@ def _missing(table: dict[str, Any]) -> Iterator[str]:
         yield f"{dataset}: {'; '.join(names)}: {reason}"
 
 
-def _published(block: dict[str, Any]) -> str:
+def _published(table: dict[str, Any], block: dict[str, Any]) -> str:
     facts = [f"Backbone: {block['backbone']}", f"Selection: {block['selection']}"]
     facts += [f"Scores: {block['scores']}"] if block["scores"] else []
     facts += [block["note"]] if block["note"] else []
@@ -64,7 +87,11 @@ def _published(block: dict[str, Any]) -> str:
     rows = [[name, *(published_text(block, name, column) for column in columns)] for name in block["rows"]]
     head = ["", *(f"{dataset} {metric}" for dataset, metric in columns)]
     return "\n\n".join(
-        [f"### Published, not measured here: {escaped(block['source'])}", *_list(facts), grid(head, rows)]
+        [
+            f"### Published, not measured here: {escaped(block['source'])} (table {escaped(table['name'])})",
+            *_list(facts),
+            grid(head, rows),
+        ]
     )
 
 
