@@ -72,7 +72,7 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     assert first.status == 1
     assert "FAILED" in first.output
     assert "Try a smaller trainer.learning_rate" in first.output
-    assert "small: 2 of 3 runs done, 1 failed" in first.output
+    assert "small: 2 of 3 runs done, 1 left (1 failed)" in first.output
     text = (tables.place.root / "tables" / "smoke" / "report.md").read_text()
     assert "MSL: not run: failed, see " in text
     assert (tables.place.root / "tables" / "smoke" / "report.html").is_file()

@@ -27,7 +27,7 @@ function progress(counts) {
 
 // What is done, running and left of each table, with the reasons; or the lines of a comparison.
 function overview(report) {
-  const lines = (report.lines ?? []).map((line) => el("p", { class: "notice" }, line));
+  const lines = report.lines?.length ? el("div", { class: "notice" }, report.lines.map((line) => el("p", {}, line))) : null;
   if (!report.tables.some(({ summary }) => summary.left || summary.running)) return lines;
   const heads = ["table", "done", "running", "left", "why left"];
   const rows = report.tables.map(({ name, title, summary }) => el("tr", {},

@@ -63,7 +63,7 @@ function userCard(data, user) {
       el("h4", {}, `user ${user.user}`),
       el("p", {}, el("b", {}, "target "), data.titles[user.target]),
       history.length ? [el("p", { class: "muted" }, "history, newest last"), el("ol", {}, history)] : null),
-    data.runs.map((run, i) => runList(data, user, run, i)));
+    el("div", { class: "lists" }, data.runs.map((run, i) => runList(data, user, run, i))));
 }
 
 function runList(data, user, run, place) {
