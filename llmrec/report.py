@@ -158,9 +158,10 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
     from llmrec.tables.markdown import measured
 
     for table in report["tables"]:
-        print(measured(table), end="\n\n")
-    for table in report["tables"]:
         print(_progress(table))
+    print()
+    for table in report["tables"]:
+        print(measured(table), end="\n\n")
     if any(_can_run(table["counts"]) for table in report["tables"]):
         print(f"to run what is missing: make reproduce-tables SCALE={report['scale']}")
     _print_files(folder)

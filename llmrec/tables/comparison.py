@@ -51,8 +51,8 @@ def comparison_data(folders: Sequence[Path], against: str | None, trust: bool = 
     groups = [recommenders(group) for group in grouped(runs)]
     references = [None if against is None else named_run(against, rows) for rows in groups]
     if against is not None and not any(references):
-        names = ", ".join(dict.fromkeys(name for rows in groups for name in rows))
-        raise InputError(f"against={against}: none of the runs has this folder, key or name. Choose from {names}")
+        choices = ", ".join(dict.fromkeys(name for rows in groups for name in rows))
+        raise InputError(f"against={against}: none of the runs has this folder, key or name. Choose from {choices}")
     if len(groups) > 1:
         lines.insert(0, f"{len(groups)} tables, because the runs were measured on different sets, splits or test rows. "
                         "Values of different tables are not comparable.")  # fmt: skip

@@ -75,10 +75,9 @@ def _histories(
     """Returns the titles of each sampled row's history, oldest first, or None and the reason why there are none."""
     try:
         config = chosen.run.job.run.config(trust)
-        config = OmegaConf.merge(config, {"evaluation": None})
-        config.evaluation = read_facts(chosen.run.job.record)["evaluation"]
-        dataset = read_dataset(config)  # type: ignore[arg-type]
-        rows: Rows = evaluated_rows(dataset, "test", config)  # type: ignore[arg-type]
+        OmegaConf.update(config, "evaluation", read_facts(chosen.run.job.record)["evaluation"], merge=False)
+        dataset = read_dataset(config)
+        rows: Rows = evaluated_rows(dataset, "test", config)
     except InputError as error:
         return None, f"Histories are not shown, because the data cannot be read: {error}"
     identity = row_identity(rows, dataset)

@@ -130,7 +130,7 @@ def test_a_report_of_nothing_says_that_nothing_was_run(tables: Tables) -> None:
     tables.use(TABLE)
     done = tables.typed(report, "out=here")
     assert done.status == 0, done.output
-    assert "small: 0 of 3 runs done, 3 not run" in done.output
+    assert "small: 0 of 3 runs done, 3 left (3 not started)" in done.output
     assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
     folder = tables.place.root / "here"
     assert {file.name for file in folder.iterdir()} == {"report.html", "report.md", "small.tex", "small.csv"}
