@@ -24,8 +24,8 @@ class Selection:
 
     Attributes:
         source: The name of a table or view, also as schema.table, or a SELECT.
-        required: The names of the columns that it must have, by their key in `columns`. Rows are sorted by them, so
-            that equal data gives equal files.
+        required: The names of the columns that it must have, by their key in `columns`. Rows are sorted by them and by
+            the optional one, so that equal data gives equal files.
         optional: The name of a column that is copied if it exists; None for no such column.
     """
 
@@ -149,8 +149,13 @@ def _query(cursor: Any, selection: Selection, where: str) -> str:
     source = _source(selection.source)
     cursor.execute(f"SELECT * FROM {source} LIMIT 0")
     schema = cursor.fetch_record_batch().schema
-    columns = ", ".join(_column(schema.field(name)) for name in _wanted(selection, schema.names, where))
-    return f"SELECT {columns} FROM {source} ORDER BY {', '.join(map(_quoted, selection.required.values()))}"
+    names = _wanted(selection, schema.names, where)
+    columns = ", ".join(_column(schema.field(name)) for name in names)
+    order = [*map(_quoted, selection.required.values())]
+    if selection.optional in names:
+        # As text, since JSON has no order.
+        order.append(f"CAST({_quoted(selection.optional)} AS text)")
+    return f"SELECT {columns} FROM {source} ORDER BY {', '.join(order)}"
 
 
 def _write(batches: Any, path: Path) -> None:

@@ -286,10 +286,10 @@ def second(time: int | None) -> str | None:
 
 
 def expected_yelp(data: Data) -> Expected:
-    """Titles end in the city."""
+    """Titles are the stripped name and the city."""
+    names = [(item.title or "").strip(WHITE_SPACE) for item in data.items]
     items = [
-        item._replace(title=f"{item.title}, Reno" if (item.title or "").strip(WHITE_SPACE) else None)
-        for item in data.items
+        item._replace(title=f"{name}, Reno" if name else None) for item, name in zip(data.items, names, strict=True)
     ]
     return dump(data._replace(items=items))
 
@@ -424,6 +424,8 @@ JSON_DUMP = flawed(data(texts(), DUMP_TITLES, texts(), texts(surrogates=True)), 
 NO_CATEGORIES = flawed(data(texts(), DUMP_TITLES, texts(), ratings=(0.0, 1.0, 3.0)), DUMP_TITLES)
 TAB_TEXTS = texts("\t" + LINE_BREAKS)
 WORDS = texts(" \t" + LINE_BREAKS)
+# At the start of a file, U+FEFF is a byte order mark.
+FIRST_IN_FILE = texts("\ufeff\t" + LINE_BREAKS)
 FILM_TITLES = texts(LINE_BREAKS + "|")
 DAT_TITLES = texts(LINE_BREAKS, is_valid=lambda text: text.strip(WHITE_SPACE) and "::" not in text and text[-1] != ":")
 GENRES_100K = data(numbers(), FILM_TITLES, numbers(), GENRE).map(
@@ -460,7 +462,7 @@ LAYOUTS = {
     },
     "goodreads_csv": Layout("goodreads.Goodreads", NO_CATEGORIES, write_goodreads_csv, expected_goodreads_csv),
     "lastfm": Layout(
-        "lastfm.LastFM", flawed(data(TAB_TEXTS, TAB_TEXTS, TAB_TEXTS), TAB_TEXTS), write_lastfm, expected_lastfm
+        "lastfm.LastFM", flawed(data(TAB_TEXTS, TAB_TEXTS, FIRST_IN_FILE), TAB_TEXTS), write_lastfm, expected_lastfm
     ),
     "lcrec": Layout("lcrec.LCRec", data(texts(), DUMP_TITLES, texts(), NOT_SPLIT), write_lcrec, expected_lcrec),
 }

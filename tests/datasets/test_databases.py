@@ -87,6 +87,20 @@ def test_the_name_is_that_of_the_database(shop: Path, tmp_path: Path, monkeypatc
     assert (manifest["name"], manifest["layout"]) == ("shop", "generic")
 
 
+def test_equal_tables_give_equal_files_whatever_the_order_of_their_rows(shop: Path, tmp_path: Path) -> None:
+    connection = sqlite3.connect(shop)
+    for name, order in (("forth", "asc"), ("back", "desc")):
+        connection.execute(f"create table {name} (customer_id integer, sku text, ordered_at text, stars real)")
+        repeated = "select customer_id, sku, ordered_at, 6 - stars as stars from orders"
+        every = f"select customer_id, sku, ordered_at, stars from orders union all {repeated}"
+        connection.execute(f"insert into {name} select * from ({every}) order by stars {order}, sku {order}")
+    connection.commit()
+    connection.close()
+    tables = [f"path=sqlite:///{shop}", "items=products"]
+    one, other = (prepared(tmp_path / name / "shop", *tables, f"interactions={name}") for name in ("forth", "back"))
+    assert one == other
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -13,6 +14,7 @@ from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.readers.interaction_reader import InteractionReader
+from llmrec.datasets.readers.scans import json_types
 from llmrec.errors import InputError
 from tests.datasets.dumps import write_amazon, write_minionerec, write_sdpo
 from tests.datasets.layouts import write_msl
@@ -133,3 +135,14 @@ def test_a_manifest_nested_too_deeply_is_named(tmp_path: Path) -> None:
     (folder / "manifest.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"own/manifest\.json: not the manifest of a prepared set \(maximum recursion"):
         prepared(tmp_path)
+
+
+def test_nested_objects_are_read_in_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # polars infers a type of 500 levels in seconds, and one of some thousand never.
+    monkeypatch.setattr("polars.read_ndjson", lambda *_, **__: pytest.fail("read by polars"))
+    file = tmp_path / "items.jsonl"
+    file.write_text('{"item": "a", "deep": ' + '{"a":' * 400 + "1" + "}" * 401)
+    assert json_types(file) == {"item": pl.String(), "deep": pl.String()}
+    file.write_text('{"item": "a", "deep": ' + '{"a":' * 100_000)
+    with pytest.raises(InputError, match=r"items\.jsonl, row 1: not JSON \(maximum recursion depth"):
+        json_types(file)

@@ -32,7 +32,8 @@ def validated(*values: Sequence[float]) -> Iterator[pytest.MonkeyPatch]:
 
     def validation_step(module: Recommender, rows: np.ndarray, _: int) -> None:
         given = [values[row % len(values)][module.current_epoch] for row in rows]
-        module.means.update({name: torch.tensor(given) for name in module.means.names})
+        user = torch.as_tensor(rows) % len(module.means.counts)
+        module.means.update({name: torch.tensor(given) for name in module.means.names}, user)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Recommender, "validation_step", validation_step)
