@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-PROCESSES = ("distributed", "launcher", "cli", "tables")
+PROCESSES = ("distributed", "launcher", "cli", "serve", "tables")
 """Folders whose tests start processes; their files take longest."""
 
 

@@ -26,6 +26,7 @@ OUTSIDE = {
     "datasets/readers/build.py": "builds readers",
     "evaluation/record.py": "writes and reads files",
     "quantization": "makes files of item tokens, whose content is part of the key",
+    "serve": "answers requests, which belong to no run",
     "tables": "reads records",
     "training/evaluate_run.py": "has tasks rank and measure, and writes what they return",
     "training/loggers.py": "writes what was logged",

@@ -1,0 +1,5 @@
+"""Runs the command: python -m llmrec.serve."""
+
+from llmrec.serve import main
+
+main()
