@@ -88,7 +88,7 @@ def _filled(name: str, rows: Rows, reference: str, lines: list[str] | None) -> F
     dataset, scores = str(run.test["dataset"]), {each.run.scores for row in rows.values() for each in row.values()}
     if lines is not None:
         lines.append(f"{name}: compared with {reference}, since it does not have the run that against= names.")
-    count, unit = run.users.num_rows, "rows" if run.task == "next_item" else "lists"
+    count, unit = run.users.num_rows, "lists" if "lists" in run.test else "rows"
     users = len(run.users["user"].unique())
     # Records of earlier versions do not name their split.
     split = f" (split by {run.test['split_by']})" if "split_by" in run.test else ""

@@ -64,9 +64,9 @@ def _label(name: str, row: Mapping[int, ChosenRun], seed: int) -> str:
 
 def _ranking(chosen: ChosenRun) -> pa.Table | None:
     """Returns the ranked titles of the test split, or None if there are none."""
-    if chosen.run.task != "next_item":
-        return None
-    return (read_part(chosen.run.job.record, RANKING) or {}).get("test")
+    ranking = (read_part(chosen.run.job.record, RANKING) or {}).get("test")
+    # Rankings of candidate lists have no single target.
+    return ranking if ranking is not None and "target_title" in ranking.column_names else None
 
 
 def _histories(

@@ -58,7 +58,7 @@ function tableSection(report, table, openCell) {
     el("h2", {}, table.title),
     el("p", { class: "about" }, table.about),
     el("p", { class: "states" }, el("span", {}, `task ${table.task}${scores}`), Object.entries(table.counts)
-      .filter(([, count]) => count).map(([state, count]) => el("span", { class: state }, `${count} ${state}`))),
+      .filter(([, count]) => count).map(([state, count]) => el("span", { class: state.replace(" ", "-") }, `${count} ${state}`))),
     figures(table, openCell),
     table.notes.length ? el("ul", { class: "notes" }, table.notes.map((note) => el("li", {}, note))) : null,
     plotsOf(table),
