@@ -1,14 +1,10 @@
 """Formats a report in Markdown that is readable as plain text, too."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llmrec.markdown_grid import escaped, grid
 from llmrec.tables.texts import cell_texts, heading, published_columns, published_text
-
-HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-SPECIAL = re.compile(r"[\\`\[\]|~#&<>]|\*(?=\S)|(?<!\w)_(?=\S)")
-"""Characters with a meaning in Markdown or HTML; asterisks and underscores only where they can begin emphasis."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -56,19 +52,6 @@ def measured(table: dict[str, Any]) -> str:
     return "\n\n".join([*parts, *_list(list(_missing(table))), *_list(table["notes"])])
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Formats a Markdown table with padded columns, all but the first aligned right."""
-    lines = [[escaped(text) for text in line] for line in (head, *rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_line(texts, widths) for texts in (lines[0], rule, *lines[1:]))
-
-
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    figures = [text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True)]
-    return f"| {' | '.join([texts[0].ljust(widths[0]), *figures])} |"
-
-
 def _missing(table: dict[str, Any]) -> Iterator[str]:
     """Yields the reasons for missing values; rows with the same reason share a line."""
     rows: dict[tuple[str, str], list[str]] = {}
@@ -97,9 +80,3 @@ def _published(table: dict[str, Any], block: dict[str, Any]) -> str:
 
 def _list(texts: Sequence[str]) -> list[str]:
     return ["\n".join(f"- {escaped(text)}" for text in texts)] if texts else []
-
-
-def escaped(text: str) -> str:
-    """Escapes text for Markdown and joins it into one line, since records may contain markup from other machines."""
-    line = " ".join(text.split())
-    return SPECIAL.sub(lambda match: HTML.get(match[0], f"\\{match[0]}"), line)

@@ -6,7 +6,7 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from llmrec.examples.training_data import TrainingData
-from llmrec.tables.markdown import grid
+from llmrec.markdown_grid import grid
 
 TABLE = "valid/recommendations"
 USERS, TITLES = 10, 5
