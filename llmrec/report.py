@@ -10,6 +10,7 @@ from typing import Any
 
 from llmrec.command import run_command
 from llmrec.errors import InputError
+from llmrec.installed import require_package
 
 HELP = """\
 Writes the tables of experiments/ from the records in runs/. Trains nothing.
@@ -83,6 +84,7 @@ def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -
     Raises:
         InputError: A table or record cannot be used, or the folder cannot be written.
     """
+    require_package("matplotlib", "report", "the report")
     from llmrec.atomic import atomic_file
     from llmrec.tables.plot_files import write_plots
     from llmrec.tables.read_table import shipped_table
