@@ -123,12 +123,7 @@ def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -
     Raises:
         InputError: A table or record cannot be used, or the folder cannot be written.
     """
-<<<<<<< HEAD
-=======
     require_package("matplotlib", "report", "the report")
-    from llmrec.atomic import atomic_file
-    from llmrec.tables.plot_files import write_plots
->>>>>>> wt-W
     from llmrec.tables.read_table import shipped_table
     from llmrec.tables.report_data import report_data
 
