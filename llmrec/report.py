@@ -94,6 +94,7 @@ def _compare(own: dict[str, str]) -> None:
     unexpected = own.keys() - {"run", "against", "out", "trust"}
     if unexpected:
         raise InputError(f"{min(unexpected)}: a comparison of runs takes only run, against, out and trust (try --help)")
+    require_package("matplotlib", "report", "the report")
     report = comparison_data(selected_runs(own["run"]), own.get("against"), trusts(own))
     folder = Path(own.get("out", "tables/runs"))
     _write(report, folder)
