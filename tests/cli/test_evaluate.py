@@ -85,7 +85,7 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
         (["run={run}", "decoding.nonsense=1"], "nonsense"),
         (["run={run}", "decoding.beams"], "key=value"),
         (["run={run}/eval"], "is not the folder of a run"),
-        (["decoding=vocab"], "run=<the folder of a trained run> is missing"),
+        (["decoding=vocab"], "run=<the folder of a trained run>, or backbone.path=<a model>, is missing"),
     ],
 )
 def test_what_an_evaluation_cannot_take_is_refused(

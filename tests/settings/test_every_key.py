@@ -62,6 +62,7 @@ VALID = {
     ("an unknown choice", "a folder or file"): [
         "paths.*",
         "items.file",
+        "adapter.path",
         "backbone.path",
         "backbone.gguf_file",
         "dataset.reader.interactions",
