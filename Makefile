@@ -9,7 +9,7 @@ STAMP := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-llm weights encoder test test-fast test-all golden checks reproduce-tables list-tables bench clean force
+.PHONY: help setup demo demo-llm weights encoder test test-fast test-all golden checks docs serve-docs reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,13 @@ checks: $(STAMP)  ## lint, formatting and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy llmrec
 
+MKDOCS := NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs
+docs: $(STAMP)  ## build the documentation into site/; a broken link or a missing reference is an error
+	$(MKDOCS) build --strict --clean
+
+serve-docs: $(STAMP)  ## show the documentation at http://127.0.0.1:8000
+	$(MKDOCS) serve
+
 SCALE ?= smoke
 reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the report; SCALE=smoke | cpu | paper
 	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) $(ARGS)
@@ -59,7 +66,7 @@ bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
 	$(BIN)/python experiments/bench/run.py
 
 clean:  ## remove caches and builds; .venv, runs and data stay
-	rm -rf dist build .pytest_cache .ruff_cache .mypy_cache
+	rm -rf dist build site .pytest_cache .ruff_cache .mypy_cache
 	find . -path ./.venv -prune -o -type d -name __pycache__ -prune -exec rm -rf {} +
 
 # A new pip is far quicker than the one that Python brings. Of what it installs, a run imports a fifth: that is compiled.

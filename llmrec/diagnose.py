@@ -30,7 +30,7 @@ SPLITS = ("valid", "test")
 
 
 def main() -> None:
-    """Entry point of `llmrec-diagnose` and `python -m llmrec.diagnose`."""
+    """Entry point of `llmrec diagnose` and `python -m llmrec.diagnose`."""
     run_command(HELP, _diagnose)
 
 

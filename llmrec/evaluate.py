@@ -22,7 +22,7 @@ unless trust=true is given: set it only for folders that you trust.
 
 
 def main() -> None:
-    """Entry point of `llmrec-evaluate` and `python -m llmrec.evaluate`."""
+    """Entry point of `llmrec evaluate` and `python -m llmrec.evaluate`."""
     run_command(HELP, _evaluate)
 
 

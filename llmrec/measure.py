@@ -25,7 +25,7 @@ unless trust=true is given: set it only for folders that you trust.
 
 
 def main() -> None:
-    """Entry point of `llmrec-measure` and `python -m llmrec.measure`."""
+    """Entry point of `llmrec measure` and `python -m llmrec.measure`."""
     run_command(HELP, _measure)
 
 

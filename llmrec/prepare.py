@@ -66,7 +66,7 @@ words.item=product words.items=products words.verb=bought
 
 
 def main() -> None:
-    """Entry point of `llmrec-prepare` and `python -m llmrec.prepare`."""
+    """Entry point of `llmrec prepare` and `python -m llmrec.prepare`."""
     run_command(HELP, _prepare)
 
 

@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 
 
 def main() -> None:
-    """Entry point of `llmrec-recommend` and `python -m llmrec.recommend`."""
+    """Entry point of `llmrec recommend` and `python -m llmrec.recommend`."""
     # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_command(HELP, _recommend)

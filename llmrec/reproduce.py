@@ -30,7 +30,7 @@ MAX_JOBS = 8
 
 
 def main() -> None:
-    """Entry point of `llmrec-reproduce` and `python -m llmrec.reproduce`."""
+    """Entry point of `llmrec reproduce` and `python -m llmrec.reproduce`."""
     run_command(HELP, _reproduce, alone=True)
 
 

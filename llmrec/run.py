@@ -88,7 +88,7 @@ def _follow() -> None:
 
 
 def main() -> None:
-    """Entry point of `llmrec` and `python -m llmrec.run`."""
+    """Entry point of `llmrec run` and `python -m llmrec.run`."""
     # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra raises its errors instead of printing them with the advice to add an unknown key.

@@ -56,7 +56,7 @@ class _Settings:
 
 
 def main() -> None:
-    """Entry point of `llmrec-semantic-ids` and `python -m llmrec.semantic_ids`."""
+    """Entry point of `llmrec semantic-ids` and `python -m llmrec.semantic_ids`."""
     run_command(HELP, _make)
 
 

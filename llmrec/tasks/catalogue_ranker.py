@@ -39,7 +39,7 @@ class ModelRanker:
 
     def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Ranks titles for histories given as titles, oldest first. Unknown titles are used as text."""
-        excluded = self._leaves(histories) if self.decoder.exclude_history else None
+        excluded = self.leaves(histories) if self.decoder.exclude_history else None
         return self._ranked(self.data.prompt_tokenizer.histories(histories, cached=False), excluded, progress)
 
     def target_titles(self, rows: Rows) -> np.ndarray:
@@ -59,7 +59,7 @@ class ModelRanker:
 
         return map_across_ranks(len(prompts), rank)
 
-    def _leaves(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
+    def leaves(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns the trie leaves of each history's known titles, padded by `pad_leaves`, int64 [histories, length]."""
         index = {title: number for number, title in enumerate(self.data.dataset.items.distinct_titles)}
         known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]

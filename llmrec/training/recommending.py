@@ -1,13 +1,16 @@
 """Recommends titles with a trained run, for histories given as titles."""
 
+import difflib
 import logging
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 from omegaconf import DictConfig
 
 from llmrec.catalogue.items import Items
-from llmrec.errors import shortened
+from llmrec.decoding.title_scores import title_log_probabilities
+from llmrec.errors import InputError, shortened
 from llmrec.tasks.base import Progress, build_task
 from llmrec.training.open_run import open_ranker, run_dataset
 from llmrec.training.quiet import silence_libraries
@@ -15,6 +18,8 @@ from llmrec.training.run_folder import RunFolder
 
 NAMED_TITLES = 20
 """Number of unknown titles that are warned of by name."""
+NEAR_TITLES = 3
+"""Number of similar titles that the warning of an unknown title names."""
 Recommendations = list[dict[str, Any]]
 """The best titles for a history, best first, each with `title`, `score` and `items` (the ids of its items)."""
 logger = logging.getLogger(__name__)
@@ -51,13 +56,51 @@ class Recommender:
             histories: Titles, oldest first; only the newest dataset.max_history titles are used, as in training.
             progress: Called with numbers of finished histories.
         """
-        newest = [list(history)[-self.max_history :] for history in histories]
-        self._warn_unknown(newest)
+        newest = self._newest(histories)
         titles, scores = self.ranker.rank_histories(newest, progress)
         return [
             [self._entry(title, score) for title, score in zip(row, row_scores, strict=True) if title >= 0]
             for row, row_scores in zip(titles.tolist(), scores.tolist(), strict=True)
         ]
+
+    def log_probabilities(
+        self, history: Sequence[str], titles: Sequence[str], scores: Literal["trie", "vocab"]
+    ) -> np.ndarray:
+        """Computes the log-probability of titles after a history, with a language model of task next_item.
+
+        Args:
+            history: Titles, oldest first.
+            titles: Titles of the catalogue.
+            scores: See `edge_scores`.
+
+        Returns:
+            float64 `[titles]`.
+
+        Raises:
+            InputError: A title is not in the catalogue.
+        """
+        index = {title: number for number, title in enumerate(self.dataset.items.distinct_titles)}
+        for title in titles:
+            if title not in index:
+                raise InputError(
+                    f"{shortened(title)!r} is not in the catalogue of {self.dataset.name}{self._near(title)}"
+                )
+        newest, data, decoder = self._newest([history]), self.ranker.data, self.ranker.decoder
+        prompt = data.prompt_tokenizer.histories(newest, cached=False).of(0)
+        excluded = self.ranker.leaves(newest)[0] if decoder.exclude_history else None
+        chosen = np.array([index[title] for title in titles], dtype=np.int64)
+        return title_log_probabilities(self.ranker.backbone, data.trie, data.titles, prompt, chosen, scores, excluded)
+
+    def _newest(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
+        """Returns the titles of each history that are used, after a warning of those that are unknown."""
+        newest = [list(history)[-self.max_history :] for history in histories]
+        self._warn_unknown(newest)
+        return newest
+
+    def _near(self, title: str) -> str:
+        """Returns a question that names similar titles of the catalogue, or "" if there are none."""
+        near = difflib.get_close_matches(title, self.dataset.items.distinct_titles, NEAR_TITLES)
+        return f". Did you mean {' or '.join(repr(shortened(other)) for other in near)}?" if near else ""
 
     def _entry(self, title: int, score: float) -> dict[str, Any]:
         return {
@@ -78,7 +121,13 @@ class Recommender:
             reading = "a language model reads it as text, a baseline ignores it"
             if self.dataset.items.tokens is not None:
                 reading = "it has no tokens and is left out of the history"
-            logger.warning("%r is not in the catalogue of %s; %s", shortened(title), self.dataset.name, reading)
+            logger.warning(
+                "%r is not in the catalogue of %s; %s%s",
+                shortened(title),
+                self.dataset.name,
+                reading,
+                self._near(title),
+            )
 
 
 def _ids_of_titles(items: Items) -> list[list[str]]:

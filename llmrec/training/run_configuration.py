@@ -30,10 +30,19 @@ logger = logging.getLogger(__name__)
 
 
 def run_configuration(config: DictConfig) -> None:
-    """Trains and evaluates a run and prints its table; what is done already is read.
+    """Trains and evaluates a run and prints its table; arguments and errors as for `complete`."""
+    run, plain = complete(config)
+    print_run(run, plain, run.ranking(plain))
+
+
+def complete(config: DictConfig) -> tuple[RunFolder, DictConfig]:
+    """Trains and evaluates a run; what is done already is read.
 
     Args:
         config: The composed config with its hydra node.
+
+    Returns:
+        The run's folder and its resolved config.
 
     Raises:
         InputError: Settings, data, a model or a stage cannot be used.
@@ -67,7 +76,7 @@ def run_configuration(config: DictConfig) -> None:
                 run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset, tasks)
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
-    print_run(run, plain, folder)
+    return run, plain
 
 
 def _announce_edited(config: DictConfig) -> None:

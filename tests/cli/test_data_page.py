@@ -67,7 +67,7 @@ def test_each_command_prepares_the_same_set_twice(
     WRITERS[name](tmp_path / values["path"])
     monkeypatch.chdir(tmp_path)
     for out in (values["out"], f"again/{name}"):
-        monkeypatch.setattr(sys, "argv", ["llmrec-prepare", *arguments, f"out={out}"])
+        monkeypatch.setattr(sys, "argv", ["llmrec prepare", *arguments, f"out={out}"])
         main()
     first, second = (sorted((tmp_path / out).iterdir()) for out in (values["out"], f"again/{name}"))
     assert "manifest.json" in [file.name for file in first]

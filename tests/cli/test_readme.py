@@ -1,4 +1,4 @@
-"""The README's examples work as they are printed: its files are written and its commands run."""
+"""The examples of README.md and docs/ work as they are printed: their files are written and their commands run."""
 
 import json
 import re
@@ -15,14 +15,15 @@ from tests.cli.commands import DEBUG, Done, Workplace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+PAGES = "\n".join(page.read_text(encoding="utf-8") for page in sorted((REPOSITORY / "docs").rglob("*.md")))
 FILE = re.compile(r"^`([\w./-]+)`:\n\n```\w*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
 def followed(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A folder in which every file that the README shows has been written."""
+    """A folder in which every file that the pages show has been written."""
     root = tmp_path_factory.mktemp("readme")
-    for name, content in FILE.findall(README):
+    for name, content in FILE.findall(PAGES):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content, encoding="utf-8")
     return Workplace(root, trained[0].cache)
@@ -42,7 +43,7 @@ def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
 
 @pytest.mark.parametrize("task", ["next_item", "rerank"])
 def test_own_prompt_is_one_file_and_trains(task: str, followed: Workplace) -> None:
-    assert [name for name, content in FILE.findall(README) if "prompt=recent" in content] == [
+    assert [name for name, content in FILE.findall(PAGES) if "prompt=recent" in content] == [
         "mine/conf/prompt/recent.yaml"
     ]
     task_arguments = ["task=rerank", "objective=sft"] if task == "rerank" else []
@@ -153,19 +154,20 @@ def test_every_file_that_a_link_names_is_there() -> None:
 
 def test_config_groups_of_the_table_are_those_that_are_shipped() -> None:
     groups = {folder.name for folder in (REPOSITORY / "conf").iterdir() if folder.is_dir()} - {"hydra"}
-    assert set(re.findall(r"^\| `(\w+)` \|", README, re.MULTILINE)) == groups
+    settings = (REPOSITORY / "docs/howto/settings.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", settings, re.MULTILINE)) == groups
 
 
 def arguments(words: str, module: str = "llmrec.run") -> list[str]:
-    """The arguments of the README's command of a module that holds some words."""
-    lines = README.replace("\\\n", " ").splitlines()
+    """The arguments of the first command of a module in docs/ that holds some words."""
+    lines = PAGES.replace("\\\n", " ").splitlines()
     command = next(line for line in lines if f"-m {module} " in line and words in line)
     return shlex.split(command.partition(f"-m {module} ")[2], comments=True)
 
 
 def files_that_name(word: str) -> set[str]:
-    """The README's files of one's own whose name holds a word: what it takes to add such a part."""
-    return {name for name, _ in FILE.findall(README) if Path(name).stem == word}
+    """The files in docs/ whose name holds a word: what it takes to add such a part."""
+    return {name for name, _ in FILE.findall(PAGES) if Path(name).stem == word}
 
 
 def splits(done: Done) -> dict[str, Any]:
