@@ -30,6 +30,8 @@ COMMANDS = {
     "measure": Command("llmrec.measure", "compute metrics of existing rankings anew, without a model"),
     "compare": Command("llmrec.compare_runs", "test the difference between two runs on the same users"),
     "recommend": Command("llmrec.recommend", "recommend titles for histories with a trained run"),
+    "serve": Command("llmrec.serve", "serve a page and JSON recommendations of trained runs"),
+    "export": Command("llmrec.export", "export a run for transformers, llmrec.open and the Hub"),
     "diagnose": Command("llmrec.diagnose", "measure how much a run relies on prompt and history"),
     "report": Command("llmrec.report", "write tables and plots of finished runs"),
     "reproduce": Command("llmrec.reproduce", "run what is missing of the tables in experiments/"),

