@@ -125,6 +125,7 @@ NO_RESULT = {
     "llmrec.tasks.list_tables": "prints",
     "llmrec.training.cluster": "starts ranks",
     "llmrec.training.curves": "writes what was logged",
+    "llmrec.training.logged_recommendations": "writes what was logged",
     "llmrec.training.open_run": "opens what a key of its own identifies",
     "llmrec.training.quiet": "silences libraries",
     "llmrec.training.run_folder": "names and locks folders",

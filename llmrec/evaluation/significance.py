@@ -153,6 +153,33 @@ def compare_measures(
     )
 
 
+def measure_interval(
+    runs: Sequence[np.ndarray], users: np.ndarray, measure: Measure, seed: int = 0, samples: int = 10_000
+) -> tuple[float, float]:
+    """Returns the 95 % interval of a metric that is a function of sums over rows: percentile bootstrap over users.
+
+    Args:
+        runs: The parts of each run, float [rows, parts] each, with rows in the same order. The metric is the mean over
+            the runs.
+        users: The user of each row, str or int [rows].
+        measure: Computes the metric from the sums of its parts.
+        seed: Random seed.
+        samples: Number of bootstrap samples.
+
+    Raises:
+        InputError: The metric is undefined in nearly all samples.
+    """
+    distinct, user = np.unique(users, return_inverse=True)
+    sums_by_user = [_sums_by_user(run, user) for run in runs]
+
+    def statistic(counts: np.ndarray) -> np.ndarray:
+        result: np.ndarray = np.mean([measure(counts @ sums) for sums in sums_by_user], axis=0)
+        return result
+
+    low, high = np.percentile(_bootstrap(statistic, len(distinct), samples, seed), INTERVAL)
+    return float(low), float(high)
+
+
 def _bootstrap(statistic: Callable[[np.ndarray], np.ndarray], users: int, samples: int, seed: int) -> np.ndarray:
     """Returns a statistic in bootstrap samples of users in which it is defined, float64 [at most samples].
 

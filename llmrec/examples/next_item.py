@@ -155,8 +155,8 @@ class NextItemData(TrainingData):
         return int(np.quantile([int(position.sum()) for position in last], 0.95))
 
     @property
-    def validation_users(self) -> np.ndarray:
-        return self.validation.rows.user
+    def selection_rows(self) -> Rows:
+        return self.validation.rows
 
     def example(self, row: int) -> CatalogueExample:
         return CatalogueExample(self, row)

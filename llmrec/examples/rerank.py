@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
 from llmrec.examples.example import TrainingExample
 from llmrec.examples.training_data import TrainingData
@@ -103,8 +103,8 @@ class RerankData(TrainingData):
         return self.size
 
     @property
-    def validation_users(self) -> np.ndarray:
-        return self.validation.rows.user
+    def selection_rows(self) -> Rows:
+        return self.validation.rows
 
     def example(self, row: int) -> ListExample:
         return ListExample(self, row)

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.steps import LengthGroupedSteps
 from llmrec.examples.batches import build_batch
 from llmrec.objectives.base import Objective
@@ -51,7 +51,7 @@ class Step:
 class TrainingData(LightningDataModule):
     """Loads training rows as micro-batches of optimizer steps, and the indices of validation rows.
 
-    The data module of a task defines what a row is: `sample_prompts`, `response_tokens`, `validation_users` and
+    The data module of a task defines what a row is: `sample_prompts`, `response_tokens`, `selection_rows` and
     `example`.
 
     Attributes:
@@ -105,8 +105,13 @@ class TrainingData(LightningDataModule):
 
     @property
     @abstractmethod
+    def selection_rows(self) -> Rows:
+        """The validation rows by which a checkpoint is selected; for candidate lists, the row of each list."""
+
+    @property
     def validation_users(self) -> np.ndarray:
-        """The user of each validation row, by which a checkpoint is selected, str [rows]."""
+        """The user of each of `selection_rows`, str [rows]."""
+        return self.selection_rows.user
 
     @property
     def validation_rows(self) -> int:

@@ -32,6 +32,7 @@ class Logger:
     wandb: bool
     tensorboard: bool
     project: Text
+    artifacts: bool = False
 
 
 @dataclass

@@ -108,6 +108,7 @@ class Table:
         scores: Score mode of the decoding, or None for re-ranking.
         reference: Name of the row that the others are compared with.
         metrics: Columns.
+        intervals: Whether each value is shown with its 95 % interval.
         own_metrics: Names of a user's own metrics (group `metrics`) among the columns.
         tested: Names of the metrics whose differences are tested for significance.
         rows: Rows.
@@ -128,6 +129,7 @@ class Table:
     presets: dict[str, Preset]
     published: tuple[Published, ...] = ()
     notes: tuple[str, ...] = ()
+    intervals: bool = False
     own_metrics: tuple[str, ...] = ()
 
     def preset(self, scale: str) -> Preset:

@@ -6,13 +6,22 @@ from statistics import mean, stdev
 
 import numpy as np
 
-from llmrec.evaluation.significance import Comparison, compare, compare_measures, holm
-from llmrec.tables.measures import feature, has_users, sums, value, values
+from llmrec.evaluation.significance import (
+    Comparison,
+    clustered_standard_error,
+    compare,
+    compare_measures,
+    holm,
+    measure_interval,
+)
+from llmrec.tables.measures import feature, has_sums, has_users, sums, value, values
 from llmrec.tables.runs import Run
 
 LEVEL = 0.05
 MIN_SEEDS = 2
 """Seeds from which on a difference may be called significant: with one seed, the next might reverse it."""
+NORMAL = 1.96
+"""Standard errors on either side of a mean in its 95 % interval."""
 SAMPLES = 10_000
 """Bootstrap samples for the interval of a comparison, and as many sign flips for its p-value."""
 
@@ -74,6 +83,26 @@ def figure(runs: Sequence[Run], metric_path: str) -> Figure | None:
     """Returns the mean and standard deviation of a metric over runs, or None if it was measured for none of them."""
     measured = [result for run in runs if (result := value(run, metric_path)) is not None]
     return Figure(mean(measured), stdev(measured) if len(measured) > 1 else None, len(measured)) if measured else None
+
+
+def interval(runs: Sequence[Run], metric_path: str) -> tuple[float, float] | None:
+    """Returns the 95 % interval of a metric's mean over runs on the same rows, with users as the sampling unit.
+
+    For means over rows it is 1.96 standard errors clustered by user on either side of the mean, for metrics of all rows
+    together the percentile bootstrap over users. It is None for other metrics and for fewer than two users.
+    """
+    measured = [run for run in runs if value(run, metric_path) is not None]
+    if not measured or not (has_users(metric_path) or has_sums(metric_path)):
+        return None
+    users = measured[0].users["user"].to_numpy(zero_copy_only=False).astype(str)
+    if len(np.unique(users)) < 2:
+        return None
+    if has_users(metric_path):
+        by_row = np.mean([values(run.users, metric_path) for run in measured], axis=0)
+        half = NORMAL * clustered_standard_error(by_row, users)
+        return float(by_row.mean() - half), float(by_row.mean() + half)
+    parts = [sums(run.users, metric_path) for run in measured]
+    return measure_interval([part.rows for part in parts], users, parts[0].measure, samples=SAMPLES)
 
 
 def pairs(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> tuple[list[Run], list[Run]]:

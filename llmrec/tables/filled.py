@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from llmrec.errors import InputError
+from llmrec.errors import InputError, shortened
 from llmrec.tables.definition import Metric, Preset, Row, Table
 from llmrec.tables.figures import PairedComparison, RunsBySeed, holm_adjusted, paired, reference_models
 from llmrec.tables.planned_runs import PlannedRun, TablePosition, table_positions
@@ -23,6 +23,13 @@ class State:
 
     name: str
     reason: str
+
+    @property
+    def summary(self) -> str:
+        """Why the run is left to do, in a few words."""
+        if self.name == "cannot run":
+            return f"not run: {shortened(' '.join(self.reason.split()), 100)}"
+        return {"not run": "not started", "outdated": "outdated"}.get(self.name, self.name)
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,8 @@ class FilledTable:
         for reason in dict.fromkeys(state.reason for state in states.values() if state.reason):
             seeds = [str(position.seed) for position, state in states.items() if state.reason == reason]
             parts.append(reason if len(seeds) == len(states) else f"{reason} (seed {', '.join(seeds)})")
+        if parts == ["running now"]:
+            return "running now"
         return f"not run: {'; '.join(parts)}" if parts else None
 
 
@@ -110,6 +119,18 @@ def fill(
         for row in table.rows
         for dataset in preset.datasets
     }
+    states = {position: planned[position.overrides][1] for position in placed}
+    return filled_table(table, preset, labels, states, arms)
+
+
+def filled_table(
+    table: Table,
+    preset: Preset,
+    labels: dict[str, str],
+    states: dict[TablePosition, State],
+    arms: dict[tuple[str, str], RunsBySeed],
+) -> FilledTable:
+    """Compares the finished runs of a table; arguments as the attributes of `FilledTable`."""
     left_out = _left_out(table, arms)
     tested = [metric for metric in table.metrics if metric.name in table.tested]
     compared = {metric.name: _compared(table, arms, metric, left_out) for metric in tested}
@@ -117,7 +138,7 @@ def fill(
         table=table,
         preset=preset,
         labels=labels,
-        states={position: planned[position.overrides][1] for position in placed},
+        states=states,
         arms=arms,
         paired=compared,
         p={metric: holm_adjusted(found) for metric, found in compared.items()},
@@ -134,6 +155,7 @@ def state_of(run: PlannedRun) -> State:
         "not run": "not started",
         "failed": f"failed, see {run.job and run.job.run.failure}",
         "cannot run": run.reason or "",
+        "running": "running now",
     }
     return State(name, words.get(name, name))
 

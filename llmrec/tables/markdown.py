@@ -1,14 +1,10 @@
 """Formats a report in Markdown that is readable as plain text, too."""
 
-import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from llmrec.markdown_grid import escaped, grid
 from llmrec.tables.texts import cell_texts, heading, published_columns, published_text
-
-HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
-SPECIAL = re.compile(r"[\\`\[\]|~#&<>]|\*(?=\S)|(?<!\w)_(?=\S)")
-"""Characters with a meaning in Markdown or HTML; asterisks and underscores only where they can begin emphasis."""
 
 
 def markdown(report: dict[str, Any]) -> str:
@@ -16,10 +12,31 @@ def markdown(report: dict[str, Any]) -> str:
     facts = [f"made {report['made']}"]
     facts += [f"code {report['revision']}"] if report["revision"] else []
     facts += [f"{name} {value}" for name, value in report["hardware"].items()]
-    parts = [f"# Tables, scale {escaped(report['scale'])}", escaped(", ".join(facts))]
-    for table in report["tables"]:
-        parts += [measured(table), *(_published(block) for block in table["published"])]
+    parts = [f"# {escaped(report['title'])}", escaped(", ".join(facts)), *_list(report.get("lines", []))]
+    parts += [run_summary(report)] if any(_is_unfinished(table) for table in report["tables"]) else []
+    parts += [measured(table) for table in report["tables"]]
+    published = [(table, block) for table in report["tables"] for block in table["published"]]
+    parts += ["## Published figures"] if published else []
+    parts += [_published(table, block) for table, block in published]
     return "\n\n".join(parts) + "\n"
+
+
+def run_summary(report: dict[str, Any]) -> str:
+    """Formats how many runs of each table are done, running and left, and why."""
+    rows = [
+        [table["name"], *(str(table["summary"][state]) for state in ("done", "running", "left"))]
+        for table in report["tables"]
+    ]
+    reasons = [
+        f"{table['name']}: {'; '.join(table['summary']['reasons'])}"
+        for table in report["tables"]
+        if table["summary"]["reasons"]
+    ]
+    return "\n\n".join([grid(["table", "done", "running", "left"], rows), *_list(reasons)])
+
+
+def _is_unfinished(table: dict[str, Any]) -> bool:
+    return bool(table["summary"]["left"] or table["summary"]["running"])
 
 
 def measured(table: dict[str, Any]) -> str:
@@ -27,23 +44,12 @@ def measured(table: dict[str, Any]) -> str:
     scores = f", scores {table['scores']}" if table["scores"] else ""
     setup = f"Task {table['task']}{scores}; reference {table['reference']}."
     parts = [f"## {escaped(table['title'])}", escaped(table["about"]), escaped(setup)]
+    if not any(cell for row in table["rows"] for cells in row["cells"].values() for cell in cells.values()):
+        return "\n\n".join([*parts, "Nothing is measured yet.", *_list(list(_missing(table)))])
     for dataset in table["datasets"]:
         rows = [[row["name"], *cell_texts(table, row, dataset)] for row in table["rows"]]
         parts += [f"### {escaped(dataset)}", grid(["", *map(heading, table["metrics"])], rows)]
     return "\n\n".join([*parts, *_list(list(_missing(table))), *_list(table["notes"])])
-
-
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Formats a Markdown table with padded columns, all but the first aligned right."""
-    lines = [[escaped(text) for text in line] for line in (head, *rows)]
-    widths = [max(3, *(len(line[i]) for line in lines)) for i in range(len(head))]
-    rule = ["-" * widths[0], *("-" * (width - 1) + ":" for width in widths[1:])]
-    return "\n".join(_line(texts, widths) for texts in (lines[0], rule, *lines[1:]))
-
-
-def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
-    figures = [text.rjust(width) for text, width in zip(texts[1:], widths[1:], strict=True)]
-    return f"| {' | '.join([texts[0].ljust(widths[0]), *figures])} |"
 
 
 def _missing(table: dict[str, Any]) -> Iterator[str]:
@@ -56,7 +62,7 @@ def _missing(table: dict[str, Any]) -> Iterator[str]:
         yield f"{dataset}: {'; '.join(names)}: {reason}"
 
 
-def _published(block: dict[str, Any]) -> str:
+def _published(table: dict[str, Any], block: dict[str, Any]) -> str:
     facts = [f"Backbone: {block['backbone']}", f"Selection: {block['selection']}"]
     facts += [f"Scores: {block['scores']}"] if block["scores"] else []
     facts += [block["note"]] if block["note"] else []
@@ -64,15 +70,13 @@ def _published(block: dict[str, Any]) -> str:
     rows = [[name, *(published_text(block, name, column) for column in columns)] for name in block["rows"]]
     head = ["", *(f"{dataset} {metric}" for dataset, metric in columns)]
     return "\n\n".join(
-        [f"### Published, not measured here: {escaped(block['source'])}", *_list(facts), grid(head, rows)]
+        [
+            f"### Published, not measured here: {escaped(block['source'])} (table {escaped(table['name'])})",
+            *_list(facts),
+            grid(head, rows),
+        ]
     )
 
 
 def _list(texts: Sequence[str]) -> list[str]:
     return ["\n".join(f"- {escaped(text)}" for text in texts)] if texts else []
-
-
-def escaped(text: str) -> str:
-    """Escapes text for Markdown and joins it into one line, since records may contain markup from other machines."""
-    line = " ".join(text.split())
-    return SPECIAL.sub(lambda match: HTML.get(match[0], f"\\{match[0]}"), line)

@@ -130,12 +130,18 @@ def _peak_memory(run: Run) -> float | None:
     return None if points is None else max(gib for _, gib in points)
 
 
-def _rows_per_second(run: Run) -> float:
-    return float(run.test["rows"] / run.record["seconds"]["test"])
+def _rows_per_second(run: Run) -> float | None:
+    return _per_second(run, "rows")
 
 
-def _lists_per_second(run: Run) -> float:
-    return float(run.test["lists"] / run.record["seconds"]["test"])
+def _lists_per_second(run: Run) -> float | None:
+    return _per_second(run, "lists")
+
+
+def _per_second(run: Run, unit: str) -> float | None:
+    # Records of earlier versions have no count of rows.
+    ranked, seconds = run.test.get(unit), run.record["seconds"].get("test")
+    return ranked / seconds if ranked and seconds else None
 
 
 COSTS: dict[str, Callable[[Run], float | None]] = {

@@ -1,20 +1,20 @@
 """Builds a report as JSON-serializable data, from which the texts, the plots and the page are made."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from llmrec.tables.definition import Metric, Published, Row, Table
-from llmrec.tables.figures import LEVEL, MIN_SEEDS, figure, gain, histogram
+from llmrec.tables.figures import LEVEL, MIN_SEEDS, figure, gain, histogram, interval
 from llmrec.tables.filled import FilledTable, fill, state_of
 from llmrec.tables.notes import notes
 from llmrec.tables.planned_runs import plan_runs
 from llmrec.tables.run_data import run_data
 from llmrec.tables.runs import Run
 
-STATES = ("done", "outdated", "failed", "interrupted", "not run", "cannot run")
+STATES = ("done", "running", "outdated", "failed", "interrupted", "not run", "cannot run")
 
 
 def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
@@ -36,8 +36,19 @@ def report_data(tables: Sequence[Table], scale: str) -> dict[str, Any]:
     runs = {overrides: Run(cell.job) for overrides, (cell, state) in cells.items() if cell.job and state.name == "done"}
     filled = [fill(table, scale, cells, runs) for table in tables]
     shown = {run.id: run_data(run) | {"archive": cells[overrides][0].read_from} for overrides, run in runs.items()}
+    return assembled(f"Results, scale {scale}", filled, shown) | {"scale": scale}
+
+
+def assembled(title: str, filled: Sequence[FilledTable], shown: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """Assembles a report from filled tables.
+
+    Args:
+        title: Title of the report.
+        filled: The tables.
+        shown: Data of all runs (`run_data`) by path of the evaluation.
+    """
     return {
-        "scale": scale,
+        "title": title,
         "made": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "revision": _distinct(run["revision"] for run in shown.values()),
         "hardware": _hardware([run["hardware"] for run in shown.values()]),
@@ -63,8 +74,18 @@ def _table(filled: FilledTable) -> dict[str, Any]:
         "rows": [_row(filled, row) for row in table.rows],
         "published": [_published(block, filled.preset.scores) for block in table.published],
         "counts": {state: counted[state] for state in STATES},
+        "summary": _summary(filled),
         "notes": notes(filled),
     }
+
+
+def _summary(filled: FilledTable) -> dict[str, Any]:
+    """Returns the numbers of runs that are done, running and left, and the reasons why runs are left, in words."""
+    states = list(filled.states.values())
+    done, running = (sum(state.name == name for state in states) for name in ("done", "running"))
+    left = Counter(state.summary for state in states if state.name not in ("done", "running"))
+    reasons = [f"{count} {words}" for words, count in left.most_common()]
+    return {"done": done, "running": running, "left": len(states) - done - running, "reasons": reasons}
 
 
 def _row(filled: FilledTable, row: Row) -> dict[str, Any]:
@@ -99,6 +120,7 @@ def _cell(filled: FilledTable, row: Row, dataset: str, metric: Metric) -> dict[s
         "mean": found.mean,
         "std": found.std,
         "seeds": found.seeds,
+        "interval": interval(list(arm.runs.values()), metric.metric_path) if filled.table.intervals else None,
         "gain": gain(arm, reference, metric.metric_path) if relative else None,
         "low": compared and compared.comparison.low,
         "high": compared and compared.comparison.high,

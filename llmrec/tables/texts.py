@@ -41,6 +41,9 @@ def _cell_text(cell: dict[str, Any] | None, metric: dict[str, Any]) -> str:
     text = f"{round(cell['mean'], metric['digits']) + 0:.{metric['digits']}f}"
     if cell["std"] is not None:
         text += f" ± {cell['std']:.{metric['digits']}f}"
+    if cell["interval"] is not None:
+        low, high = cell["interval"]
+        text += f" [{low:.{metric['digits']}f}, {high:.{metric['digits']}f}]"
     if cell["gain"] is not None:
         text += f" ({cell['gain']:+.1f} %)"
     return text + ("*" if cell["significant"] else "")

@@ -10,9 +10,9 @@ from llmrec.tables.texts import published_columns
 MEASURED = "measured"
 LEFT_OUT = "left out: runs have different reference models"
 COLUMNS = (
-    "table", "source", "row", "dataset", "metric", "unit", "direction", "mean", "std", "seeds", "reference",
-    "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "reason", "task", "scores",
-    "simulated", "backbone", "selection",
+    "table", "source", "row", "dataset", "metric", "unit", "direction", "mean", "std", "seeds", "low", "high",
+    "reference", "gain_percent", "difference_low", "difference_high", "p_holm", "significant", "reason", "task",
+    "scores", "simulated", "backbone", "selection",
 )  # fmt: skip
 
 
@@ -46,6 +46,8 @@ def _measured(
         "metric": metric["name"],
         "unit": metric["unit"],
         "direction": metric["direction"],
+        "low": (cell.get("interval") or (None, None))[0],
+        "high": (cell.get("interval") or (None, None))[1],
         "reference": table["reference"],
         "gain_percent": cell.get("gain"),
         "difference_low": cell.get("low"),

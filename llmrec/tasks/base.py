@@ -5,6 +5,7 @@ Nothing outside this folder asks which task a run has.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -44,6 +45,19 @@ class Ranker(Protocol):
     """
 
     name: str
+
+
+@dataclass(frozen=True)
+class Validated:
+    """What a task computes for some validation rows.
+
+    Attributes:
+        values: Values of each row, float64 `[rows]`, by name.
+        titles: The ranked distinct titles of each row, best first, int `[rows, k]`; -1 where there are fewer than k.
+    """
+
+    values: dict[str, Tensor]
+    titles: np.ndarray
 
 
 class Task(ABC):
@@ -119,19 +133,14 @@ class Task(ABC):
         """Names of the values that `validate` computes, the one that selects the checkpoint first."""
 
     @abstractmethod
-    def validate(
-        self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig
-    ) -> dict[str, Tensor]:
-        """Computes validation values per row.
+    def validate(self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig) -> Validated:
+        """Ranks validation rows and computes their values.
 
         Args:
             backbone: The model.
             data: Set up for training.
             rows: Validation rows, int [rows].
             config: The resolved run config.
-
-        Returns:
-            Values of each row, float64 [rows], by name.
         """
 
     @abstractmethod

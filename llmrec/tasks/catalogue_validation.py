@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.decoding.catalogue_decoder import BeamSearchDecoder
@@ -10,13 +9,14 @@ from llmrec.decoding.edge_scores import edge_scores
 from llmrec.decoding.rank import run_in_batches
 from llmrec.evaluation.accuracy import hit, ndcg, title_ranks
 from llmrec.examples.next_item import NextItemData
+from llmrec.tasks.base import Validated
 
 VALUES = ("ndcg@10", "hr@10", "loss")
 """Names of the values of `validate_titles`."""
 
 
-def validate_titles(backbone: Backbone, data: NextItemData, rows: np.ndarray, beams: int) -> dict[str, Tensor]:
-    """Computes validation values per row.
+def validate_titles(backbone: Backbone, data: NextItemData, rows: np.ndarray, beams: int) -> Validated:
+    """Ranks the catalogue for validation rows and computes their values.
 
     The catalogue is ranked by beam search with trie scores, whatever the evaluation uses. The loss, see
     `target_losses`, distinguishes models that do not rank any target in the top 10 yet.
@@ -28,13 +28,14 @@ def validate_titles(backbone: Backbone, data: NextItemData, rows: np.ndarray, be
         beams: Number of beams.
 
     Returns:
-        ndcg@10, hr@10 and loss of each row, float64 [rows].
+        ndcg@10, hr@10 and loss of each row, and its best titles.
     """
     split = data.validation
     recommended, _scores = BeamSearchDecoder(beams).rank(backbone, data.trie, split.prompts.take(rows))
     ranks = title_ranks(recommended, data.target_titles(split.rows.take(rows)))
     values = {"ndcg@10": ndcg(ranks, 10), "hr@10": hit(ranks, 10), "loss": target_losses(backbone, data, rows)}
-    return {name: torch.from_numpy(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
+    tensors = {name: torch.from_numpy(np.asarray(value, dtype=np.float64)) for name, value in values.items()}
+    return Validated(tensors, recommended)
 
 
 @torch.inference_mode()

@@ -8,7 +8,6 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig
 from rich.console import RenderableType
-from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
@@ -23,7 +22,7 @@ from llmrec.metrics.shipped import CATALOGUE
 from llmrec.plain import plain
 from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.next_item_text import NextItemText
-from llmrec.tasks.base import RANKING, Parts, Progress, Task
+from llmrec.tasks.base import RANKING, Parts, Progress, Task, Validated
 from llmrec.tasks.catalogue_ranker import BaselineRanker, ModelRanker
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, ranking_table
 from llmrec.tasks.catalogue_record import catalogue_record
@@ -64,9 +63,7 @@ class NextItem(Task):
     def validation_names(self) -> Sequence[str]:
         return VALUES
 
-    def validate(
-        self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig
-    ) -> dict[str, Tensor]:
+    def validate(self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig) -> Validated:
         assert isinstance(data, NextItemData)
         return validate_titles(backbone, data, rows, config.validation.beams)
 

@@ -9,7 +9,6 @@ import pyarrow as pa
 from omegaconf import DictConfig
 from pydantic import Field
 from rich.console import RenderableType
-from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
@@ -28,7 +27,7 @@ from llmrec.plain import plain
 from llmrec.prompts.rerank_pretraining import RerankTexts
 from llmrec.prompts.rerank_text import RerankText
 from llmrec.settings.types import NonNegativeInt, Seed
-from llmrec.tasks.base import RANKING, Parts, Progress, Task
+from llmrec.tasks.base import RANKING, Parts, Progress, Task, Validated
 from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
 from llmrec.tasks.list_record import list_record
@@ -99,9 +98,7 @@ class Rerank(Task):
     def validation_names(self) -> Sequence[str]:
         return VALUES
 
-    def validate(
-        self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig
-    ) -> dict[str, Tensor]:
+    def validate(self, backbone: Backbone, data: TrainingData, rows: np.ndarray, config: DictConfig) -> Validated:
         assert isinstance(data, RerankData)
         return validate_lists(backbone, data, rows)
 

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 
+from llmrec.backbones.load import WEIGHTS
 from llmrec.backbones.saved_files import first_line
 from llmrec.collectives import is_rank_zero
 from llmrec.errors import InputError
@@ -99,6 +100,30 @@ def log_summary(loggers: list[Logger], record: dict[str, Any]) -> None:
                     for name, value in metrics[metric].items()
                 }
             )
+
+
+def log_artifacts(config: DictConfig, loggers: list[Logger], folder: Path, ranking: Path) -> None:
+    """Uploads weights and rankings of a finished run as W&B artifacts, if logger.artifacts is set.
+
+    Args:
+        config: The resolved run config.
+        loggers: The loggers of the run.
+        folder: Folder of the run.
+        ranking: Folder of its rankings.
+    """
+    if not config.logger.artifacts:
+        return
+    for log in loggers:
+        if isinstance(log, WandbLogger):
+            import wandb
+
+            for kind, content in (("weights", folder / WEIGHTS), ("rankings", ranking)):
+                # A baseline such as popularity has no weights.
+                if content.is_dir():
+                    artifact = wandb.Artifact(f"{folder.name}-{kind}", type=kind)
+                    # A copy in W&B's staging folder would double the disk space of a model.
+                    artifact.add_dir(str(content), policy="immutable")
+                    log.experiment.log_artifact(artifact)
 
 
 def _tensorboard(folder: Path) -> TensorBoardLogger:

@@ -25,6 +25,7 @@ from llmrec.objectives.base import Objective, Part, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.tasks.base import Task
+from llmrec.training.logged_recommendations import log_recommendations
 from llmrec.training.sharded import ShardedAdamW, clip_gradients, unsharded, without_shared_columns
 
 logger = logging.getLogger(__name__)
@@ -182,8 +183,9 @@ class Recommender(LightningModule):
     def validation_step(self, rows: np.ndarray, _: int) -> None:
         """Ranks this rank's share of the validation sample."""
         with unsharded(self.backbone):
-            values = self.task.validate(self.backbone, self.data, rows, self.config)
-        self.means.update(values, self._validation_user[rows])
+            validated = self.task.validate(self.backbone, self.data, rows, self.config)
+        self.means.update(validated.values, self._validation_user[rows])
+        log_recommendations(self.trainer.loggers, self.data, rows, validated.titles, self.global_step)
 
     def on_validation_epoch_end(self) -> None:
         """Logs the validation metrics by which the checkpoint is selected, with their standard errors."""

@@ -57,13 +57,16 @@ class Job:
 
     @property
     def state(self) -> str:
-        """One of done, failed, interrupted, outdated, not run.
+        """One of done, running, failed, interrupted, outdated, not run.
 
-        A run is failed if a launcher marked it and it has not been started since, interrupted if it was started but is
-        not done, outdated if its overrides were run with other code or data, and not run otherwise.
+        A run is running if a process holds its lock, failed if a launcher marked it and it has not been started since,
+        interrupted if it was started but is not done, outdated if its overrides were run with other code or data, and
+        not run otherwise.
         """
         if self.done:
             return "done"
+        if self.run.is_locked:
+            return "running"
         if self.run.failure.is_file():
             return "failed"
         if self.run.config_file.is_file():

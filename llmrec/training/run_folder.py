@@ -100,6 +100,23 @@ class RunFolder:
         """Whether the run is ranked and measured with the settings of a config and the present code."""
         return is_measured(self.ranking(config), measuring_key_of(config))
 
+    @property
+    def is_locked(self) -> bool:
+        """Whether a process works on the run."""
+        file = self.folder / ".lock"
+        if not file.is_file():
+            return False
+        with open(file) as opened:
+            try:
+                # Shared, so that two reports do not see each other as a process that works on the run.
+                fcntl.flock(opened, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+            except OSError:
+                # A file system without locks cannot tell.
+                return False
+        return False
+
     def lock(self) -> AbstractContextManager[None]:
         """Locks the run's folder against other processes; the lock of a process that dies is released.
 

@@ -258,8 +258,8 @@ def _train_module(module: Recommender, folder: Path, loggers: list[Logger]) -> d
 def _validate_untrained(module: Recommender) -> dict[str, Any]:
     """Validates the model before any tuning (trainer.epochs=0) and returns what training.json records."""
     data = module.data
-    values = module.task.validate(module.backbone, data, np.arange(data.validation_rows), module.config)
-    means = {f"valid/{name}": float(row_values.mean()) for name, row_values in values.items()}
+    validated = module.task.validate(module.backbone, data, np.arange(data.validation_rows), module.config)
+    means = {f"valid/{name}": float(row_values.mean()) for name, row_values in validated.values.items()}
     return {
         "chosen_epoch": None,
         "stopped_after_epoch": None,

@@ -23,7 +23,7 @@ from llmrec.plain import plain
 from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_run import evaluate_run
 from llmrec.training.fit_baseline import fit_baseline
-from llmrec.training.loggers import RunLabel, log_summary, open_loggers
+from llmrec.training.loggers import RunLabel, log_artifacts, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
 from llmrec.training.run_folder import CONFIG, TRAINING, RunFolder, is_baseline, run_code
@@ -96,6 +96,7 @@ def do_work(work: Work, dataset: Dataset | None = None) -> None:
         if not trained:
             _train(work, dataset, features, loggers, started)
         log_summary(loggers, evaluate_run(work.config, dataset, work.run, work.record, features))
+        log_artifacts(work.config, loggers, work.run.folder, work.record)
 
 
 def _write_config(work: Work, dataset: Dataset) -> None:

@@ -36,6 +36,7 @@ def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None
     # The group is that which a launcher gives.
     offline = Workplace(place.root, place.cache, {"WANDB_MODE": "offline", "WANDB_RUN_GROUP": "of three"})
     arguments = ("dataset=games", "objective=sft", "seed=3", *DEBUG, "trainer.epochs=1", "evaluation.users=5")
+    arguments = (*arguments, "logger=wandb", "logger.artifacts=true")
     done = offline.run("llmrec.run", *arguments)
     assert done.status == 0, done.output
     (file,) = place.runs.glob("games-sim/next_item/tiny/sft/*/wandb/offline-run-*/*.wandb")
@@ -48,6 +49,10 @@ def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None
     (metrics,) = file.parents[2].glob("rankings/*/metrics.json")
     for split, measured in json.loads(metrics.read_text())["splits"].items():
         assert {name: summary[f"{split}/{name}"] for name in measured["by_title"]} == measured["by_title"]
+    (table,) = file.parent.glob("files/media/table/valid/recommendations_*.table.json")
+    assert len(json.loads(table.read_text())["data"]) == 10
+    uploaded = {record.request.log_artifact.artifact.type or record.artifact.type for record in stored(file)} - {""}
+    assert {"weights", "rankings"} <= uploaded
 
 
 def test_without_wandb_all_else_works(place: Workplace) -> None:

@@ -51,13 +51,16 @@ def sample_report() -> dict[str, Any]:
         "published": [_published()],
         "notes": ["Made-up figures for a test.", "Holm over the three comparisons of a dataset and metric."],
         "counts": {"done": 20, "outdated": 0, "failed": 1, "interrupted": 0, "not run": 3},
+        "summary": {"done": 20, "running": 0, "left": 4, "reasons": ["3 not started", "1 failed"]},
     }
     fairness |= {
         "title": "Fairness of GDRT",
         "about": "Whose titles get room in the lists? Parity by five bins of popularity and relevance.",
         "counts": {"done": 24, "outdated": 0, "failed": 0, "interrupted": 0, "not run": 0},
+        "summary": {"done": 24, "running": 0, "left": 0, "reasons": []},
     }
     return {
+        "title": "Results, scale smoke",
         "scale": "smoke",
         "made": "2026-11-24 20:15 UTC",
         "revision": "0123456789ab",
@@ -92,8 +95,30 @@ def empty_report() -> dict[str, Any]:
     for row in table["rows"]:
         row |= {"cells": {}, "runs": {}, "missing": dict.fromkeys(DATASETS, "not run: left")}
     counts = dict.fromkeys(table["counts"], 0) | {"not run": 24}
-    table |= {"published": [], "counts": counts}
+    summary = {"done": 0, "running": 0, "left": 24, "reasons": ["24 not started"]}
+    table |= {"published": [], "counts": counts, "summary": summary}
     return report | {"tables": [table], "runs": {}, "gains": [], "revision": None, "hardware": {}}
+
+
+BROWSER: dict[str, Any] = {
+    "runs": ["SFT", "MSL"],
+    "titles": ["Braid", "Fez </script><b>\"bold\"</b> & 'quotes'", "Celeste", "Doom", "Go"],
+    "users": [
+        {"user": "anna", "target": 1, "history": [0, 4], "lists": [[1, 2, 0], [2, 3, 1]]},
+        {"user": "ben", "target": 2, "history": [3], "lists": [[2, 0, 1], [0, 1, 4]]},
+        {"user": "cleo", "target": 3, "history": [0], "lists": [[1, 2, 4], [3, 2, 0]]},
+    ],
+    "all_users": 30,
+    "missing": None,
+}
+"""Users of a comparison. SFT has the target of anna and ben, MSL that of anna and cleo."""
+
+
+def comparison_report() -> dict[str, Any]:
+    """The accuracy table as a comparison of runs, with a browser of users."""
+    report = sample_table("msl_accuracy")
+    report["tables"][0] |= {"published": [], "summary": {"done": 20, "running": 0, "left": 0, "reasons": []}}
+    return report | {"title": "Comparison of 20 runs", "lines": ["A line."], "browsers": {"msl_accuracy": BROWSER}}
 
 
 def _table(
@@ -118,9 +143,9 @@ def _cell(rng: random.Random, metric: str, place: int) -> dict[str, Any]:
     base = BASE[metric]
     if place == 0:
         compared = dict.fromkeys(COMPARED)
-        return {"mean": base, "std": base * 0.03, "seeds": 3, **compared}
+        return {"mean": base, "std": base * 0.03, "seeds": 3, "interval": None, **compared}
     difference = base * rng.uniform(-0.08, 0.2)
-    cell = {"mean": base + difference, "std": base * rng.uniform(0.01, 0.06), "seeds": 3}
+    cell = {"mean": base + difference, "std": base * rng.uniform(0.01, 0.06), "seeds": 3, "interval": None}
     if metric == "training":
         return cell | dict.fromkeys(COMPARED)
     half = base * rng.uniform(0.03, 0.1)

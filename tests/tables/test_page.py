@@ -101,6 +101,23 @@ def test_what_was_left_out_says_so(show: Open) -> None:
 
 
 @pytest.mark.browser
+def test_runs_are_counted_by_table_above_all(sample: "Page") -> None:
+    first = sample.locator("main > section").first
+    rows = [row.locator("th, td").all_inner_texts() for row in first.locator("tbody tr").all()]
+    assert rows == [
+        ["Accuracy of MSL", "20", "0", "4", "3 not started; 1 failed"],
+        ["Fairness of GDRT", "24", "0", "0", "\u2013"],
+    ]
+
+
+@pytest.mark.browser
+def test_plots_of_ones_own_figures_come_before_published_figures(sample: "Page") -> None:
+    order = sample.locator("#msl_accuracy > .scroll, #msl_accuracy > .plots, #msl_accuracy > .published")
+    classes = order.evaluate_all("all => all.map(e => e.className)")
+    assert classes == ["scroll", *["plots"] * 3, "published"]
+
+
+@pytest.mark.browser
 def test_published_figures_stand_apart_and_fold_away(show: Open) -> None:
     page = show(sample_report())
     block = page.locator("#msl_accuracy .published")
@@ -122,7 +139,7 @@ def test_text_of_the_report_never_becomes_markup(show: Open) -> None:
         '" onload="window.broken = 1 </title></svg></template> $\\frac$ &lt; <!-- \u2028 {{report}} {reference}'
     )
     report = sample_table("msl_accuracy")
-    report |= {"scale": evil, "revision": evil}
+    report |= {"title": evil, "revision": evil}
     table = report["tables"][0]
     table |= {"title": evil, "about": evil, "notes": [evil]}
     rename_row(report, "MSL", evil)
@@ -134,7 +151,7 @@ def test_text_of_the_report_never_becomes_markup(show: Open) -> None:
     assert page.locator("img").count() == 0
     assert page.locator("#msl_accuracy h2").text_content() == evil
     assert page.locator("#provenance code").first.text_content() == evil
-    assert page.title() == f"llmrec results, scale {evil}"
+    assert page.title() == f"llmrec: {evil}"
     held = page.locator("#report").text_content() or ""
     assert json.loads(held)["tables"] == report["tables"]
     svg = page.locator("#msl_accuracy svg").first
@@ -155,7 +172,8 @@ def test_only_simulated_tables_have_the_banner(show: Open) -> None:
 @pytest.mark.browser
 def test_a_table_without_any_run_says_so_and_draws_nothing(show: Open, said: Said) -> None:
     page = show(empty_report(), plots=page_plots(empty_report()))
-    assert page.locator(".results td").all_inner_texts() == ["not run: left"] * 8
+    assert page.locator(".unmeasured").inner_text() == "Nothing is measured yet. not run: left"
+    assert page.locator(".results").count() == 0
     assert page.locator("main svg").count() == 0
     assert page.locator("header.top dd").all_inner_texts()[1:] == ["unknown", "unknown"]
     told = page.locator("main").inner_text()

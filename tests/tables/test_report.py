@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from llmrec.errors import InputError
 from llmrec.tables.latex import latex
-from llmrec.tables.markdown import markdown
+from llmrec.tables.markdown import markdown, measured
 from llmrec.tables.page import render
 from llmrec.tables.page.plots import page_plots
 from llmrec.tables.plans import FILE, _fits
@@ -46,7 +46,7 @@ def report(root: Path) -> dict[str, Any]:
 
 
 def test_markdown_has_means_spreads_gains_and_what_is_missing(report: dict[str, Any]) -> None:
-    text = markdown(report)
+    text = measured(report["tables"][0])
     lines = [[part.strip() for part in line.strip("|").split("|")] for line in text.splitlines() if line[:1] == "|"]
     # By hand: 1/8 and 2/8 of the rows, their standard deviation 0.0884; 3/8 is 200 % more than seed 1 of SFT.
     assert lines[0] == ["", "NDCG@10 ↑", "MGU@5 ↓", "epoch (s) ↓"]
@@ -60,6 +60,39 @@ def test_markdown_has_means_spreads_gains_and_what_is_missing(report: dict[str, 
     assert "(seed 2)" in text
     assert "- games-sim: popularity: not run: not started" in text
     assert "- A note of its own." in text
+
+
+def test_the_report_starts_with_what_is_done_running_and_left(report: dict[str, Any]) -> None:
+    (table,) = report["tables"]
+    reasons = ["1 failed", "1 not started"]
+    assert table["summary"] == {"done": 3, "running": 0, "left": 2, "reasons": reasons}
+    head, _, rest = markdown(report).partition("## A comparison")
+    lines = [[part.strip() for part in line.strip("|").split("|")] for line in head.splitlines() if line[:1] == "|"]
+    assert lines[0::2] == [["table", "done", "running", "left"], ["small", "3", "0", "2"]]
+    assert "- small: 1 failed; 1 not started" in head
+    assert rest
+
+
+def test_a_run_that_a_process_works_on_is_running(root: Path) -> None:
+    table = small_table(root / "tables")
+    run = jobs_of(table)["MSL", "games", 2].run
+    with run.lock():
+        (shown,) = report_data([table], "smoke")["tables"]
+    assert shown["summary"] == {"done": 0, "running": 1, "left": 4, "reasons": ["4 not started"]}
+    assert shown["rows"][1]["missing"]["games-sim"] == "not run: not started (seed 1); running now (seed 2)"
+    (shown,) = report_data([table], "smoke")["tables"]
+    assert shown["summary"]["running"] == 0
+
+
+def test_a_table_without_figures_is_a_line_and_no_grid(root: Path) -> None:
+    gpu = SCALES.replace("seconds: 60", "seconds: 60\n      needs: gpu")
+    text = markdown(report_data([small_table(root / "tables", TABLE, gpu)], "smoke"))
+    own, _, published = text.partition("## Published figures")
+    assert "Nothing is measured yet." in own
+    assert "- games-sim: SFT; MSL; popularity: not run: needs a GPU" in own
+    assert "- small: 5 not run: needs a GPU" in own
+    assert "NDCG@10" not in own
+    assert "NDCG@10" in published
 
 
 def test_published_figures_stand_apart_with_their_source(report: dict[str, Any]) -> None:
@@ -96,7 +129,7 @@ def test_latex_escapes_and_closes_what_it_opens(report: dict[str, Any]) -> None:
 def test_text_of_records_never_becomes_markup(report: dict[str, Any]) -> None:
     evil = "<script>x</script> | `a` [b](c) *d* _e_ # & \\\n\n# f"
     (table,) = report["tables"]
-    report |= {"revision": evil, "hardware": {"machine": evil}, "scale": evil}
+    report |= {"revision": evil, "hardware": {"machine": evil}, "title": evil}
     table["rows"][0]["name"] = table["reference"] = evil
     table["rows"][2]["missing"] = {"games-sim": evil}
     table["datasets"] = [evil]
@@ -250,7 +283,7 @@ def test_a_metric_of_ones_own_is_compared_row_by_row_and_rendered(root: Path) ->
     low, high = msl["novelty"]["gain_interval"]
     assert low < 100 * 0.09375 / 0.5 < high
     assert 0 < msl["novelty"]["p"] < 1
-    text = markdown(report)
+    text = measured(report["tables"][0])
     heading = next(line for line in text.splitlines() if line.startswith("|"))
     assert [part.strip() for part in heading.strip("|").split("|")][:3] == ["", "novelty ↑", "NDCG@10 ↑"]
     assert "0.5938 ± 0.0000 (+18.8 %)" in text

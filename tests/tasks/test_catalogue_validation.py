@@ -34,4 +34,4 @@ def test_the_loss_of_a_model_that_knows_nothing(tmp_path: Path) -> None:
     start, end = world.data.titles.offsets[title : title + 2]
     expected = np.log(world.data.fan_out[start:end]).sum()
     found = validate_titles(world.backbone, world.data, np.array([0]), beams=3)
-    assert found["loss"].tolist() == pytest.approx([expected], abs=1e-5)
+    assert found.values["loss"].tolist() == pytest.approx([expected], abs=1e-5)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
-SCRIPTS = ("dom.js", "table.js", "provenance.js", "plots.js", "page.js")
+SCRIPTS = ("dom.js", "table.js", "provenance.js", "plots.js", "users.js", "page.js")
 """Files that are joined into one JavaScript module, in this order."""
 DRAWN = ("curves", "fairness", "reference")
 """Parts of a run that only the plots need."""
@@ -24,7 +24,7 @@ def render(report: dict[str, Any], plots: Mapping[str, str]) -> str:
         ValueError: A number of the report is NaN or infinite.
     """
     parts = {
-        "title": html.escape(f"llmrec results, scale {report['scale']}"),
+        "title": html.escape(f"llmrec: {report['title']}"),
         "style": _read("page.css"),
         "script": "\n".join(_read(name) for name in SCRIPTS),
         "report": _embedded(report),

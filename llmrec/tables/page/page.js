@@ -4,13 +4,13 @@ function page(report) {
   const { sheet, open } = provenance(report);
   document.body.append(
     el("header", { class: "top" },
-      el("div", {}, el("p", { class: "brand" }, "llmrec"), el("h1", {}, `Results, scale ${report.scale}`)),
+      el("div", {}, el("p", { class: "brand" }, "llmrec"), el("h1", {}, report.title)),
       themeButton(),
       definitions([
         ["made", report.made], ["revision", inline(report.revision)], ["hardware", inline(report.hardware)],
       ])),
     el("div", { class: "layout" }, contents(report),
-      el("main", {}, report.tables.length
+      el("main", {}, overview(report), report.tables.length
         ? report.tables.map((table) => tableSection(report, table, open(table)))
         : el("p", { class: "muted" }, "This report has no tables."))),
     sheet);
@@ -25,6 +25,32 @@ function progress(counts) {
   return `${counts.done} of ${Object.values(counts).reduce((sum, count) => sum + count, 0)} runs`;
 }
 
+// What is done, running and left of each table, with the reasons; or the lines of a comparison.
+function overview(report) {
+  const lines = report.lines?.length ? el("div", { class: "notice" }, report.lines.map((line) => el("p", {}, line))) : null;
+  if (!report.tables.some(({ summary }) => summary.left || summary.running)) return lines;
+  const heads = ["table", "done", "running", "left", "why left"];
+  const rows = report.tables.map(({ name, title, summary }) => el("tr", {},
+    el("th", { scope: "row" }, el("a", { href: `#${name}` }, title)),
+    [summary.done, summary.running, summary.left].map((count) => el("td", {}, String(count))),
+    el("td", { class: "why" }, summary.reasons.length ? summary.reasons.join("; ") : "\u2013")));
+  return [lines, el("section", { class: "card summary", "aria-label": "runs by table" },
+    el("h2", {}, "Runs by table"),
+    el("div", { class: "scroll", role: "region", tabindex: 0, "aria-label": "runs by table" },
+      el("table", {}, el("thead", {}, el("tr", {}, heads.map((head) => el("th", { scope: "col" }, head)))),
+        el("tbody", {}, rows))))];
+}
+
+// Of a table without any figure its reasons alone, not a grid of them.
+function figures(table, openCell) {
+  if (!table.rows.length) return el("p", { class: "muted" }, "No rows.");
+  if (table.rows.some((row) => table.datasets.some((dataset) => cellsOf(table, row, dataset).some((cell) => cell)))) {
+    return [resultTable(table, openCell), legend(table)];
+  }
+  const reasons = union([table.rows.flatMap((row) => Object.values(row.missing))]);
+  return el("p", { class: "unmeasured" }, "Nothing is measured yet. ", reasons.join("; "));
+}
+
 function tableSection(report, table, openCell) {
   const scores = table.scores ? `, scores ${table.scores}` : "";
   return el("section", { id: table.name, class: "card" },
@@ -32,11 +58,12 @@ function tableSection(report, table, openCell) {
     el("h2", {}, table.title),
     el("p", { class: "about" }, table.about),
     el("p", { class: "states" }, el("span", {}, `task ${table.task}${scores}`), Object.entries(table.counts)
-      .filter(([, count]) => count).map(([state, count]) => el("span", { class: state }, `${count} ${state}`))),
-    table.rows.length ? [resultTable(table, openCell), legend(table)] : el("p", { class: "muted" }, "No rows."),
+      .filter(([, count]) => count).map(([state, count]) => el("span", { class: state.replace(" ", "-") }, `${count} ${state}`))),
+    figures(table, openCell),
     table.notes.length ? el("ul", { class: "notes" }, table.notes.map((note) => el("li", {}, note))) : null,
-    publishedBlock(table.published),
-    plotsOf(table));
+    plotsOf(table),
+    report.browsers?.[table.name] ? userBrowser(table, report.browsers[table.name]) : null,
+    publishedBlock(table.published));
 }
 
 function simulatedBanner() {

@@ -16,6 +16,10 @@ function cellOf(row, dataset, metric) {
   return row.cells[dataset]?.[metric.name] ?? null;
 }
 
+function cellsOf(table, row, dataset) {
+  return table.metrics.map((metric) => cellOf(row, dataset, metric));
+}
+
 function sortKeys(table, row) {
   return [row.name, ...columns(table).map(({ dataset, metric }) => cellOf(row, dataset, metric)?.mean ?? null)];
 }
@@ -66,7 +70,7 @@ function resultRow(table, row, openCell) {
 }
 
 function datasetCells(table, row, dataset, openCell) {
-  const cells = table.metrics.map((metric) => cellOf(row, dataset, metric));
+  const cells = cellsOf(table, row, dataset);
   const leftOut = row.left_out[dataset] ?? [];
   if (!cells.some((cell) => cell)) {
     const reason = row.missing[dataset] ?? (leftOut.length ? "left out" : "not run");
@@ -89,7 +93,8 @@ function figureCell(metric, cell, best, incomplete, open) {
   const said = el("span", { class: "figure" }, figureText(metric, cell), best ? hidden(" (best)") : null,
     incomplete ? el("span", { class: "dagger", title: incomplete }, "\u2020") : null);
   const opens = { class: "cell", "aria-haspopup": "dialog", onclick: open };
-  return el("td", { class: best ? "best" : null }, el("button", opens, said, gainText(metric, cell)));
+  return el("td", { class: best ? "best" : null },
+    el("button", opens, said, intervalText(metric, cell), gainText(metric, cell)));
 }
 
 // null where there is nothing to be best of.
@@ -103,6 +108,11 @@ function figureText(metric, cell) {
   const mean = el("span", { class: "mean" }, number(cell.mean, metric.digits));
   if (cell.std === null) return [mean];
   return [mean, el("span", { class: "std" }, ` \u00b1 ${number(cell.std, metric.digits)}`)];
+}
+
+function intervalText(metric, cell) {
+  if (!cell.interval) return null;
+  return el("span", { class: "std" }, `[${cell.interval.map((end) => number(end, metric.digits)).join(", ")}]`);
 }
 
 function gainText(metric, cell) {
@@ -131,6 +141,7 @@ function legend(table) {
   const seeds = counts.length > 1 ? `${counts[0]} to ${counts.at(-1)}` : counts[0];
   const lines = [
     `Mean${filled.some((cell) => cell.std !== null) ? " \u00b1 standard deviation" : ""} over ${seedCount(seeds)}.`,
+    filled.some((cell) => cell.interval) ? "In brackets: 95 % interval." : "",
     filled.some((cell) => cell.gain !== null) ? `Below it: gain over ${table.reference}.` : "",
     filled.some((cell) => cell.significant) ? "* significant." : "",
     held.some(({ reason }) => reason) ? "\u2020 incomplete." : "",
