@@ -5,6 +5,7 @@ from typing import Any
 
 from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
+from llmrec.installed import require_package
 
 HELP = """\
 Measures how much the predictions of a trained run depend on the task text and
@@ -43,6 +44,7 @@ def _diagnose(arguments: list[str]) -> None:
     if "run" not in own:
         raise InputError("run=<the folder of a trained run> is missing (try --help)")
     sample = _sample(DEFAULTS | own)
+    require_package("matplotlib", "report", "llmrec.diagnose")
     run = RunFolder(Path(own["run"]))
     config = override(run.config(trusts(own)), overrides, config_dir)
 

@@ -231,7 +231,7 @@ def _next_step(name: str, out: Path, overrides: Sequence[str], config_dir: Path 
     command = f"LLMREC_DATA={shlex.quote(str(out.parent))} python -m llmrec.run {shlex.join(arguments)}"
     if any((folder / "dataset" / f"{name}.yaml").is_file() for folder in folders):
         return f"next: {command}"
-    return f"next: write a dataset/{name}.yaml with the words of its prompts (README, Real data), then {command}"
+    return f"next: write a dataset/{name}.yaml with the words of its prompts (docs/data.md), then {command}"
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from typing import Any
 
 from llmrec.command import run_command
 from llmrec.errors import InputError
+from llmrec.installed import require_package
 
 HELP = """\
 Writes the tables of experiments/ from the records in runs/. Trains nothing.
@@ -93,6 +94,7 @@ def _compare(own: dict[str, str]) -> None:
     unexpected = own.keys() - {"run", "against", "out", "trust"}
     if unexpected:
         raise InputError(f"{min(unexpected)}: a comparison of runs takes only run, against, out and trust (try --help)")
+    require_package("matplotlib", "report", "the report")
     report = comparison_data(selected_runs(own["run"]), own.get("against"), trusts(own))
     folder = Path(own.get("out", "tables/runs"))
     _write(report, folder)
@@ -122,6 +124,7 @@ def write_report(names: Sequence[str], scale: str, folder: Path | None = None) -
     Raises:
         InputError: A table or record cannot be used, or the folder cannot be written.
     """
+    require_package("matplotlib", "report", "the report")
     from llmrec.tables.read_table import shipped_table
     from llmrec.tables.report_data import report_data
 

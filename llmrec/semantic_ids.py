@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
+from llmrec.installed import require_package
 
 if TYPE_CHECKING:
     import numpy as np
@@ -67,6 +68,7 @@ def _make(arguments: Sequence[str]) -> None:
     config_dir, arguments = split_config_dir(arguments)
     own, overrides = split_arguments(arguments, OWN)
     settings = _settings(own)
+    require_package("sklearn", "semantic-ids", "llmrec.semantic_ids")
     if "encoder" in own:
         overrides.append(f"dataset.reference.encoder={own['encoder']}")
     config = _config(overrides, config_dir)

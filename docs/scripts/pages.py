@@ -79,4 +79,4 @@ def _code(value: str) -> str:
 
 def _escaped(text: str) -> str:
     """Escapes what Markdown and its tables would read as markup."""
-    return re.sub(r"([|<>*_`\[\]])", r"\\\1", text)
+    return re.sub(r"([|*_`\[\]])", r"\\\1", text.replace("<", "&lt;").replace(">", "&gt;"))

@@ -76,7 +76,7 @@ def test_leave_one_out_is_written_into_the_set_its_yaml_and_the_next_command(pla
 def test_other_layouts_take_the_name_of_their_folder(place: Workplace, tmp_path: Path) -> None:
     done = place.run("llmrec.prepare", f"path={write_generic(tmp_path / 'shop')}")
     assert done.status == 0, done.output
-    assert "write a dataset/shop.yaml with the words of its prompts (README" in done.last_line()
+    assert "write a dataset/shop.yaml with the words of its prompts (docs/data.md" in done.last_line()
     done = place.run("llmrec.prepare", "reader=msl", f"path={write_msl(tmp_path / 'own')}", "name=books")
     assert done.status == 0, done.output
     assert done.last_line().endswith("python -m llmrec.run dataset=books")

@@ -18,5 +18,5 @@ def test_nothing_is_trained(objective: str, tmp_path: Path, cache: Path) -> None
         run_configuration(config)
         run = RunFolder(tmp_path / "runs" / run_path(config))
     assert run.training["optimizer_steps"] == 0
-    assert run.training["chosen_by"].keys() == {f"valid/{name}" for name in FIGURES[objective]} | {"users"}
+    assert run.training["chosen_by"].keys() == {f"valid/{name}" for name in FIGURES[objective]} | {"rows", "users"}
     assert list(run.folder.glob("rankings/*/metrics.json"))
