@@ -31,7 +31,7 @@ COMMANDS = {
     "compare": Command("llmrec.compare_runs", "test the difference between two runs on the same users"),
     "recommend": Command("llmrec.recommend", "recommend titles for histories with a trained run"),
     "diagnose": Command("llmrec.diagnose", "measure how much a run relies on prompt and history"),
-    "report": Command("llmrec.report", "write tables and plots of finished runs"),
+    "report": Command("llmrec.report", "write tables of finished runs, or compare runs (run=)"),
     "reproduce": Command("llmrec.reproduce", "run what is missing of the tables in experiments/"),
     "prepare": Command("llmrec.prepare", "prepare a dataset from raw files and check it"),
     "semantic-ids": Command("llmrec.semantic_ids", "make semantic IDs of items from embeddings of titles"),
