@@ -33,7 +33,7 @@ COMMANDS = {
     "serve": Command("llmrec.serve", "serve a page and JSON recommendations of trained runs"),
     "export": Command("llmrec.export", "export a run for transformers, llmrec.open and the Hub"),
     "diagnose": Command("llmrec.diagnose", "measure how much a run relies on prompt and history"),
-    "report": Command("llmrec.report", "write tables and plots of finished runs"),
+    "report": Command("llmrec.report", "write tables of finished runs, or compare runs (run=)"),
     "reproduce": Command("llmrec.reproduce", "run what is missing of the tables in experiments/"),
     "prepare": Command("llmrec.prepare", "prepare a dataset from raw files and check it"),
     "semantic-ids": Command("llmrec.semantic_ids", "make semantic IDs of items from embeddings of titles"),

