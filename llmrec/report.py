@@ -171,7 +171,7 @@ def _print_summary(report: dict[str, Any], folder: Path) -> None:
 
 
 def _progress(table: dict[str, Any]) -> str:
-    """Returns a line such as "msl_accuracy: 3 of 30 runs done, 1 running, 26 left (26 not started)"."""
+    """Returns a line such as "msl_accuracy: 3 of 30 runs done, 1 running, 26 left (not started)"."""
     summary = table["summary"]
     line = f"{table['name']}: {summary['done']} of {sum(table['counts'].values())} runs done"
     line += f", {summary['running']} running" if summary["running"] else ""

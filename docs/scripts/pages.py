@@ -6,8 +6,8 @@ from pathlib import Path
 
 from docs.scripts.commands import commands
 from docs.scripts.yaml_keys import head_comment, keys
+from llmrec.cli import COMMANDS
 
-COMMANDS = ("run", "evaluate", "measure", "recommend", "diagnose", "prepare", "semantic_ids", "report", "reproduce")
 CONFIG_INTRODUCTION = """\
 # Configuration
 
@@ -50,13 +50,17 @@ def commands_page(docs: Path) -> str:
     Args:
         docs: The folder docs/ of the repository.
     """
-    lines = ["# Commands\n\nEach command prints its help with `--help`.\n"]
-    for name in COMMANDS:
-        help_text = getattr(importlib.import_module(f"llmrec.{name}"), "HELP", None)
+    lines = [
+        "# Commands\n\n`llmrec NAME` is the same as `python -m MODULE`. Each command prints its help with `--help`.\n"
+    ]
+    lines += ["| command | module | |\n|---|---|---|"]
+    lines += [f"| `llmrec {name}` | `{command.module}` | {command.help} |" for name, command in COMMANDS.items()]
+    for name, command in COMMANDS.items():
+        help_text = getattr(importlib.import_module(command.module), "HELP", None)
         shown = (
             f"```text\n{help_text.rstrip()}\n```" if help_text else "Takes settings of all [config groups](config.md)."
         )
-        lines.append(f"## `python -m llmrec.{name}`\n\n{shown}\n")
+        lines.append(f"\n## `llmrec {name}`\n\n{shown}\n")
     lines.append(NOT_RUN_INTRODUCTION)
     for page in sorted(docs.rglob("*.md")):
         skipped = [command for command in commands(page) if command.reason is not None]

@@ -53,13 +53,16 @@ def measured(table: dict[str, Any]) -> str:
 
 
 def _missing(table: dict[str, Any]) -> Iterator[str]:
-    """Yields the reasons for missing values; rows with the same reason share a line."""
+    """Yields the reasons for missing values; rows and datasets with the same reason share a line."""
     rows: dict[tuple[str, str], list[str]] = {}
     for row in table["rows"]:
         for dataset, reason in row["missing"].items():
             rows.setdefault((dataset, reason), []).append(row["name"])
+    datasets: dict[tuple[str, str], list[str]] = {}
     for (dataset, reason), names in rows.items():
-        yield f"{dataset}: {'; '.join(names)}: {reason}"
+        datasets.setdefault(("; ".join(names), reason), []).append(dataset)
+    for (names_text, reason), found in datasets.items():
+        yield f"{', '.join(found)}: {names_text}: {reason}"
 
 
 def _published(table: dict[str, Any], block: dict[str, Any]) -> str:

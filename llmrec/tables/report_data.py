@@ -84,7 +84,7 @@ def _summary(filled: FilledTable) -> dict[str, Any]:
     states = list(filled.states.values())
     done, running = (sum(state.name == name for state in states) for name in ("done", "running"))
     left = Counter(state.summary for state in states if state.name not in ("done", "running"))
-    reasons = [f"{count} {words}" for words, count in left.most_common()]
+    reasons = [f"{count} {words}" for words, count in left.most_common()] if len(left) > 1 else list(left)
     return {"done": done, "running": running, "left": len(states) - done - running, "reasons": reasons}
 
 

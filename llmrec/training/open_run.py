@@ -14,6 +14,8 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.errors import InputError
 from llmrec.tasks.base import Task, build_task
+from llmrec.training.exported import exported_backbone, exported_dataset, is_exported
+from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder, is_baseline
 
 CHANGED = {
@@ -21,6 +23,15 @@ CHANGED = {
     "base_weights": "other base weights",
 }  # fmt: skip
 """Parts of the identity of trained weights, as error messages name one that has changed."""
+
+
+def run_dataset(config: DictConfig, run: RunFolder) -> Dataset:
+    """Opens the dataset of a run; of an exported run, its catalogue without rows.
+
+    Raises:
+        InputError: The data cannot be used.
+    """
+    return exported_dataset(run) if is_exported(run) else read_dataset(config)
 
 
 def open_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, task: Task) -> Any:
@@ -62,7 +73,8 @@ def open_trained(config: DictConfig, dataset: Dataset, run: RunFolder) -> Backbo
         # With other tokens, `tiny` would be pretrained again, and an adapter would not fit.
         check_identity(run, "items", dataset.items.tokens.content_hash)
     texts = build_task(config).pretraining(config, dataset)
-    backbone = trained_backbone(config, dataset, texts, Path(config.paths.cache), run.folder)
+    open_weights = exported_backbone if is_exported(run) else trained_backbone
+    backbone = open_weights(config, dataset, texts, Path(config.paths.cache), run.folder)
     for name, now in identity(backbone, dataset).items():
         check_identity(run, name, now)
     return backbone

@@ -12,8 +12,7 @@ from llmrec.catalogue.items import Items
 from llmrec.decoding.title_scores import title_log_probabilities
 from llmrec.errors import InputError, shortened
 from llmrec.tasks.base import Progress, build_task
-from llmrec.training.open_dataset import read_dataset
-from llmrec.training.open_run import open_ranker
+from llmrec.training.open_run import open_ranker, run_dataset
 from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
@@ -42,7 +41,7 @@ class Recommender:
         """
         silence_libraries()
         self.config, self.run = config, run
-        self.dataset = read_dataset(config)
+        self.dataset = run_dataset(config, run)
         self.max_history = int(config.dataset.max_history)
         self.ranker = open_ranker(config, self.dataset, run, build_task(config))
         self.ids = _ids_of_titles(self.dataset.items)

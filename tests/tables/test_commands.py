@@ -72,7 +72,7 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     assert first.status == 1
     assert "FAILED" in first.output
     assert "Try a smaller trainer.learning_rate" in first.output
-    assert "small: 2 of 3 runs done, 1 left (1 failed)" in first.output
+    assert "small: 2 of 3 runs done, 1 left (failed)" in first.output
     text = (tables.place.root / "tables" / "smoke" / "report.md").read_text()
     assert "MSL: not run: failed, see " in text
     assert (tables.place.root / "tables" / "smoke" / "report.html").is_file()
@@ -130,7 +130,7 @@ def test_a_report_of_nothing_says_that_nothing_was_run(tables: Tables) -> None:
     tables.use(TABLE)
     done = tables.typed(report, "out=here")
     assert done.status == 0, done.output
-    assert "small: 0 of 3 runs done, 3 left (3 not started)" in done.output
+    assert "small: 0 of 3 runs done, 3 left (not started)" in done.output
     assert "to run what is missing: make reproduce-tables SCALE=smoke" in done.output
     folder = tables.place.root / "here"
     assert {file.name for file in folder.iterdir()} == {"report.html", "report.md", "small.tex", "small.csv"}

@@ -22,7 +22,7 @@ from llmrec.tables.tidy_csv import tidy_csv
 from llmrec.training.plan import Job
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
-from tests.tables.fake_runs import USERS, write_run
+from tests.tables.fake_runs import USERS, write_lists, write_run
 
 MAX_TITLES = 10
 
@@ -86,6 +86,21 @@ def test_costs_fairness_and_curves_are_in_the_comparison(tmp_path: Path) -> None
     # All rows have the same list, and so have all samples of users.
     assert share["interval"] == pytest.approx((share["interval"][0],) * 2)
     assert report["runs"][next(iter(report["runs"]))]["curves"]["train/loss"] == [[0, 3.5], [1, 3.25]]
+
+
+def test_lists_are_compared_without_a_browser(tmp_path: Path) -> None:
+    for name, ndcg in (("sft", [0.5] * 8), ("alro", [0.75] * 8)):
+        folder = tmp_path / "runs" / "games-sim" / "rerank" / "tiny" / name / "0123456789abcdef"
+        job = Job((f"objective={name}",), RunFolder(folder), folder / "rankings" / "0123456789abcdef", "", (), "a-1")
+        folder.mkdir(parents=True)
+        write_lists(job, ndcg)
+    report = compared(tmp_path, "sft")
+    assert report["tables"][0]["about"].startswith("All runs ranked the same 8 test lists of 5 users")
+    found = cell(report, "alro", "NDCG@10")
+    assert (found["mean"], found["gain"], found["interval"]) == (0.75, 50, (0.75, 0.75))
+    # 8 lists in half a second.
+    assert cell(report, "alro", "ranking")["mean"] == 16
+    assert report["browsers"] == {}
 
 
 def test_p_values_are_corrected_over_the_comparisons(tmp_path: Path) -> None:

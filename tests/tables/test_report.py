@@ -78,7 +78,7 @@ def test_a_run_that_a_process_works_on_is_running(root: Path) -> None:
     run = jobs_of(table)["MSL", "games", 2].run
     with run.lock():
         (shown,) = report_data([table], "smoke")["tables"]
-    assert shown["summary"] == {"done": 0, "running": 1, "left": 4, "reasons": ["4 not started"]}
+    assert shown["summary"] == {"done": 0, "running": 1, "left": 4, "reasons": ["not started"]}
     assert shown["rows"][1]["missing"]["games-sim"] == "not run: not started (seed 1); running now (seed 2)"
     (shown,) = report_data([table], "smoke")["tables"]
     assert shown["summary"]["running"] == 0
@@ -90,7 +90,7 @@ def test_a_table_without_figures_is_a_line_and_no_grid(root: Path) -> None:
     own, _, published = text.partition("## Published figures")
     assert "Nothing is measured yet." in own
     assert "- games-sim: SFT; MSL; popularity: not run: needs a GPU" in own
-    assert "- small: 5 not run: needs a GPU" in own
+    assert "- small: not run: needs a GPU" in own
     assert "NDCG@10" not in own
     assert "NDCG@10" in published
 
