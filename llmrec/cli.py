@@ -51,6 +51,8 @@ Commands (llmrec COMMAND --help describes one):
 {commands}
 
 llmrec --version prints the version. python -m llmrec is the same as llmrec.
+Settings are completed with Tab in bash after: eval "$(llmrec -sc install=bash)"
+(of a run without the word "run", as in llmrec objective=<Tab>).
 """
 
 
