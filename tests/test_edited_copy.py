@@ -72,7 +72,7 @@ def before(keys: Callable[[Path], Keys], tmp_path_factory: pytest.TempPathFactor
             id="AdamW steps twice",
         ),
         pytest.param(
-            "datasets/readers/from_tables.py", "titles.to_pylist()", "[title.upper() for title in titles.to_pylist()]",
+            "datasets/readers/from_tables.py", 'read["title"].to_list()', 'read["title"].str.to_uppercase().to_list()',
             {"data", "training"}, id="titles in upper case",
         ),
         pytest.param(

@@ -35,7 +35,9 @@ def test_help_of_the_installed_package(installed: Path, tmp_path: Path) -> None:
 
 
 def test_tables_and_the_reports_page_lie_inside_it_too(installed: Path, tmp_path: Path) -> None:
-    render = "from llmrec.tables.page import render; print(render({'scale': 'cpu', 'tables': [], 'runs': {}}, {}))"
+    render = (
+        "from llmrec.tables.page import render; print(render({'title': 'scale=cpu', 'tables': [], 'runs': {}}, {}))"
+    )
     assert "<!doctype html>" in _python("-c", render, cwd=tmp_path, first=installed).lower()
     shipped = {file.name for file in (installed / "llmrec" / "experiments").iterdir()}
     assert shipped == {file.name for file in (REPOSITORY / "experiments").glob("*.yaml")}
