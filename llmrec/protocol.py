@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from llmrec.catalogue.item_file import items_identity
+from llmrec.catalogue.item_file import TITLES, items_identity
 from llmrec.components import digest
 from llmrec.identity import measuring_code, ranking_code
 from llmrec.plain import plain
@@ -35,7 +35,8 @@ def protocol_id(config: DictConfig, training: Mapping[str, Any], split: str) -> 
         "split": split,
         "evaluation": evaluation,
         "task": settings["task"],
-        "items": items_identity(settings["items"]),
+        # A baseline ranks titles, whatever represents them for a language model.
+        "items": {"name": TITLES} if settings["baseline"]["name"] != "none" else items_identity(settings["items"]),
         "decoding": settings["decoding"],
     }
     return digest(parts, ranking_code(settings), measuring_code(settings))[:LENGTH]

@@ -1,5 +1,7 @@
 """The ID of a protocol changes with all that figures must agree in, and with nothing else."""
 
+from pathlib import Path
+
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
@@ -52,3 +54,14 @@ def test_data_and_split_are_part_of_it() -> None:
 def test_the_line_names_every_split() -> None:
     config = composed("evaluation.splits=[test]")
     assert protocol_line(config, TRAINING) == f"protocol: test {protocol_id(config, TRAINING, 'test')}"
+
+
+def test_item_tokens_are_part_of_it_for_language_models_only(tmp_path: Path) -> None:
+    file = tmp_path / "tokens.index.json"
+    file.write_text("{}")
+    tokens = ("items=tokens", f"items.file={file}")
+    titles = protocol_id(composed(), TRAINING, "test")
+    assert protocol_id(composed(*tokens), TRAINING, "test") != titles
+    assert (
+        protocol_id(composed("baseline=popularity", "items=tokens", "items.file=none.json"), TRAINING, "test") == titles
+    )

@@ -15,6 +15,12 @@ OWN = {"llmrec", "tests", "shapes", "workload", "training"}
 OPTIONAL = {
     "wandb": "logger=wandb",
     "polars": "raw data (the sets are packed as prepared)",
+    "adbc_driver_manager": "databases",
+    "adbc_driver_postgresql": "databases",
+    "adbc_driver_sqlite": "databases",
+    "fastapi": "llmrec.serve",
+    "starlette": "llmrec.serve",
+    "uvicorn": "llmrec.serve",
     "optuna": "experiment=search",
     "sentence_transformers": "a sentence encoder",
     "hydra_plugins": "launcher=slurm",
