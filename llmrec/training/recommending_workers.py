@@ -1,6 +1,6 @@
 """Recommends with several processes of one thread each, which use the cores better than the threads of one process.
 
-A step of a small model is too short to be divided among threads: `tiny` decodes as fast with one thread as with two.
+A step of a small model is too short to be divided well among threads.
 """
 
 import logging
@@ -23,8 +23,9 @@ SMALL_WEIGHTS = 20_000_000
 """Models with more weights use threads well, and each process would hold a copy of them."""
 MAX_WORKERS = 8
 """Each process needs about 700 MB for its libraries and the catalogue."""
-MIN_CHUNKS = 3
-"""Chunks of histories from which on processes pay, since each takes some seconds to open the run."""
+MIN_CHUNKS = 12
+"""Chunks of histories from which on processes pay: opening the run in each takes as long as some thousands of
+histories do."""
 _recommender: Recommender | None = None
 """Of this process, if it is a worker."""
 

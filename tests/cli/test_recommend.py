@@ -3,7 +3,6 @@
 import json
 import re
 import signal
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -14,6 +13,7 @@ from llmrec.datasets.history_file import HistoryFile
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.recommended_file import request_key
 from llmrec.training.recommending import Recommender
+from llmrec.training.recommending_workers import recommend_in_workers
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace, ended_by_sigterm
 
@@ -195,15 +195,18 @@ def test_a_killed_file_goes_on_and_equals_an_uninterrupted_one_and_the_plain_pat
     assert resumed.status == 0, resumed.output
     assert "resuming after 1,024 of 2,300 histories" in resumed.output
     assert not parts.exists()
-    # With a worker for each of two threads.
-    place = replace(place, variables={**place.variables, "OMP_NUM_THREADS": "2"})
-    assert place.typed(*command, f"out={whole}").status == 0
+    assert place.run(*command, f"out={whole}").status == 0
     assert out.read_bytes() == whole.read_bytes()
 
     run = RunFolder(done.run())
     config = run.config()
     config.decoding.beams = 3
     config.paths = {"data": str(place.data), "cache": str(place.cache), "runs": str(place.runs)}
+    chunks = [histories[start : start + 1024] for start in range(0, len(histories), 1024)]
+    finished: list[int] = []
+    in_workers = recommend_in_workers(config, run, iter(chunks), 2, finished.append)
+    assert [row[:3] for rows in in_workers for row in rows] == list(map(json.loads, out.read_text().splitlines()))
+    assert finished == [1024, 1024, 252]
     plain = Recommender(config, run).recommend(histories)
     streamed = list(map(json.loads, out.read_text(encoding="utf-8").splitlines()))
     assert [[entry["title"] for entry in row] for row in streamed] == [
