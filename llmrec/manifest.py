@@ -108,8 +108,8 @@ def file_manifest(file: Path) -> Manifest:
 
 
 @contextmanager
-def damage_named(file: Path, remedy: str) -> Iterator[None]:
-    """Names a file whose reading in the block fails, as that of one without a checksum may.
+def damage_named(file: Path | str, remedy: str) -> Iterator[None]:
+    """Names a file, or what it holds, whose reading in the block fails, as that of one without a checksum may.
 
     Raises:
         InputError: The block has raised an error of a parser, of a missing key or of a value of another type.

@@ -1,7 +1,7 @@
 """Reads the config of a run folder. The folder may be somebody else's, so nothing in it may run code by itself."""
 
 import importlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,8 @@ def read_stored(file: Path, trust: bool) -> DictConfig:
         assert isinstance(settings, dict)
         _refuse_foreign_baseline(settings.get("baseline"), file)
         _refuse_foreign_reader(settings.get("dataset"), file)
-        _refuse_foreign_task(settings, file)
+        _refuse_foreign_task(settings.get("task"), file)
+        refuse_foreign_decoder(settings.get("decoding"), file)
         _refuse_remote_code(settings.get("backbone"), file)
     return config
 
@@ -70,6 +71,17 @@ def shipped_class(target: str, base: type) -> type | None:
         return None
     is_shipped = isinstance(found, type) and found.__module__.startswith(SHIPPED) and issubclass(found, base)
     return found if is_shipped else None
+
+
+def refuse_foreign_decoder(decoding: Any, file: Path) -> None:
+    """Refuses a config group `decoding` that names code which does not ship with llmrec.
+
+    Raises:
+        InputError: It has a `_target_` that is no decoder of llmrec, or another key by which Hydra runs code.
+    """
+    from llmrec.decoding.decoder import Decoder
+
+    _refuse_foreign_targets(decoding, "decoding", Decoder, file)
 
 
 def _refuse_interpolations(settings: Any, file: Path) -> None:
@@ -100,12 +112,10 @@ def _refuse_foreign_reader(dataset: Any, file: Path) -> None:
     _refuse_foreign_targets(reader, "dataset.reader", Reader, file)
 
 
-def _refuse_foreign_task(settings: Mapping[Any, Any], file: Path) -> None:
-    from llmrec.decoding.decoder import Decoder
+def _refuse_foreign_task(task: Any, file: Path) -> None:
     from llmrec.tasks.base import Task
 
-    for group, base in (("task", Task), ("decoding", Decoder)):
-        _refuse_foreign_targets(settings.get(group), group, base, file)
+    _refuse_foreign_targets(task, "task", Task, file)
 
 
 def _refuse_foreign_targets(settings: Any, group: str, base: type, file: Path) -> None:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.evaluation.record import read_facts, read_metrics, read_part
+from llmrec.evaluation.record import read_metrics, read_part
 from llmrec.installed import installed_folder
-from llmrec.plain import plain
 from llmrec.training.overrides import override
+from llmrec.training.ranking_settings import with_settings_of
 from llmrec.training.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -171,14 +171,14 @@ def open_run(folder: Path, overrides: Sequence[str], config_dir: Path | None, tr
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish it with the command that started it")
     if is_ranking:
-        config = _with_settings_of(folder, config)
+        config = with_settings_of(folder, config, trust)
     elif not overrides:
-        config, folder = _evaluated(run, config)
+        config, folder = _evaluated(run, config, trust)
     config = override(config, overrides, config_dir)
     return Run(run.folder, config, None if overrides else folder)
 
 
-def _evaluated(run: RunFolder, config: DictConfig) -> tuple[DictConfig, Path]:
+def _evaluated(run: RunFolder, config: DictConfig, trust: bool) -> tuple[DictConfig, Path]:
     """Returns the config and folder of the run's own ranking, or of its only one, which an older version may have made.
 
     Raises:
@@ -193,12 +193,4 @@ def _evaluated(run: RunFolder, config: DictConfig) -> tuple[DictConfig, Path]:
             f"{run.folder} has several rankings, none with its own settings and the present code. Open one of them: "
             + ", ".join(map(str, rankings))
         )
-    return _with_settings_of(rankings[0], config), rankings[0]
-
-
-def _with_settings_of(ranking: Path, config: DictConfig) -> DictConfig:
-    """Returns the config with the decoding and evaluation settings that a ranking was made with."""
-    facts = read_facts(ranking)
-    if not facts:
-        raise InputError(f"{ranking} is not the folder of a ranking. Give that of a run, or <run>/{RANKINGS}/<key>")
-    return DictConfig(plain(config) | {name: facts[name] for name in ("decoding", "evaluation")})
+    return with_settings_of(rankings[0], config, trust), rankings[0]

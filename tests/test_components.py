@@ -38,6 +38,7 @@ OUTSIDE = {
     "training/overrides.py": "reads the command line",
     "training/plan.py": "plans what is missing",
     "training/provenance.py": "describes the machine",
+    "training/ranking_settings.py": "reads stored settings, which are part of the ranking's key",
     "training/rank.py": "starts a rank",
     "training/ranks.py": "starts ranks, which compute the same as one process",
     "training/recommended_file.py": "writes recommendations, which belong to no run",

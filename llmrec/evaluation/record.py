@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
+from types import UnionType
 from typing import Any
 
 import pyarrow as pa
@@ -15,6 +16,10 @@ from llmrec.errors import InputError
 from llmrec.manifest import damage_named, folder_manifest, measure_again, rank_again
 
 METRICS_FILE, ROWS_FILE, FACTS_FILE = "metrics.json", "rows.parquet", "ranking.json"
+FACTS: dict[str, type | UnionType] = {
+    "recommender": str, "precision": dict | None, "seconds": dict, "decoding": dict, "evaluation": dict,
+}  # fmt: skip
+"""The content of ranking.json."""
 SPLIT = "split"
 """The column that every Parquet file of an evaluation begins with."""
 Tables = Mapping[str, pa.Table]
@@ -57,13 +62,23 @@ def write_facts(folder: Path, facts: dict[str, Any]) -> None:
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """Reads ranking.json; {} if it does not exist."""
+    """Reads ranking.json; {} if it does not exist.
+
+    Raises:
+        InputError: If the file is damaged.
+    """
     file = folder / FACTS_FILE
     if not file.is_file():
         return {}
     folder_manifest(folder).check(rank_again(folder), file.name)
     with damage_named(file, rank_again(folder)):
-        return dict(json.loads(file.read_text(encoding="utf-8")))
+        facts = json.loads(file.read_text(encoding="utf-8"))
+        for name, kind in FACTS.items():
+            if not isinstance(facts[name], kind):
+                raise TypeError(f"{name} is {facts[name]!r}")
+        # The record repeats them and takes no infinite numbers.
+        json.dumps(facts, allow_nan=False)
+        return dict(facts)
 
 
 def write_record(folder: Path, metrics: dict[str, Any], rows: Tables) -> None:

@@ -5,19 +5,27 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-from omegaconf import OmegaConf
 
 from llmrec.datasets.dataset import Rows, draw
 from llmrec.errors import InputError
-from llmrec.evaluation.record import read_facts, read_part
+from llmrec.evaluation.record import read_part
+from llmrec.manifest import damage_named, rank_again
 from llmrec.tables.chosen_runs import ChosenRun
 from llmrec.tasks.base import RANKING
 from llmrec.tasks.catalogue_rankings import evaluated_rows, row_identity
 from llmrec.training.open_dataset import read_dataset
+from llmrec.training.ranking_settings import with_settings_of
 
 USERS, SEED = 200, 0
 """Users on the page, drawn with a fixed seed, so that the page stays small and equal reports show equal users."""
 TITLES = 10
+COLUMNS = pa.schema(
+    [
+        *(pa.field(name, pa.string(), nullable=False) for name in ("user", "target", "target_title")),
+        pa.field("titles", pa.list_(pa.string()), nullable=False),
+    ]
+)
+"""The columns of a ranking that the page shows."""
 
 
 def browser_data(rows: Mapping[str, Mapping[int, ChosenRun]], trust: bool) -> dict[str, Any] | None:
@@ -64,9 +72,13 @@ def _label(name: str, row: Mapping[int, ChosenRun], seed: int) -> str:
 
 def _ranking(chosen: ChosenRun) -> pa.Table | None:
     """Returns the ranked titles of the test split, or None if there are none."""
-    ranking = (read_part(chosen.run.job.record, RANKING) or {}).get("test")
+    folder = chosen.run.job.record
+    ranking = (read_part(folder, RANKING) or {}).get("test")
     # Rankings of candidate lists have no single target.
-    return ranking if ranking is not None and "target_title" in ranking.column_names else None
+    if ranking is None or "target_title" not in ranking.column_names:
+        return None
+    with damage_named(folder / f"{RANKING}.parquet", rank_again(folder)):
+        return ranking.select(COLUMNS.names).cast(COLUMNS)
 
 
 def _histories(
@@ -74,8 +86,7 @@ def _histories(
 ) -> tuple[list[list[str]] | None, str | None]:
     """Returns the titles of each sampled row's history, oldest first, or None and the reason why there are none."""
     try:
-        config = chosen.run.job.run.config(trust)
-        OmegaConf.update(config, "evaluation", read_facts(chosen.run.job.record)["evaluation"], merge=False)
+        config = with_settings_of(chosen.run.job.record, chosen.run.job.run.config(trust), trust)
         dataset = read_dataset(config)
         rows: Rows = evaluated_rows(dataset, "test", config)
     except InputError as error:

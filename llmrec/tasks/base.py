@@ -31,6 +31,8 @@ from llmrec.settings.objects import build
 
 RANKING = "ranking"
 """The part of an evaluation that every run has."""
+RANK_AGAIN = "Delete its folder and rank again with python -m llmrec.evaluate"
+"""What to do about a damaged ranking."""
 Progress = Callable[[int], None]
 """Called with the number of rows that have been finished since the last call."""
 Parts = Mapping[str, pa.Table]

@@ -15,10 +15,11 @@ from llmrec.datasets.popularity import recommend_popular
 from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.few_users import user_counts
+from llmrec.manifest import damage_named
 from llmrec.metrics.base import Metric
 from llmrec.metrics.measured import measured, row_table
 from llmrec.metrics.ranking import CatalogueRanking
-from llmrec.tasks.base import RANKING, Parts
+from llmrec.tasks.base import RANK_AGAIN, RANKING, Parts
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, row_identity
 
 
@@ -35,7 +36,8 @@ def catalogue_record(
     The popularity baseline counts the rows that baselines are fitted to for the split (`fitted_rows`). Popularity in
     slices and fairness metrics is that in dataset.train, the rows that the language models are trained on.
     """
-    ranking = _ranking(parts, dataset, split, config, features)
+    with damage_named(f"the {split} ranking", RANK_AGAIN):
+        ranking = _ranking(parts, dataset, split, config, features)
     length = ranking.titles.shape[1]
     counted = fitted_rows(dataset, "full", split)
     popular = recommend_popular(ranking.rows, counted, dataset.items, length, ranking.exclude_history)

@@ -12,10 +12,11 @@ from llmrec.datasets.leakage import split_by
 from llmrec.errors import InputError
 from llmrec.evaluation.few_users import user_counts
 from llmrec.evaluation.list_accuracy import CUTOFFS, popular_order, random_ndcg
+from llmrec.manifest import damage_named
 from llmrec.metrics.base import Metric
 from llmrec.metrics.measured import measured, row_table
 from llmrec.metrics.ranking import ListRanking
-from llmrec.tasks.base import RANKING, Parts
+from llmrec.tasks.base import RANK_AGAIN, RANKING, Parts
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, list_identity, ranked_candidates
 
 
@@ -26,7 +27,8 @@ def list_record(
 
     The popularity baseline is that of `popular_order`; random_order is the expected NDCG of a random order.
     """
-    ranking = _ranking(parts, dataset, split, config)
+    with damage_named(f"the {split} ranking", RANK_AGAIN):
+        ranking = _ranking(parts, dataset, split, config)
     lists = ranking.lists
     baseline = ListRanking(popular_order(lists, dataset, split)[None], lists, dataset, split)
     records, columns = measured(metrics, ranking, baseline)

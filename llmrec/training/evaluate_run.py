@@ -12,8 +12,10 @@ from tqdm import tqdm
 from llmrec.backbones.device import precision_record
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
+from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_facts, read_part, write_facts, write_part, write_record
+from llmrec.manifest import damage_named, rank_again
 from llmrec.plain import plain
 from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker
@@ -66,13 +68,19 @@ def measure_rankings(
 
     Returns:
         The record.
+
+    Raises:
+        InputError: The rankings are damaged, or of other data than the dataset has now.
     """
     metrics, facts = build_metrics(task, config), read_facts(folder)
     splits: dict[str, Any] = {}
     rows: dict[str, pa.Table] = {}
     for split in config.evaluation.splits:
         parts = {part: tables[split] for part, tables in rankings.items()}
-        splits[split], rows[split] = task.record(parts, dataset, split, config, features, metrics)
+        try:
+            splits[split], rows[split] = task.record(parts, dataset, split, config, features, metrics)
+        except InputError as error:
+            raise InputError(f"{folder}: {error}") from error
         splits[split]["recommender"] = facts["recommender"]
     record = {
         "task": plain(config.task),
@@ -99,10 +107,17 @@ def read_rankings(task: Task, config: DictConfig, folder: Path) -> tuple[Ranking
 
     Returns:
         The rankings, and the names of the missing parts.
+
+    Raises:
+        InputError: A file is damaged.
     """
     found = {part: read_part(folder, part) for part in task.parts(config)}
     missing = [part for part, tables in found.items() if tables is None]
-    return {part: tables for part, tables in found.items() if tables is not None}, missing
+    rankings = {part: tables for part, tables in found.items() if tables is not None}
+    for part, tables in rankings.items():
+        with damage_named(folder / f"{part}.parquet", rank_again(folder)):
+            rankings[part] = {split: tables[split] for split in config.evaluation.splits}
+    return rankings, missing
 
 
 def _rankings(task: Task, config: DictConfig, dataset: Dataset, run: RunFolder, folder: Path) -> Rankings:

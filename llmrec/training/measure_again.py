@@ -4,11 +4,11 @@ import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from llmrec.backbones.device import run_device
 from llmrec.errors import InputError
-from llmrec.evaluation.record import read_facts, read_metrics
+from llmrec.evaluation.record import read_metrics
 from llmrec.evaluation.reference_features import reference_features
 from llmrec.tasks.base import build_task
 from llmrec.tasks.console import figure_text
@@ -16,6 +16,7 @@ from llmrec.training.evaluate_run import measure_rankings, read_rankings
 from llmrec.training.open_dataset import log_data_source, read_dataset
 from llmrec.training.overrides import override
 from llmrec.training.quiet import silence_libraries
+from llmrec.training.ranking_settings import with_settings_of
 from llmrec.training.run_folder import RunFolder
 
 logger = logging.getLogger(__name__)
@@ -43,7 +44,8 @@ def measure_again(folders: Sequence[Path], overrides: Sequence[str], config_dir:
             if not rankings:
                 raise InputError(f"{folder} has no rankings. Make them with python -m llmrec.evaluate run={folder}")
             for ranking in rankings:
-                _measure(run, ranking, override(run.config(trust), overrides, config_dir))
+                config = override(run.config(trust), overrides, config_dir)
+                _measure(run, ranking, with_settings_of(ranking, config, trust))
 
 
 def _rankings(run: RunFolder) -> Iterator[Path]:
@@ -52,9 +54,6 @@ def _rankings(run: RunFolder) -> Iterator[Path]:
 
 
 def _measure(run: RunFolder, folder: Path, config: DictConfig) -> None:
-    facts = read_facts(folder)
-    config = OmegaConf.merge(config, {"decoding": None, "evaluation": None})  # type: ignore[assignment]
-    config.decoding, config.evaluation = facts["decoding"], facts["evaluation"]
     log_data_source(config)
     task = build_task(config)
     rankings, missing = read_rankings(task, config, folder)

@@ -1,5 +1,6 @@
 """Damaged files of a run and of the cache are refused by their names, whether or not they have checksums."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import llmrec
 from llmrec.cached_files import read_arrays, write_arrays
 from llmrec.errors import InputError
 from llmrec.training.run_folder import RunFolder
@@ -14,8 +16,6 @@ from tests.mutations import mutate
 from tests.training.test_damage import RESULTS, made, read
 
 FILES = [name for name in RESULTS if not name.startswith("weights")]
-ALONE = [name for name in FILES if "ranking." not in name and name != "checksums.json"]
-"""Files that are read without another one, so that an error can name them."""
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_a_damaged_file_of_a_run_is_named(name: str, seed: int, finished: RunFol
 
 
 @pytest.mark.parametrize("seed", range(10))
-@pytest.mark.parametrize("name", ALONE)
+@pytest.mark.parametrize("name", [name for name in FILES if name != "checksums.json"])
 def test_a_damaged_file_without_checksum_is_read_or_named(
     name: str, seed: int, finished: RunFolder, tmp_path: Path
 ) -> None:
@@ -70,3 +70,24 @@ def test_damaged_arrays_of_the_cache_are_not_used(seed: int, tmp_path: Path) -> 
     mutate(rng, rng.choice([path, *tmp_path.glob("checksums/*")]))
     stored = read_arrays(path)
     assert stored is None or (path.read_bytes() == before and stored["one"].tolist() == list(range(50)))
+
+
+@pytest.mark.parametrize("target", ["os.system", "own_decoder.Own", "llmrec.tasks.next_item.NextItem"])
+def test_a_ranking_that_names_code_is_refused(target: str, finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (file,) = tmp_path.glob("run/rankings/*/ranking.json")
+    facts = json.loads(file.read_text())
+    facts["decoding"]["_target_"] = target
+    file.write_text(json.dumps(facts))
+    (file.parent / "checksums.json").unlink()
+    with pytest.raises(InputError, match=rf"^{file}, decoding\._target_: {target} is refused: it is no decoder"):
+        llmrec.open(file.parent)
+
+
+def test_a_ranking_without_its_settings_is_named(finished: RunFolder, tmp_path: Path) -> None:
+    shutil.copytree(finished.folder, tmp_path / "run")
+    (file,) = tmp_path.glob("run/rankings/*/ranking.json")
+    file.unlink()
+    (file.parent / "checksums.json").unlink()
+    with pytest.raises(InputError, match=rf"^{file.parent} has no finished ranking: ranking\.json is missing\. Delete"):
+        read(RunFolder(tmp_path / "run"), "rankings/*/ranking.json")
