@@ -45,7 +45,7 @@ def _compare(arguments: list[str]) -> None:
 
 def _print_comparison(folders: list[Path], metric: str | None, split: str) -> None:
     from llmrec.api import compare, open
-    from llmrec.protocol import protocol_id
+    from llmrec.protocol import recorded_protocol
 
     runs = [open(folder) for folder in folders]
     metric = metric or runs[0].record["headline"]["path"]
@@ -56,7 +56,7 @@ def _print_comparison(folders: list[Path], metric: str | None, split: str) -> No
             value = value[key]
         print(f"{name}      {value:.4f}  {run.folder}")
     print(f"A - B  {found.difference:+.4f}  [{found.low:+.4f}, {found.high:+.4f}]  p = {found.p_value:.4f}")
-    ids = [protocol_id(run.config, run.training, split) for run in runs]
+    ids = [recorded_protocol(run.metrics[split]) for run in runs]
     if ids[0] == ids[1]:
         print(f"protocol: {split} {ids[0]}")
     else:

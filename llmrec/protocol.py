@@ -42,7 +42,16 @@ def protocol_id(config: DictConfig, training: Mapping[str, Any], split: str) -> 
     return digest(parts, ranking_code(settings), measuring_code(settings))[:LENGTH]
 
 
-def protocol_line(config: DictConfig, training: Mapping[str, Any]) -> str:
-    """Returns the line that tables of figures end with, as in "protocol: valid 1f0a93cc, test 80b2e4d7"."""
-    splits = config.evaluation.splits
-    return "protocol: " + ", ".join(f"{split} {protocol_id(config, training, split)}" for split in splits)
+def recorded_protocol(record: Mapping[str, Any]) -> str:
+    """Returns the ID of the protocol by which the record of a split was measured."""
+    # Records of earlier versions do not have it.
+    return str(record.get("protocol", "unknown"))
+
+
+def protocol_line(splits: Mapping[str, Mapping[str, Any]]) -> str:
+    """Returns the line that tables of figures end with, as in "protocol: valid 1f0a93cc, test 80b2e4d7".
+
+    Args:
+        splits: The records by split.
+    """
+    return "protocol: " + ", ".join(f"{split} {recorded_protocol(record)}" for split, record in splits.items())

@@ -260,7 +260,8 @@ VERIFIED: dict[str, str] = {
     "training/module.py": "c7bd625a35ccafdf",
     "training/open_dataset.py": "22746986d2eebce6",
     "training/preparation.py": "b48f0d338a171140",
+    "training/progress_bar.py": "aa711293747427bc",
     "training/sharded.py": "e97ed07919f29a5e",
-    "training/train.py": "1e9b7b2915f894d6",
+    "training/train.py": "fe61441e80c37410",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""

@@ -51,9 +51,8 @@ def test_data_and_split_are_part_of_it() -> None:
     assert all(len(name) == 8 for name in ids)
 
 
-def test_the_line_names_every_split() -> None:
-    config = composed("evaluation.splits=[test]")
-    assert protocol_line(config, TRAINING) == f"protocol: test {protocol_id(config, TRAINING, 'test')}"
+def test_the_line_names_every_split_and_older_records() -> None:
+    assert protocol_line({"valid": {"protocol": "1f0a93cc"}, "test": {}}) == "protocol: valid 1f0a93cc, test unknown"
 
 
 def test_item_tokens_are_part_of_it_for_language_models_only(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
 from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.evaluation.few_users import few_users_warning
+from llmrec.protocol import recorded_protocol
 from llmrec.tables.figures import LEVEL, MIN_SEEDS, SAMPLES, same_rows
 from llmrec.tables.filled import FilledTable
 from llmrec.tables.measures import has_sums
@@ -14,6 +15,7 @@ def notes(filled: FilledTable) -> list[str]:
         _simulated,
         _leave_one_out,
         _few_users,
+        _protocols,
         _edited,
         _selection,
         _reading,
@@ -49,6 +51,22 @@ def _few_users(filled: FilledTable) -> list[str]:
     users = dict.fromkeys((run.test["dataset"], run.test["users"]) for run in runs)
     warnings = [(dataset, few_users_warning(count)) for dataset, count in users]
     return [f"{dataset}: test has {warning}." for dataset, warning in warnings if warning]
+
+
+def _protocols(filled: FilledTable) -> list[str]:
+    rows: dict[tuple[str, str], list[str]] = {}
+    for (row, dataset), arm in filled.arms.items():
+        for protocol in dict.fromkeys(recorded_protocol(run.test) for run in arm.runs.values()):
+            rows.setdefault((filled.labels[dataset], protocol), []).append(row)
+    found: dict[str, list[str]] = {}
+    for (label, protocol), names in rows.items():
+        found.setdefault(label, []).append(f"{protocol} ({', '.join(names)})")
+    return [
+        f"Protocol on {label}: {protocols[0].partition(' ')[0]}."
+        if len(protocols) == 1
+        else f"Protocols on {label} differ, as in items, decoding or versions: {'; '.join(protocols)}."
+        for label, protocols in found.items()
+    ]
 
 
 def _edited(filled: FilledTable) -> list[str]:

@@ -17,6 +17,7 @@ from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.record import read_facts, read_part, write_facts, write_part, write_record
 from llmrec.manifest import damage_named, rank_again
 from llmrec.plain import plain
+from llmrec.protocol import protocol_id
 from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker
 from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of, run_code
@@ -82,6 +83,7 @@ def measure_rankings(
         except InputError as error:
             raise InputError(f"{folder}: {error}") from error
         splits[split]["recommender"] = facts["recommender"]
+        splits[split]["protocol"] = protocol_id(config, run.training, split)
     record = {
         "task": plain(config.task),
         "headline": {"path": task.headline, "label": task.headline_label},

@@ -10,6 +10,7 @@ from llmrec.backbones.device import run_device
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics
 from llmrec.evaluation.reference_features import reference_features
+from llmrec.protocol import protocol_line
 from llmrec.tasks.base import build_task
 from llmrec.tasks.console import figure_text
 from llmrec.training.evaluate_run import measure_rankings, read_rankings
@@ -66,4 +67,4 @@ def _measure(run: RunFolder, folder: Path, config: DictConfig) -> None:
     measure_rankings(task, rankings, config, dataset, run, folder, features)
     splits = read_metrics(folder)["splits"]
     figures = ", ".join(f"{split} {figure_text(record, task.headline) or '-'}" for split, record in splits.items())
-    logger.info("%s: %s: %s", folder, task.headline_label, figures)
+    logger.info("%s: %s: %s; %s", folder, task.headline_label, figures, protocol_line(splits))

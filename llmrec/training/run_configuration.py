@@ -125,7 +125,7 @@ def print_run(run: RunFolder, config: DictConfig, folder: Path) -> None:
     names = {"valid": "ranking validation", "test": "ranking test"}
     seconds = run.training["seconds"] | {names.get(name, name): spent for name, spent in record["seconds"].items()}
     tables = task.tables(record["splits"], build_metrics(task, config))
-    print_record(tables, record["splits"], seconds, folder, protocol_line(config, run.training))
+    print_record(tables, record["splits"], seconds, folder, protocol_line(record["splits"]))
 
 
 def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) -> dict[str, Stage]:

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning import LightningModule, Trainer, seed_everything
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, TQDMProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
@@ -43,6 +43,7 @@ from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.open_run import identity
 from llmrec.training.preparation import RunPreparation
+from llmrec.training.progress_bar import TrainingProgress
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START, Stage
 
@@ -217,7 +218,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
     if settings.patience is not None:
         callbacks.append(ResumableEarlyStopping(SELECTION_METRIC, settings.patience))
     if settings.progress:
-        callbacks.append(TQDMProgressBar(refresh_rate=5))
+        callbacks.append(TrainingProgress(refresh_rate=5))
     trainer = Trainer(
         accelerator="cpu" if run_device(settings).type == "cpu" else "gpu", devices=settings.devices,
         # The backbone sets its own autocast, in training as in every other command.

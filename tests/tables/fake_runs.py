@@ -40,6 +40,7 @@ def write_run(
     hallucinated: Sequence[bool | None] = HALLUCINATED,
     lists: Sequence[float] = LISTS,
     own: Mapping[str, Sequence[float]] | None = None,
+    protocol: str = "80b2e4d7",
     **changes: Any,
 ) -> Run:
     """Writes a finished run of task next_item.
@@ -51,16 +52,16 @@ def write_run(
         hallucinated: Whether the first title of each test row is a semantic hallucination, None where it is right.
         lists: Share of the bins in the list of every row.
         own: Values by test row of a user's own metrics, by name.
+        protocol: The ID of the protocol.
         changes: Entries of metrics.json that differ.
     """
     own = own or {}
+    split = _catalogue_split(job, ranks, users) | {name: {"mean": float(np.mean(own[name]))} for name in own}
     record = {
         "task": {"name": "next_item"},
         "decoding": {"scores": "trie"},
         "reference": dict.fromkeys(("relevance", "embeddings"), TINY),
-        "splits": {
-            "test": _catalogue_split(job, ranks, users) | {name: {"mean": float(np.mean(own[name]))} for name in own}
-        },
+        "splits": {"test": split | {"protocol": protocol}},
         "seconds": {"opening": 1.0, "valid": 2.0, "test": 4.0},
     }
     identity = {

@@ -181,7 +181,8 @@ def test_the_browser_has_each_users_first_row(tmp_path: Path) -> None:
     for name, title in (("sft", "right"), ("msl", "wrong </script>")):
         folder = write(tmp_path, name, 1, hits(2))
         titles = [[title, *(f"other {place}" for place in range(12))]] * len(USERS)
-        table = pa.table({"user": USERS, "target_title": ["right"] * len(USERS), "titles": titles})
+        target = {"target": ["item0"] * len(USERS), "target_title": ["right"] * len(USERS)}
+        table = pa.table({"user": USERS, **target, "titles": titles})
         write_part(folder / "rankings" / "0123456789abcdef", "ranking", {"test": table})
     (browser,) = compared(tmp_path)["browsers"].values()
     assert browser["runs"] == ["msl", "sft"]

@@ -336,6 +336,16 @@ def test_metrics_of_another_reference_model_are_left_out_by_name(root: Path) -> 
     assert line["reason"] == "left out: runs have different reference models"
 
 
+def test_the_protocol_of_each_dataset_is_named(root: Path) -> None:
+    table = small_table(root / "tables")
+    jobs = jobs_of(table)
+    write_run(jobs["SFT", "games", 1], hits(1))
+    assert "Protocol on games-sim: 80b2e4d7." in report_data([table], "smoke")["tables"][0]["notes"]
+    write_run(jobs["MSL", "games", 1], hits(1), protocol="1f0a93cc")
+    differing = "Protocols on games-sim differ, as in items, decoding or versions: 80b2e4d7 (SFT); 1f0a93cc (MSL)."
+    assert differing in report_data([table], "smoke")["tables"][0]["notes"]
+
+
 def test_edited_code_is_named(root: Path) -> None:
     table = small_table(root / "tables", REFERRED)
     job = jobs_of(table)["SFT", "games", 1]
