@@ -168,7 +168,10 @@ def expected_sqlite(data: Data) -> Read:
     written = tables(data)["interactions"]
 
     def key(number: int) -> list[bytes]:
-        return [str(written[number][name]).encode() for name in ("user", "timestamp", "item")]
+        row = written[number]
+        # A missing rating is first.
+        rating = b"" if row["rating"] is None else str(row["rating"]).encode()
+        return [*(str(row[name]).encode() for name in ("user", "timestamp", "item")), rating]
 
     items = sorted(data.items, key=lambda item: [str(item.id).encode(), str(item.title).encode()])
     return expected_text(data._replace(items=items), sorted(range(len(written)), key=key))
