@@ -23,6 +23,7 @@ REASONS = {
     "installs packages",
     "serves until it is stopped",
     "empties the cache",
+    "changes your shell",
 }
 RUN = re.compile(r"(?:[A-Z_]+=\S+ )?python -m llmrec\.run (?P<arguments>.*)")
 
