@@ -47,6 +47,11 @@ def on_page_content(html: str, **_: object) -> str:
     return FORMULA.sub(lambda match: _mathml(match[2], match[1] == "div"), html)
 
 
+def on_post_page(output: str, **_: object) -> str:
+    """Names the dialog of the search for screen readers, which the theme does not."""
+    return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
 def _notebook_page(notebook: Path) -> str:
     """Returns a notebook with its saved outputs as Markdown, whose links mkdocs checks as those of other pages."""
     text, _ = MarkdownExporter().from_filename(str(notebook))
@@ -60,4 +65,7 @@ def _named(text: str, path: str) -> str:
 
 def _mathml(latex: str, is_block: bool) -> str:
     unescaped = latex.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    return convert(unescaped, display="block" if is_block else "inline")
+    if not is_block:
+        return convert(unescaped, display="inline")
+    # A wide formula scrolls, which needs the focus where there is no mouse.
+    return convert(unescaped, display="block").replace("<math ", '<math tabindex="0" ', 1)

@@ -74,7 +74,7 @@ def _option(file: Path, package: str) -> list[str]:
         package = ""
     head = [f"\n    {line}\n" if COMMAND_LINE.match(line) else _escaped(line) for line in head_comment(file)]
     rows = [f"| `{package}{key.name}` | {_code(key.value)} | {_escaped(key.comment)} |" for key in keys(file)]
-    return [*head, "\n| key | default | |\n|---|---|---|", *rows, ""] if rows else [*head, ""]
+    return [*head, "\n| key | default | meaning |\n|---|---|---|", *rows, ""] if rows else [*head, ""]
 
 
 def _code(value: str) -> str:

@@ -9,12 +9,14 @@ from pathlib import Path
 from types import FrameType
 
 import uvicorn
+from fastapi import FastAPI
 from omegaconf import DictConfig
 
 from llmrec.command import TERMINATED
 from llmrec.errors import InputError
 from llmrec.run_selection import selected_runs
 from llmrec.serve.app import build_app
+from llmrec.serve.header_limit import HeaderLimit
 from llmrec.serve.served_run import ServedRun
 from llmrec.tasks.base import build_task
 from llmrec.training.overrides import override, trusts
@@ -78,19 +80,24 @@ def serve(settings: Settings, overrides: Sequence[str], config_dir: Path | None)
     listener = bound_socket(settings.host, settings.port)
     runs = [ServedRun(config, RunFolder(folder), settings.waiting) for folder, config in configs.items()]
     app = build_app(runs, settings.k, settings.timeout_s)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_level="warning", access_log=False, server_header=False, limit_concurrency=MAX_CONNECTIONS,
-            timeout_keep_alive=KEEP_ALIVE_S,
-            timeout_graceful_shutdown=int(settings.timeout_s + DRAIN_MARGIN_S),
-        )
-    )  # fmt: skip
+    server = http_server(app, settings.timeout_s)
     names = ", ".join(run.name for run in runs)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     print(f"serving {names} at http://{host}:{listener.getsockname()[1]} (Ctrl-C ends)", flush=True)
     # uvicorn raises the signal again once it has finished the requests.
     signal.signal(signal.SIGTERM, _end)
     server.run([listener])
+
+
+def http_server(app: FastAPI, timeout_s: float) -> uvicorn.Server:
+    """Returns the server of an application, in which each request is answered within `timeout_s` seconds."""
+    return uvicorn.Server(
+        uvicorn.Config(
+            app, http=HeaderLimit, log_level="warning", access_log=False, server_header=False,
+            limit_concurrency=MAX_CONNECTIONS, timeout_keep_alive=KEEP_ALIVE_S,
+            timeout_graceful_shutdown=int(timeout_s + DRAIN_MARGIN_S),
+        )
+    )  # fmt: skip
 
 
 def run_configs(settings: Settings, overrides: Sequence[str], config_dir: Path | None) -> dict[Path, DictConfig]:

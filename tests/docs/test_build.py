@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from mkdocs.commands.build import build
@@ -12,23 +12,67 @@ from omegaconf import OmegaConf
 
 from docs.scripts.pages import config_page
 from docs.scripts.yaml_keys import Key, keys
+from tests.accessibility import violations
+from tests.tables.conftest import browser  # noqa: F401
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = ("index", "tutorial", "howto/serve", "objectives/msl", "reference/config", "reference/api", "research_log")
+"""Pages with links, code in two languages, tables, formulas, a drawing and signatures."""
+TABLES_ARE_READY = """() => [...document.querySelectorAll('.md-content table:not([class])')]
+  .every((table) => table.closest('[tabindex]'))"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    build(load_config(str(REPOSITORY / "mkdocs.yml"), site_dir=str(folder), strict=True))
+    return folder
 
 
 @pytest.mark.slow
-def test_the_site_builds_strictly_and_asks_nothing_of_the_network(tmp_path: Path) -> None:
-    build(load_config(str(REPOSITORY / "mkdocs.yml"), site_dir=str(tmp_path), strict=True))
-    pages = {file: file.read_text(encoding="utf-8") for file in tmp_path.rglob("*.html")}
+def test_the_site_builds_strictly_and_asks_nothing_of_the_network(site: Path) -> None:
+    pages = {file: file.read_text(encoding="utf-8") for file in site.rglob("*.html")}
     assert len(pages) > 25
     for file, html in pages.items():
         assert not re.findall(r"""<(?:script|img|iframe)[^>]+src=["']?https?:[^>]*>""", html), file
         assert not re.findall(
             r"""<link[^>]+rel=["']?(?:stylesheet|icon|preconnect)[^>]+href=["']?https?:[^>]*>""", html
         ), file
-    formula = (tmp_path / "objectives/msl.html").read_text(encoding="utf-8")
+    formula = (site / "objectives/msl.html").read_text(encoding="utf-8")
     assert 'display="block"' in formula
     assert "arithmatex" not in formula
+
+
+@pytest.mark.slow
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [400, 1280])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_pages_opened_from_disk_are_accessible_and_silent(
+    browser: "Browser",  # noqa: F811
+    site: Path,
+    width: int,
+    scheme: str,
+) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
+    logged, asked = list[str](), list[str]()
+    page.on("console", lambda message: logged.append(message.text))
+    page.on("pageerror", lambda error: logged.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    faults = {}
+    for name in PAGES:
+        page.goto((site / f"{name}.html").as_uri())
+        # The theme's script wraps tables, and docs.js works on what it has wrapped.
+        page.wait_for_function(TABLES_ARE_READY)
+        faults[name] = violations(page)
+        assert page.evaluate("document.documentElement.scrollWidth") == width, name
+    assert faults == {name: [] for name in PAGES}
+    assert logged == []
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    page.close()
 
 
 def test_every_key_of_conf_is_on_the_page() -> None:

@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
 from llmrec.serve.app import build_app
 from llmrec.serve.served_run import ServedRun
-from llmrec.serve.server import Settings, bound_socket, run_configs
+from llmrec.serve.server import Settings, bound_socket, http_server, run_configs
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, run_path
 from tests.tables.conftest import browser  # noqa: F401
@@ -62,12 +62,19 @@ def titles(runs: list[ServedRun]) -> list[str]:
 @pytest.fixture(scope="module")
 def address(runs: list[ServedRun]) -> Iterator[str]:
     """The address of a server of the runs in a thread of this process."""
-    app = build_app(runs, K, timeout_s=60)
+    with served(runs) as port:
+        yield f"http://127.0.0.1:{port}/"
+
+
+@contextmanager
+def served(runs: list[ServedRun]) -> Iterator[int]:
+    """Serves runs in a thread of this process and gives the port."""
+    server = http_server(build_app(runs, K, timeout_s=60), timeout_s=60)
     # The lifespan would close the shared queues.
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", lifespan="off"))
+    server.config.lifespan = "off"
     listener = bound_socket("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=([listener],))
     thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+    yield listener.getsockname()[1]
     server.should_exit = True
     thread.join()

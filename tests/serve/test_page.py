@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llmrec.serve.served_run import ServedRun
+from tests.accessibility import violations
 from tests.serve.conftest import K
 from tests.tables.test_page_looks import CONTRASTS
 
@@ -93,6 +94,17 @@ def test_the_page_fits_and_can_be_read(page: "Page", titles: list[str], width: i
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert [name for ratio, name in page.evaluate(CONTRASTS) if ratio < 4.5] == []
     assert page.evaluate(UNNAMED) == []
+    assert violations(page) == []
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_open_list_of_titles_is_accessible(page: "Page", titles: list[str], scheme: str) -> None:
+    page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+    page.get_by_label("Add a title").fill(titles[5][:3])
+    page.get_by_role("option").first.wait_for()
+    page.get_by_role("combobox").press("ArrowDown")
+    assert violations(page) == []
 
 
 def ask(page: "Page", title: str) -> None:
