@@ -55,7 +55,8 @@ def on_post_page(output: str, **_: object) -> str:
 def _notebook_page(notebook: Path) -> str:
     """Returns a notebook with its saved outputs as Markdown, whose links mkdocs checks as those of other pages."""
     text, _ = MarkdownExporter().from_filename(str(notebook))
-    heading, rest = text.strip().split("\n", 1)
+    # The theme displays tables without a class as those of other pages.
+    heading, rest = text.replace('<table border="1" class="dataframe">', "<table>").strip().split("\n", 1)
     return f"{heading}\n\n[Download the notebook]({notebook.name})\n{rest}\n"
 
 

@@ -1,12 +1,9 @@
-"""What the pages state about commands: why some are not run, their settings, make targets, files."""
+"""What the pages state about commands: why some are not run, make targets, files."""
 
 import re
-import shlex
-
-import pytest
 
 from docs.scripts.commands import commands, shown_files
-from tests.docs.session import PAGES, REPOSITORY, Session
+from tests.docs.session import PAGES, REPOSITORY
 
 REASONS = {
     "needs a GPU",
@@ -25,25 +22,6 @@ REASONS = {
     "empties the cache",
     "changes your shell",
 }
-RUN = re.compile(r"(?:[A-Z_]+=\S+ )?python -m llmrec\.run (?P<arguments>.*)")
-
-
-@pytest.mark.slow
-def test_settings_of_commands_that_are_not_run_are_known(session: Session) -> None:
-    skipped = {command.line for page in PAGES for command in commands(page) if command.reason is not None}
-    checked = 0
-    for line in sorted(skipped):
-        match = RUN.fullmatch(line)
-        if match is None or "interval(" in line:
-            continue
-        # Of a sweep, the first job.
-        overrides = [
-            re.sub(r"^([\w./]+=[^\[{,]+),.*", r"\1", word) for word in shlex.split(match["arguments"]) if word != "-m"
-        ]
-        done = session.place.run("llmrec.run", *overrides, "--cfg", "job")
-        assert done.status == 0, f"{line}\n{done.output}"
-        checked += 1
-    assert checked >= 10
 
 
 def test_a_reason_is_given_for_each_command_that_is_not_run() -> None:
