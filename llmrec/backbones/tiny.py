@@ -114,7 +114,7 @@ def _pretrain(
     total = sum(map(len, epochs))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.learning_rate, total_steps=total, pct_start=0.1)
     parameters = sum(weight.numel() for weight in model.parameters())
-    logger.info("tiny: %s parameters, pretraining on %s rows (cached)", f"{parameters:,}", f"{len(rows):,}")
+    logger.info("tiny: %s parameters, pretraining on %s rows (once, then cached)", f"{parameters:,}", f"{len(rows):,}")
     with tqdm(total=total, desc="pretraining tiny", unit="step", leave=False, mininterval=1, disable=None) as bar:
         for loss in _train_steps(backbone, rows, texts.emphasized_tokens, epochs, optimizer, schedule):
             bar.set_postfix(loss=f"{loss:.3f}", refresh=False)

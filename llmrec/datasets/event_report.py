@@ -59,10 +59,10 @@ def event_warnings(report: Mapping[str, Any] | None) -> list[str]:
     if "rating_problem" in report:
         lines.append(f"warning: no rating is used, because of {report['rating_problem']}")
     if report["exact_duplicates"]:
-        lines.append(f"warning: {report['exact_duplicates']:,} events repeat another one (same user, item and time)")
+        lines.append(f"warning: repeated events (same user, item and time): {report['exact_duplicates']:,}")
     if busiest >= BUSY_EVENTS and busiest > BUSY_SHARE * total:
         lines.append(f"warning: {busiest:,} of {total:,} events at the same second: the time of an import?")
     if report["users_with_many_events"]:
         users, most = report["users_with_many_events"], report["most_events_of_a_user"]
-        lines.append(f"warning: {users:,} users with more than {MANY_EVENTS:,} events (at most {most:,}): real people?")
+        lines.append(f"warning: users with over {MANY_EVENTS:,} events (at most {most:,}): {users:,}; real people?")
     return lines

@@ -71,7 +71,7 @@ class Task(ABC):
         headline: Path of the figure that summaries show.
         headline_label: Its name there.
         row_columns: Columns that identify a row of the rankings.
-        unit: What a row is called, such as `user`.
+        unit: What is ranked, such as `row`.
         refused: Commands that do not exist for the task, with the reason.
     """
 

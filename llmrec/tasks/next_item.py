@@ -37,7 +37,7 @@ class NextItem(Task):
     headline = "by_title.ndcg@10"
     headline_label = "NDCG@10, full catalogue"
     row_columns = ("row", "user", "target")
-    unit = "user"
+    unit = "row"
 
     def summary(self, dataset: Dataset) -> Sequence[str]:
         return ()

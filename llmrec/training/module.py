@@ -235,7 +235,7 @@ class Recommender(LightningModule):
         }
         for name, value in measured.items():
             # Lightning copies a Python number to the GPU, and back for the loggers; a tensor stays on the CPU.
-            self.log(f"train/{name}", torch.tensor(value), prog_bar=name in ("loss", "tokens_per_second"))
+            self.log(f"train/{name}", torch.tensor(value), prog_bar=name == "loss")
 
 
 def epochs_of(objective: Objective, config: DictConfig) -> int:

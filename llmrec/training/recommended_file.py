@@ -74,7 +74,7 @@ def recommended_lines(recommender: Recommender, file: HistoryFile, k: int, start
     """Yields the JSON lines of successive parts, for the histories after the first `start`."""
     chunks = file.chunks(PART_ROWS, start)
     workers = worker_count(recommender, -(-(file.rows - start) // PART_ROWS))
-    with tqdm(total=file.rows, initial=start, unit="user", disable=file.rows < 20) as bar:
+    with tqdm(total=file.rows, initial=start, unit="history", disable=file.rows < 20) as bar:
         if workers > 1:
             config, run = recommender.config, recommender.run
             parts = recommend_in_workers(config, run, chunks, workers, bar.update)

@@ -42,9 +42,9 @@ def test_each_irregularity_gives_a_line() -> None:
     report = event_report(events(*crawler, (1, 1, 8), (1, 1, 8), units={"seconds": 1_500, "milliseconds": 2}))
     assert event_warnings(report) == [
         "warning: times of several units: 1,500 seconds, 2 milliseconds; each was read by its magnitude",
-        "warning: 1 events repeat another one (same user, item and time)",
+        "warning: repeated events (same user, item and time): 1",
         "warning: 1,500 of 1,502 events at the same second: the time of an import?",
-        "warning: 1 users with more than 1,000 events (at most 1,500): real people?",
+        "warning: users with over 1,000 events (at most 1,500): 1; real people?",
     ]
 
 

@@ -2,11 +2,14 @@
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from llmrec.training import loggers
 from llmrec.training.loggers import RunLabel, open_loggers
+from llmrec.training.progress_bar import TrainingProgress
 from tests.training.small import resolved
 
 
@@ -39,3 +42,10 @@ def open_started(root: Path, label: RunLabel, *overrides: str):  # type: ignore[
     folder = root / "0123456789abcdef"
     folder.mkdir()
     return open_loggers(resolved(root, "logger=wandb", *overrides), folder, label)
+
+
+def test_the_training_bar_shows_loss_and_validation() -> None:
+    logged = {"train/loss": 1.5, "valid/ndcg@10": 0.25, "valid/loss": 3.0}
+    trainer: Any = SimpleNamespace(progress_bar_metrics=logged, loggers=[SimpleNamespace(version="0")])
+    module: Any = None
+    assert TrainingProgress().get_metrics(trainer, module) == {"loss": 1.5, "NDCG@10": 0.25}
