@@ -50,6 +50,7 @@ COMPONENTS = {
     "datasets.readers.yelp": ("llmrec.datasets.readers.yelp",),
     "datasets.simulator": ("llmrec.datasets.simulator",),
     "decoding.catalogue_decoder": ("llmrec.decoding.catalogue_decoder",),
+    "decoding.exact_decoder": ("llmrec.decoding.exact_decoder",),
     "decoding.list_decoder": ("llmrec.decoding.list_decoder",),
     "diagnosis": ("llmrec.diagnosis.diagnose_run",),
     "examples": ("llmrec.examples.next_item", "llmrec.examples.rerank"),

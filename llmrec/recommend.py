@@ -59,12 +59,11 @@ def _recommend(arguments: list[str]) -> None:
     run = RunFolder(Path(own["run"]))
     config = override(run.config(trusts(own)), overrides, config_dir)
 
+    from llmrec.decoding.list_length import lengthen_lists
     from llmrec.tasks.base import build_task
 
     build_task(config).check_command("recommend", run.folder)
-    # Beam search returns at most as many titles as it has beams.
-    if "beams" in config.decoding:
-        config.decoding.beams = max(k, config.decoding.beams)
+    lengthen_lists(config.decoding, k)
     if "history" in own:
         _print_history(config, run, own["history"], k)
     else:

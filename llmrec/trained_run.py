@@ -155,11 +155,12 @@ class Run:
     def _recommender_of(self, k: int) -> "Recommender":
         """Returns the recommender with lists of at least `k` titles."""
         from llmrec.decoding.decoder import build_decoder
+        from llmrec.decoding.list_length import lengthen_lists
 
         if k <= self.recommender.ranker.decoder.list_length:
             return self.recommender
-        # Beam search returns at most as many titles as it has beams.
-        config = override(self.config, [f"decoding.beams={k}"])
+        config = copy.deepcopy(self.config)
+        lengthen_lists(config.decoding, k)
         longer, longer.ranker = (copy.copy(part) for part in (self.recommender, self.recommender.ranker))
         longer.ranker.decoder = build_decoder(config.decoding, config.task.name)
         return longer

@@ -33,6 +33,7 @@ VERSIONS = {
     "datasets.readers.yelp": 1,
     "datasets.simulator": 1,
     "decoding.catalogue_decoder": 1,
+    "decoding.exact_decoder": 1,
     "decoding.list_decoder": 1,
     "diagnosis": 1,
     "examples": 1,

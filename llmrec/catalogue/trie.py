@@ -69,6 +69,19 @@ class Trie:
         """Length of the longest title, in tokens with EOS."""
         return int(self.leaf_length.max())
 
+    @cached_property
+    def next_choice(self) -> Tensor:
+        """The node after the forced tokens of each node, see `forced_tokens`: its next choice, int64 `[nodes]`."""
+        nodes = torch.arange(len(self.fan_out), device=self.fan_out.device)
+        child = torch.where(self.fan_out == 1, self.first_edge[:-1].long() + 1, nodes)
+        reached = torch.where(self.fan_out[child] > 0, child, nodes)
+        while True:
+            # Each round doubles the number of forced tokens that are passed over.
+            further = reached[reached]
+            if torch.equal(further, reached):
+                return reached
+            reached = further
+
     def fan_out_at(self, nodes: Tensor) -> Tensor:
         """Returns the number of valid tokens at each of `nodes` (int64 `[n]`) as int32 `[n]`."""
         return self.fan_out[nodes]

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
-from llmrec.decoding.edge_scores import NEGATIVE_INFINITY, all_excluded, edge_scores
-from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
+from llmrec.decoding.continuations import continuations, tokens_to_choice
+from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
+from llmrec.decoding.session import Session, SharedPrefix, open_session
 
 
 @dataclass(frozen=True)
@@ -96,14 +97,8 @@ def search(
         leaves: int64 `[rows, beams]`, best first, -1 = no further title.
         scores: float32 `[rows, beams]`, -inf where there is no title.
     """
-    forced = trie.forced_tokens(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
-    prompts = [np.concatenate([prompt, forced]) for prompt in prompts]
-    session: Session
-    if backbone.uses_plain_path:
-        session = PlainSession(backbone, prompts)
-    else:
-        session = CachedSession(backbone, shared, prompts, settings.appended_tokens(trie))
-    state = _start(session.start(1 + len(forced)), settings)
+    session, state_index = open_session(backbone, trie, prompts, shared, settings.appended_tokens(trie))
+    state = _start(state_index, settings)
     generated = 0
     while True:
         generated += 1
@@ -130,7 +125,9 @@ def _step(
     Returns the beams whose new token was not the only valid one, so that the session does not hold it yet.
     """
     beams = settings.beams
-    score, child, parent = _candidates(state, session, trie, settings, excluded)
+    score, child, parent = continuations(
+        session, trie, state.node, state.score, state.state_index, state.alive, settings.scores, excluded
+    )
     if settings.scores == "vocab":
         score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)
         child, parent = child.gather(1, order), parent.gather(1, order)
@@ -154,38 +151,9 @@ def _step(
 
 def _extend_branches(state: _State, session: Session, trie: Trie, branched: Tensor) -> None:
     """Appends the newest token of the beams that branched to the session, together with all forced tokens after it."""
-    node = state.node[branched]
-    forced, count = trie.forced_tokens(node)
-    # Edge e leads to node e + 1, so the token before a node is that of the edge with the preceding index.
-    new_tokens = torch.cat([trie.edge_token[node - 1].long()[:, None], forced], dim=1)
-    tokens = torch.zeros((*branched.shape, new_tokens.shape[1]), dtype=torch.long, device=node.device)
-    tokens[branched] = new_tokens
-    lengths = torch.zeros_like(state.node)
-    lengths[branched] = count + 1
+    tokens, lengths = tokens_to_choice(trie, state.node, branched)
     state.state_index = torch.where(branched, session.extend(state.branch, tokens, lengths), state.state_index)
-    state.branch = torch.arange(branched.shape[1], device=node.device).expand_as(state.branch)
-
-
-def _candidates(
-    state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns scores, nodes and parent beams of all continuations of live beams, `[rows, most in a row]` each."""
-    rows, beams = state.node.shape
-    live = torch.nonzero(state.alive.flatten())[:, 0]
-    owner, edge = trie.children(state.node.flatten()[live])
-    source = live[owner]
-    excluded_edges = None if excluded is None else all_excluded(trie, edge + 1, excluded[source // beams])
-    states = session.states(state.state_index.flatten()[live])
-    step_score = edge_scores(states, owner, edge, trie, settings.scores, excluded_edges)
-    row = source // beams
-    per_row = torch.bincount(row, minlength=rows)
-    column = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]
-    width = max(int(per_row.max()), 1)
-    score = torch.full((rows, width), NEGATIVE_INFINITY, device=row.device)
-    child, parent = torch.zeros((2, rows, width), dtype=torch.long, device=row.device)
-    score[row, column] = state.score.flatten()[source] + step_score
-    child[row, column], parent[row, column] = edge + 1, source % beams
-    return score, child, parent
+    state.branch = torch.arange(branched.shape[1], device=branched.device).expand_as(state.branch)
 
 
 def _finish(

@@ -1,7 +1,7 @@
 """The interface of decoders, which turn a tuned model into rankings, and the one place that builds them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import ClassVar
 
 import numpy as np
@@ -35,11 +35,13 @@ class CatalogueDecoder(Decoder):
     Attributes:
         list_length: Number of titles in a ranking.
         exclude_history: Whether titles of the history are left out.
+        details: Names of the values that the decoder has for each row beside titles and scores.
     """
 
     tasks = ("next_item",)
     list_length: int
     exclude_history: bool
+    details: ClassVar[Sequence[str]] = ()
 
     @abstractmethod
     def rank(
@@ -64,6 +66,18 @@ class CatalogueDecoder(Decoder):
                 several titles with equal tokens, the first represents all.
             scores: float32 `[prompts, list_length]`, -inf where there is no title.
         """
+
+    def rank_with_details(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        prompts: Prompts,
+        excluded: np.ndarray | None = None,
+        progress: Progress = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ranks titles for each prompt, as `rank` does, and returns the `details` too, float64 `[prompts, details]`."""
+        titles, scores = self.rank(backbone, trie, prompts, excluded, progress)
+        return titles, scores, np.zeros((len(prompts), len(self.details)))
 
 
 class ListDecoder(Decoder):
@@ -109,6 +123,6 @@ def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     if task not in decoder.tasks:
         raise InputError(
             f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "
-            "set decoding=trie or vocab for task=next_item, decoding=permutation for task=rerank"
+            "set decoding=trie, vocab or exact for task=next_item, decoding=permutation for task=rerank"
         )
     return decoder

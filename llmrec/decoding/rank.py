@@ -1,10 +1,11 @@
 """Ranks the catalogue's titles for many prompts, in batches sized to the available memory."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.memory import FREE_MEMORY_FRACTION, attention_widths, free_bytes
@@ -16,6 +17,13 @@ from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
 from llmrec.prompts.prompts import Prompts
 
+Search = Callable[[Trie, Sequence[np.ndarray], SharedPrefix, Tensor | None], Sequence[Tensor]]
+"""Searches a batch.
+
+Called with the trie on the model's device, one prompt per row, the tokens that all prompts begin with, and the leaves
+that a row must not return (int64 `[rows, n]`, -1 = padding; None excludes none). Returns the leaves that it found,
+int64 `[rows, k]`, -1 = no further title, and other tensors `[rows, ...]`.
+"""
 logger = logging.getLogger(__name__)
 CPU_MEMORY_BYTES = 1 << 30
 """Memory for the key-value cache, masks and logits of a batch on a CPU, where free memory is not queried."""
@@ -46,27 +54,59 @@ def rank_titles(
             titles with equal tokens, the first represents all.
         scores: float32 `[prompts, beams]`, -inf where there is no title.
     """
-    backbone.eval()
     titles = np.full((len(prompts), settings.beams), -1, dtype=np.int32)
     scores = np.full((len(prompts), settings.beams), -np.inf, dtype=np.float32)
+
+    def run(trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None) -> Sequence[Tensor]:
+        return search(backbone, trie, batch, shared, settings, left_out)
+
+    appended = settings.appended_tokens(trie)
+    search_in_batches(backbone, trie, prompts, settings.beams, appended, run, [titles, scores], excluded, progress)
+    return titles, scores
+
+
+def search_in_batches(
+    backbone: Backbone,
+    trie: Trie,
+    prompts: Prompts,
+    beams: int,
+    appended: int,
+    run: Search,
+    found: Sequence[np.ndarray],
+    excluded: np.ndarray | None,
+    progress: Callable[[int], None],
+) -> None:
+    """Runs a search for all prompts, in batches.
+
+    Args:
+        backbone: The model.
+        trie: The titles.
+        prompts: The prompts.
+        beams: Number of prefixes of a row that a model call runs.
+        appended: Number of tokens that are appended to a prompt, over all its prefixes.
+        run: Searches a batch; see `Search`.
+        found: Arrays `[prompts, ...]` to write the results to, the titles first.
+        excluded: Leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
+        progress: Called with the number of rows of each finished batch.
+    """
+    backbone.eval()
     if len(prompts) == 0:
-        return titles, scores
+        return
     trie = trie.to(backbone.device)
     leaf_title = torch.cat([trie.leaf_title, trie.leaf_title.new_tensor([-1])])
     with torch.inference_mode():
         shared = SharedPrefix(backbone, prompts.shared_prefix())
 
-    def run(rows: np.ndarray) -> None:
+    def run_rows(rows: np.ndarray) -> None:
         row_excluded = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
-        batch = [prompts.of(row) for row in rows]
-        leaves, leaf_scores = search(backbone, trie, batch, shared, settings, row_excluded)
-        titles[rows], scores[rows] = leaf_title[leaves].cpu().numpy(), leaf_scores.cpu().numpy()
+        leaves, *values = run(trie, [prompts.of(row) for row in rows], shared, row_excluded)
+        for array, tensor in zip(found, [leaf_title[leaves], *values], strict=True):
+            array[rows] = tensor.cpu().numpy()
         progress(len(rows))
 
     # Within one autocast context, weights that need a cast are cast only once.
     with backbone.autocast():
-        run_in_batches(prompts.lengths, backbone, settings.beams, settings.appended_tokens(trie), run)
-    return titles, scores
+        run_in_batches(prompts.lengths, backbone, beams, appended, run_rows)
 
 
 def history_leaves(rows: Rows, items: Items, trie: Trie) -> np.ndarray:

@@ -11,6 +11,7 @@ from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.cache import AppendCache
 from llmrec.backbones.packing import Packed, pack, predictor_columns
 from llmrec.backbones.probe import layer_count
+from llmrec.catalogue.trie import Trie
 
 
 class Session(Protocol):
@@ -162,11 +163,16 @@ class PlainSession:
             [np.concatenate([old[parent], new]) for parent, new in zip(parents, row, strict=True)]
             for old, parents, row in zip(self.branches, branch.tolist(), appended, strict=True)
         ]
-        packed, starts = pack(self.prompts, self.branches)
+        # Branches without new tokens are not run through the model.
+        grown = [
+            [(tokens_so_far, len(new)) for tokens_so_far, new in zip(*row, strict=True) if len(new)]
+            for row in zip(self.branches, appended, strict=True)
+        ]
+        packed, starts = pack(self.prompts, [[tokens_so_far for tokens_so_far, _ in row] for row in grown])
         positions = [
-            predictor_columns(start, len(tokens_so_far) - len(new) + 1 + np.arange(len(new)))
-            for row in zip(starts, self.branches, appended, strict=True)
-            for start, tokens_so_far, new in zip(*row, strict=True)
+            predictor_columns(start, len(tokens_so_far) - count + 1 + np.arange(count))
+            for row in zip(starts, grown, strict=True)
+            for start, (tokens_so_far, count) in zip(*row, strict=True)
         ]
         end = len(self.logits) + lengths.flatten().cumsum(0).view_as(lengths)
         self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(positions))])
@@ -176,3 +182,29 @@ class PlainSession:
         """Returns the logits at flat positions of the rows."""
         device = self.backbone.device
         return self.backbone.encode(packed.to(device), torch.from_numpy(positions).to(device)).states
+
+
+def open_session(
+    backbone: Backbone, trie: Trie, prompts: Sequence[np.ndarray], shared: SharedPrefix, columns: int
+) -> tuple[Session, Tensor]:
+    """Opens a session and runs the prompts, each with the tokens that all titles begin with.
+
+    Args:
+        backbone: The model.
+        trie: The titles, on the backbone's device.
+        prompts: One prompt per row, int `[length]` each.
+        shared: The tokens that all prompts begin with.
+        columns: Expected number of tokens that are appended to a row.
+
+    Returns:
+        The session, and the index of the state after each prompt, int64 `[rows, 1]`. The states after the common tokens
+        of the titles have the following indices.
+    """
+    forced = trie.forced_tokens(torch.zeros(1, dtype=torch.long, device=backbone.device))[0][0].cpu().numpy()
+    prompts = [np.concatenate([prompt, forced]) for prompt in prompts]
+    session: Session
+    if backbone.uses_plain_path:
+        session = PlainSession(backbone, prompts)
+    else:
+        session = CachedSession(backbone, shared, prompts, columns)
+    return session, session.start(1 + len(forced))

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 from omegaconf import DictConfig
 
 from llmrec.command import TERMINATED
+from llmrec.decoding.list_length import lengthen_lists
 from llmrec.errors import InputError
 from llmrec.run_selection import selected_runs
 from llmrec.serve.app import build_app
@@ -109,10 +110,8 @@ def run_configs(settings: Settings, overrides: Sequence[str], config_dir: Path |
 def _config(folder: Path, settings: Settings, overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
     config = override(RunFolder(folder).config(settings.trust), overrides, config_dir)
     build_task(config).check_command("recommend", folder)
-    # Beam search returns at most as many titles as it has beams. All requests use the same number, so that an answer
-    # does not depend on the requests beside it.
-    if "beams" in config.decoding:
-        config.decoding.beams = max(settings.k, config.decoding.beams)
+    # All requests use the same number of titles, so that an answer does not depend on the requests beside it.
+    lengthen_lists(config.decoding, settings.k)
     return config
 
 

@@ -1,6 +1,6 @@
 """Rankers of the catalogue: a tuned language model with constrained decoding, or a fitted baseline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -31,16 +31,19 @@ class ModelRanker:
     def __init__(self, backbone: Backbone, data: NextItemData, decoder: CatalogueDecoder) -> None:
         self.backbone, self.data, self.decoder = backbone, data, decoder
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Ranks titles for each row; see `CatalogueDecoder.rank` for the result."""
+    def rank(
+        self, rows: Rows, split: str, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]:
+        """Ranks titles for each row; see `CatalogueDecoder.rank` for the result, and its `details` by name."""
         data = self.data
         excluded = history_leaves(rows, data.dataset.items, data.trie) if self.decoder.exclude_history else None
-        return self._ranked(data.split(rows).prompts, excluded, progress)
+        titles, scores, details = self._ranked(data.split(rows).prompts, excluded, progress)
+        return titles, scores, dict(zip(self.decoder.details, details.T, strict=True))
 
     def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Ranks titles for histories given as titles, oldest first. Unknown titles are used as text."""
         excluded = self.leaves(histories) if self.decoder.exclude_history else None
-        return self._ranked(self.data.prompt_tokenizer.histories(histories, cached=False), excluded, progress)
+        return self._ranked(self.data.prompt_tokenizer.histories(histories, cached=False), excluded, progress)[:2]
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the title of each row that counts as a hit, int32 [rows]; titles with equal tokens count as one."""
@@ -52,10 +55,10 @@ class ModelRanker:
 
     def _ranked(
         self, prompts: Prompts, excluded: np.ndarray | None, progress: Progress
-    ) -> tuple[np.ndarray, np.ndarray]:
-        def rank(part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-            part_excluded = None if excluded is None else excluded[part]
-            return self.decoder.rank(self.backbone, self.data.trie, prompts.take(part), part_excluded, progress)
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        def rank(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            left_out = None if excluded is None else excluded[part]
+            return self.decoder.rank_with_details(self.backbone, self.data.trie, prompts.take(part), left_out, progress)
 
         return map_across_ranks(len(prompts), rank)
 
@@ -73,18 +76,23 @@ class BaselineRanker:
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoder: CatalogueDecoder) -> None:
         self.name, self.baseline, self.dataset, self.decoder = name, baseline, dataset, decoder
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-        """Ranks titles for each row; see `Baseline.rank`."""
-        return self.baseline.rank(rows, split, self.decoder.list_length, self.decoder.exclude_history, progress)
+    def rank(
+        self, rows: Rows, split: str, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]:
+        """Ranks titles for each row; see `Baseline.rank`. There are no details."""
+        return (*self._ranked(rows, split, progress), {})
 
     def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Ranks titles for histories given as titles, oldest first. Unknown titles are ignored."""
-        return self.rank(_rows(histories, self.dataset.items), "test", progress)
+        return self._ranked(_rows(histories, self.dataset.items), "test", progress)
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the title of each row that counts as a hit, int [rows]: that of its target."""
         titles: np.ndarray = self.dataset.items.title_of[rows.target]
         return titles
+
+    def _ranked(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+        return self.baseline.rank(rows, split, self.decoder.list_length, self.decoder.exclude_history, progress)
 
 
 def _rows(histories: Sequence[Sequence[str]], items: Items) -> Rows:

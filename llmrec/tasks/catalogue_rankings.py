@@ -22,14 +22,15 @@ def ranking_table(
     Returns:
         The columns of `row_identity` and, for the ranking, `target_title`, the title that counts as a hit; `titles`,
         best first; `scores`, of these titles; `list_length`, the number of titles that were asked for; and
-        `exclude_history`, whether titles of the history were left out. For generated texts `text` and `is_title`.
+        `exclude_history`, whether titles of the history were left out; and the decoder's details. For generated texts
+        `text` and `is_title`.
     """
     rows = evaluated_rows(dataset, split, config)
     identity = row_identity(rows, dataset)
     if part == UNCONSTRAINED:
         texts, is_title = ranker.unconstrained_texts(rows, progress)
         return pa.table({**identity, "text": pa.array(texts, pa.string()), "is_title": is_title})
-    titles, scores = ranker.rank(rows, split, progress)
+    titles, scores, details = ranker.rank(rows, split, progress)
     names, is_given = pa.array(dataset.items.distinct_titles, pa.string()), titles >= 0
     offsets = np.concatenate([[0], np.cumsum(is_given.sum(axis=1))]).astype(np.int32)
     return pa.table(
@@ -40,6 +41,7 @@ def ranking_table(
             "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[is_given].astype(np.float32))),
             "list_length": np.full(len(rows), titles.shape[1], dtype=np.int32),
             "exclude_history": np.full(len(rows), ranker.decoder.exclude_history),
+            **details,
         }
     )
 

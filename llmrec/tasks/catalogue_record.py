@@ -22,6 +22,9 @@ from llmrec.metrics.ranking import CatalogueRanking
 from llmrec.tasks.base import RANK_AGAIN, RANKING, Parts
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, row_identity
 
+SEARCH_FIGURES = ("certified", "prefixes", "model_calls")
+"""Details of an exact search whose means a record has; see `ExactDecoder`."""
+
 
 def catalogue_record(
     parts: Parts,
@@ -53,6 +56,7 @@ def catalogue_record(
         "rows": len(ranking.rows),
         **user_counts(ranking.users),
         "list_length": length,
+        **_search_figures(parts[RANKING]),
     }
     best = {} if dataset.best_ndcg10 is None else {"best_ndcg10": dataset.best_ndcg10[split]}
     return head | records | best, row_table(row_identity(ranking.rows, dataset), columns)
@@ -83,6 +87,13 @@ def _ranking(
     excludes = table["exclude_history"][0].as_py()
     is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
     return CatalogueRanking(titles, scores, target_title, rows, dataset, split, excludes, features, is_title)
+
+
+def _search_figures(table: pa.Table) -> dict[str, Any]:
+    """Returns the share of rows whose list is certified to be exact and the mean cost, if the search was exact."""
+    if "certified" not in table.column_names:
+        return {}
+    return {"search": {name: float(table[name].to_numpy().mean()) for name in SEARCH_FIGURES}}
 
 
 def _other(what: str, split: str, dataset: Dataset) -> InputError:

@@ -6,6 +6,7 @@ from typing import Any
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from llmrec.metrics.accuracy import ByTitle
 from llmrec.metrics.base import Metric
@@ -32,7 +33,22 @@ def catalogue_tables(splits: Mapping[str, dict[str, Any]], metrics: Sequence[Met
         for path, heading in others.items()
         if any(figure_text(record, path) for split in splits.values() for record in (split, _baseline(split)))
     }
-    return [_accuracy(splits), *([_harm(splits, measured)] if measured else [])]
+    lines = [search_line(split, record) for split, record in splits.items() if "search" in record]
+    return [_accuracy(splits), *([_harm(splits, measured)] if measured else []), *map(Text, lines)]
+
+
+def search_line(split: str, record: Mapping[str, Any]) -> str:
+    """Returns the line on an exact search, as in "test: exact top 10 for 99.5% of rows; 41.2 prefixes, ...".
+
+    Args:
+        split: "valid" or "test".
+        record: The record of the split.
+    """
+    figures = record["search"]
+    return (
+        f"{SPLIT_NAMES[split]}: exact top {record['list_length']} for {figures['certified']:.1%} of rows; "
+        f"{figures['prefixes']:.1f} prefixes, {figures['model_calls']:.1f} model calls a row"
+    )
 
 
 def _accuracy(splits: Mapping[str, dict[str, Any]]) -> Table:

@@ -210,6 +210,14 @@ RUNS: dict[str, dict[str, Case]] = {
             history_excluded="decoding=vocab decoding.exclude_history=true",
         ),
     },
+    "decoding.exact_decoder": {
+        "exact": _ranked(
+            NEXT_ITEM,
+            certified="decoding=exact",
+            budget="decoding=exact decoding.budget=20",
+            history_excluded="decoding=exact decoding.k=5 decoding.exclude_history=true",
+        ),
+    },
     "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},
     "metrics": {
         "next item": _measured(

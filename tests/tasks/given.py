@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -78,14 +78,17 @@ class GivenTitles:
         scores: np.ndarray | None = None,
         target_title: np.ndarray = TITLES,
         texts: Sequence[str | None] = (),
+        details: Mapping[str, np.ndarray] = MappingProxyType({}),
     ) -> None:
-        self.titles, self.target_title, self.texts = titles, target_title, texts
+        self.titles, self.target_title, self.texts, self.details = titles, target_title, texts, details
         self.decoder = SimpleNamespace(exclude_history=False)
         self.scores = np.zeros(titles.shape, dtype=np.float32) if scores is None else scores
 
-    def rank(self, rows: Rows, split: str, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    def rank(
+        self, rows: Rows, split: str, progress: Progress
+    ) -> tuple[np.ndarray, np.ndarray, Mapping[str, np.ndarray]]:
         progress(len(rows))
-        return self.titles, self.scores
+        return self.titles, self.scores, self.details
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         return self.target_title

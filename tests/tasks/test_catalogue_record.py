@@ -254,3 +254,22 @@ def test_a_recommender_of_nothing_has_no_fairness() -> None:
 def test_a_split_without_rows_is_named() -> None:
     with pytest.raises(InputError, match="the valid split of tiny-sim has no rows"):
         record_of(np.zeros((0, 10), dtype=np.int32), split="valid")
+
+
+def test_record_of_an_exact_search_has_its_certificates_and_cost() -> None:
+    details = {
+        "certified": [1, 1, 0, 1],
+        "bound": [-2, -3, -1, -4],
+        "prefixes": [10, 20, 40, 12],
+        "model_calls": [2, 3, 5, 2],
+    }
+    ranker = GivenTitles(ten_titles(), details={name: np.array(values, float) for name, values in details.items()})
+    config = run_config("next_item")
+    parts = ranked_parts(ranker, DATASET, "test", config)
+    record, _ = record_of_parts(parts, DATASET, "test", config, UNSEEN)
+    assert record["search"] == {"certified": 0.75, "prefixes": 20.5, "model_calls": 3.0}
+    assert parts["ranking"]["bound"].to_pylist() == [-2, -3, -1, -4]
+
+
+def test_record_of_a_beam_search_has_no_certificates() -> None:
+    assert "search" not in record_of(ten_titles())[0]

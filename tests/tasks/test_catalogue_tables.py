@@ -199,3 +199,11 @@ def test_a_metric_of_ones_own_has_its_column_last(capsys: pytest.CaptureFixture[
     assert ["split", "recommender", "pop.", "pop.", "20", "%", "age", "Gini", "novelty"] in runs
     assert ["test", "model", "0.1821", "0.7000", "0.6100", "0.0525", "0.9750", "0.8750"] in runs
     assert ["test", "popularity", "0.1821", "0.7000", "1.0000", "0.0525", "0.9750", "-"] in runs
+
+
+def test_exact_search_has_a_line_of_its_own() -> None:
+    search = {"certified": 0.995, "prefixes": 41.25, "model_calls": 4.5}
+    *_, line = catalogue_tables({"test": SPLIT | {"list_length": 10, "search": search}}, CATALOGUE)
+    expected = "test: exact top 10 for 99.5% of rows; 41.2 prefixes, 4.5 model calls a row"
+    assert str(line) == expected
+    assert len(expected) < 80

@@ -74,7 +74,10 @@ def run(tmp_path: Path) -> RunFolder:
             ["task=rerank", "decoding=trie"],
             r"for task=next_item, .* has task=rerank: set .*decoding=permutation for task=rerank",
         ),
-        (["decoding=permutation"], r"for task=rerank, but the run has task=next_item: set decoding=trie or vocab"),
+        (
+            ["decoding=permutation"],
+            r"for task=rerank, but the run has task=next_item: set decoding=trie, vocab or exact",
+        ),
         (["objective=alro", "evaluation.orders=0"], r"evaluation\.orders=0: give a whole number of at least 1"),
         (["objective=alro", "evaluation.orders=null"], r"evaluation\.orders=null: give a whole number of at least 1"),
         (["objective=alro", "evaluation.orders=true"], r"evaluation\.orders=true: give a whole number of at least 1"),
