@@ -122,6 +122,30 @@ RUNS: dict[str, dict[str, Case]] = {
         ),
         "static weights": _objective("objective=gdrt objective.weights=inverse_relevance"),
     },
+    "objectives.bear": {
+        "bear": _objective("objective=bear"),
+        "few beams, rerank": _objective("objective=bear objective.k=2 objective.temperature=2", settings=RERANK),
+    },
+    "objectives.apao": {
+        "over sft": _objective("objective=apao objective.eta=0.1"),
+        "over msl": _objective("objective=apao objective/token_loss=msl objective.beta=0.5"),
+    },
+    "objectives.igd": {
+        "over sft": _objective("objective=igd"),
+        "over msl": _objective("objective=igd objective/token_loss=msl"),
+    },
+    "objectives.cft": {
+        "over sft": _objective("objective=cft"),
+        "over msl": _objective("objective=cft objective/token_loss=msl objective.token_loss.temperature=2"),
+    },
+    "objectives.dmpo": {
+        "dmpo": _objective("objective=dmpo", _SFT),
+        "trie scores": _objective("objective=dmpo objective.scores=trie", _SFT),
+    },
+    "objectives.simpo": {
+        "simpo": _objective("objective=simpo", _SFT),
+        "trie scores": _objective("objective=simpo objective.scores=trie", _SFT),
+    },
     "objectives.dpo": {
         "dpo": _objective("objective=dpo", _SFT),
         "trie scores": _objective("objective=dpo objective.scores=trie", _SFT),
