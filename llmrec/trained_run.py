@@ -140,7 +140,7 @@ class Run:
             raise InputError(
                 f"{self.folder} has no log-probabilities of titles: it needs a language model and trie or vocab scores"
             )
-        return self.recommender.log_probabilities(history, titles, self.config.decoding.scores)
+        return self.recommender.log_probabilities(history, titles)
 
     def evaluation(self, split: str) -> "Evaluation":
         """Returns the metrics by row of a split, for `llmrec.compare`.
@@ -155,11 +155,12 @@ class Run:
     def _recommender_of(self, k: int) -> "Recommender":
         """Returns the recommender with lists of at least `k` titles."""
         from llmrec.decoding.decoder import build_decoder
+        from llmrec.training.open_run import resolve_temperature
 
         if k <= self.recommender.ranker.decoder.list_length:
             return self.recommender
         # Beam search returns at most as many titles as it has beams.
-        config = override(self.config, [f"decoding.beams={k}"])
+        config = resolve_temperature(override(self.config, [f"decoding.beams={k}"]), RunFolder(self.folder))
         longer, longer.ranker = (copy.copy(part) for part in (self.recommender, self.recommender.ranker))
         longer.ranker.decoder = build_decoder(config.decoding, config.task.name)
         return longer

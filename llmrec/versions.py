@@ -63,7 +63,7 @@ VERSIONS = {
     "training": 1,
 }
 
-NEUTRAL: dict[str, Any] = {"adapter.path": None}
+NEUTRAL: dict[str, Any] = {"adapter.path": None, "decoding.temperature": 1}
 """Settings that were added later, by dotted name, each with the value that leaves results as they were before."""
 
 VERIFIED: dict[str, str] = {

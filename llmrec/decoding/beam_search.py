@@ -31,11 +31,13 @@ class BeamSearch:
         scores: "vocab" takes the log-softmax over the vocabulary and then applies the constraint, as a Hugging Face
             prefix constraint does; "trie" applies the constraint first, as the MSL loss does in training.
         length_penalty: Exponent of the title's length; 0 ranks titles by their sums.
+        temperature: Divides the logits before they are normalized.
     """
 
     beams: int = 10
     scores: Literal["trie", "vocab"] = "trie"
     length_penalty: float = 0.0
+    temperature: float = 1.0
 
     def appended_tokens(self, trie: Trie) -> int:
         """Returns the number of tokens that all beams of a prompt together may append to it, to size caches.
@@ -176,7 +178,7 @@ def _candidates(
     source = live[owner]
     excluded_edges = None if excluded is None else all_excluded(trie, edge + 1, excluded[source // beams])
     states = session.states(state.state_index.flatten()[live])
-    step_score = edge_scores(states, owner, edge, trie, settings.scores, excluded_edges)
+    step_score = edge_scores(states, owner, edge, trie, settings.scores, excluded_edges, settings.temperature)
     row = source // beams
     per_row = torch.bincount(row, minlength=rows)
     column = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]

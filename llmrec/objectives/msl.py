@@ -6,7 +6,7 @@ Source: arXiv 2504.04178, SIGIR 2025, and its official code.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -119,6 +119,10 @@ class MSL(TokenLoss):
 
     def monitors(self) -> dict[str, float]:
         """Returns the temperature of the next step."""
+        return {"temperature": float(self.tau)}
+
+    def report(self) -> dict[str, Any]:
+        """Returns the temperature of the selected checkpoint, by which decoding.temperature=training divides."""
         return {"temperature": float(self.tau)}
 
     def _statistics(self, found: ValidLogits, batch: Batch) -> Sums:
