@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llmrec.dataset_yaml import WORDS
-from llmrec.datasets.databases import is_database
+from llmrec.datasets.database_urls import is_database
 from llmrec.errors import InputError
 
 OWN = ("reader", "source", "path", "out", "name", "split")

@@ -9,7 +9,7 @@ import pytest
 
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.load import prepare
 from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.source import locate

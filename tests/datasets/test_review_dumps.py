@@ -8,7 +8,7 @@ import pytest
 
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.load import prepare
 from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.source import locate

@@ -14,7 +14,7 @@ from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.readers.interaction_reader import InteractionReader
-from llmrec.datasets.readers.scans import json_types
+from llmrec.datasets.readers.json_types import json_types
 from llmrec.errors import InputError
 from tests.datasets.dumps import write_amazon, write_minionerec, write_sdpo
 from tests.datasets.layouts import write_msl
