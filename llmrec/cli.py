@@ -51,8 +51,8 @@ Commands (llmrec COMMAND --help describes one):
 {commands}
 
 llmrec --version prints the version. python -m llmrec is the same as llmrec.
-Settings are completed with Tab in bash after: eval "$(llmrec -sc install=bash)"
-(of a run without the word "run", as in llmrec objective=<Tab>).
+Tab completes commands, settings and options in bash after:
+  eval "$(llmrec --completion bash)"
 """
 
 
@@ -66,6 +66,8 @@ def main() -> None:
         print(HELP.format(commands="\n".join(f"  {name:<13} {command.help}" for name, command in COMMANDS.items())))
     elif first == "--version":
         print(f"llmrec {llmrec.__version__}")
+    elif first in ("--completion", "--completion-of"):
+        importlib.import_module("llmrec.completion").main()
     elif first in COMMANDS:
         del sys.argv[1]
         importlib.import_module(COMMANDS[first].module).main()

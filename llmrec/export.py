@@ -22,7 +22,9 @@ push=USER/NAME    uploads the folder to the Hugging Face Hub, to a repository
 
 The folder holds the model and its tokenizer, the catalogue (from which the trie
 is built), the settings with the prompt, the metrics, and a model card
-(README.md). It holds no interactions and no rankings.
+(README.md). It holds no interactions and no rankings. An adapter names its base
+model: a hub name works everywhere; where a local folder lies elsewhere, give
+backbone.path=FOLDER to the command that opens the export.
 Weights are opened on the CPU, in float32 unless backbone.dtype says otherwise;
 trainer.accelerator and paths can be overridden.
 Code that the run's config names and that does not ship with llmrec is refused
@@ -54,10 +56,13 @@ def _export(arguments: list[str]) -> None:
     run = RunFolder(folders[0])
     config = override(run.config(trusts(own)), ["trainer.accelerator=cpu", *overrides])
 
+    from llmrec.exporting.base_model import local_base_note
     from llmrec.exporting.export_run import export_run
 
     export_run(run, config, out, merge == "true")
     print(f"exported to {out}")
+    if merge == "false" and config.adapter.name != "none" and (note := local_base_note(config, str(out))):
+        print(note)
     if "push" in own:
         from llmrec.exporting.hub import push
 

@@ -30,7 +30,7 @@ k=N               number of titles per history (default 10)
 
 Titles that are not in the catalogue are used as text (a baseline and a run with
 items=tokens ignore them), with a warning. Settings of the groups decoding and
-paths can be overridden, as in decoding.exclude_history=true, and items.file.
+paths can be overridden, as in decoding.exclude_history=true, and items.file and backbone.path.
 --config-dir FOLDER adds decoders of your own.
 Code that the run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.

@@ -71,7 +71,7 @@ VERIFIED: dict[str, str] = {
     "backbones/device.py": "aeb37ff5e592fc4d",
     "backbones/embeddings.py": "40327276f3c243b1",
     "backbones/gguf.py": "977109b6109e70ad",
-    "backbones/load.py": "c4f45754cf7c9252",
+    "backbones/load.py": "ca7567b317c689f9",
     "backbones/memory.py": "1de417fc3531bd16",
     "backbones/model_files.py": "296e0441cc06e770",
     "backbones/packing.py": "49ec1bdf3b09df0b",

@@ -1,4 +1,4 @@
-"""Hooks of mkdocs: generated pages, formulas as MathML, links to files of the repository."""
+"""Hooks of mkdocs: generated pages, notebooks, formulas as MathML, links to files of the repository."""
 
 import re
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 from latex2mathml.converter import convert
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from nbconvert import MarkdownExporter
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(REPOSITORY))
@@ -19,9 +20,11 @@ OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+((?:experiments|conf|llmrec|tests
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    """Adds the generated pages."""
+    """Adds the generated pages, and a page for each notebook, which stays beside it for downloading."""
     docs = REPOSITORY / "docs"
     generated = {"reference/config.md": config_page(REPOSITORY / "conf"), "reference/commands.md": commands_page(docs)}
+    for notebook in docs.rglob("*.ipynb"):
+        generated[str(notebook.relative_to(docs).with_suffix(".md"))] = _notebook_page(notebook)
     for path, text in generated.items():
         files.append(File.generated(config, path, content=text))
     return files
@@ -47,6 +50,14 @@ def on_page_content(html: str, **_: object) -> str:
 def on_post_page(output: str, **_: object) -> str:
     """Names the dialog of the search for screen readers, which the theme does not."""
     return output.replace('role="dialog"', 'role="dialog" aria-label="Search"')
+
+
+def _notebook_page(notebook: Path) -> str:
+    """Returns a notebook with its saved outputs as Markdown, whose links mkdocs checks as those of other pages."""
+    text, _ = MarkdownExporter().from_filename(str(notebook))
+    # The theme displays tables without a class as those of other pages.
+    heading, rest = text.replace('<table border="1" class="dataframe">', "<table>").strip().split("\n", 1)
+    return f"{heading}\n\n[Download the notebook]({notebook.name})\n{rest}\n"
 
 
 def _named(text: str, path: str) -> str:

@@ -153,7 +153,10 @@ def base_path(config: DictConfig, texts: PretrainingTexts, cache_dir: Path) -> s
     path = package_folder(backbone.package) if backbone.package else backbone.path
     if not path:
         raise InputError("backbone=hf needs a model. Set backbone.path=<folder of a saved model, or hub name>")
-    path = local_folder(str(path)) or path
+    try:
+        path = local_folder(str(path)) or path
+    except InputError as error:
+        raise InputError(f"backbone.path={path}: {error}") from error
     return str(dequantize(Path(path) / backbone.gguf_file, cache_dir) if backbone.gguf_file else path)
 
 

@@ -16,6 +16,7 @@ from llmrec.catalogue.item_file import item_file
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.evaluation.record import FACTS_FILE, METRICS_FILE, read_metrics
+from llmrec.exporting.base_model import base_model
 from llmrec.exporting.model_card import CARD, model_card
 from llmrec.manifest import folder_manifest
 from llmrec.plain import plain
@@ -48,6 +49,8 @@ def export_run(run: RunFolder, config: DictConfig, out: Path, merge: bool) -> No
     if merge and backbone.has_adapter:
         adapted: Any = backbone.model
         backbone = Backbone(adapted.merge_and_unload(), backbone.tokenizer)
+    if backbone.has_adapter:
+        _name_base(backbone, base_model(config))
     with atomic_folder(out) as folder, _recorded(folder):
         save_model(backbone.model, backbone.tokenizer, folder)
         _write_run(run, config, dataset, folder, backbone.has_adapter)
@@ -75,11 +78,19 @@ def _check(run: RunFolder, config: DictConfig, out: Path, merge: bool) -> None:
         raise InputError(
             f"{run.folder} has a base model in 8 bits, into which no adapter is merged. Leave merge=true out"
         )
-    if not merge and not config.backbone.get("path"):
+    # transformers cannot open a package's file, and a GGUF file only if it is told so.
+    if not merge and (not config.backbone.get("path") or config.backbone.get("gguf_file")):
         raise InputError(
             f"the base model of {run.folder} (backbone={config.backbone.name}) has no name by which transformers finds "
             "it. Give merge=true"
         )
+
+
+def _name_base(backbone: Backbone, base: str) -> None:
+    """Names the base model in the adapter's settings, which hold the path that it had in the training."""
+    adapted: Any = backbone.model
+    for adapter in adapted.peft_config.values():
+        adapter.base_model_name_or_path = base
 
 
 def _write_run(run: RunFolder, config: DictConfig, dataset: Dataset, folder: Path, has_adapter: bool) -> None:
@@ -87,7 +98,11 @@ def _write_run(run: RunFolder, config: DictConfig, dataset: Dataset, folder: Pat
     settings = plain(config) | {"paths": DEFAULT_PATHS}
     # Here it is the CPU.
     settings["trainer"]["accelerator"] = "auto"
-    if not has_adapter:
+    if has_adapter:
+        settings["backbone"]["path"] = base_model(config)
+        # What the training started from is not needed.
+        settings["adapter"]["path"] = None
+    else:
         settings["adapter"] = {"name": "none", "eight_bit": False, "learning_rate": config.adapter.learning_rate}
         if settings["backbone"].get("path") and local_folder(settings["backbone"]["path"]) is not None:
             settings["backbone"]["path"] = None

@@ -10,6 +10,7 @@ from omegaconf import DictConfig
 from llmrec import __version__
 from llmrec.backbones.saved_files import local_folder
 from llmrec.datasets.dataset import Dataset
+from llmrec.exporting.base_model import local_base_note
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import RunFolder
@@ -44,7 +45,7 @@ def model_card(
         "## Data", _data(run, dataset),
         "## Metrics", *_metrics(record),
         "## Prompt", "The template, in Jinja's syntax:", _code(_prompt(config, dataset), ""),
-        "## Use", *_use(has_adapter),
+        "## Use", *_use(config, has_adapter),
         "## Limits", _limits(dataset, record),
         "## Settings", _code(_settings(config), "yaml"),
     ]  # fmt: skip
@@ -97,7 +98,7 @@ def _prompt(config: DictConfig, dataset: Dataset) -> str:
     return build_task(config).prompt(config, dataset.items).template.text
 
 
-def _use(has_adapter: bool) -> Iterator[str]:
+def _use(config: DictConfig, has_adapter: bool) -> Iterator[str]:
     note = " It loads the adapter's base model, too." if has_adapter else ""
     yield f"With transformers:{note}"
     yield _code(
@@ -107,6 +108,9 @@ def _use(has_adapter: bool) -> Iterator[str]:
     )
     yield "With llmrec, which decodes titles of the catalogue only (it builds the trie from catalogue.parquet):"
     yield _code('import llmrec\n\nllmrec.open("FOLDER").recommend([["Title A", "Title B"]], k=10)', "python")
+    base_note = local_base_note(config, "FOLDER") if has_adapter else None
+    if base_note:
+        yield base_note
 
 
 def _limits(dataset: Dataset, record: dict[str, Any] | None) -> str:

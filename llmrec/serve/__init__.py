@@ -33,7 +33,7 @@ only where everybody who can reach it may use the server.
 SIGTERM refuses new connections, finishes the requests that were accepted and
 ends with status 143.
 Settings of the groups decoding and paths can be overridden, as in
-decoding.exclude_history=true, and items.file.
+decoding.exclude_history=true, and items.file and backbone.path.
 --config-dir FOLDER adds decoders of your own.
 Code that a run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Any
 
@@ -10,6 +12,7 @@ from omegaconf import DictConfig
 from llmrec.serve.batching import BatchQueue
 from llmrec.serve.messages import Recommendation, RunAnswer, RunDescription, UnknownTitle
 from llmrec.serve.titles import TitleIndex
+from llmrec.training.exported import is_exported
 from llmrec.training.recommending import Recommendations, Recommender
 from llmrec.training.run_folder import RunFolder, is_baseline
 
@@ -23,7 +26,7 @@ class ServedRun:
     """A run with its catalogue and the queue of its model.
 
     Attributes:
-        name: Objective or baseline, and the beginning of the run's key.
+        name: Objective or baseline, and the beginning of the run's key or, if it is exported, the name of its folder.
         titles: The titles of its catalogue.
     """
 
@@ -39,8 +42,7 @@ class ServedRun:
             InputError: Catalogue, tokenizer or base weights are not those that the run was trained with.
         """
         recommender = Recommender(config, run)
-        method, key = run.folder.resolve().parts[-2:]
-        self.name = f"{method} {key[:8]}"
+        self.name = _name(config, run)
         self.backbone = "baseline" if is_baseline(config) else str(config.backbone.name)
         self.dataset, self.simulated = recommender.dataset.name, recommender.dataset.simulated
         self.titles = TitleIndex(recommender.dataset.items.distinct_titles)
@@ -75,6 +77,23 @@ class ServedRun:
         near = [self.titles.near(title) for title in unknown[:EXPLAINED]]
         near += [[]] * (len(unknown) - len(near))
         return [UnknownTitle(title=title, near=titles) for title, titles in zip(unknown, near, strict=True)]
+
+
+def name_apart(runs: Sequence[ServedRun]) -> None:
+    """Numbers the later ones of runs that have the same name, such as exports in folders of the same name."""
+    seen = Counter[str]()
+    for run in runs:
+        name = run.name
+        seen[name] += 1
+        if seen[name] > 1:
+            run.name = f"{name} ({seen[name]})"
+
+
+def _name(config: DictConfig, run: RunFolder) -> str:
+    method, key = run.folder.resolve().parts[-2:]
+    if is_exported(run):
+        return f"{str(config.objective['_target_']).rpartition('.')[2].lower()} {key}"
+    return f"{method} {key[:8]}"
 
 
 def _recommendation(entry: dict[str, Any]) -> Recommendation:

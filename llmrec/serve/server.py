@@ -17,7 +17,7 @@ from llmrec.errors import InputError
 from llmrec.run_selection import selected_runs
 from llmrec.serve.app import build_app
 from llmrec.serve.header_limit import HeaderLimit
-from llmrec.serve.served_run import ServedRun
+from llmrec.serve.served_run import ServedRun, name_apart
 from llmrec.tasks.base import build_task
 from llmrec.training.overrides import override, trusts
 from llmrec.training.run_folder import RunFolder
@@ -79,6 +79,7 @@ def serve(settings: Settings, overrides: Sequence[str], config_dir: Path | None)
     # Before the models, which take seconds to open.
     listener = bound_socket(settings.host, settings.port)
     runs = [ServedRun(config, RunFolder(folder), settings.waiting) for folder, config in configs.items()]
+    name_apart(runs)
     app = build_app(runs, settings.k, settings.timeout_s)
     server = http_server(app, settings.timeout_s)
     names = ", ".join(run.name for run in runs)

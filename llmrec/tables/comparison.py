@@ -64,10 +64,7 @@ def comparison_data(folders: Sequence[Path], against: str | None, trust: bool = 
     shown = {run.run.id: run_data(run.run) | {"archive": None} for run in runs}
     title = f"Comparison of {len(runs)} {'run' if len(runs) == 1 else 'runs'}"
     browsers = {name: browser_data(rows, trust) for name, rows in zip(names, groups, strict=True)}
-    return assembled(title, filled, shown) | {
-        "lines": lines,
-        "browsers": {name: browser for name, browser in browsers.items() if browser},
-    }
+    return assembled(title, filled, shown) | {"lines": lines, "browsers": browsers}
 
 
 def _table_names(groups: Sequence[Rows]) -> list[str]:

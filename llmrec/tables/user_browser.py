@@ -1,68 +1,69 @@
-"""Collects the users that the page of a comparison shows: history, target and each run's best titles."""
+"""Collects the users that the page of a comparison shows: history, target and each run's best titles or candidates."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
-from llmrec.datasets.dataset import Rows, draw
-from llmrec.errors import InputError
+from llmrec.datasets.dataset import draw
 from llmrec.evaluation.record import read_part
 from llmrec.manifest import damage_named, rank_again
+from llmrec.tables.browser_histories import Histories, read_histories
 from llmrec.tables.chosen_runs import ChosenRun
 from llmrec.tasks.base import RANKING
-from llmrec.tasks.catalogue_rankings import evaluated_rows, row_identity
-from llmrec.training.open_dataset import read_dataset
-from llmrec.training.ranking_settings import with_settings_of
 
 USERS, SEED = 200, 0
 """Users on the page, drawn with a fixed seed, so that the page stays small and equal reports show equal users."""
 TITLES = 10
-COLUMNS = pa.schema(
+NEXT_ITEM = pa.schema(
     [
         *(pa.field(name, pa.string(), nullable=False) for name in ("user", "target", "target_title")),
         pa.field("titles", pa.list_(pa.string()), nullable=False),
     ]
 )
-"""The columns of a ranking that the page shows."""
+RERANK = pa.schema(
+    [
+        pa.field("user", pa.string(), nullable=False),
+        pa.field("ranked", pa.list_(pa.string()), nullable=False),
+        pa.field("relevance", pa.list_(pa.float32()), nullable=False),
+        pa.field("order", pa.list_(pa.int32()), nullable=False),
+    ]
+)
+"""The columns of a ranking that the page shows, by task."""
+Indices = Callable[[Sequence[str]], list[int]]
+"""Gives titles their positions in the page's list of titles."""
 
 
-def browser_data(rows: Mapping[str, Mapping[int, ChosenRun]], trust: bool) -> dict[str, Any] | None:
-    """Returns the sampled users of a group of runs of task next_item, each with the first of their test rows.
+def browser_data(rows: Mapping[str, Mapping[int, ChosenRun]], trust: bool) -> dict[str, Any]:
+    """Returns the sampled users of a group of comparable runs, each with the first of their test rows or lists.
 
     Args:
         rows: The runs of the group by recommender and seed.
         trust: Accepts code that the runs' configs name; see `read_stored`.
 
     Returns:
-        JSON-serializable data, in which titles are positions in `titles`; None for other tasks and for runs whose
-        rankings are not stored, such as those of an archive.
+        JSON-serializable data, in which titles are positions in `titles`. `missing` tells what is not shown and why.
     """
-    tables = {_label(name, row, seed): ranking for name, row in rows.items() for seed, run in row.items()
-              if (ranking := _ranking(run)) is not None}  # fmt: skip
+    labeled = {_label(name, row, seed): run for name, row in rows.items() for seed, run in row.items()}
+    tables = {label: table for label, run in labeled.items() if (table := _ranking(run)) is not None}
+    absent = [label for label in labeled if label not in tables]
+    missing = [_without_rankings(absent)] if absent else []
     if not tables:
-        return None
+        return {"runs": [], "users": [], "titles": [], "all_users": 0, "missing": missing}
     first = next(iter(tables.values()))
     users = np.array(first["user"].to_pylist(), dtype=object)
     _, start = np.unique(users.astype(str), return_index=True)
     sampled = np.sort(start)[draw(len(start), USERS, SEED)]
-    histories, missing = _histories(next(iter(next(iter(rows.values())).values())), first, sampled, trust)
+    histories = read_histories(labeled[next(iter(tables))], first, sampled, trust)
     titles: dict[str, int] = {}
 
-    def indices(texts: list[str]) -> list[int]:
+    def indices(texts: Sequence[str]) -> list[int]:
         return [titles.setdefault(text, len(titles)) for text in texts]
 
-    taken = {label: table.take(pa.array(sampled)).to_pylist() for label, table in tables.items()}
-    shown = [
-        {
-            "user": str(users[row]),
-            "target": indices([next(iter(taken.values()))[place]["target_title"]])[0],
-            "history": indices(histories[place]) if histories else [],
-            "lists": [indices(lines[place]["titles"][:TITLES]) for lines in taken.values()],
-        }
-        for place, row in enumerate(sampled.tolist())
-    ]
+    taken = [table.take(pa.array(sampled)).to_pylist() for table in tables.values()]
+    shown = list(_users(taken, histories, indices))
+    missing += [histories.reason] if histories.reason else []
     return {"runs": list(tables), "users": shown, "titles": list(titles), "all_users": len(start), "missing": missing}
 
 
@@ -70,29 +71,43 @@ def _label(name: str, row: Mapping[int, ChosenRun], seed: int) -> str:
     return name if len(row) == 1 else f"{name}, seed {seed}"
 
 
+def _without_rankings(labels: Sequence[str]) -> str:
+    return (
+        f"Not shown: {', '.join(labels)}, whose rankings are not stored here. An archive of llmrec.report pack= holds "
+        "neither recommended titles nor histories."
+    )
+
+
 def _ranking(chosen: ChosenRun) -> pa.Table | None:
-    """Returns the ranked titles of the test split, or None if there are none."""
+    """Returns the ranking of the test split, or None if there is none."""
     folder = chosen.run.job.record
     ranking = (read_part(folder, RANKING) or {}).get("test")
-    # Rankings of candidate lists have no single target.
-    if ranking is None or "target_title" not in ranking.column_names:
+    schema = RERANK if chosen.run.task == "rerank" else NEXT_ITEM
+    if ranking is None or not set(schema.names) <= set(ranking.column_names):
         return None
     with damage_named(folder / f"{RANKING}.parquet", rank_again(folder)):
-        return ranking.select(COLUMNS.names).cast(COLUMNS)
+        return ranking.select(schema.names).cast(schema)
 
 
-def _histories(
-    chosen: ChosenRun, ranking: pa.Table, sampled: np.ndarray, trust: bool
-) -> tuple[list[list[str]] | None, str | None]:
-    """Returns the titles of each sampled row's history, oldest first, or None and the reason why there are none."""
-    try:
-        config = with_settings_of(chosen.run.job.record, chosen.run.job.run.config(trust), trust)
-        dataset = read_dataset(config)
-        rows: Rows = evaluated_rows(dataset, "test", config)
-    except InputError as error:
-        return None, f"Histories are not shown, because the data cannot be read: {error}"
-    identity = row_identity(rows, dataset)
-    if any(not ranking[name].combine_chunks().equals(identity[name]) for name in ("user", "target")):
-        return None, "Histories are not shown, because the data has changed since the runs were ranked."
-    names = dataset.items.titles
-    return [[names[item] for item in rows.history_of(row).tolist()] for row in sampled.tolist()], None
+def _users(
+    taken: Sequence[Sequence[Mapping[str, Any]]], histories: Histories, indices: Indices
+) -> Iterator[dict[str, Any]]:
+    """Yields what the page shows of each user.
+
+    Args:
+        taken: The sampled rows of each run's ranking.
+        histories: Their histories.
+        indices: Gives titles their positions.
+    """
+    for place, (first, *others) in enumerate(zip(*taken, strict=True)):
+        history = histories.titles[place] if histories.titles else []
+        user = {"user": first["user"], "history": indices(history)}
+        if "ranked" in first:
+            named = indices([histories.title_of(item) for item in first["ranked"]])
+            # Of each candidate the relevance, which is the same in all runs.
+            user["relevance"] = list(zip(named, first["relevance"], strict=True))
+            lists = [[histories.title_of(item) for item in row["ranked"]] for row in (first, *others)]
+        else:
+            user["relevance"] = [(indices([first["target_title"]])[0], 1)]
+            lists = [row["titles"][:TITLES] for row in (first, *others)]
+        yield user | {"lists": [indices(texts) for texts in lists]}

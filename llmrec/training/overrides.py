@@ -20,6 +20,8 @@ from llmrec.settings.run import Run
 from llmrec.settings.unknown import unknown_key
 
 FREE = (
+    # The hash of the base weights is checked.
+    "backbone.path",
     "dataset.reference",
     "decoding",
     "evaluation",

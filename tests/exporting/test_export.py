@@ -1,6 +1,7 @@
 """Exported runs: what transformers and llmrec open gives what the run gives, without its data."""
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import llmrec
+from llmrec import export
 from llmrec.backbones.load import save_trained
 from llmrec.errors import InputError
 from llmrec.exporting import hub
@@ -127,6 +129,77 @@ def test_an_adapter_refers_to_its_base(adapted: RunFolder, tmp_path: Path, monke
     assert (tmp_path / "out" / "adapter_model.safetensors").is_file()
     assert not (tmp_path / "out" / "model.safetensors").exists()
     assert_same(adapted, tmp_path / "out", monkeypatch)
+
+
+def test_an_adapter_of_a_local_base_that_has_moved(
+    adapted: RunFolder, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    expected = run_logits(adapted)
+    titles = read_dataset(adapted.config()).items.distinct_titles[:3]
+    recommendations = recommended(adapted, [titles])
+    monkeypatch.setattr("sys.argv", ["llmrec.export", f"run={adapted.folder}", f"out={tmp_path / 'out'}"])
+    export.main()
+    note = "The adapter needs its base model, the local folder base, which is not exported."
+    assert note in capsys.readouterr().out
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    assert note in card
+    assert 'llmrec.open("FOLDER", ["backbone.path=BASE"])' in card
+    assert str(workplace) not in card
+
+    (tmp_path / "out").rename(tmp_path / "moved")
+    (workplace / "base").rename(tmp_path / "moved base")
+    try:
+        with pytest.raises(InputError, match=rf"backbone.path={workplace / 'base'}: .* is no folder"):
+            llmrec.open(tmp_path / "moved").recommend([titles])
+        opened = llmrec.open(tmp_path / "moved", [f"backbone.path='{tmp_path / 'moved base'}'"])
+        assert [
+            [(one["title"], one["score"], one["items"]) for one in opened.recommend([titles])[0]]
+        ] == recommendations
+        model = AutoModelForCausalLM.from_pretrained(tmp_path / "moved base")
+        model.load_adapter(str(tmp_path / "moved"))
+        inputs = AutoTokenizer.from_pretrained(tmp_path / "moved")(PROMPT, return_tensors="pt")
+        with torch.no_grad():
+            torch.testing.assert_close(model.eval()(**inputs).logits, expected, atol=1e-5, rtol=0)
+    finally:
+        (tmp_path / "moved base").rename(workplace / "base")
+
+
+def test_another_base_is_refused(adapted: RunFolder, tmp_path: Path) -> None:
+    export_run(adapted, adapted.config(), tmp_path / "out", merge=False)
+    other = random_backbone()
+    with torch.no_grad():
+        next(other.model.parameters()).add_(1)
+    save_trained(other, tmp_path / "other")
+    with pytest.raises(InputError, match="was trained with other base weights"):
+        llmrec.open(tmp_path / "out", [f"backbone.path={tmp_path / 'other'}"]).recommend([["a"]])
+
+
+def test_an_adapter_of_a_hub_model_names_no_folder(
+    adapted: RunFolder, workplace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub_cache(workplace / "base", tmp_path / "hub", "somebody/base", monkeypatch)
+    config = adapted.config()
+    config.backbone.path = "somebody/base"
+    export_run(adapted, config, tmp_path / "out", merge=False)
+    written = [file for file in (tmp_path / "out").rglob("*") if file.suffix in (".yaml", ".json", ".md")]
+    assert [file for file in written if str(workplace) in file.read_text(encoding="utf-8")] == []
+    assert (
+        json.loads((tmp_path / "out" / "adapter_config.json").read_bytes())["base_model_name_or_path"]
+        == "somebody/base"
+    )
+    assert "needs its base model" not in (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    (tmp_path / "out").rename(tmp_path / "moved")
+    assert_same(adapted, tmp_path / "moved", monkeypatch)
+
+
+def hub_cache(folder: Path, cache: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Makes a saved model a downloaded one of the hub, which is not reached."""
+    model = cache / f"models--{name.replace('/', '--')}"
+    (model / "refs").mkdir(parents=True)
+    (model / "refs" / "main").write_text("0" * 40, encoding="utf-8")
+    shutil.copytree(folder, model / "snapshots" / ("0" * 40))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(cache))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
 def test_item_tokens_are_exported(

@@ -3,15 +3,18 @@
 import asyncio
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from llmrec.exporting.export_run import export_run
 from llmrec.serve.app import build_app
 from llmrec.serve.messages import MAX_BODY_BYTES, MAX_HISTORY, MAX_TITLE
-from llmrec.serve.served_run import ServedRun
+from llmrec.serve.served_run import ServedRun, name_apart
+from llmrec.training.run_folder import RunFolder
 from tests.serve.conftest import K
 
 
@@ -165,6 +168,18 @@ def test_requests_that_arrive_together_get_what_each_gets_alone(
             assert [entry["score"] for entry in run["recommendations"]] == pytest.approx(
                 [entry["score"] for entry in same["recommendations"]], abs=2e-4
             )
+
+
+def test_exports_are_named_by_objective_and_folder(folders: list[Path], tmp_path: Path) -> None:
+    run = RunFolder(folders[0])
+    for place in ("first", "second"):
+        (tmp_path / place).mkdir()
+        export_run(run, run.config(), tmp_path / place / "shop", merge=False)
+    opened = [ServedRun(RunFolder(folder).config(), RunFolder(folder), 1) for folder in tmp_path.glob("*/shop")]
+    name_apart(opened)
+    assert [each.name for each in opened] == ["msl shop", "msl shop (2)"]
+    for each in opened:
+        each.queue.close()
 
 
 @pytest.fixture

@@ -104,14 +104,27 @@ BROWSER: dict[str, Any] = {
     "runs": ["SFT", "MSL"],
     "titles": ["Braid", "Fez </script><b>\"bold\"</b> & 'quotes'", "Celeste", "Doom", "Go"],
     "users": [
-        {"user": "anna", "target": 1, "history": [0, 4], "lists": [[1, 2, 0], [2, 3, 1]]},
-        {"user": "ben", "target": 2, "history": [3], "lists": [[2, 0, 1], [0, 1, 4]]},
-        {"user": "cleo", "target": 3, "history": [0], "lists": [[1, 2, 4], [3, 2, 0]]},
+        {"user": "anna", "relevance": [[1, 1]], "history": [0, 4], "lists": [[1, 2, 0], [2, 3, 1]]},
+        {"user": "ben", "relevance": [[2, 1]], "history": [3], "lists": [[2, 0, 1], [0, 1, 4]]},
+        {"user": "cleo", "relevance": [[3, 1]], "history": [0], "lists": [[1, 2, 4], [3, 2, 0]]},
     ],
     "all_users": 30,
-    "missing": None,
+    "missing": [],
 }
 """Users of a comparison. SFT has the target of anna and ben, MSL that of anna and cleo."""
+
+
+LIST_BROWSER: dict[str, Any] = {
+    "runs": ["SFT", "ALRO"],
+    "titles": ["Braid", "Fez", "Celeste", "Doom"],
+    "users": [
+        {"user": "anna", "relevance": [[0, 5.0], [1, 5.0], [2, 2.5]], "history": [3], "lists": [[0, 2, 1], [2, 1, 0]]},
+        {"user": "ben", "relevance": [[1, 0.0], [3, 4.0]], "history": [], "lists": [[1, 3], [3, 1]]},
+    ],
+    "all_users": 2,
+    "missing": ["Not shown: DPO."],
+}
+"""Users of a comparison of task rerank. SFT has one of the best candidates of anna first, ALRO that of ben."""
 
 
 def comparison_report() -> dict[str, Any]:
@@ -119,6 +132,13 @@ def comparison_report() -> dict[str, Any]:
     report = sample_table("msl_accuracy")
     report["tables"][0] |= {"published": [], "summary": {"done": 20, "running": 0, "left": 0, "reasons": []}}
     return report | {"title": "Comparison of 20 runs", "lines": ["A line."], "browsers": {"msl_accuracy": BROWSER}}
+
+
+def rerank_report() -> dict[str, Any]:
+    """A comparison of task rerank."""
+    report = comparison_report() | {"browsers": {"msl_accuracy": LIST_BROWSER}}
+    report["tables"][0]["task"] = "rerank"
+    return report
 
 
 def _table(

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import tarfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,18 @@ import pytest
 
 from llmrec import report as report_command
 from llmrec.errors import InputError
-from llmrec.evaluation.record import write_part
+from llmrec.evaluation.record import read_part, write_part
 from llmrec.run_selection import selected_runs
 from llmrec.tables.comparison import comparison_data
 from llmrec.tables.markdown import markdown
+from llmrec.tables.pack import pack_records
 from llmrec.tables.tidy_csv import tidy_csv
 from llmrec.training.plan import Job
+from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
 from tests.tables.fake_runs import USERS, write_lists, write_run
+from tests.training.small import composed
 
 MAX_TITLES = 10
 
@@ -88,7 +92,7 @@ def test_costs_fairness_and_curves_are_in_the_comparison(tmp_path: Path) -> None
     assert report["runs"][next(iter(report["runs"]))]["curves"]["train/loss"] == [[0, 3.5], [1, 3.25]]
 
 
-def test_lists_are_compared_without_a_browser(tmp_path: Path) -> None:
+def test_lists_are_compared(tmp_path: Path) -> None:
     for name, ndcg in (("sft", [0.5] * 8), ("alro", [0.75] * 8)):
         folder = tmp_path / "runs" / "games-sim" / "rerank" / "tiny" / name / "0123456789abcdef"
         job = Job((f"objective={name}",), RunFolder(folder), folder / "rankings" / "0123456789abcdef", "", (), "a-1")
@@ -100,7 +104,56 @@ def test_lists_are_compared_without_a_browser(tmp_path: Path) -> None:
     assert (found["mean"], found["gain"], found["interval"]) == (0.75, 50, (0.75, 0.75))
     # 8 lists in half a second.
     assert cell(report, "alro", "ranking")["mean"] == 16
-    assert report["browsers"] == {}
+    assert report["browsers"] == {"games-sim-rerank": without_rankings("alro, sft")}
+
+
+def without_rankings(names: str) -> dict[str, Any]:
+    """The browser of runs whose rankings are not stored."""
+    line = f"Not shown: {names}, whose rankings are not stored here. "
+    line += "An archive of llmrec.report pack= holds neither recommended titles nor histories."
+    return {"runs": [], "users": [], "titles": [], "all_users": 0, "missing": [line]}
+
+
+def test_an_unpacked_archive_is_compared_without_users(
+    trained: tuple[Workplace, Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, _ = trained
+    for name, folder in (("DATA", place.data), ("CACHE", place.cache), ("RUNS", place.runs)):
+        monkeypatch.setenv(f"LLMREC_{name}", str(folder))
+    pack_records(place.runs, tmp_path / "records.tar.gz")
+    with tarfile.open(tmp_path / "records.tar.gz") as archive:
+        archive.extractall(tmp_path / "runs", filter="data")
+    report = compared(tmp_path)
+    assert report["tables"]
+    for browser in report["browsers"].values():
+        (line,) = browser["missing"]
+        assert line.startswith("Not shown: ")
+        assert browser == without_rankings(line.removeprefix("Not shown: ").partition(", whose")[0])
+
+
+def test_the_browser_has_the_candidates_in_each_runs_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("data", "cache", "runs"):
+        monkeypatch.setenv(f"LLMREC_{name.upper()}", str(tmp_path / name))
+    for baseline in ("popularity", "random"):
+        with composed(tmp_path, "task=rerank", f"baseline={baseline}") as config:
+            run_configuration(config)
+    report = comparison_data(selected_runs(str(tmp_path / "runs")), None)
+    (browser,) = report["browsers"].values()
+    assert (browser["runs"], browser["missing"]) == (["popularity", "random"], [])
+    folders = sorted(tmp_path.glob("runs/*/rerank/baseline/*/*/rankings/*"))
+    rankings = [(read_part(folder, "ranking") or {})["test"] for folder in folders]
+    # Titles, not IDs.
+    assert not set(browser["titles"]) & set(rankings[0]["ranked"].combine_chunks().flatten().to_pylist())
+    assert len(browser["users"]) == len(set(rankings[0]["user"].to_pylist()))
+    for user in browser["users"]:
+        place = rankings[0]["user"].to_pylist().index(user["user"])
+        assert user["history"]
+        popular, random = user["lists"]
+        assert sorted(popular) == sorted(random) == sorted(title for title, _ in user["relevance"])
+        for shown, table in zip(user["lists"], rankings, strict=True):
+            relevance = dict(map(tuple, user["relevance"]))
+            assert [relevance[title] for title in shown] == table["relevance"][place].as_py()
+    assert any(user["lists"][0] != user["lists"][1] for user in browser["users"])
 
 
 def test_p_values_are_corrected_over_the_comparisons(tmp_path: Path) -> None:
@@ -190,8 +243,9 @@ def test_the_browser_has_each_users_first_row(tmp_path: Path) -> None:
     shown = [[browser["titles"][title] for title in found] for found in browser["users"][0]["lists"]]
     assert [titles[0] for titles in shown] == ["wrong </script>", "right"]
     assert {len(titles) for titles in shown} == {MAX_TITLES}
-    assert browser["titles"][browser["users"][0]["target"]] == "right"
-    assert browser["missing"].startswith("Histories are not shown, because the data cannot be read")
+    assert [(browser["titles"][title], grade) for title, grade in browser["users"][0]["relevance"]] == [("right", 1)]
+    (line,) = browser["missing"]
+    assert line.startswith("Histories are not shown, because the data cannot be read")
 
 
 def test_the_command_compares_a_trained_run_with_its_histories(
@@ -209,7 +263,7 @@ def test_the_command_compares_a_trained_run_with_its_histories(
     browsers = json.loads(held.partition("</script>")[0])["browsers"].values()
     assert browsers
     for browser in browsers:
-        assert browser["missing"] is None
+        assert browser["missing"] == []
         assert all(user["history"] for user in browser["users"])
         assert all(0 <= title < len(browser["titles"]) for user in browser["users"] for title in user["history"])
 

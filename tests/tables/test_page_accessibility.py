@@ -7,14 +7,14 @@ import pytest
 
 from tests.accessibility import violations
 from tests.tables.browsing import Open, Said, cell_of
-from tests.tables.page_sample import comparison_report, empty_report, sample_report
+from tests.tables.page_sample import comparison_report, empty_report, rerank_report, sample_report
 
 pytestmark = pytest.mark.browser
 
 
 @pytest.mark.parametrize("width", [400, 1280])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("report", [sample_report, comparison_report, empty_report])
+@pytest.mark.parametrize("report", [sample_report, comparison_report, rerank_report, empty_report])
 def test_axe_finds_no_serious_fault(
     show: Open, said: Said, report: Callable[[], dict[str, Any]], width: int, scheme: str
 ) -> None:

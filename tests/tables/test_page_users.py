@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.tables.browsing import Open, Said
-from tests.tables.page_sample import BROWSER, comparison_report
+from tests.tables.page_sample import BROWSER, comparison_report, rerank_report
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -61,6 +61,31 @@ def test_users_are_filtered_by_who_hits_and_who_misses(users: "Page", hit: str, 
 def test_users_are_found_by_any_title(users: "Page", text: str, found: list[str] | None) -> None:
     users.locator(".browser").get_by_label("search").fill(text)
     assert shown(users) == (["anna", "ben", "cleo"] if found is None else found)
+
+
+def test_candidates_have_their_relevance_and_the_best_are_marked(show: Open, said: Said) -> None:
+    users = show(rerank_report())
+    anna, ben = users.locator(".user").all()
+    assert anna.locator("h4").all_inner_texts() == ["user anna", "SFThit at 1", "ALROmiss"]
+    assert ben.locator("h4").all_inner_texts() == ["user ben", "SFTmiss", "ALROhit at 1"]
+    assert "target" not in anna.inner_text()
+    _, sft, alro = anna.locator("section").all()
+    assert [entry.text_content() for entry in sft.locator("li").all()] == [
+        "Braid 5 ✓ (most relevant)", "Celeste 2.5", "Fez 5 ✓ (most relevant)",
+    ]  # fmt: skip
+    assert [entry.text_content() for entry in alro.locator("li:not(.hit)").all()] == ["Celeste 2.5"]
+    users.locator(".browser").get_by_label("missed by").select_option("ALRO")
+    assert shown(users) == ["anna"]
+    assert "All users, each with the first of their test lists" in users.locator(".browser").inner_text()
+    assert users.locator(".browser .notice").inner_text() == "Not shown: DPO."
+    assert said["pageerror"] == []
+
+
+def test_runs_without_rankings_leave_a_line(show: Open, said: Said) -> None:
+    browser = {"runs": [], "users": [], "titles": [], "all_users": 0, "missing": ["Not shown: sft."]}
+    section = show(comparison_report() | {"browsers": {"msl_accuracy": browser}}).locator(".browser")
+    assert section.inner_text().split() == ["Users", "Not", "shown:", "sft."]
+    assert said["pageerror"] == []
 
 
 def test_a_title_that_only_one_user_has(show: Open, said: Said) -> None:

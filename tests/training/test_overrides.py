@@ -43,7 +43,7 @@ def test_config_of_the_run_stays_as_it_is(config: DictConfig) -> None:
     assert config.decoding.beams == 10
 
 
-@pytest.mark.parametrize("text", ["seed=1", "objective.eta=1", "trainer.epochs=1", "dataset=books", "backbone.path=x"])
+@pytest.mark.parametrize("text", ["seed=1", "objective.eta=1", "trainer.epochs=1", "dataset=books", "backbone.name=x"])
 def test_what_would_change_the_weights_is_refused(text: str, config: DictConfig) -> None:
     with pytest.raises(InputError, match="a trained run takes only"):
         override(config, [text])

@@ -1,4 +1,4 @@
-// The browser of users: history, target and each run's best titles side by side.
+// The browser of users: history, and each run's best titles or its ranked candidates side by side.
 
 const PAGE = 20;
 
@@ -24,18 +24,27 @@ function userBrowser(table, data) {
   for (const node of [filter.hit.select, filter.missed.select]) node.addEventListener("change", update);
   filter.search.addEventListener("input", update);
   update();
-  return el("details", { class: "plots browser", open: "" },
-    el("summary", {}, el("h3", {}, "Users")),
-    el("p", { class: "muted" }, usersText(data)), data.missing ? el("p", { class: "notice" }, data.missing) : null,
+  const missing = data.missing.map((line) => el("p", { class: "notice" }, line));
+  if (!data.runs.length) return userSection(missing);
+  return userSection(
+    el("p", { class: "muted" }, usersText(table, data)), missing,
     el("div", { class: "controls" }, filter.hit.label, filter.missed.label,
       el("label", { class: "choice" }, "search ", filter.search)),
     count, list, more);
 }
 
-function usersText(data) {
+function userSection(...parts) {
+  return el("details", { class: "plots browser", open: "" }, el("summary", {}, el("h3", {}, "Users")), parts);
+}
+
+function usersText(table, data) {
   const sample = data.users.length < data.all_users ? `${data.users.length} of ${data.all_users} users, drawn at random`
     : "All users";
-  return `${sample}, each with the first of their test rows. \u2713 the target, \u21bb a title of the history.`;
+  if (table.task !== "rerank") {
+    return `${sample}, each with the first of their test rows. \u2713 the target, \u21bb a title of the history.`;
+  }
+  return `${sample}, each with the first of their test lists: the candidates in each run's order, with their ` +
+    "relevance. \u2713 one of the most relevant candidates; a hit has one in the first place.";
 }
 
 function runChoice(label, runs) {
@@ -44,16 +53,24 @@ function runChoice(label, runs) {
   return { select, label: el("label", { class: "choice" }, `${label} `, select) };
 }
 
-function hits(user, run) {
-  return user.lists[run].includes(user.target);
+// The target, or the candidates of the highest relevance.
+function best(user) {
+  const highest = Math.max(...user.relevance.map(([, relevance]) => relevance));
+  return user.relevance.filter(([, relevance]) => relevance === highest).map(([title]) => title);
+}
+
+// The place of the target; of candidates, which are all in the list, 1 if one of the best comes first. 0 for a miss.
+function hitRank(user, run) {
+  const rank = user.lists[run].findIndex((title) => best(user).includes(title)) + 1;
+  return user.relevance.length > 1 && rank > 1 ? 0 : rank;
 }
 
 // "any run" filters nothing.
 function chosenUsers(data, hit, missed, text) {
   const wanted = text.trim().toLowerCase();
   const matching = new Set(data.titles.flatMap((title, i) => (title.toLowerCase().includes(wanted) ? [i] : [])));
-  return data.users.filter((user) => (hit === "" || hits(user, hit)) && (missed === "" || !hits(user, missed)) &&
-    (!wanted || [user.target, ...user.history, ...user.lists.flat()].some((title) => matching.has(title))));
+  return data.users.filter((user) => (hit === "" || hitRank(user, hit)) && (missed === "" || !hitRank(user, missed)) &&
+    (!wanted || [...best(user), ...user.history, ...user.lists.flat()].some((title) => matching.has(title))));
 }
 
 function userCard(data, user) {
@@ -61,21 +78,23 @@ function userCard(data, user) {
   return el("article", { class: "user", "aria-label": `user ${user.user}` },
     el("section", { class: "past" },
       el("h4", {}, `user ${user.user}`),
-      el("p", {}, el("b", {}, "target "), data.titles[user.target]),
+      user.relevance.length > 1 ? null : el("p", {}, el("b", {}, "target "), data.titles[user.relevance[0][0]]),
       history.length ? [el("p", { class: "muted" }, "history, newest last"), el("ol", {}, history)] : null),
     el("div", { class: "lists" }, data.runs.map((run, i) => runList(data, user, run, i))));
 }
 
 function runList(data, user, run, place) {
-  const rank = user.lists[place].indexOf(user.target) + 1;
+  const rank = hitRank(user, place);
   return el("section", {},
     el("h4", {}, run, el("span", { class: `tag${rank ? " hit" : ""}` }, rank ? `hit at ${rank}` : "miss")),
     el("ol", {}, user.lists[place].map((title) => rankedTitle(data, user, title))));
 }
 
 function rankedTitle(data, user, title) {
-  const [hit, repeat] = [title === user.target, user.history.includes(title)];
+  const [hit, repeat] = [best(user).includes(title), user.history.includes(title)];
+  const graded = user.relevance.length > 1;
   return el("li", { class: hit ? "hit" : repeat ? "repeat" : null }, data.titles[title],
-    hit ? [el("span", { "aria-hidden": "true" }, " \u2713"), hidden(" (target)")] : null,
+    graded ? el("span", { class: "grade" }, ` ${new Map(user.relevance).get(title)}`) : null,
+    hit ? [el("span", { "aria-hidden": "true" }, " \u2713"), hidden(graded ? " (most relevant)" : " (target)")] : null,
     repeat ? [el("span", { "aria-hidden": "true" }, " \u21bb"), hidden(" (in the history)")] : null);
 }
