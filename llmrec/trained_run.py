@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
-from llmrec.evaluation.record import read_metrics, read_part
+from llmrec.evaluation.record import FACTS_FILE, read_metrics, read_part
 from llmrec.installed import installed_folder
+from llmrec.plain import plain
+from llmrec.stored_config import refuse_foreign_decoder
 from llmrec.training.overrides import override
 from llmrec.training.ranking_settings import with_settings_of
 from llmrec.training.run_folder import RunFolder
@@ -171,7 +173,7 @@ def open_run(folder: Path, overrides: Sequence[str], config_dir: Path | None, tr
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish it with the command that started it")
     if is_ranking:
-        config = with_settings_of(folder, config, trust)
+        config = _ranked(folder, config, trust)
     elif not overrides:
         config, folder = _evaluated(run, config, trust)
     config = override(config, overrides, config_dir)
@@ -193,4 +195,12 @@ def _evaluated(run: RunFolder, config: DictConfig, trust: bool) -> tuple[DictCon
             f"{run.folder} has several rankings, none with its own settings and the present code. Open one of them: "
             + ", ".join(map(str, rankings))
         )
-    return with_settings_of(rankings[0], config, trust), rankings[0]
+    return _ranked(rankings[0], config, trust), rankings[0]
+
+
+def _ranked(ranking: Path, config: DictConfig, trust: bool) -> DictConfig:
+    """Returns the config with the settings of a ranking, whose decoder may be built from it."""
+    config = with_settings_of(ranking, config)
+    if not trust:
+        refuse_foreign_decoder(plain(config.decoding), ranking / FACTS_FILE)
+    return config

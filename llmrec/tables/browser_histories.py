@@ -47,7 +47,7 @@ def read_histories(chosen: ChosenRun, ranking: pa.Table, sampled: np.ndarray, tr
         trust: Accepts code that the run's config names; see `read_stored`.
     """
     try:
-        config = with_settings_of(chosen.run.job.record, chosen.run.job.run.config(trust), trust)
+        config = with_settings_of(chosen.run.job.record, chosen.run.job.run.config(trust))
         dataset = read_dataset(config)
         found = _ranked_rows(dataset, config, ranking)
     except InputError as error:

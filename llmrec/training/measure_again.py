@@ -46,7 +46,7 @@ def measure_again(folders: Sequence[Path], overrides: Sequence[str], config_dir:
                 raise InputError(f"{folder} has no rankings. Make them with python -m llmrec.evaluate run={folder}")
             for ranking in rankings:
                 config = override(run.config(trust), overrides, config_dir)
-                _measure(run, ranking, with_settings_of(ranking, config, trust))
+                _measure(run, ranking, with_settings_of(ranking, config))
 
 
 def _rankings(run: RunFolder) -> Iterator[Path]:

@@ -30,7 +30,7 @@ def followed(trained: tuple[Workplace, Done], tmp_path_factory: pytest.TempPathF
 
 
 def test_own_objective_trains(followed: Workplace) -> None:
-    done = followed.run("llmrec.run", *arguments("objective=smoothed"), *DEBUG, "logger=csv")
+    done = followed.run("llmrec.run", *arguments("mine/conf objective=smoothed"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
     assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
 
