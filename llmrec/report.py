@@ -48,7 +48,7 @@ Other runs are listed as not run: make reproduce-tables SCALE=<scale> runs them.
 
 def main() -> None:
     """Entry point of `llmrec report` and `python -m llmrec.report`."""
-    run_command(HELP, _report, alone=True)
+    run_command(HELP, _report, needs_arguments=False)
 
 
 def _report(arguments: list[str]) -> None:
