@@ -109,7 +109,7 @@ VERIFIED: dict[str, str] = {
     "collectives.py": "943fcaa569e50434",
     "datasets/__init__.py": "1c6d2a27d7faa8e5",
     "datasets/columns.py": "304d3a838a519f6f",
-    "datasets/database_urls.py": "87b8cffe45997415",
+    "datasets/database_urls.py": "696b09893f64381d",
     "datasets/databases.py": "b819c14023cfd8af",
     "datasets/dataset.py": "fd29481fcfe5c897",
     "datasets/event_report.py": "960b697e9b446aeb",

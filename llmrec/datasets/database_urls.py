@@ -17,7 +17,7 @@ def is_database(path: str) -> bool:
 
 def database_name(url: str) -> str:
     """Returns the name of a database without the folder and the ending of its file."""
-    return Path(parse_url(url).path).stem
+    return Path(unquote(parse_url(url).path)).stem
 
 
 def parse_url(url: str) -> SplitResult:
