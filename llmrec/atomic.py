@@ -13,7 +13,7 @@ from pathlib import Path
 from llmrec.errors import InputError
 
 LEFTOVER = ".partial"
-"""What the names of temporary folders end in."""
+"""Ending of the names of temporary folders."""
 DISK_ERRORS = (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 DISK_FULL = ("No space left", "quota exceeded", "PytorchStreamWriter", "inline_container", "unexpected pos")
 """Substrings of the errors that torch and safetensors raise on a full disk."""
@@ -125,7 +125,7 @@ def temporary_folder(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(path.parent)
+        _remove_leftovers_once(path.parent)
         temporary, lock = _locked_temporary(path)
     except OSError as error:
         raise unwritable(path, error) from error
@@ -167,8 +167,8 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @cache
-def _remove_leftovers(folder: Path) -> None:
-    """As `remove_leftovers`, in the folder itself and once per process."""
+def _remove_leftovers_once(folder: Path) -> None:
+    """Removes what killed processes have left in the folder itself, once per process."""
     for leftover in folder.glob(f".*{LEFTOVER}"):
         _remove_unheld(leftover)
 

@@ -33,20 +33,20 @@ TERMINATED = 128 + signal.SIGTERM
 """Exit status of a command that SIGTERM has ended."""
 
 
-def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool = False) -> None:
+def run_command(help_text: str, run: Callable[[list[str]], None], *, needs_arguments: bool = True) -> None:
     """Runs a command with the arguments of the command line, or prints its help.
 
     An InputError is printed without a traceback and ends the process with exit status 2; Ctrl-C with status 130,
     SIGTERM with 143.
 
     Args:
-        help_text: Printed for -h and --help, and for a call without arguments unless `alone` is set.
+        help_text: Printed for -h and --help, and for a call without the arguments that the command needs.
         run: Called with the command-line arguments.
-        alone: Whether a call without arguments runs the command instead of printing the help.
+        needs_arguments: Whether a call without arguments prints the help instead of running the command.
     """
     print_any_text()
     arguments = expand_home(sys.argv[1:])
-    wants_help = {"-h", "--help"} & set(arguments) or not (arguments or alone)
+    wants_help = {"-h", "--help"} & set(arguments) or (needs_arguments and not arguments)
     try:
         with cleaning_up_at_sigterm():
             if wants_help:
@@ -74,7 +74,7 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, alone: bool
 
 @contextmanager
 def cleaning_up_at_sigterm() -> Iterator[None]:
-    """Has SIGTERM end the process, while the block runs, as an exception does: all `finally` blocks are run.
+    """Lets SIGTERM end the process, while the block runs, as an exception does: all `finally` blocks are run.
 
     By them temporary files are removed, locks released and child processes ended. A process that ignores SIGTERM, as
     SLURM's jobs do, goes on ignoring it.
@@ -101,7 +101,7 @@ def _end(number: int, frame: FrameType | None) -> None:
 
 
 def print_any_text() -> None:
-    """Has characters that the locale cannot encode printed as escapes instead of ending the command with an error."""
+    """Prints characters that the locale cannot encode as escapes, instead of ending the command with an error."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -119,8 +119,8 @@ def expand_home(arguments: Sequence[str]) -> list[str]:
 def flags_last(arguments: Sequence[str]) -> list[str]:
     """Moves flags behind the overrides, since Hydra's parser takes no overrides behind a flag between two of them."""
     overrides, flags = list[str](), list[str]()
-    for place, argument in enumerate(arguments):
-        is_value = place > 0 and arguments[place - 1] in FLAGS_WITH_VALUE
+    for index, argument in enumerate(arguments):
+        is_value = index > 0 and arguments[index - 1] in FLAGS_WITH_VALUE
         (flags if argument.startswith("-") or is_value else overrides).append(argument)
     return overrides + flags
 

@@ -11,8 +11,8 @@ Tests whether two runs differ in a metric, on the same users.
   llmrec compare run=runs/<...>/<key>,runs/<...>/<key>
   llmrec compare run=runs/<A>,runs/<B> metric=by_title.hr@5 split=valid
 
-run=A,B        two runs of the same dataset and task: a list of two folders, or a
-               pattern in quotes that names two
+run=A,B        two runs of the same dataset and task: a list of two folders, or
+               a pattern in quotes that names two
 metric=PATH    a metric with a value for each row (default: NDCG of the task)
 split=SPLIT    test (default) or valid
 

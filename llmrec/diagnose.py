@@ -13,7 +13,8 @@ the beginning of the title itself, and how much on the user's history.
 
   python -m llmrec.diagnose run=runs/<...>/<key>
   python -m llmrec.diagnose run=runs/<...>/<key> users=1000 seed=1 split=test
-  python -m llmrec.diagnose run=runs/<...>/<key> decoding.scores=vocab decoding.length_penalty=1
+  python -m llmrec.diagnose run=runs/<...>/<key> decoding.scores=vocab \\
+    decoding.length_penalty=1
 
 run=FOLDER        the folder of a run
 users=N           number of rows that are drawn from the split (default 200)

@@ -8,20 +8,24 @@ from llmrec.errors import InputError
 HELP = """\
 Evaluates a trained run with other decoding or evaluation settings.
 
-  python -m llmrec.evaluate run=runs/<...>/<key> decoding.scores=vocab decoding.length_penalty=1
+  python -m llmrec.evaluate run=runs/<...>/<key> decoding.scores=vocab \\
+    decoding.length_penalty=1
   python -m llmrec.evaluate run=runs/<...>/<key> decoding=vocab
-  python -m llmrec.evaluate run=runs/<...>/<key> decoding.exclude_history=true evaluation.users=null
-  python -m llmrec.evaluate run=runs/<...>/rerank/<...>/<key> decoding.bootstrap=5 evaluation.orders=5
+  python -m llmrec.evaluate run=runs/<...>/<key> \\
+    decoding.exclude_history=true evaluation.users=null
+  python -m llmrec.evaluate run=runs/<...>/rerank/<...>/<key> \\
+    decoding.bootstrap=5 evaluation.orders=5
 
   python -m llmrec.evaluate backbone.path=<folder or hub name> dataset=games
-  python -m llmrec.evaluate backbone.path=<model> adapter.path=<folder> dataset=games
+  python -m llmrec.evaluate backbone.path=<model> adapter.path=<folder> \\
+    dataset=games
 
 run=FOLDER is the folder of a run. Settings that are not given are those of the
 run. Rankings and metrics are written to FOLDER/rankings/<key>; what exists
 already is read. --config-dir FOLDER adds decoders and metrics of your own.
-Without run=, a model that was tuned elsewhere is measured, with a PEFT adapter if
-adapter.path is given: a run of its own without training, which takes all settings
-of llmrec run. Set prompt to the one that it was tuned with.
+Without run=, a model that was tuned elsewhere is measured, with a PEFT adapter
+if adapter.path is given: a run of its own without training, which takes all
+settings of llmrec run. Set prompt to the one that it was tuned with.
 Code that the run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.
 """

@@ -36,7 +36,7 @@ CACHES = {
 
 def main() -> None:
     """Entry point of `llmrec info` and `python -m llmrec.info`."""
-    run_command(HELP, _info, alone=True)
+    run_command(HELP, _info, needs_arguments=False)
 
 
 def _info(arguments: list[str]) -> None:

@@ -5,7 +5,7 @@ from llmrec.errors import InputError
 from llmrec.run_selection import selected_runs
 
 HELP = """\
-Computes the metrics of existing rankings anew, without the model: seconds a run.
+Computes the metrics of existing rankings anew, without the model, in seconds.
 
   python -m llmrec.measure run=runs/<...>/<key>
   python -m llmrec.measure run='runs/games/next_item/*'
@@ -16,9 +16,9 @@ run=FOLDERS       the folder of a run or of several runs, a list of folders, or
                   a pattern in quotes
 --config-dir FOLDER  a folder with YAML files of your own (group metrics)
 
-All rankings of the runs are measured, with the metrics that ship with llmrec and
-those that metrics=NAME adds. Settings of the groups metrics, dataset.reference
-and paths can be overridden.
+All rankings of the runs are measured, with the metrics that ship with llmrec
+and those that metrics=NAME adds. Settings of the groups metrics,
+dataset.reference and paths can be overridden.
 Code that a run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.command import run_command, split_config_dir
+from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 
 if TYPE_CHECKING:
@@ -23,16 +24,19 @@ Prepares a downloaded dataset: applies the k-core filter, builds histories and
 splits them, once. The result is checked whenever it is read.
 
   python -m llmrec.prepare reader=movielens path=downloads/ml-100k
-  python -m llmrec.prepare reader=amazon2023 path=downloads/ category=Video_Games out=data/games23
+  python -m llmrec.prepare reader=amazon2023 path=downloads/ \\
+    category=Video_Games out=data/games23
   python -m llmrec.prepare reader=lcrec path=downloads/Arts split=leave_one_out
-  python -m llmrec.prepare reader=generic path=exports/shop interactions=orders.csv items=products.csv \
-    columns.user=customer_id columns.item=sku columns.time=ordered_at words.item=product words.verb=bought
+  python -m llmrec.prepare reader=generic path=exports/shop \\
+    interactions=orders.csv items=products.csv columns.user=customer_id \\
+    columns.item=sku columns.time=ordered_at \\
+    words.item=product words.verb=bought
 
 reader=auto         the first of the following in whose layout the files are;
                     the default
 reader=NAME         msl, generic, movielens, recbole, amazon2014, amazon2018,
-                    amazon2023, minionerec, lcrec, steam, goodreads, yelp, lastfm
-                    or sdpo, whose files docs/data.md lists; or
+                    amazon2023, minionerec, lcrec, steam, goodreads, yelp,
+                    lastfm or sdpo, whose files docs/data.md lists; or
                     dataset/reader/NAME.yaml in the folder of --config-dir
 reader=MODULE.CLASS a reader of your own without a YAML
 KEY=VALUE           a setting of the reader, such as category=Video_Games
@@ -54,10 +58,12 @@ split=leave_one_out the same as dataset.split=leave_one_out: the last event of
                     comparison with RecBole's tables; by default, split by time
 
 Settings of reader=generic, which they imply:
-interactions=FILE   the file in path, or folder of Parquet parts; items=FILE too.
-                    Of a database: a table, or a SELECT in quotes
-columns.KEY=NAME    the column of user, item, time, rating, title, categories, or
-                    of id (the item's id in the items, if it is called otherwise)
+interactions=FILE   the file in path, or a folder of Parquet parts; of a
+                    database, a table, or a SELECT in quotes
+items=FILE          the same for the items
+columns.KEY=NAME    the column of user, item, time, rating, title or categories;
+                    columns.id of the item's id in the items, if it has another
+                    name there than in the interactions
 
 words.item=product words.items=products words.verb=bought
                     writes the dataset's YAML with these words into dataset/ of
@@ -71,7 +77,7 @@ def main() -> None:
 
 
 def _prepare(arguments: Sequence[str]) -> None:
-    from llmrec.datasets.databases import is_database
+    from llmrec.datasets.database_urls import is_database
     from llmrec.prepare_arguments import parse_arguments
 
     started = time.monotonic()
@@ -110,20 +116,23 @@ def _prepare_folder(given: "PrepareArguments", config_dir: Path | None, started:
 
 
 def _yaml(config_dir: Path | None, name: str, words: Mapping[str, str], dataset: Mapping[str, Any]) -> "DatasetYaml":
+    from llmrec.dataset_yaml import DatasetYaml
+    from llmrec.datasets.settings import SEQUENCE_KEYS
+
+    shared, shaping = _shared_settings(), (*SEQUENCE_KEYS, "hold_out")
+    return DatasetYaml(config_dir, name, words, {key: dataset[key] for key in shaping if dataset[key] != shared[key]})
+
+
+def _shared_settings() -> dict[str, Any]:
+    """Returns the default settings that all datasets share."""
     from omegaconf import OmegaConf
 
-    from llmrec.conf_dir import conf_dir
-    from llmrec.dataset_yaml import DatasetYaml
-
     shared: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
-    shaping = ("k_core", "min_history", "max_history", "split", "hold_out")
-    return DatasetYaml(config_dir, name, words, {key: dataset[key] for key in shaping if dataset[key] != shared[key]})
+    return dict(shared)
 
 
 def _cache_dir() -> Path:
     from omegaconf import OmegaConf
-
-    from llmrec.conf_dir import conf_dir
 
     return Path(OmegaConf.load(Path(conf_dir()) / "config.yaml").paths.cache)
 
@@ -159,7 +168,8 @@ def _name_and_folder(own: Mapping[str, str], path: Path, reader: "Reader") -> tu
 def _exported(given: "PrepareArguments") -> Iterator["PrepareArguments"]:
     """Copies a database's tables to files; yields the arguments by which they are read."""
     from llmrec.atomic import temporary_folder
-    from llmrec.datasets.databases import database_name, export, shown_url
+    from llmrec.datasets.database_urls import database_name, parse_url, shown_url
+    from llmrec.datasets.databases import export
     from llmrec.datasets.readers.build import build_reader
     from llmrec.datasets.readers.generic import Generic
 
@@ -176,21 +186,18 @@ def _exported(given: "PrepareArguments") -> Iterator["PrepareArguments"]:
             yield replace(given, own={**own, "path": str(folder)}, reader=reading)
         except InputError as error:
             # The files are gone when the message is read.
-            text = str(error)
+            text, shown = str(error), shown_url(parse_url(url))
             for name, selection in selections.items():
-                text = text.replace(str(folder / f"{name}.parquet"), f"{shown_url(url)}, {name}={selection.source}")
-            raise InputError(text.replace(str(folder), shown_url(url))) from error
+                text = text.replace(str(folder / f"{name}.parquet"), f"{shown}, {name}={selection.source}")
+            raise InputError(text.replace(str(folder), shown)) from error
 
 
 def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
     """Returns the settings that all datasets share, with those that shape the prepared dataset as overridden."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
     from hydra.errors import HydraException
-    from omegaconf import OmegaConf
 
-    from llmrec.conf_dir import conf_dir
-
-    dataset: Any = OmegaConf.to_container(OmegaConf.load(Path(conf_dir()) / "dataset/shared/base.yaml"))
+    dataset = _shared_settings()
     keys = {f"dataset.{key}": key for key in reader.shaping}
     for text in overrides:
         try:
@@ -204,13 +211,13 @@ def _settings(reader: "Reader", overrides: Sequence[str]) -> dict[str, Any]:
         if override.key_or_group not in keys:
             raise InputError(f"{text}: reader={reader.name} only takes {', '.join(keys)} and its own settings")
         dataset[keys[override.key_or_group]] = override.value()
-    return dict(dataset)
+    return dataset
 
 
 def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
     import numpy as np
 
-    from llmrec.datasets.leakage import summary
+    from llmrec.datasets.leakage_summary import summary
 
     events = prepared.interactions
     if events is None:
@@ -221,8 +228,6 @@ def _facts(prepared: "Prepared", dataset: Mapping[str, Any]) -> list[str]:
 
 
 def _next_step(name: str, out: Path, overrides: Sequence[str], config_dir: Path | None) -> str:
-    from llmrec.conf_dir import conf_dir
-
     folders = [Path(conf_dir()), *([config_dir] if config_dir else [])]
     # The run needs the same settings, because it draws candidate lists of task rerank by them.
     arguments = [f"dataset={name}", *overrides]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from llmrec.dataset_yaml import WORDS
-from llmrec.datasets.databases import is_database
+from llmrec.datasets.database_urls import is_database
 from llmrec.errors import InputError
 
 OWN = ("reader", "source", "path", "out", "name", "split")
@@ -19,7 +19,7 @@ READER = "dataset.reader."
 
 @dataclass(frozen=True)
 class PrepareArguments:
-    """What a command line says.
+    """The arguments of the command, by what they are for.
 
     Attributes:
         own: The command's own arguments as text.
@@ -101,7 +101,8 @@ def _hydra_value(key: str, value: str, parameters: Mapping[str, Parameter]) -> s
     is_text = "." in key or (found is not None and _takes_text(found.annotation))
     if value == "null" or not is_text:
         return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    # Hydra unescapes backslashes only before a quote, so that all others stand for themselves.
+    escaped = re.sub(r"\\+(?='|$)", lambda found: 2 * found[0], value).replace("'", "\\'")
     return f"'{escaped}'"
 
 

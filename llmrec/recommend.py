@@ -17,8 +17,10 @@ if TYPE_CHECKING:
 HELP = """\
 Recommends titles of the catalogue for given histories.
 
-  python -m llmrec.recommend run=runs/<...>/<key> history='["Title A", "Title B"]' k=10
-  python -m llmrec.recommend run=runs/<...>/<key> file=histories.jsonl k=10 out=recommended.jsonl
+  python -m llmrec.recommend run=runs/<...>/<key> \\
+    history='["Title A", "Title B"]' k=10
+  python -m llmrec.recommend run=runs/<...>/<key> \\
+    file=histories.jsonl k=10 out=recommended.jsonl
 
 run=FOLDER        the folder of a run
 history=LIST      a JSON list of titles, oldest first
@@ -30,7 +32,8 @@ k=N               number of titles per history (default 10)
 
 Titles that are not in the catalogue are used as text (a baseline and a run with
 items=tokens ignore them), with a warning. Settings of the groups decoding and
-paths can be overridden, as in decoding.exclude_history=true, and items.file and backbone.path.
+paths can be overridden, as in decoding.exclude_history=true, and items.file and
+backbone.path.
 --config-dir FOLDER adds decoders of your own.
 Code that the run's config names and that does not ship with llmrec is refused
 unless trust=true is given: set it only for folders that you trust.

@@ -18,28 +18,30 @@ Writes the tables of experiments/ from the records in runs/. Trains nothing.
   python -m llmrec.report
   python -m llmrec.report scale=cpu
   python -m llmrec.report tables=msl_accuracy,gdrt_fairness out=tables/two
-  python -m llmrec.report run='runs/games/*' against=sft    # compares any finished runs
-  python -m llmrec.report pack=runs out=records.tar.gz    # no tables: packs the finished runs for another checkout
+  python -m llmrec.report run='runs/games/*' against=sft
+  python -m llmrec.report pack=runs out=records.tar.gz
 
 scale=SCALE     smoke (simulated data, default), cpu (real data) or paper (the
                 papers' backbones and settings)
 tables=LIST     some of msl_accuracy, gdrt_fairness, rosepo_harm, alro_rerank,
-                msl_ablation, efficiency; all by default
+                msl_ablation, efficiency, objectives; all by default
 runs=FOLDER     folder of the records; $LLMREC_RUNS or ./runs by default
 out=FOLDER      folder for report.html, report.md, <table>.tex, <table>.csv and
                 plots/; tables/<scale> or, for run=..., tables/runs by default
-run=FOLDERS     compares finished runs instead: the folder of a run or of several
-                runs, a list of folders, or a pattern in quotes. Runs on different
-                sets, splits or test rows are in different tables. The page shows
-                200 users with history, target and the top ten of each run
-against=RUN     run that the others are compared with: its folder, key, objective
-                or baseline; the first run by default
-trust=true      reads histories with code that a run's config names and that does
-                not ship with llmrec: set it only for folders that you trust
-pack=FOLDER     packs the records of all finished runs in a runs folder into
-                out=FILE.tar.gz (default records.tar.gz): config, training.json,
-                curves, metrics and the values per user that tables need; no
-                weights, no titles
+run=FOLDERS     compares finished runs instead: the folder of a run or of
+                several runs, a list of folders, or a pattern in quotes. Runs on
+                different sets, splits or test rows are in different tables. The
+                page shows 200 users with history, target and the top ten of
+                each run
+against=RUN     run that the others are compared with: its folder, key,
+                objective or baseline; the first run by default
+trust=true      reads histories with code that a run's config names and that
+                does not ship with llmrec: set it only for folders that you
+                trust
+pack=FOLDER     writes no tables, but packs the records of all finished runs in
+                a runs folder into out=FILE.tar.gz (default records.tar.gz):
+                config, training.json, curves, metrics and the values per user
+                that tables need; no weights, no titles
 
 Runs in an archive in experiments/results/records/ count as finished runs.
 Other runs are listed as not run: make reproduce-tables SCALE=<scale> runs them.
@@ -48,7 +50,7 @@ Other runs are listed as not run: make reproduce-tables SCALE=<scale> runs them.
 
 def main() -> None:
     """Entry point of `llmrec report` and `python -m llmrec.report`."""
-    run_command(HELP, _report, alone=True)
+    run_command(HELP, _report, needs_arguments=False)
 
 
 def _report(arguments: list[str]) -> None:

@@ -31,7 +31,7 @@ MAX_JOBS = 8
 
 def main() -> None:
     """Entry point of `llmrec reproduce` and `python -m llmrec.reproduce`."""
-    run_command(HELP, _reproduce, alone=True)
+    run_command(HELP, _reproduce, needs_arguments=False)
 
 
 def _reproduce(arguments: list[str]) -> None:

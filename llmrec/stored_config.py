@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 from llmrec.errors import InputError
 
 SHIPPED = "llmrec."
-"""What the names of the modules that ship with llmrec begin with."""
+"""Prefix of the names of modules that ship with llmrec."""
 HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
 """Keys by which Hydra instantiates in another way; no config that ships with llmrec has one."""
 
@@ -85,10 +85,10 @@ def refuse_foreign_decoder(decoding: Any, file: Path) -> None:
 
 
 def _refuse_interpolations(settings: Any, file: Path) -> None:
-    for place, value in _values(settings):
+    for dotted_key, value in _values(settings):
         if isinstance(value, str) and "${" in value:
             raise InputError(
-                f"{file}, {place}: {value} is an interpolation, which is not resolved: the config of a run "
+                f"{file}, {dotted_key}: {value} is an interpolation, which is not resolved: the config of a run "
                 "holds values only. Write the value there, or run again"
             )
 
@@ -119,12 +119,12 @@ def _refuse_foreign_task(task: Any, file: Path) -> None:
 
 
 def _refuse_foreign_targets(settings: Any, group: str, base: type, file: Path) -> None:
-    for place, value in _values(settings, group):
-        key = place.rpartition(".")[2]
+    for dotted_key, value in _values(settings, group):
+        key = dotted_key.rpartition(".")[2]
         if key in HYDRA_KEYS:
-            raise _untrusted(file, place, value, "no config that ships with llmrec has this key")
+            raise _untrusted(file, dotted_key, value, "no config that ships with llmrec has this key")
         if key == "_target_" and not (isinstance(value, str) and shipped_class(value, base)):
-            raise _untrusted(file, place, value, f"it is no {base.__name__.lower()} that ships with llmrec")
+            raise _untrusted(file, dotted_key, value, f"it is no {base.__name__.lower()} that ships with llmrec")
 
 
 def _refuse_remote_code(backbone: Any, file: Path) -> None:
@@ -136,21 +136,21 @@ def _refuse_remote_code(backbone: Any, file: Path) -> None:
         raise _untrusted(file, "backbone.attention", attention, "the code of a kernel from a hub would be run")
 
 
-def _untrusted(file: Path, place: str, value: Any, reason: str) -> InputError:
+def _untrusted(file: Path, dotted_key: str, value: Any, reason: str) -> InputError:
     return InputError(
-        f"{file}, {place}: {value} is refused: {reason}, and a run folder may be somebody else's. If you trust this "
-        "folder, add trust=true to the command"
+        f"{file}, {dotted_key}: {value} is refused: {reason}, and a run folder may be somebody else's. "
+        "If you trust this folder, add trust=true to the command"
     )
 
 
-def _values(settings: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted key and the value of everything in settings, containers included, at any depth."""
+def _values(settings: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields the dotted key and the value of everything in settings, containers included, at any depth."""
     pairs: list[tuple[Any, Any]] = []
     if isinstance(settings, dict):
         pairs = list(settings.items())
     elif isinstance(settings, list):
         pairs = list(enumerate(settings))
     for key, value in pairs:
-        inner = f"{place}.{key}" if place else str(key)
-        yield inner, value
-        yield from _values(value, inner)
+        dotted_key = f"{prefix}.{key}" if prefix else str(key)
+        yield dotted_key, value
+        yield from _values(value, dotted_key)

@@ -140,7 +140,7 @@ class Run:
             raise InputError(
                 f"{self.folder} has no log-probabilities of titles: it needs a language model and trie or vocab scores"
             )
-        return self.recommender.log_probabilities(history, titles, self.config.decoding.scores)
+        return self.recommender.log_probabilities(history, titles)
 
     def evaluation(self, split: str) -> "Evaluation":
         """Returns the metrics by row of a split, for `llmrec.compare`.
@@ -156,10 +156,11 @@ class Run:
         """Returns the recommender with lists of at least `k` titles."""
         from llmrec.decoding.decoder import build_decoder
         from llmrec.decoding.list_length import lengthen_lists
+        from llmrec.training.open_run import resolve_temperature
 
         if k <= self.recommender.ranker.decoder.list_length:
             return self.recommender
-        config = copy.deepcopy(self.config)
+        config = resolve_temperature(copy.deepcopy(self.config), RunFolder(self.folder))
         lengthen_lists(config.decoding, k)
         longer, longer.ranker = (copy.copy(part) for part in (self.recommender, self.recommender.ranker))
         longer.ranker.decoder = build_decoder(config.decoding, config.task.name)

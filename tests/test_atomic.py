@@ -120,6 +120,6 @@ def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
 
 def write_another(folder: Path) -> None:
     """Writes a file as a process that starts anew does."""
-    atomic._remove_leftovers.cache_clear()
+    atomic._remove_leftovers_once.cache_clear()
     with atomic_file(folder / "another") as temporary:
         temporary.write_text("whole")

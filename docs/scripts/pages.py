@@ -53,7 +53,7 @@ def commands_page(docs: Path) -> str:
     lines = [
         "# Commands\n\n`llmrec NAME` is the same as `python -m MODULE`. Each command prints its help with `--help`.\n"
     ]
-    lines += ["| command | module | |\n|---|---|---|"]
+    lines += ["| command | module | what it does |\n|---|---|---|"]
     lines += [f"| `llmrec {name}` | `{command.module}` | {command.help} |" for name, command in COMMANDS.items()]
     for name, command in COMMANDS.items():
         help_text = getattr(importlib.import_module(command.module), "HELP", None)

@@ -35,6 +35,11 @@ class TitleTokens:
         return len(self.offsets) - 1
 
     @property
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of each title with its end token, int64 `[titles]`."""
+        return np.diff(self.offsets)
+
+    @property
     def end_token(self) -> int:
         """The token that ends every title."""
         return int(self.tokens[-1])

@@ -51,18 +51,27 @@ class Trie:
         return int(self.fan_out.max())
 
     @cached_property
-    def unique_depth(self) -> Tensor:
-        """Number of tokens after which a title is the only one with its prefix, int64 `[leaves]`."""
-        parent = torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+    def parent(self) -> Tensor:
+        """The node that each edge leaves, int64 `[edges]`."""
+        return torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+
+    @cached_property
+    def depth(self) -> Tensor:
+        """Number of tokens before each node, int64 `[nodes]`."""
         depth = torch.zeros(len(self.fan_out), dtype=torch.long, device=self.fan_out.device)
         reached = torch.zeros(1, dtype=torch.long, device=depth.device)
         while len(reached):
             _, edge = self.children(reached)
-            depth[edge + 1] = depth[parent[edge]] + 1
+            depth[edge + 1] = depth[self.parent[edge]] + 1
             reached = edge + 1
+        return depth
+
+    @cached_property
+    def unique_depth(self) -> Tensor:
+        """Number of tokens after which a title is the only one with its prefix, int64 `[leaves]`."""
         alone = (self.leaf_high - self.leaf_low == 1).nonzero()[:, 0]
-        unreached = torch.full((len(self.leaf_length),), len(depth), device=depth.device)
-        return unreached.scatter_reduce(0, self.leaf_low[alone].long(), depth[alone], "amin")
+        unreached = torch.full((len(self.leaf_length),), len(self.depth), device=self.depth.device)
+        return unreached.scatter_reduce(0, self.leaf_low[alone].long(), self.depth[alone], "amin")
 
     @cached_property
     def max_length(self) -> int:
@@ -130,8 +139,7 @@ class Trie:
     @cached_property
     def _keys(self) -> Tensor:
         """A number for each pair of node and token, ascending with the edges, int64 `[edges]`."""
-        node = torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
-        return node * self._stride + self.edge_token.long()
+        return self.parent * self._stride + self.edge_token.long()
 
     def walk(self, tokens: np.ndarray) -> int:
         """Returns the node that a prefix (int `[length]`) leads to.

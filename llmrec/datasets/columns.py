@@ -39,6 +39,11 @@ def text(name: str, type_: pl.DataType) -> pl.Expr:
     return column.cast(pl.String)
 
 
+def unless_blank(text: pl.Expr) -> pl.Expr:
+    """Returns texts in which "" is null, since files often have it in place of a missing value."""
+    return pl.when(text != "").then(text)
+
+
 def integers(name: str, type_: pl.DataType) -> pl.Expr:
     """Converts whole numbers, also those written as 7.0, to Int64."""
     column = pl.col(name)

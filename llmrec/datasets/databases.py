@@ -6,16 +6,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
+from urllib.parse import SplitResult, unquote
 
+from llmrec.datasets.database_urls import FORMS, SQLITE, parse_url, passwords, shown_url
 from llmrec.errors import InputError, shortened
 
-SQLITE = "sqlite"
-SCHEMES = (SQLITE, "postgresql", "postgres")
 QUERY = re.compile(r"\s*(select|with)\s", re.IGNORECASE)
 INFERENCE_ROWS = 100_000
 """Rows from which the SQLite driver infers the types of columns, since SQLite has none."""
-FORMS = "sqlite:///shop.db (four slashes for an absolute path) or postgresql://USER@HOST/DATABASE"
 
 
 @dataclass(frozen=True)
@@ -34,21 +32,6 @@ class Selection:
     optional: str | None
 
 
-def is_database(path: str) -> bool:
-    """Returns whether a path is the URL of a database."""
-    return "://" in path
-
-
-def database_name(url: str) -> str:
-    """Returns the name of a database without the folder and the ending of its file."""
-    return Path(_parsed(url).path).stem
-
-
-def shown_url(url: str) -> str:
-    """Returns the URL of a database without user, password and options, for messages."""
-    return _shown(_parsed(url))
-
-
 def export(url: str, selections: Mapping[str, Selection], folder: Path) -> None:
     """Copies selections to Parquet files, a batch of rows at a time.
 
@@ -62,38 +45,16 @@ def export(url: str, selections: Mapping[str, Selection], folder: Path) -> None:
     Raises:
         InputError: The database cannot be reached, or a selection cannot be read.
     """
-    parsed = _parsed(url)
+    parsed = parse_url(url)
     with _described(parsed, "", "Check the URL, and that the server runs"), _connection(parsed, url) as connection:
         for stem, selection in selections.items():
             where = f", {stem}={shortened(selection.source)}"
             with _described(parsed, where, "Correct the name or the query"), connection.cursor() as cursor:
-                query = _query(cursor, selection, _shown(parsed) + where)
+                query = _query(cursor, selection, shown_url(parsed) + where)
                 if parsed.scheme == SQLITE:
                     cursor.adbc_statement.set_options(**{"adbc.sqlite.query.batch_rows": INFERENCE_ROWS})
                 cursor.execute(query)
                 _write(cursor.fetch_record_batch(), folder / f"{stem}.parquet")
-
-
-def _parsed(url: str) -> SplitResult:
-    try:
-        parsed = urlsplit(url)
-        parsed.port  # noqa: B018, raises ValueError for what is no number
-    except ValueError as error:
-        raise InputError(_not_a_url()) from error
-    # A / in a password ends the part with the host too early.
-    is_broken = parsed.scheme != SQLITE and "@" in parsed.path
-    if parsed.scheme not in SCHEMES or is_broken or not parsed.path.strip("/"):
-        raise InputError(_not_a_url())
-    return parsed
-
-
-def _not_a_url() -> str:
-    # The URL is not shown, since its password cannot be told from the rest.
-    return f"path=: not the URL of a database. Give {FORMS}; write @ : / in a password as %40 %3A %2F"
-
-
-def _shown(parsed: SplitResult) -> str:
-    return f"{parsed.scheme}://{parsed.netloc.rpartition('@')[2]}{parsed.path}"
 
 
 @contextmanager
@@ -106,15 +67,9 @@ def _described(parsed: SplitResult, where: str, remedy: str) -> Iterator[None]:
         yield
     except (Error, pa.ArrowException) as error:
         text = " ".join(str(error).split()).removeprefix("IO: ")
-        for secret in _passwords(parsed):
+        for secret in passwords(parsed):
             text = text.replace(secret, "***")
-        raise InputError(f"{_shown(parsed)}{where}: {shortened(text, 300).rstrip('.')}. {remedy}") from error
-
-
-def _passwords(parsed: SplitResult) -> set[str]:
-    """Returns the passwords in a URL, as they stand there and decoded."""
-    given = [parsed.password or "", *parse_qs(parsed.query).get("password", [])]
-    return {*given, *map(unquote, given)} - {""}
+        raise InputError(f"{shown_url(parsed)}{where}: {shortened(text, 300).rstrip('.')}. {remedy}") from error
 
 
 @contextmanager
@@ -132,7 +87,7 @@ def _open_sqlite(parsed: SplitResult) -> Any:
 
     file = Path(unquote(parsed.path.removeprefix("/"))).absolute()
     if not file.is_file():
-        raise InputError(f"{_shown(parsed)}: there is no file {file}. Give {FORMS}")
+        raise InputError(f"{shown_url(parsed)}: there is no file {file}. Give {FORMS}")
     return dbapi.connect(f"{file.as_uri()}?mode=ro")
 
 

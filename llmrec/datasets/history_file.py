@@ -1,17 +1,14 @@
 """Files of histories, JSON lines with one list of titles each, which are read in chunks."""
 
-import gzip
 import hashlib
-import io
 import json
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
-from llmrec.datasets.text_files import without_lone_surrogates
+from llmrec.datasets.text_files import open_bytes, without_lone_surrogates
 from llmrec.errors import InputError
 
 EXAMPLE = '["Title A", "Title B"]'
@@ -90,19 +87,7 @@ def parse_history(text: str, where: str) -> list[str]:
 @contextmanager
 def _opened(path: Path) -> Iterator[BinaryIO]:
     try:
-        with _binary(path) as file:
+        with open_bytes(path) as file:
             yield file
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise InputError(f"{path}: cannot be decompressed ({error}). Put a complete copy of the file there") from error
     except OSError as error:
-        raise InputError(f"file={path} cannot be read: {error.strerror or error}") from error
-
-
-def _binary(path: Path) -> BinaryIO:
-    if path.suffix == ".gz":
-        return cast(BinaryIO, gzip.open(path))
-    if path.suffix == ".zst":
-        import pyarrow as pa
-
-        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"), buffer_size=1 << 20)
-    return open(path, "rb")
+        raise InputError(f"file={path} cannot be read: {error.strerror}") from error

@@ -15,8 +15,7 @@ from llmrec.atomic import atomic_folder
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.settings import PREPARED_FORMAT
-from llmrec.datasets.split import SPLITS
+from llmrec.datasets.settings import PREPARED_FORMAT, SPLITS
 from llmrec.errors import InputError
 from llmrec.file_hash import file_hash
 from llmrec.manifest import LARGE_BYTES

@@ -13,8 +13,8 @@ from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.kcore import k_core
 from llmrec.datasets.leakage import leakage_report, leave_one_out_report
 from llmrec.datasets.prepared import Splits
-from llmrec.datasets.settings import LEAVE_ONE_OUT
-from llmrec.datasets.split import SPLITS, global_time_split, leave_one_out
+from llmrec.datasets.settings import LEAVE_ONE_OUT, SPLITS
+from llmrec.datasets.split import global_time_split, leave_one_out
 from llmrec.datasets.windows import windows
 from llmrec.errors import InputError
 

@@ -9,6 +9,7 @@ from llmrec.settings.typed import Check
 
 PREPARED_FORMAT = 2
 """Increased when the files of prepared datasets change. The code of the readers is part of the key by its hash."""
+SPLITS = ("train", "valid", "test")
 LEAVE_ONE_OUT = "leave_one_out"
 """Value of dataset.split that holds out the last event of each user, instead of splitting by time."""
 SEQUENCE_KEYS = ("k_core", "min_history", "max_history", "split")

@@ -85,7 +85,8 @@ def locate(dataset: Mapping[str, Any], data_dir: Path, cache_dir: Path) -> Sourc
     check_simulator(dataset)
     shaping = {key: dataset[key] for key in (*SEQUENCE_KEYS, "simulator")}
     prepared_by = preparing_code("llmrec.datasets.simulator")
-    key, leaves_one_out = prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by), dataset["split"] == LEAVE_ONE_OUT
+    key = prepared_key(PREPARED_FORMAT, shaping, {}, prepared_by)
+    leaves_one_out = dataset["split"] == LEAVE_ONE_OUT
     return Source(None, _full_name(name, leaves_one_out, True), key, True, leaves_one_out, prepared_by)
 
 

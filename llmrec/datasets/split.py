@@ -9,7 +9,6 @@ import numpy as np
 from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
 
-SPLITS = ("train", "valid", "test")
 RowKey = tuple[str, bytes, int, int]
 
 

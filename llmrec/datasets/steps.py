@@ -34,7 +34,7 @@ class LengthGroupedSteps:
         Args:
             lengths: Number of tokens of each training row, int [rows].
             batch_size: Rows of an optimizer step, over all ranks.
-            micro_rows: Returns the number of rows of a micro-batch, given the rows of the whole step (int [rows]).
+            micro_batch_rows: Returns the number of rows of a micro-batch, given the rows of the step (int [rows]).
             seed: Seed of the shuffling, together with the epoch.
             epoch: Number of the epoch.
             rank: This process's rank.

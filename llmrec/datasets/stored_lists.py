@@ -13,9 +13,10 @@ import pyarrow.parquet as pq
 from llmrec.cached_files import cached_folder, is_cached
 from llmrec.components import code, digest
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.lists import ListRule, Lists, lists_report, next_item_lists, rated_lists
+from llmrec.datasets.lists import ListRule, Lists
+from llmrec.datasets.make_lists import lists_report, next_item_lists, rated_lists
 from llmrec.datasets.prepared import Prepared, read_rows, rows_table
-from llmrec.datasets.split import SPLITS
+from llmrec.datasets.settings import SPLITS
 from llmrec.errors import InputError
 
 

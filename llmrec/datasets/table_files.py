@@ -8,8 +8,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from llmrec.datasets.columns import unless_blank
+from llmrec.datasets.readers.blocks import blocks
+from llmrec.datasets.readers.json_types import json_types
+from llmrec.datasets.readers.lazy_frames import ROWS, Schema, lazy_frame
 from llmrec.datasets.readers.pickles import refuse_pickle
-from llmrec.datasets.readers.scans import ROWS, Schema, blocks, json_types, scan_json_lines, source
+from llmrec.datasets.readers.scans import scan_json_lines
 from llmrec.datasets.readers.separated import Separated, split_line
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import COMPRESSIONS
@@ -102,12 +106,7 @@ def scan_text(path: Path, schema: Schema, separator: str = ",", quoted: bool = T
     """
     table = scan_separated(path, (separator,), quoted)
     table.require_columns(list(schema))
-    return table.frame.select(blank_as_null(name).cast(type_, strict=False) for name, type_ in schema.items())
-
-
-def blank_as_null(name: str) -> pl.Expr:
-    """Returns a column of text in which blank values are null."""
-    return pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
+    return table.frame.select(unless_blank(pl.col(name)).cast(type_, strict=False) for name, type_ in schema.items())
 
 
 def named(text: Separated) -> Table:
@@ -139,7 +138,7 @@ def _parquet(path: Path) -> Table:
         except (pa.ArrowException, OSError) as error:
             raise _unreadable(path, error) from error
 
-    return Table(path, source(read, schema))
+    return Table(path, lazy_frame(read, schema))
 
 
 def _unreadable(path: Path, error: Exception) -> InputError:

@@ -37,11 +37,6 @@ class Table:
     labels: Mapping[str, str | None] = field(default_factory=dict)
     parts: Sequence[tuple[int, Path]] = ()
 
-    @classmethod
-    def from_arrow(cls, path: Path, table: Any) -> "Table":
-        """Takes the columns of an Arrow table whose first row is row 1 of the file at `path`."""
-        return cls(path, pl.DataFrame(table).lazy())
-
     @cached_property
     def types(self) -> pl.Schema:
         """The columns' types by name."""
@@ -140,8 +135,7 @@ class Table:
 
     def text(self, name: str) -> pl.Expr:
         """Converts a column to non-empty strings (see `columns.text`); other values are null."""
-        converted = columns.text(name, self.types[name])
-        return pl.when(converted != "").then(converted)
+        return columns.unless_blank(columns.text(name, self.types[name]))
 
     def require_text(self, values: pl.Series, name: str) -> None:
         """Raises InputError for the first null in a column that was read with `text`."""

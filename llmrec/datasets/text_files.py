@@ -1,17 +1,48 @@
-"""Reads text files as people export them: byte order marks, compression, blank last lines, halves of emoji.
+"""Reads text files as people export them: with byte order marks, compressed, with halves of emoji.
 
 Uses the standard library only, and pyarrow for .zst.
 """
 
 import gzip
+import io
 import json
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from llmrec.errors import InputError
 
 COMPRESSIONS = (".gz", ".zst")
+BUFFER_BYTES = 1 << 20
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[BinaryIO]:
+    """Opens a file for reading, decompressed if its name ends in .gz or .zst.
+
+    Raises:
+        InputError: If it cannot be decompressed.
+    """
+    try:
+        with _binary(path) as file:
+            yield file
+    except (OSError, EOFError, zlib.error) as error:
+        # Errors of the system have a number; those of gzip and pyarrow about the content have none.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise InputError(f"{path}: cannot be decompressed ({error}). Put a complete copy of the file there") from error
+
+
+def _binary(path: Path) -> BinaryIO:
+    if path.suffix == ".gz":
+        return cast(BinaryIO, gzip.open(path))
+    if path.suffix == ".zst":
+        import pyarrow as pa
+
+        return io.BufferedReader(pa.input_stream(str(path), compression="zstd"), BUFFER_BYTES)
+    return open(path, "rb")
 
 
 def read_text(path: Path) -> str:
@@ -20,32 +51,13 @@ def read_text(path: Path) -> str:
     Raises:
         InputError: If the file cannot be decompressed or is not UTF-8. The message names the line.
     """
-    content = read_bytes(path)
+    with open_bytes(path) as file:
+        content = file.read()
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise InputError(f"{path}, row {line}: not UTF-8 ({error.reason}). Save the file as UTF-8") from error
-
-
-def read_bytes(path: Path) -> bytes:
-    """Reads a file and decompresses it if its name ends in .gz or .zst.
-
-    Raises:
-        InputError: If it cannot be decompressed.
-    """
-    content = path.read_bytes()
-    try:
-        if path.suffix == ".gz":
-            return gzip.decompress(content)
-        if path.suffix == ".zst":
-            import pyarrow as pa
-
-            with pa.CompressedInputStream(pa.BufferReader(content), "zstd") as stream:
-                return bytes(stream.read())
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be decompressed ({error}). Put a complete copy of the file there") from error
-    return content
 
 
 def read_json(path: Path) -> Any:
@@ -74,17 +86,6 @@ def read_json(path: Path) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}). Put a complete copy of the file there") from error
 
 
-def lines_of(text: str) -> list[str]:
-    """Splits a text at line feeds, with or without a carriage return, and drops blank last lines.
-
-    `str.splitlines` would also split at characters that may stand inside a title, such as U+2028 and U+0085.
-    """
-    lines = [line.removesuffix("\r") for line in text.split("\n")]
-    while lines and not lines[-1].strip():
-        lines.pop()
-    return lines
-
-
 def without_lone_surrogates(text: str) -> str:
     """Returns a text in which surrogates are joined in pairs, and replaced by U+FFFD where their other half is missing.
 
@@ -93,21 +94,3 @@ def without_lone_surrogates(text: str) -> str:
     if text.isascii():
         return text
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def read_json_lines(path: Path) -> list[dict[str, Any]]:
-    """Reads a file with one JSON object per line.
-
-    Raises:
-        InputError: For a line that is not a JSON object. The message names it.
-    """
-    rows = []
-    for number, line in enumerate(lines_of(read_text(path)), 1):
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise InputError(f"{path}, row {number}: not JSON ({error}). Correct or remove that line") from error
-        if not isinstance(row, dict):
-            raise InputError(f'{path}, row {number}: not an object. Write rows as {{"user": "ann", "item": "a"}}')
-        rows.append(row)
-    return rows

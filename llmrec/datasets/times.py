@@ -67,6 +67,16 @@ def checked_times(table: Table, name: str, parsed: pl.Series) -> Times:
     return Times(microseconds.to_numpy(), {unit: count for unit, count in zip(UNITS, counts, strict=True) if count})
 
 
+def unix_seconds(text: pl.Expr, form: str) -> pl.Expr:
+    """Converts dates of one form to unix seconds, those without a zone as UTC; null for texts of another form.
+
+    Args:
+        text: The dates.
+        form: The form, as for `strptime`.
+    """
+    return text.str.strip_chars().str.to_datetime(form, strict=False).dt.epoch("s")
+
+
 def _of_text(text: pl.Series) -> pl.Series:
     """Parses texts: numbers first, and what is no number as a date."""
     frame, type_ = pl.DataFrame({"text": text}), pl.String()

@@ -6,6 +6,7 @@ import numpy as np
 
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
+from llmrec.datasets.repeats import run_starts
 
 ROWS_AT_A_TIME = 1 << 18
 """Rows whose histories are made together. The positions of their items take twice the memory of the items."""
@@ -54,8 +55,6 @@ def windows(events: Interactions, min_history: int, max_history: int) -> Windows
         min_history: Minimum number of events before a target.
         max_history: Maximum length of a history, which holds the latest events.
     """
-    starts_user = np.r_[True, events.user[1:] != events.user[:-1]]
-    first = np.maximum.accumulate(np.where(starts_user, np.arange(len(events)), 0))
-    before = np.arange(len(events)) - first
+    before = np.arange(len(events)) - run_starts(events.user)
     target = np.flatnonzero(before >= min_history)
     return Windows(events, target, np.minimum(before[target], max_history))

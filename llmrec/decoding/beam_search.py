@@ -32,11 +32,13 @@ class BeamSearch:
         scores: "vocab" takes the log-softmax over the vocabulary and then applies the constraint, as a Hugging Face
             prefix constraint does; "trie" applies the constraint first, as the MSL loss does in training.
         length_penalty: Exponent of the title's length; 0 ranks titles by their sums.
+        temperature: Divides the logits before they are normalized.
     """
 
     beams: int = 10
     scores: Literal["trie", "vocab"] = "trie"
     length_penalty: float = 0.0
+    temperature: float = 1.0
 
     def appended_tokens(self, trie: Trie) -> int:
         """Returns the number of tokens that all beams of a prompt together may append to it, to size caches.
@@ -126,7 +128,15 @@ def _step(
     """
     beams = settings.beams
     score, child, parent = continuations(
-        session, trie, state.node, state.score, state.state_index, state.alive, settings.scores, excluded
+        session,
+        trie,
+        state.node,
+        state.score,
+        state.state_index,
+        state.alive,
+        settings.scores,
+        settings.temperature,
+        excluded,
     )
     if settings.scores == "vocab":
         score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)

@@ -10,7 +10,7 @@ from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.decoder import CatalogueDecoder, Progress
 from llmrec.decoding.rank import rank_titles
 from llmrec.prompts.prompts import Prompts
-from llmrec.settings.types import LengthPenalty, PositiveInt
+from llmrec.settings.types import LengthPenalty, PositiveFloat, PositiveInt
 
 
 class BeamSearchDecoder(CatalogueDecoder):
@@ -21,6 +21,8 @@ class BeamSearchDecoder(CatalogueDecoder):
         scores: "trie" or "vocab".
         length_penalty: Exponent of the title's length.
         exclude_history: Whether titles of the history are left out.
+        temperature: Divides the logits before they are normalized. "training" stands for the temperature that the run
+            was trained with, which `resolve_temperature` puts in its place before a decoder ranks.
     """
 
     def __init__(
@@ -29,8 +31,9 @@ class BeamSearchDecoder(CatalogueDecoder):
         scores: Literal["trie", "vocab"] = "trie",
         length_penalty: LengthPenalty = 0.0,
         exclude_history: bool = False,
+        temperature: PositiveFloat | Literal["training"] = 1.0,
     ) -> None:
-        self.settings = BeamSearch(beams, scores, length_penalty)
+        self.settings = BeamSearch(beams, scores, length_penalty, 1.0 if temperature == "training" else temperature)
         self.list_length, self.exclude_history = beams, exclude_history
 
     def rank(

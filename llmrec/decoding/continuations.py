@@ -18,6 +18,7 @@ def continuations(
     state_index: Tensor,
     alive: Tensor,
     scores: Literal["trie", "vocab"],
+    temperature: float,
     excluded: Tensor | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores all continuations of prefixes by one token.
@@ -30,6 +31,7 @@ def continuations(
         state_index: Index of the session's state after each, int64 `[rows, prefixes]`.
         alive: The prefixes to continue, bool `[rows, prefixes]`.
         scores: See `edge_scores`.
+        temperature: See `edge_scores`.
         excluded: Leaves that a row must not return, int64 `[rows, n]`, -1 = padding; None excludes none.
 
     Returns:
@@ -44,7 +46,7 @@ def continuations(
     row = source // prefixes
     excluded_edges = None if excluded is None else all_excluded(trie, edge + 1, excluded[row])
     states = session.states(state_index.flatten()[live])
-    step_score = edge_scores(states, owner, edge, trie, scores, excluded_edges)
+    step_score = edge_scores(states, owner, edge, trie, scores, excluded_edges, temperature)
     per_row = torch.bincount(row, minlength=rows)
     column = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]
     width = max(int(per_row.max()), 1)

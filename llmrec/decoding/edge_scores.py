@@ -12,7 +12,13 @@ NEGATIVE_INFINITY = float("-inf")
 
 
 def edge_scores(
-    encoded: Encoded, owner: Tensor, edge: Tensor, trie: Trie, scores: Literal["trie", "vocab"], excluded: Tensor | None
+    encoded: Encoded,
+    owner: Tensor,
+    edge: Tensor,
+    trie: Trie,
+    scores: Literal["trie", "vocab"],
+    excluded: Tensor | None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """Computes the log-probability of each edge.
 
@@ -23,17 +29,18 @@ def edge_scores(
         trie: The trie.
         scores: "vocab" normalizes over the whole vocabulary, "trie" over the valid tokens of the node.
         excluded: Edges that must not be taken, bool `[edges]`; None excludes none.
+        temperature: Divides the logits before they are normalized.
 
     Returns:
         float32 `[edges]`. Excluded edges get -inf, and "trie" leaves them out of the normalization.
     """
     token = trie.edge_token[edge].long()
     if scores == "vocab":
-        logits = encoded.logits()
+        logits = encoded.logits() / temperature
         score = logits[owner, token] - logits.logsumexp(-1)[owner]
         return score if excluded is None else score.masked_fill(excluded, NEGATIVE_INFINITY)
     distinct_tokens, column = torch.unique(token, return_inverse=True)
-    score = encoded.logits(distinct_tokens)[owner, column]
+    score = encoded.logits(distinct_tokens)[owner, column] / temperature
     if excluded is not None:
         score = score.masked_fill(excluded, NEGATIVE_INFINITY)
     return score - segment_logsumexp(score, owner, len(encoded))[owner]

@@ -1,6 +1,7 @@
 """The decoder of task next_item that returns the exact best titles of the full catalogue, with a certificate."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from torch import Tensor
@@ -12,7 +13,7 @@ from llmrec.decoding.exact_search import PREFIXES_PER_CALL, ExactSearch, search_
 from llmrec.decoding.rank import search_in_batches
 from llmrec.decoding.session import SharedPrefix
 from llmrec.prompts.prompts import Prompts
-from llmrec.settings.types import PositiveInt
+from llmrec.settings.types import PositiveFloat, PositiveInt
 
 
 class ExactDecoder(CatalogueDecoder):
@@ -22,12 +23,19 @@ class ExactDecoder(CatalogueDecoder):
         k: Number of titles in a ranking.
         budget: Largest number of prefixes that are expanded for a row.
         exclude_history: Whether titles of the history are left out.
+        temperature: As for `BeamSearchDecoder`.
     """
 
     details = ("certified", "bound", "prefixes", "model_calls")
 
-    def __init__(self, k: PositiveInt = 10, budget: PositiveInt = 1000, exclude_history: bool = False) -> None:
-        self.settings = ExactSearch(k, budget)
+    def __init__(
+        self,
+        k: PositiveInt = 10,
+        budget: PositiveInt = 1000,
+        exclude_history: bool = False,
+        temperature: PositiveFloat | Literal["training"] = 1.0,
+    ) -> None:
+        self.settings = ExactSearch(k, budget, 1.0 if temperature == "training" else temperature)
         self.list_length, self.exclude_history = k, exclude_history
 
     def rank(

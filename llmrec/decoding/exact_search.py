@@ -28,10 +28,12 @@ class ExactSearch:
     Attributes:
         k: Number of titles that are returned.
         budget: Largest number of prefixes of a row that are expanded, the empty one included.
+        temperature: Divides the logits before they are normalized.
     """
 
     k: int = 10
     budget: int = 1000
+    temperature: float = 1.0
 
     def appended_tokens(self, trie: Trie) -> int:
         """Returns the number of tokens that the prefixes of a row append to its prompt on average, to size caches."""
@@ -150,7 +152,7 @@ def _add_continuations(
 ) -> None:
     """Adds the continuations of expanded prefixes: titles where they determine one, open prefixes otherwise."""
     score, node, parent = continuations(
-        session, trie, new.node, new.score, new.state_index, new.chosen, "trie", excluded
+        session, trie, new.node, new.score, new.state_index, new.chosen, "trie", settings.temperature, excluded
     )
     is_title = trie.leaf_high[node] - trie.leaf_low[node] == 1
     _merge_titles(state, score.masked_fill(~is_title, NEGATIVE_INFINITY), trie.leaf_low[node].long(), trie)

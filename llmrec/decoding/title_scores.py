@@ -26,6 +26,7 @@ def title_log_probabilities(
     chosen: np.ndarray,
     scores: Literal["trie", "vocab"],
     excluded: np.ndarray | None = None,
+    temperature: float = 1.0,
 ) -> np.ndarray:
     """Computes the sum of the log-probabilities of the tokens of titles, EOS included.
 
@@ -37,6 +38,7 @@ def title_log_probabilities(
         chosen: The titles to score, int `[n]`.
         scores: See `edge_scores`.
         excluded: Leaves that must not be given, int64 `[leaves]`; None excludes none.
+        temperature: See `edge_scores`.
 
     Returns:
         float64 `[n]`; -inf for excluded titles.
@@ -46,7 +48,7 @@ def title_log_probabilities(
     leaves = None if excluded is None else torch.from_numpy(excluded).to(backbone.device)
     with backbone.autocast():
         scored = [
-            _scored(backbone, trie, prompt, batch, scores, leaves)
+            _scored(backbone, trie, prompt, batch, scores, leaves, temperature)
             for batch in _batches([titles.of(title).astype(np.int64) for title in chosen])
         ]
     found = np.concatenate([np.zeros(0), *scored])
@@ -75,6 +77,7 @@ def _scored(
     titles: list[np.ndarray],
     scores: Literal["trie", "vocab"],
     excluded: Tensor | None,
+    temperature: float,
 ) -> np.ndarray:
     packed, (starts,) = pack([prompt], [[title[:-1] for title in titles]])
     columns = [predictor_columns(start, np.arange(len(title))) for start, title in zip(starts, titles, strict=True)]
@@ -87,7 +90,7 @@ def _scored(
     encoded = backbone.encode(packed.to(backbone.device), index)
     owner, edge = trie.children(node)
     without = None if excluded is None else all_excluded(trie, edge + 1, excluded.expand(len(edge), -1))
-    step = edge_scores(encoded, owner, edge, trie, scores, without)
+    step = edge_scores(encoded, owner, edge, trie, scores, without, temperature)
     tokens = step[torch.searchsorted(edge, torch.cat(paths))].double().cpu().numpy()
     ends = np.cumsum([len(title) for title in titles])
     return np.array([part.sum() for part in np.split(tokens, ends[:-1])])

@@ -36,7 +36,7 @@ from llmrec.manifest import folder_manifest
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import log_data_source, open_dataset
-from llmrec.training.open_run import CHANGED, identity, open_trained
+from llmrec.training.open_run import CHANGED, identity, open_trained, resolve_temperature
 from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
@@ -107,6 +107,7 @@ def diagnose_run(config: DictConfig, dataset: Dataset, run: RunFolder, sample: d
     the rest is our reading.
     """
     started = time.perf_counter()
+    config = resolve_temperature(config, run)
     after = _after(config, dataset, run, sample)
     before, targets, relevance = _before(config, dataset, run, sample)
     folder = run.folder.resolve()

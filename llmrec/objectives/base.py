@@ -98,6 +98,16 @@ class Objective(nn.Module, ABC):
             totals: The sums of `totals` over all micro-batches and ranks of the step.
         """
 
+    def divisor(self, statistics: Sums) -> float:
+        """Returns what the step's loss and gradients are divided by once all backward passes are done.
+
+        It is for denominators that depend on the model's outputs; others belong into `totals`.
+
+        Args:
+            statistics: The statistics of all micro-batches and ranks.
+        """
+        return 1.0
+
     def start_epoch(self, epoch: int) -> None:
         """Updates before each epoch what depends on the current weights. Epoch 0 directly follows `prepare`."""
 
@@ -107,6 +117,11 @@ class Objective(nn.Module, ABC):
     def monitors(self) -> dict[str, float]:
         """Returns named scalars to log after each step."""
         return {}
+
+    @property
+    def training_temperature(self) -> float:
+        """What divides the logits in the loss, by which decoding.temperature=training divides them too."""
+        return 1.0
 
     def report(self) -> dict[str, Any]:
         """Returns facts about the preparation to be recorded in training.json."""
@@ -124,7 +139,7 @@ class TokenLoss(Objective):
             positions where the trie has more than one valid token ("branching").
     """
 
-    tasks = ("next_item", "rerank")
+    tasks: ClassVar[Collection[str]] = ("next_item", "rerank")
     supervises: ClassVar[Literal["response", "branching"]] = "response"
 
     @abstractmethod
@@ -154,4 +169,9 @@ class TokenLoss(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.checked_losses(encoded, batch)
-        return Part(losses.sum() / totals["tokens"].clamp(min=1), statistics)
+        return Part(losses.sum() / nonzero(totals["tokens"]), statistics)
+
+
+def nonzero(denominator: Tensor) -> Tensor:
+    """Returns a number of tokens, or a sum of their weights, as a divisor; a step without tokens has loss 0."""
+    return denominator.clamp(min=1e-6)

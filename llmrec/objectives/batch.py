@@ -121,3 +121,9 @@ class Batch:
         """Returns the batch on another device."""
         moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "has_free_text"}
         return replace(self, **moved)
+
+
+def kept_positions(batch: Batch, kept: Tensor) -> Batch:
+    """Returns a batch with some of its supervised positions, given as indices or a mask."""
+    names = ("state_index", "token", "node", "row", "branch")
+    return replace(batch, **{name: getattr(batch, name)[kept] for name in names})

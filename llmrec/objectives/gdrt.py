@@ -20,7 +20,7 @@ from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.trie import Trie
 from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, nonzero
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.groups import Grouping, assign_groups, describe_groups, supervised_tokens
 from llmrec.objectives.preparation import Preparation
@@ -116,7 +116,7 @@ class GDRT(Objective):
         self.step_weights = self.group_weights(tokens)
         # Dividing by the group's share of the step makes the weights 1 on average over the tokens.
         weight = (self.step_weights * tokens.sum() / tokens.clamp(min=1))[group].to(losses.dtype)
-        return Part((weight * losses).sum() / totals["tokens"].clamp(min=1), statistics | sums)
+        return Part((weight * losses).sum() / nonzero(totals["tokens"]), statistics | sums)
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the state of the token loss and the group losses."""
@@ -129,6 +129,10 @@ class GDRT(Objective):
         named = {f"group_weight/{number:02d}": value for number, value in enumerate(self.step_weights.tolist())}
         named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss.tolist())}
         return self.token_loss.monitors() | named
+
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
 
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the summary of each group, see `describe_groups`."""

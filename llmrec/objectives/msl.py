@@ -5,6 +5,7 @@ Source: arXiv 2504.04178, SIGIR 2025, and its official code.
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -19,6 +20,21 @@ from llmrec.objectives.base import Sums, TokenLoss
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.settings.types import Limits, OpenFraction, PositiveFloat, ProbabilityBelowOne
+
+
+@dataclass(frozen=True)
+class ValidLogits:
+    """The logits of the valid tokens of N positions.
+
+    Attributes:
+        logits: One logit per valid token, float32 [edges], position by position.
+        owner: The position of each, int64 [edges], ascending.
+        positive: The logit of the token to predict, float32 [N].
+    """
+
+    logits: Tensor
+    owner: Tensor
+    positive: Tensor
 
 
 class MSL(TokenLoss):
@@ -73,6 +89,19 @@ class MSL(TokenLoss):
         Raises:
             InputError: If a response is free text, which has no valid tokens.
         """
+        valid = self.valid_logits(encoded, batch)
+        statistics = self._statistics(valid, batch) if self.adaptive else {}
+        if self.needs_whole_step:
+            self._update(all_reduce_sums(statistics))
+        tau = self.tau.to(valid.logits.dtype)
+        return tau * segment_logsumexp(valid.logits / tau, valid.owner, len(batch.node)) - valid.positive, statistics
+
+    def valid_logits(self, encoded: Encoded, batch: Batch) -> ValidLogits:
+        """Returns the logits of the valid tokens.
+
+        Raises:
+            InputError: If a response is free text, which has no valid tokens.
+        """
         if batch.has_free_text:
             raise InputError("MSL normalizes over the valid tokens of the trie, which free text has none of. Use SFT")
         owner, edge = self.trie.children(batch.node)
@@ -81,12 +110,7 @@ class MSL(TokenLoss):
         # for the valid tokens of each position, which repeats them many times.
         distinct, column = torch.unique(valid, return_inverse=True)
         logits = encoded.logits(distinct)[owner, column]
-        positive = logits[valid == batch.token[owner]]
-        statistics = self._statistics(logits.detach(), positive.detach(), owner, batch) if self.adaptive else {}
-        if self.needs_whole_step:
-            self._update(all_reduce_sums(statistics))
-        tau = self.tau.to(logits.dtype)
-        return tau * segment_logsumexp(logits / tau, owner, len(batch.node)) - positive, statistics
+        return ValidLogits(logits, owner, logits[valid == batch.token[owner]])
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the adaptive temperature."""
@@ -97,7 +121,11 @@ class MSL(TokenLoss):
         """Returns the temperature of the next step."""
         return {"temperature": float(self.tau)}
 
-    def _statistics(self, logits: Tensor, positive: Tensor, owner: Tensor, batch: Batch) -> Sums:
+    @property
+    def training_temperature(self) -> float:
+        return float(self.tau)
+
+    def _statistics(self, found: ValidLogits, batch: Batch) -> Sums:
         """Returns sums over each row's statistics node, the first node on its path with fan-out * eta > 1."""
         fan_out = self.trie.fan_out_at(batch.node)
         # With fan-out m and m * eta <= 1, uniform guessing already reaches eta, and log(m * eta) <= 0 gives no tau.
@@ -108,9 +136,9 @@ class MSL(TokenLoss):
         chosen = torch.zeros(len(fan_out) + 1, dtype=torch.bool, device=fan_out.device)
         chosen.index_fill_(0, first, True)
         chosen = chosen[:-1]
-        valid = logits[chosen[owner]].double()
+        valid = found.logits.detach()[chosen[found.owner]].double()
         return {
-            "positive": positive[chosen].double().sum(),
+            "positive": found.positive.detach()[chosen].double().sum(),
             "rows": chosen.sum().double(),
             "valid": valid.sum(),
             "valid_squares": valid.square().sum(),

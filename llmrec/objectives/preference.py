@@ -76,6 +76,10 @@ class Preference(Objective):
         data = preparation.catalogue
         rows = np.arange(len(data.sample.rows))
         self.titles = self.rejected.sample(preparation, rows, self.negatives)
+        self.prepare_rewards(preparation)
+
+    def prepare_rewards(self, preparation: Preparation) -> None:
+        """Computes what `rewards` needs besides the model: the reference model's log-probabilities."""
         self.reference = torch.from_numpy(self._reference(preparation)).to(preparation.backbone.device)
 
     def branches(self, example: Example) -> list[Branch]:
@@ -93,7 +97,7 @@ class Preference(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """Computes the batch's part of the mean loss over the step's rows."""
-        rewards = self.beta * (self.log_probabilities(encoded, batch) - self.reference[batch.example])
+        rewards = self.rewards(self.log_probabilities(encoded, batch), batch.example)
         losses = self.losses(rewards, batch.example)
         margin = rewards[:, 0] - rewards[:, 1:].amax(dim=1)
         sums = {
@@ -102,6 +106,18 @@ class Preference(Objective):
             "preferred": (margin > 0).double().sum(),
         }
         return Part(losses.sum() / totals["rows"], sums)
+
+    def rewards(self, log_probabilities: Tensor, example: Tensor) -> Tensor:
+        """Returns the implicit reward of each title.
+
+        Args:
+            log_probabilities: log pi of the target, then of the rejected titles, float32 [rows, 1 + negatives].
+            example: The index of each row in the training sample, int64 [rows].
+
+        Returns:
+            float32 [rows, 1 + negatives].
+        """
+        return self.beta * (log_probabilities - self.reference[example])
 
     def log_probabilities(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Returns log P(title | prompt) of each branch, float32 [rows, 1 + negatives]."""

@@ -10,7 +10,8 @@ from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
 
 HELP = """\
-Serves trained runs: a page to try them side by side, and recommendations as JSON.
+Serves trained runs: a page to try them side by side, and recommendations in
+JSON.
 
   python -m llmrec.serve run=runs/<...>/<key>
   python -m llmrec.serve run='runs/games/next_item/*/*/*' port=8080

@@ -30,7 +30,12 @@ COSTS = (
     Metric("ranking", "cost.lists_per_second", "higher", gains=False, digits=1, unit="lists/s"),
 )
 COST_OF = {"next_item": COSTS[:3], "rerank": (*COSTS[:2], COSTS[3])}
+INTERVALS = (
+    "In square brackets: 95 % interval of the value over the choice of users; 1.96 standard errors clustered by user, "
+    "or the percentile bootstrap over users for metrics of all rows together."
+)
 Rows = dict[str, dict[int, ChosenRun]]
+"""Runs by name of the recommender and by seed."""
 
 
 def comparison_data(folders: Sequence[Path], against: str | None, trust: bool = False) -> dict[str, Any]:
@@ -110,12 +115,6 @@ def _filled(name: str, rows: Rows, reference: str, lines: list[str] | None) -> F
         (row, dataset): RunsBySeed({seed: chosen.run for seed, chosen in found.items()}) for row, found in rows.items()
     }
     return filled_table(table, preset, {dataset: dataset}, states, arms)
-
-
-INTERVALS = (
-    "In square brackets: 95 % interval of the value over the choice of users; 1.96 standard errors clustered by user, "
-    "or the percentile bootstrap over users for metrics of all rows together."
-)
 
 
 def _metrics(rows: Rows) -> tuple[Metric, ...]:

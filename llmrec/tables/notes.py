@@ -1,6 +1,6 @@
 """The notes below a table: how its values were computed, and their limits."""
 
-from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
+from llmrec.datasets.leakage_summary import LEAVE_ONE_OUT_NOTE
 from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.evaluation.few_users import few_users_warning
 from llmrec.protocol import recorded_protocol

@@ -17,7 +17,15 @@ from llmrec.tables.measures import figure_of, has_sums, has_users, is_known
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
-SHIPPED = ("msl_accuracy", "gdrt_fairness", "rosepo_harm", "alro_rerank", "msl_ablation", "efficiency")
+SHIPPED = (
+    "msl_accuracy",
+    "gdrt_fairness",
+    "rosepo_harm",
+    "alro_rerank",
+    "msl_ablation",
+    "efficiency",
+    "objectives",
+)
 """Names of the tables in the order of a report."""
 SCALES = "scales.yaml"
 Made = TypeVar("Made", bound="DataclassInstance")

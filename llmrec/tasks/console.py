@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console, Group, RenderableType
 from rich.text import Text
 
-from llmrec.datasets.leakage import LEAVE_ONE_OUT_NOTE
+from llmrec.datasets.leakage_summary import LEAVE_ONE_OUT_NOTE
 from llmrec.datasets.settings import LEAVE_ONE_OUT
 from llmrec.evaluation.few_users import few_users_warning
 from llmrec.metrics.base import Metric

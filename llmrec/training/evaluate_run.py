@@ -84,7 +84,20 @@ def measure_rankings(
             raise InputError(f"{folder}: {error}") from error
         splits[split]["recommender"] = facts["recommender"]
         splits[split]["protocol"] = protocol_id(config, run.training, split)
-    record = {
+    record = _provenance(task, config, run, features) | {
+        "precision": facts["precision"],
+        "splits": splits,
+        "seconds": facts["seconds"],
+    }
+    if is_rank_zero():
+        write_record(folder, record, rows)
+    barrier()
+    return record
+
+
+def _provenance(task: Task, config: DictConfig, run: RunFolder, features: ReferenceFeatures) -> dict[str, Any]:
+    """Returns the settings and the code by which the rankings of a run were made and measured."""
+    return {
         "task": plain(config.task),
         "headline": {"path": task.headline, "label": task.headline_label},
         "decoding": plain(config.decoding),
@@ -94,14 +107,7 @@ def measure_rankings(
         "training": run.folder.name,
         MEASURED_BY: measuring_key_of(config),
         "code": {step: asdict(code) for step, code in run_code(config).items() if step in ("ranking", "measuring")},
-        "precision": facts["precision"],
-        "splits": splits,
-        "seconds": facts["seconds"],
     }
-    if is_rank_zero():
-        write_record(folder, record, rows)
-    barrier()
-    return record
 
 
 def read_rankings(task: Task, config: DictConfig, folder: Path) -> tuple[Rankings, list[str]]:

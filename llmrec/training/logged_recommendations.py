@@ -11,7 +11,7 @@ from llmrec.markdown_grid import grid
 TABLE = "valid/recommendations"
 USERS, TITLES = 10, 5
 """Rows and recommended titles of a table."""
-COLUMNS = ("user", "history", "target", *(f"top {place}" for place in range(1, TITLES + 1)))
+COLUMNS = ("user", "history", "target", *(f"top {rank}" for rank in range(1, TITLES + 1)))
 
 
 def log_recommendations(
@@ -44,9 +44,9 @@ def recommendation_table(data: TrainingData, rows: np.ndarray, titles: np.ndarra
     selection, items = data.selection_rows, data.dataset.items
     _, first = np.unique(selection.user[rows], return_index=True)
     table = []
-    for place in np.sort(first)[:USERS]:
-        row = int(rows[place])
-        best = [items.distinct_titles[title] if title >= 0 else "" for title in titles[place, :TITLES].tolist()]
+    for index in np.sort(first)[:USERS]:
+        row = int(rows[index])
+        best = [items.distinct_titles[title] if title >= 0 else "" for title in titles[index, :TITLES].tolist()]
         history = " | ".join(items.titles[item] for item in selection.history_of(row))
         target = items.titles[int(selection.target[row])]
         table.append([str(selection.user[row]), history, target, *best, *[""] * (TITLES - len(best))])

@@ -26,7 +26,7 @@ from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.tasks.base import Task
 from llmrec.training.logged_recommendations import log_recommendations
-from llmrec.training.sharded import ShardedAdamW, clip_gradients, unsharded, without_shared_columns
+from llmrec.training.sharded import ShardedAdamW, clip_gradients, divide_gradients, unsharded, without_shared_columns
 
 logger = logging.getLogger(__name__)
 
@@ -110,10 +110,13 @@ class Recommender(LightningModule):
         optimizer, schedule = self._optimizer(), self.lr_schedulers()
         assert isinstance(schedule, LRScheduler)
         statistics = self._gradients(step)
-        loss, input_tokens = float(statistics.pop("loss")), int(statistics.pop("input_tokens"))
+        divisor, input_tokens = self.objective.divisor(statistics), int(statistics.pop("input_tokens"))
+        loss = float(statistics.pop("loss")) / divisor
         self._refuse_nan("loss", loss)
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         all_reduce_gradients(trained)
+        if divisor != 1:
+            divide_gradients(trained, divisor)
         norm = clip_gradients(trained, self.config.trainer.clip)
         # After the last step before a checkpoint, no later loss would show that the saved weights are not finite.
         self._refuse_nan("norm of the gradient", norm)

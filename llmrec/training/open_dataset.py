@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from llmrec.catalogue.item_file import item_file
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.leakage import short_summary
+from llmrec.datasets.leakage_summary import short_summary
 from llmrec.datasets.load import load
 from llmrec.plain import plain
 from llmrec.tasks.base import build_task

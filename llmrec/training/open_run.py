@@ -13,6 +13,7 @@ from llmrec.catalogue.titles import tokenizer_hash
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.errors import InputError
+from llmrec.plain import plain
 from llmrec.tasks.base import Task, build_task
 from llmrec.training.exported import exported_backbone, exported_dataset, is_exported
 from llmrec.training.open_dataset import read_dataset
@@ -48,7 +49,26 @@ def open_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, task: Task
     """
     if is_baseline(config):
         return task.baseline_ranker(config.baseline.name, open_fitted(config, dataset, run), dataset, config)
+    config = resolve_temperature(config, run)
     return task.model_ranker(open_trained(config, dataset, run), dataset, config, Path(config.paths.cache))
+
+
+def resolve_temperature(config: DictConfig, run: RunFolder) -> DictConfig:
+    """Returns the config with the temperature of the run's training in place of decoding.temperature=training.
+
+    Raises:
+        InputError: The run was trained by an earlier version, which did not record it.
+    """
+    if config.decoding.get("temperature") != "training":
+        return config
+    recorded = run.training.get("temperature")
+    if recorded is None:
+        raise InputError(
+            f"{run.folder} does not have the temperature that it was trained with, as runs of earlier versions. Give "
+            "it as a number, as in decoding.temperature=2; of MSL, curves.csv has it as train/temperature"
+        )
+    decoding = {**config.decoding, "temperature": recorded}
+    return DictConfig(plain(config) | {"decoding": decoding})
 
 
 def open_fitted(config: DictConfig, dataset: Dataset, run: RunFolder) -> Baseline:

@@ -23,6 +23,7 @@ from llmrec.training.run_folder import RunFolder
 PART_ROWS = 1024
 """Number of histories in a part. They are decoded in batches of similar length, and a kill loses at most one part."""
 REQUEST = "request"
+"""File of a folder of parts with the key of their request."""
 OpenRecommender = Callable[[], Recommender]
 
 
@@ -33,7 +34,7 @@ def request_key(config: DictConfig, run: RunFolder, k: int, file: HistoryFile) -
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def write_recommended(out: Path, request: str, file: HistoryFile, k: int, opened: OpenRecommender) -> None:
+def write_recommended(out: Path, request: str, file: HistoryFile, k: int, open_recommender: OpenRecommender) -> None:
     """Writes recommendations to `out` as JSON lines, one list per history, in the order of the file.
 
     Finished parts lie in the folder `<out>.parts` until `out` is written. The same request resumes after the last one.
@@ -43,7 +44,7 @@ def write_recommended(out: Path, request: str, file: HistoryFile, k: int, opened
         request: The key of the request.
         file: The histories.
         k: Number of titles per history.
-        opened: Opens the recommender; called only if a part is missing.
+        open_recommender: Opens the recommender; called only if a part is missing.
 
     Raises:
         InputError: Another process writes the same file, or the folder cannot be written.
@@ -56,7 +57,7 @@ def write_recommended(out: Path, request: str, file: HistoryFile, k: int, opened
         if done:
             print(f"resuming after {done:,} of {file.rows:,} histories", flush=True)
         if missing < len(parts):
-            chunks = recommended_lines(opened(), file, k, done)
+            chunks = recommended_lines(open_recommender(), file, k, done)
             for part, lines in zip(parts[missing:], chunks, strict=True):
                 with atomic_file(part) as temporary:
                     temporary.write_text(lines, encoding="utf-8")

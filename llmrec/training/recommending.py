@@ -3,7 +3,7 @@
 import difflib
 import logging
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from omegaconf import DictConfig
@@ -64,15 +64,12 @@ class Recommender:
             for row, row_scores in zip(titles.tolist(), scores.tolist(), strict=True)
         ]
 
-    def log_probabilities(
-        self, history: Sequence[str], titles: Sequence[str], scores: Literal["trie", "vocab"]
-    ) -> np.ndarray:
-        """Computes the log-probability of titles after a history, with a language model of task next_item.
+    def log_probabilities(self, history: Sequence[str], titles: Sequence[str]) -> np.ndarray:
+        """Computes the log-probability of titles after a history, with a language model that beam search decodes.
 
         Args:
             history: Titles, oldest first.
             titles: Titles of the catalogue.
-            scores: See `edge_scores`.
 
         Returns:
             float64 `[titles]`.
@@ -90,7 +87,10 @@ class Recommender:
         prompt = data.prompt_tokenizer.histories(newest, cached=False).of(0)
         excluded = self.ranker.leaves(newest)[0] if decoder.exclude_history else None
         chosen = np.array([index[title] for title in titles], dtype=np.int64)
-        return title_log_probabilities(self.ranker.backbone, data.trie, data.titles, prompt, chosen, scores, excluded)
+        scores, temperature = decoder.settings.scores, decoder.settings.temperature
+        return title_log_probabilities(
+            self.ranker.backbone, data.trie, data.titles, prompt, chosen, scores, excluded, temperature
+        )
 
     def _newest(self, histories: Sequence[Sequence[str]]) -> list[list[str]]:
         """Returns the titles of each history that are used, after a warning of those that are unknown."""

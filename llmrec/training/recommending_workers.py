@@ -24,10 +24,10 @@ SMALL_WEIGHTS = 20_000_000
 MAX_WORKERS = 8
 """Each process needs about 700 MB for its libraries and the catalogue."""
 MIN_CHUNKS = 12
-"""Chunks of histories from which on processes pay: opening the run in each takes as long as some thousands of
-histories do."""
+"""Chunks of histories from which on processes are faster: opening the run in each takes as long as some thousands of
+histories."""
 _recommender: Recommender | None = None
-"""Of this process, if it is a worker."""
+"""The recommender of this process, if it is a worker."""
 
 
 def worker_count(recommender: Recommender, chunks: int) -> int:
@@ -51,8 +51,8 @@ def recommend_in_workers(
         workers: Number of processes.
         done: Called with numbers of finished histories.
     """
-    spawned = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, spawned, _open, (config, run.folder)) as pool:
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, _open, (config, run.folder)) as pool:
         try:
             waiting: deque[Future[list[Recommendations]]] = deque()
             for chunk in chunks:

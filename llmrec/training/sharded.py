@@ -123,6 +123,13 @@ def without_shared_columns(backbone: Backbone, packed: Packed) -> Packed:
     return replace(packed, shared_columns=0) if is_sharded else packed
 
 
+def divide_gradients(weights: Sequence[Parameter], divisor: float) -> None:
+    """Divides the gradients of trained weights, sharded or whole, in place."""
+    for weight in weights:
+        if weight.grad is not None:
+            weight.grad.div_(divisor)
+
+
 def clip_gradients(weights: Sequence[Parameter], max_norm: float) -> float:
     """Clips the total norm of the gradients, in place.
 

@@ -159,12 +159,26 @@ def test_one_history_instead_of_a_list_is_refused(run: llmrec.Run, titles: list[
         run.recommend([titles[:2]], k=0)
 
 
+@pytest.mark.parametrize("temperature", [1.0, 3.0])
 @pytest.mark.parametrize("scores", ["trie", "vocab"])
-def test_log_probabilities_are_the_scores_of_the_ranking(run: llmrec.Run, titles: list[str], scores: str) -> None:
-    opened = llmrec.open(run.folder, [f"decoding.scores={scores}"])
+def test_log_probabilities_are_the_scores_of_the_ranking(
+    run: llmrec.Run, titles: list[str], scores: str, temperature: float
+) -> None:
+    opened = llmrec.open(run.folder, [f"decoding.scores={scores}", f"decoding.temperature={temperature}"])
     (row,) = opened.recommend([titles[:3]], k=10)
     found = opened.log_probabilities(titles[:3], [entry["title"] for entry in row])
     assert found == pytest.approx([entry["score"] for entry in row], abs=2e-3)
+
+
+def test_temperature_training_is_that_of_the_selected_checkpoint(run: llmrec.Run, titles: list[str]) -> None:
+    temperature = run.training["temperature"]
+    assert temperature > 1
+    given, trained = (
+        llmrec.open(run.folder, [f"decoding.temperature={value}"]).recommend([titles[:3]])[0]
+        for value in (temperature, "training")
+    )
+    assert trained == given
+    assert trained != run.recommend([titles[:3]])[0]
 
 
 def test_trie_probabilities_of_the_catalogue_sum_to_one(run: llmrec.Run, titles: list[str]) -> None:

@@ -3,10 +3,12 @@
 import os
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from llmrec.cli import COMMANDS as COMMANDS_BY_NAME
 from tests.cli.commands import Workplace
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -61,6 +63,12 @@ def test_help_imports_nothing_heavy(module: str, tmp_path: Path) -> None:
     run = f"import runpy; sys.argv = ['{module}', '--help']; runpy.run_module('{module}', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", f"{after_exit}; {run}"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout.strip().endswith("heavy: set()"), done.stdout + done.stderr
+
+
+def test_help_fits_80_columns() -> None:
+    # The help of `run` lists every option of a group on one line.
+    pages = [import_module(command.module).HELP for name, command in COMMANDS_BY_NAME.items() if name != "run"]
+    assert [line for page in pages for line in page.splitlines() if len(line) > 80] == []
 
 
 def test_planning_tables_imports_no_model() -> None:

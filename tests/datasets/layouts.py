@@ -13,7 +13,10 @@ from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.load import prepare
+from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.readers.movielens_tables import GENRES
+from llmrec.datasets.source import locate
 
 CONF = Path(__file__).parents[2] / "conf"
 TITLES = {"1": "Iron Harbor", "2": "Iron Harbor 2", "3": "Rock &amp; Roll", "4": "Iron Harbor", "5": '12" Steel'}
@@ -39,6 +42,12 @@ def _composed(shipped: str) -> dict[str, Any]:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         composed: Any = OmegaConf.to_container(compose(f"dataset/{shipped}"), resolve=True)
     return dict(composed["dataset"])
+
+
+def prepared(root: Path, **settings: Any) -> Prepared:
+    """Prepares the folder `own`, by default without a filter by k-core or length of history."""
+    dataset = group(name="own", source="real", **{"k_core": 1, "min_history": 1, **settings})
+    return prepare(locate(dataset, root, root / "cache"), dataset)
 
 
 def write_msl(

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from hypothesis import strategies as st
 
-from tests.datasets.random_layouts import json_lines, put, separated
 from tests.datasets.random_tables import WHITE_SPACE, Data, Event, Item, Read, data, joined, numbers, texts
+from tests.datasets.written_text import json_lines, put, separated
 
 TABLES = ("interactions", "items")
 INTERACTIONS, ITEMS = ("user", "item", "timestamp", "rating"), ("item", "title", "categories")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from tests.datasets.random_layouts import put, separated
 from tests.datasets.random_tables import Data, joined, numbers, texts
+from tests.datasets.written_text import put, separated
 
 SPLITS = ("train", "valid", "test")
 

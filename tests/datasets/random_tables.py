@@ -55,6 +55,10 @@ class Read(NamedTuple):
     events: list[Event]
 
 
+Expected = tuple[Read, dict[str, int] | None]
+"""What is to be read, and the counts of dropped rows; None for a reader that drops nothing."""
+
+
 def texts(exclude: str = "", surrogates: bool = False, is_valid: Callable[[str], bool] = str.strip) -> Any:
     """Texts of all kinds without the characters in `exclude`, for which `is_valid` holds."""
     nasty = [text for text in NASTY if not set(text) & set(exclude)]
@@ -153,3 +157,19 @@ def cleaned(items: Sequence[Item], events: Sequence[Event]) -> tuple[Read, dict[
         else:
             left[event[:3]] = event
     return Read([item for item in kept.values() if item], list(left.values())), counts
+
+
+def dump(data: Data) -> Expected:
+    """What readers of dumps make of items and events: categories are without blank ones."""
+    items = [
+        item._replace(categories=[joined(name) for name in item.categories if name])
+        if item.categories is not None
+        else item
+        for item in data.items
+    ]
+    return cleaned(items, data.events)
+
+
+def without_ratings(expected: Expected) -> Expected:
+    read, counts = expected
+    return read._replace(events=[event._replace(rating=None) for event in read.events]), counts

@@ -13,8 +13,8 @@ import pytest
 
 from llmrec.datasets.load import load_dataset, prepare
 from llmrec.datasets.prepared import Prepared, read_prepared, write_prepared
+from llmrec.datasets.settings import SPLITS
 from llmrec.datasets.source import locate
-from llmrec.datasets.split import SPLITS
 from llmrec.errors import InputError
 from tests.datasets.dumps import events, write_amazon, write_minionerec, write_recbole, write_sdpo
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl

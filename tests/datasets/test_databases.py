@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec import prepare
+from llmrec.datasets.database_urls import database_name
 from llmrec.errors import InputError
 
 ITEMS = [(f"s{n}", f"Thing {n}", "Home|Tea" if n % 2 else None) for n in range(12)]
@@ -85,6 +86,7 @@ def test_the_name_is_that_of_the_database(shop: Path, tmp_path: Path, monkeypatc
     prepare._prepare([*MAPPED, f"path=sqlite:///{shop}", "interactions=orders", "items=products"])
     manifest = json.loads((tmp_path / "sets" / "shop" / "manifest.json").read_text())
     assert (manifest["name"], manifest["layout"]) == ("shop", "generic")
+    assert database_name("sqlite:///my%20shop.db") == "my shop"
 
 
 def test_equal_tables_give_equal_files_whatever_the_order_of_their_rows(shop: Path, tmp_path: Path) -> None:

@@ -2,24 +2,14 @@
 
 import gzip
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from llmrec.datasets.load import prepare
-from llmrec.datasets.prepared import Prepared
-from llmrec.datasets.source import locate
 from llmrec.errors import InputError
 from tests.datasets.dumps import ITEMS, USERS, events, write_amazon, write_recbole
-from tests.datasets.layouts import group
+from tests.datasets.layouts import prepared
 
 READERS = "llmrec.datasets.readers"
-
-
-def prepared(root: Path, **settings: Any) -> Prepared:
-    """The prepared set of the folder `own`."""
-    dataset = group(name="own", source="real", k_core=1, min_history=1, **settings)
-    return prepare(locate(dataset, root, root / "cache"), dataset)
 
 
 @pytest.mark.parametrize("compressed", [True, False])

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.load import load as load_all
 from llmrec.datasets.load import load_dataset, prepared_folder, with_lists
 from llmrec.datasets.prepared import read_interactions

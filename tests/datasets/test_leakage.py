@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.leakage import cold_targets, leakage_report, prefix_titles, short_summary, summary
+from llmrec.datasets.leakage import cold_targets, leakage_report, prefix_titles
+from llmrec.datasets.leakage_summary import short_summary, summary
 from tests.datasets.layouts import rows
 
 ITEMS = Items(list("012345"), ["X", "X 2", "Y", "X", " ", "X 2: Z"])

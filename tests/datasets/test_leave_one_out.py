@@ -10,7 +10,8 @@ import pytest
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.leakage import split_by, summary
+from llmrec.datasets.leakage import split_by
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.load import load, load_dataset, prepare, with_lists
 from llmrec.datasets.prepared import write_prepared
 from llmrec.datasets.sequences import Sequences, make_sequences

@@ -9,15 +9,9 @@ import pytest
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.lists import (
-    ListRule,
-    Lists,
-    UserTitles,
-    lists_report,
-    next_item_lists,
-    rated_lists,
-    sample_negatives,
-)
+from llmrec.datasets.lists import ListRule, Lists
+from llmrec.datasets.make_lists import lists_report, next_item_lists, rated_lists
+from llmrec.datasets.negatives import UserTitles, sample_negatives
 from llmrec.errors import InputError
 from tests.datasets.layouts import rows
 

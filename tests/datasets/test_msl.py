@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.readers.msl import MSL
 from llmrec.datasets.readers.msl_tables import read_msl

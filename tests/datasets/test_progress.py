@@ -8,7 +8,7 @@ import pytest
 from rich import console as rich_console
 from rich.console import Console
 
-from llmrec.datasets.readers import progress, scans
+from llmrec.datasets.readers import blocks, progress
 from llmrec.datasets.readers.progress import Progress, shown_progress
 from llmrec.datasets.readers.scans import scan_lines
 
@@ -39,7 +39,7 @@ def test_nothing_is_shown_before_the_interval(tmp_path: Path) -> None:
 def test_scans_tell_the_bytes_of_the_file_and_their_rows(
     end: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(scans, "BLOCK_BYTES", 1 << 12)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 1 << 12)
     monkeypatch.setattr(progress, "LINE_S", 0)
     path = tmp_path / f"rows.txt{end}"
     content = b"".join(b"%d\n" % number for number in range(5_000))

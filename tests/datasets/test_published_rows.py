@@ -8,27 +8,11 @@ from typing import Any
 import pytest
 
 from llmrec.catalogue.item_tokens import read_item_tokens
-from llmrec.datasets.dataset import Rows
-from llmrec.datasets.leakage import summary
-from llmrec.datasets.load import prepare
-from llmrec.datasets.prepared import Prepared
-from llmrec.datasets.source import locate
+from llmrec.datasets.leakage_summary import summary
 from llmrec.errors import InputError
 from tests.datasets.dumps import write_minionerec, write_sdpo
-from tests.datasets.layouts import group
-
-
-def prepared(root: Path, **settings: Any) -> Prepared:
-    dataset = group(name="own", source="real", **settings)
-    return prepare(locate(dataset, root, root / "cache"), dataset)
-
-
-def shown(rows: Rows, ids: list[str]) -> list[tuple[str, list[str], str, int]]:
-    """The rows as (user, ids of the history, id of the target, time)."""
-    return [
-        (rows.user[row], [ids[i] for i in rows.history_of(row)], ids[rows.target[row]], int(rows.timestamp[row]))
-        for row in range(len(rows))
-    ]
+from tests.datasets.layouts import prepared
+from tests.datasets.read_back import shown
 
 
 def test_splits_of_minionerec_are_read_in_order(tmp_path: Path) -> None:

@@ -13,8 +13,7 @@ from llmrec.datasets.prepared import Prepared, read_interactions, read_prepared,
 from llmrec.datasets.source import locate
 from llmrec.errors import InputError
 from tests.datasets.layouts import group, write_lines
-from tests.datasets.test_published_rows import shown
-from tests.datasets.test_round_trips import EXAMPLES, steady, values
+from tests.datasets.read_back import EXAMPLES, shown, steady, values
 
 SPLITS = ("train", "valid", "test")
 

@@ -2,19 +2,16 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from llmrec.catalogue.item_tokens import read_item_tokens
 from llmrec.datasets.interactions import Interactions
-from llmrec.datasets.leakage import summary
-from llmrec.datasets.load import prepare
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.prepared import Prepared
-from llmrec.datasets.source import locate
 from llmrec.errors import InputError
 from tests.datasets.dumps import DAY, ITEMS, events
-from tests.datasets.layouts import group
+from tests.datasets.layouts import prepared
 from tests.datasets.review_dumps import (
     write_goodreads,
     write_goodreads_csv,
@@ -26,12 +23,6 @@ from tests.datasets.review_dumps import (
 )
 
 GOODREADS = "llmrec.datasets.readers.goodreads.Goodreads"
-
-
-def prepared(root: Path, **settings: Any) -> Prepared:
-    """The prepared set of the folder `own`."""
-    dataset = group(name="own", source="real", k_core=1, min_history=1, **settings)
-    return prepare(locate(dataset, root, root / "cache"), dataset)
 
 
 def shown(found: Prepared) -> set[tuple[str, str, int]]:

@@ -5,11 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
-from llmrec.catalogue.items import Items
 from llmrec.datasets.databases import export
-from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.readers.cleaning import clean
 from llmrec.datasets.readers.dump import DumpReader
@@ -19,29 +17,7 @@ from llmrec.errors import InputError
 from tests.datasets.random_exports import EXPORTS
 from tests.datasets.random_layouts import LAYOUTS
 from tests.datasets.random_splits import PUBLISHED, SPLITS
-from tests.datasets.random_tables import Event, Item, Read
-from tests.datasets.test_published_rows import shown
-
-FEW, MANY = 40, 500
-EXAMPLES = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
-
-
-def steady(examples: int) -> Any:
-    """The same examples in every run, whatever their duration."""
-    return settings(
-        max_examples=examples, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
-    )
-
-
-def values(items: Items, events: Interactions) -> Read:
-    """Items and events as plain values."""
-    categories = items.categories or [None] * len(items)
-    users, ids = events.user_ids[events.user].tolist(), [items.ids[item] for item in events.item]
-    ratings = [None] * len(events) if events.rating is None else events.rating.tolist()
-    return Read(
-        list(map(Item, items.ids, items.titles, categories)),
-        list(map(Event, users, ids, events.timestamp.tolist(), ratings)),
-    )
+from tests.datasets.read_back import EXAMPLES, shown, steady, values
 
 
 @pytest.mark.parametrize("examples", EXAMPLES)

@@ -11,7 +11,7 @@ import pytest
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.load import load, prepared_folder
 from llmrec.datasets.prepared import Prepared, read_interactions
-from llmrec.datasets.split import SPLITS
+from llmrec.datasets.settings import SPLITS
 from tests.datasets.layouts import group
 
 CONTENT: dict[str, str] = {

@@ -8,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from llmrec.datasets.readers import scans
+from llmrec.datasets.readers import blocks
 from llmrec.datasets.readers.scans import scan_json_lines, scan_literals
 from llmrec.errors import InputError
 
@@ -20,7 +20,7 @@ SCHEMA = {"id": pl.String(), "time": pl.Int64(), "names": pl.List(pl.String)}
 def test_json_lines_are_read_by_their_keys_in_order(
     end: str, block_bytes: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scans, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", block_bytes)
     rows = [{"id": f"a\u2028{n}", "other": {"deep": [n]}, "names": ["x", "y"], "time": n} for n in range(50)]
     content = "".join(json.dumps(row, ensure_ascii=False) + "\r\n" for row in [*rows, {"time": 50}]).encode()
     path = tmp_path / f"rows.jsonl{end}"
@@ -58,7 +58,7 @@ def test_values_of_another_type_are_converted_or_null(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("line", ['{"id": "a"', "[1]", "nonsense", '{"id": "\\x"}'])
 def test_a_broken_line_is_named(line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scans, "BLOCK_BYTES", 32)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 32)
     path = tmp_path / "rows.jsonl"
     path.write_text('{"id": "a", "time": 1}\n' * 4 + line + '\n{"id": "b"}\n')
     with pytest.raises(InputError, match=r"rows\.jsonl, row 5: not .*(Correct or remove that line|Write rows as)"):

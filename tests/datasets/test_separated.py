@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from llmrec.datasets.readers import scans
+from llmrec.datasets.readers import blocks
 from llmrec.datasets.table_files import scan_separated, scan_text
 from llmrec.errors import InputError
 
@@ -25,7 +25,7 @@ def rows_of(path: Path) -> list[tuple[str, ...]]:
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scans, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", 64)
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])

@@ -11,7 +11,7 @@ import pytest
 from llmrec.datasets import load as loading
 from llmrec.datasets import stored_lists
 from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.leakage import summary
+from llmrec.datasets.leakage_summary import summary
 from llmrec.datasets.lists import ListRule, Lists
 from llmrec.datasets.stored_lists import list_rule
 from llmrec.errors import InputError

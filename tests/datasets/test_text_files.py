@@ -6,13 +6,8 @@ import pytest
 
 from llmrec.datasets.readers.msl_tables import read_titles
 from llmrec.datasets.table_files import scan_table
-from llmrec.datasets.text_files import lines_of, read_text, without_lone_surrogates
+from llmrec.datasets.text_files import read_text, without_lone_surrogates
 from llmrec.errors import InputError
-
-
-def test_lines_end_at_line_feeds_only() -> None:
-    assert lines_of("Red\u2028Kettle\r\nBlue\x85Lamp\n\n \n") == ["Red\u2028Kettle", "Blue\x85Lamp"]
-    assert lines_of("a\n\nb") == ["a", "", "b"]
 
 
 def test_half_an_emoji_is_replaced() -> None:

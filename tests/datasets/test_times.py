@@ -2,6 +2,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -14,7 +15,7 @@ SECOND = 1_700_000_000
 
 
 def read(values: Any) -> Times:
-    table = Table.from_arrow(Path("orders.csv"), pa.table({"when": values}))
+    table = Table(Path("orders.csv"), pl.DataFrame(pa.table({"when": values})).lazy())
     return checked_times(table, "when", table.read(when=parsed_times(table, "when"))["when"])
 
 

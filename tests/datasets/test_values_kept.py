@@ -14,12 +14,10 @@ from llmrec.datasets.prepared import Prepared
 from llmrec.datasets.readers.base import Reader
 from llmrec.datasets.readers.build import build_reader
 from llmrec.datasets.readers.interaction_reader import InteractionReader
-from llmrec.datasets.readers.scans import json_types
+from llmrec.datasets.readers.json_types import json_types
 from llmrec.errors import InputError
 from tests.datasets.dumps import write_amazon, write_minionerec, write_sdpo
-from tests.datasets.layouts import write_msl
-from tests.datasets.test_dumps import prepared
-from tests.datasets.test_published_rows import prepared as prepared_splits
+from tests.datasets.layouts import prepared, write_msl
 
 
 def reader(name: str) -> Reader:
@@ -109,13 +107,13 @@ def test_json_that_cannot_be_read_is_named(content: str, message: str, tmp_path:
     file = write_msl(tmp_path / "own") / "id2name4Rec.json"
     file.write_text(content)
     with pytest.raises(InputError, match=rf"id2name4Rec\.json{message}"):
-        prepared_splits(tmp_path)
+        prepared(tmp_path)
 
 
 def test_samples_nested_too_deeply_are_named(tmp_path: Path) -> None:
     (write_sdpo(tmp_path / "own") / "lastfm-val.json").write_text("[" * 100_000)
     with pytest.raises(InputError, match=r"lastfm-val\.json: not valid JSON \(maximum recursion depth"):
-        prepared_splits(tmp_path)
+        prepared(tmp_path)
 
 
 def test_a_column_of_times_in_minionerec_is_ignored(tmp_path: Path) -> None:
@@ -124,7 +122,7 @@ def test_a_column_of_times_in_minionerec_is_ignored(tmp_path: Path) -> None:
         header, *rows = file.read_text(encoding="utf-8").splitlines()
         lines = [f"{header},timestamp", *(f"{row},7" for row in rows)]
         file.write_text("\n".join(lines), encoding="utf-8")
-    found = prepared_splits(tmp_path)
+    found = prepared(tmp_path)
     assert found.train.timestamp.tolist() == [0, 1]
     assert "timestamp" in found.report["ignored_columns"]
 

@@ -4,6 +4,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.titles import TitleTokens
@@ -130,6 +131,23 @@ def test_small_catalogues(titles: list[Title], scores: Scores, plain: bool) -> N
     for wanted, (ours, points) in zip(expected, result, strict=True):
         assert ours == list(wanted)
         assert points == pytest.approx(list(wanted.values()), abs=1e-4)
+
+
+@pytest.mark.parametrize("scores", ["trie", "vocab"])
+def test_a_temperature_divides_the_logits(scores: Scores) -> None:
+    titles = random_titles(80, seed=4, quote=QUOTE)
+    trie, _ = build_trie(titles)
+    backbone, prompts = random_backbone(seed=4), random_prompts()
+    warm = found(backbone, trie, prompts, BeamSearch(6, scores, temperature=2.0))
+    cold = found(backbone, trie, prompts, BeamSearch(6, scores))
+    with torch.no_grad():
+        backbone.causal_lm.get_output_embeddings().weight /= 2
+    halved = found(backbone, trie, prompts, BeamSearch(6, scores))
+    for (ours, points), (same, same_points) in zip(warm, halved, strict=True):
+        assert ours == same
+        assert points == pytest.approx(same_points, abs=1e-4)
+    # Sums of log-probabilities are not ordered alike at all temperatures.
+    assert [ours for ours, _ in warm] != [ours for ours, _ in cold]
 
 
 def test_titles_with_equal_tokens_come_once_as_the_first_of_them() -> None:

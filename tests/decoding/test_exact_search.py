@@ -60,14 +60,17 @@ def test_equals_the_exhaustive_ranking(k: int, quote: int | None, plain: bool) -
         assert (found.leaf[row, kept:] == -1).all()
 
 
-def test_equals_the_exhaustive_scores_of_two_thousand_titles() -> None:
-    titles = random_titles(2000, seed=5, quote=None)
+@pytest.mark.parametrize(("count", "temperature"), [(2000, 1.0), (300, 2.5)])
+def test_equals_the_scores_of_all_titles(count: int, temperature: float) -> None:
+    titles = random_titles(count, seed=5, quote=None)
     trie, _ = build_trie(titles)
-    found = search(ExactSearch(10, 2000), trie=trie)
+    found = search(ExactSearch(10, count, temperature), trie=trie, prompts=PROMPTS[:2])
     assert found.certified.all()
-    for row, prompt in enumerate(PROMPTS):
-        scores = title_log_probabilities(BACKBONE, trie, titles, prompt, np.arange(2000), "trie")
-        best = np.lexsort((np.arange(2000), -scores))[:10]
+    for row, prompt in enumerate(PROMPTS[:2]):
+        scores = title_log_probabilities(
+            BACKBONE, trie, titles, prompt, np.arange(count), "trie", temperature=temperature
+        )
+        best = np.lexsort((np.arange(count), -scores))[:10]
         assert trie.leaf_title[found.leaf[row]].tolist() == best.tolist()
         assert found.score[row].tolist() == pytest.approx(scores[best].tolist(), abs=1e-4)
 

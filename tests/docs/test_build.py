@@ -19,7 +19,16 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PAGES = ("index", "tutorial", "howto/serve", "objectives/msl", "reference/config", "reference/api", "research_log")
+PAGES = (
+    "index",
+    "tutorial",
+    "howto/serve",
+    "objectives/msl",
+    "reference/config",
+    "reference/api",
+    "notebooks/python_api",
+    "research_log",
+)
 """Pages with links, code in two languages, tables, formulas, a drawing and signatures."""
 TABLES_ARE_READY = """() => [...document.querySelectorAll('.md-content table:not([class])')]
   .every((table) => table.closest('[tabindex]'))"""

@@ -122,6 +122,32 @@ RUNS: dict[str, dict[str, Case]] = {
         ),
         "static weights": _objective("objective=gdrt objective.weights=inverse_relevance"),
     },
+    "objectives.bear": {
+        "bear": _objective("objective=bear"),
+        "under gdrt": _objective("objective=gdrt objective/token_loss=bear"),
+        "few beams, rerank": _objective("objective=bear objective.k=2 objective.temperature=2", settings=RERANK),
+    },
+    "objectives.apao": {
+        "over sft": _objective("objective=apao objective.eta=0.1"),
+        "over msl": _objective("objective=apao objective/token_loss=msl objective.beta=0.5"),
+    },
+    "objectives.igd": {
+        "over sft": _objective("objective=igd"),
+        "under gdrt": _objective("objective=gdrt objective/token_loss=igd"),
+        "over msl": _objective("objective=igd objective/token_loss=msl"),
+    },
+    "objectives.cft": {
+        "over sft": _objective("objective=cft"),
+        "over msl": _objective("objective=cft objective/token_loss=msl objective.token_loss.temperature=2"),
+    },
+    "objectives.dmpo": {
+        "dmpo": _objective("objective=dmpo", _SFT),
+        "trie scores": _objective("objective=dmpo objective.scores=trie", _SFT),
+    },
+    "objectives.simpo": {
+        "simpo": _objective("objective=simpo", _SFT),
+        "trie scores": _objective("objective=simpo objective.scores=trie", _SFT),
+    },
     "objectives.dpo": {
         "dpo": _objective("objective=dpo", _SFT),
         "trie scores": _objective("objective=dpo objective.scores=trie", _SFT),
@@ -209,6 +235,9 @@ RUNS: dict[str, dict[str, Case]] = {
             penalty="decoding=vocab decoding.length_penalty=1.5",
             history_excluded="decoding=vocab decoding.exclude_history=true",
         ),
+        "temperature": _ranked(
+            NEXT_ITEM, warm="decoding.temperature=2", cold="decoding=vocab decoding.temperature=0.5"
+        ),
     },
     "decoding.exact_decoder": {
         "exact": _ranked(
@@ -216,6 +245,7 @@ RUNS: dict[str, dict[str, Case]] = {
             certified="decoding=exact",
             budget="decoding=exact decoding.budget=20",
             history_excluded="decoding=exact decoding.k=5 decoding.exclude_history=true",
+            warm="decoding=exact decoding.temperature=2",
         ),
     },
     "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},

@@ -102,6 +102,12 @@ VARIANTS = {
         ["objective/token_loss=msl", "objective.token_loss.statistics=same_step", "objective.groups=random"],
         ["objective.weights=inverse_relevance", "objective.reference=current"],
     ],
+    "apao": [["objective/token_loss=msl", "objective.beta=0.5", "objective.eta=0.5"]],
+    "bear": [["objective.temperature=2", "objective.k=2", "objective.topk_weight=3"], ["task=rerank"]],
+    "cft": [["objective/token_loss=msl", "objective.token_loss.temperature=2", "objective.alpha=1"]],
+    "igd": [["objective/token_loss=msl", "objective.beta=0.5"]],
+    "dmpo": [["objective/rejected=popularity", "objective.negatives=2", "objective.scores=trie"]],
+    "simpo": [["objective.scores=trie", "objective.gamma=2"]],
     "dpo": [["objective/rejected=self_hard", "objective.scores=trie"]],
     "sdpo": [["objective/rejected=popularity", "objective.negatives=2", "objective.beta=1"]],
     "rosepo": [
@@ -146,15 +152,17 @@ def task_of(case: Sequence[str]) -> str:
 def small_dataset(sample: Rows = ROWS, task: str = "next_item") -> Dataset:
     """The catalogue with the same rows in every split; for task rerank with the same lists too."""
     items = Items([str(number) for number in range(len(TITLES))], TITLES)
-    lists = dict.fromkeys(("train", "sample", "valid", "test"), small_lists()) if task == "rerank" else {}
+    lists = dict.fromkeys(("train", "sample", "valid", "test"), small_lists(sample)) if task == "rerank" else {}
     return Dataset("small", True, items, sample, sample, sample, sample, "0", {}, lists=lists)
 
 
-def small_lists() -> Lists:
-    """A list for each of ROWS, after the same history."""
-    candidates, ratings = np.array(CANDIDATES, dtype=np.int32), np.array(RATINGS, dtype=np.float32)
-    best = replace(ROWS, target=candidates[np.arange(len(ROWS)), ratings.argmax(axis=1)])
-    history_rating = np.arange(len(ROWS.history), dtype=np.float32) % 5 + 1
+def small_lists(sample: Rows = ROWS) -> Lists:
+    """A list for each row, after the same history; the ninth has the first one's candidates, and so on."""
+    number = np.arange(len(sample))
+    candidates, ratings = (np.array(part)[number % len(part)] for part in (CANDIDATES, RATINGS))
+    candidates, ratings = candidates.astype(np.int32), ratings.astype(np.float32)
+    best = replace(sample, target=candidates[number, ratings.argmax(axis=1)])
+    history_rating = np.arange(len(sample.history), dtype=np.float32) % 5 + 1
     return Lists(best, history_rating, candidates, ratings)
 
 
@@ -270,10 +278,11 @@ def take_step(world: World, batches: Sequence[Batch]) -> Step:
         part.loss.backward()
         parts.append({**part.statistics, "loss": part.loss.detach().double()})
     closed = add(parts)
-    loss = float(closed.pop("loss"))
+    divisor = world.objective.divisor(closed)
+    loss = float(closed.pop("loss")) / divisor
     world.objective.close_step(closed)
     weights = {name: weight for name, weight in world.backbone.named_parameters() if weight.grad is not None}
-    gradients = {name: weight.grad.clone() for name, weight in weights.items()}
+    gradients = {name: weight.grad / divisor for name, weight in weights.items()}
     world.backbone.zero_grad()
     return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})
 

@@ -58,8 +58,9 @@ def step(objective: Objective, parts: Sequence[tuple[Encoded, Batch]]) -> float:
     """Returns the loss of one optimizer step over its micro-batches, and closes the step."""
     totals = added([objective.totals(batch) for _, batch in parts])
     done = [objective(encoded, batch, totals) for encoded, batch in parts]
-    objective.close_step(added([part.statistics for part in done]))
-    return float(sum(part.loss for part in done))
+    statistics = added([part.statistics for part in done])
+    objective.close_step(statistics)
+    return float(sum(part.loss for part in done)) / objective.divisor(statistics)
 
 
 def added(sums: Sequence[Sums]) -> Sums:

@@ -13,10 +13,12 @@ from torch.nn import functional
 from llmrec.backbones.backbone import Backbone
 from llmrec.errors import InputError
 from llmrec.objectives.cdpo import CDPO
+from llmrec.objectives.dmpo import DMPO
 from llmrec.objectives.dpo import DPO
 from llmrec.objectives.preference import Pairwise, Preference, smoothed_loss
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.sdpo import SDPO
+from llmrec.objectives.simpo import SimPO
 from tests.code_changes import edit
 from tests.invariants.world import ROWS, World, build_world, micro_batches, take_step
 from tests.settings.refusal import refusal
@@ -63,6 +65,27 @@ def test_golden_values_of_sdpo(others: tuple[float, ...], loss: float) -> None:
     rewards = torch.tensor([[0.3, *others]], dtype=torch.float64)
     found = SDPO(Popularity(), negatives=len(others)).losses(rewards, torch.zeros(1))
     assert found.item() == pytest.approx(loss, abs=1e-6)
+
+
+def test_golden_value_of_dmpo() -> None:
+    # The mean of the rejected rewards is -.4 / 3.
+    rewards = torch.tensor([[0.3, -0.1, 0.2, -0.5]], dtype=torch.float64)
+    assert DMPO(Popularity()).losses(rewards, torch.zeros(1)).item() == pytest.approx(0.499771, abs=1e-6)
+
+
+def test_golden_value_of_simpo() -> None:
+    objective = SimPO(Popularity(), beta=2.0, gamma=1.0)
+    objective.lengths = torch.tensor([[4, 5]])
+    # -1.8 over 4 tokens and -3 over 5: u = 2 * (-.45 + .6) - 1 = -.7.
+    rewards = objective.rewards(torch.tensor([[-1.8, -3.0]], dtype=torch.float64), torch.tensor([0]))
+    assert objective.losses(rewards, torch.tensor([0])).item() == pytest.approx(1.103186, abs=1e-6)
+
+
+def test_simpo_counts_all_tokens_of_a_title(tmp_path: Path) -> None:
+    world = build_world(("simpo", "objective.scores=trie"), tmp_path)
+    titles, objective = world.data.titles, world.objective
+    for row, (target, rejected) in enumerate(zip(world.data.sample_titles, objective.titles[:, 0], strict=True)):
+        assert objective.lengths[row].tolist() == [len(titles.of(target)), len(titles.of(rejected))]
 
 
 def test_sdpo_with_one_negative_is_dpo() -> None:

@@ -44,7 +44,15 @@ VALID = {
     ("zero", "leaves a term out of the loss"): [
         "objective/alro.yaml objective.alpha",
         "objective/alro.yaml objective.beta",
+        "objective/apao.yaml objective.beta",
+        "objective/cft.yaml objective.alpha",
     ],
+    ("zero", "weights that do not depend on the loss, the rank or the position"): [
+        "objective/apao.yaml objective.eta",
+        "objective*bear.yaml objective*topk_weight",
+        "objective/cft.yaml objective.beta",
+    ],
+    ("zero", "no margin"): ["objective/simpo.yaml objective.gamma"],
     ("zero", "no moving average"): ["objective.ema"],
     ("zero", "no label noise"): ["objective.smoothing", "objective.oracle.cap", "objective.oracle.unseen"],
     ("zero", "uniform sampling"): ["objective.rejected.alpha", "dataset.simulator.zipf"],

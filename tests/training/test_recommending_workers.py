@@ -34,4 +34,5 @@ def test_small_models_on_a_cpu_use_a_process_for_each_thread(
 
 
 def test_baselines_use_one_process() -> None:
-    assert worker_count(SimpleNamespace(ranker=object()), 100) == 1  # type: ignore[arg-type]
+    baseline: Any = SimpleNamespace(ranker=object())
+    assert worker_count(baseline, 100) == 1

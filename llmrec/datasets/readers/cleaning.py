@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from llmrec.catalogue.items import Items
+from llmrec.datasets.columns import unless_blank
 from llmrec.datasets.interactions import Interactions
 from llmrec.datasets.readers.codes import codes, decoded
 from llmrec.errors import InputError
@@ -56,7 +57,7 @@ def clean(dump: Dump) -> tuple[Items, Interactions, dict[str, int]]:
 
 def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
     has_categories = "categories" in items.collect_schema()
-    columns = [_given("item"), _title(pl.col("title")).alias("title")]
+    columns = [unless_blank(pl.col("item")), _title(pl.col("title")).alias("title")]
     if has_categories:
         names = pl.col("categories").list.eval(pl.element().filter(pl.element() != ""))
         columns.append(names.fill_null([]))
@@ -73,11 +74,6 @@ def _items(items: pl.LazyFrame) -> tuple[Items, dict[str, int]]:
     return Items(titled["item"].to_list(), titled["title"].to_list(), categories), counts
 
 
-def _given(name: str) -> pl.Expr:
-    """Returns a column of ids; blank ones, which dumps have instead of missing ones, are null."""
-    return pl.when(pl.col(name) != "").then(pl.col(name)).alias(name)
-
-
 def _title(title: pl.Expr) -> pl.Expr:
     """Removes HTML tags and line breaks from titles; scripts and missing titles become ""."""
     text = title.str.replace_all(TAGS, " ").str.replace_all(BLANKS, " ").str.strip_chars(" ")
@@ -87,13 +83,14 @@ def _title(title: pl.Expr) -> pl.Expr:
 def _interactions(events: pl.LazyFrame, items: Items) -> tuple[Interactions, dict[str, int]]:
     names = events.collect_schema().names()
     has_ratings = "rating" in names
+    user_id, item_id = (unless_blank(pl.col(name)) for name in ("user", "item"))
     columns = [
-        codes(_given("user")),
-        _given("item").cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
+        codes(user_id),
+        item_id.cast(pl.Enum(items.ids), strict=False).to_physical().cast(pl.Int32),
         _seconds(pl.col("timestamp")).alias("timestamp"),
-        pl.all_horizontal(
-            _given("user").is_not_null(), _given("item").is_not_null(), pl.col("timestamp").is_not_null()
-        ).alias("is_complete"),
+        pl.all_horizontal(user_id.is_not_null(), item_id.is_not_null(), pl.col("timestamp").is_not_null()).alias(
+            "is_complete"
+        ),
         *([pl.col("rating").cast(pl.Float32)] if has_ratings else []),
         (pl.col("excluded") if "excluded" in names else pl.lit(None, pl.String)).cast(pl.Categorical).alias("excluded"),
     ]

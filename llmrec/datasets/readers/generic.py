@@ -22,16 +22,17 @@ PARTS = "*.parquet"
 
 @dataclass
 class Columns:
-    """The column of each value in the user's files. With null, a column that may be missing is not read.
+    """The names of the columns in the user's files.
 
     Attributes:
-        user: Of the interactions: who.
-        item: Of the interactions: the item's id.
-        time: Of the interactions: when.
-        rating: Of the interactions: a rating above 0 and at most 10. May be missing.
-        id: Of the items: the item's id; null = called as `item`.
-        title: Of the items: the title.
-        categories: Of the items: a list of text, or text separated by |. May be missing.
+        user: Column of the user's id in the interactions.
+        item: Column of the item's id in the interactions.
+        time: Column of the time in the interactions.
+        rating: Column of the rating in the interactions, above 0 and at most 10. It may be missing; null = not read.
+        id: Column of the item's id in the items; null = as `item`.
+        title: Column of the title in the items.
+        categories: Column of the categories in the items: a list of text, or text separated by |. It may be missing;
+            null = not read.
     """
 
     user: Text = "user"

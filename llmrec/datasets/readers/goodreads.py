@@ -42,7 +42,8 @@ class Goodreads(UntimedReader):
 
     def has_times(self, folder: Path) -> bool:
         """Returns whether the events are in a JSON file."""
-        return len(self.layout_files(folder)) == len(("interactions", "books"))
+        (interactions, *_), *_ = self.layout_files(folder)
+        return ".json" in interactions.suffixes
 
     def read_dump(self, folder: Path) -> "Dump":
         """Reads interactions as events, and books as items."""

@@ -5,15 +5,15 @@ from pathlib import Path
 import polars as pl
 
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.readers.review_tables import seconds
 from llmrec.datasets.readers.scans import scan_json_lines
 from llmrec.datasets.table_files import scan_text
+from llmrec.datasets.times import unix_seconds
 
 TEXT = pl.String()
 DATE = "%a %b %d %H:%M:%S %z %Y"
 """As in Wed Mar 22 11:37:04 -0700 2017."""
 RATED = pl.col("rating") > 0
-"""A rating of 0 says that there is none."""
+"""A rating of 0 stands for none."""
 
 
 def dump_json(interactions: Path, books: Path, time: str, events: str) -> Dump:
@@ -31,7 +31,7 @@ def dump_json(interactions: Path, books: Path, time: str, events: str) -> Dump:
         "rating",
         pl.col("user_id").alias("user"),
         pl.col("book_id").alias("item"),
-        seconds(pl.col(time), DATE).alias("timestamp"),
+        unix_seconds(pl.col(time), DATE).alias("timestamp"),
     )
     return Dump(interactions, _books(books), _wanted(shelved, events))
 

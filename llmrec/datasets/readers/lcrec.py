@@ -18,7 +18,7 @@ class LCRec(UntimedReader):
     layouts = (("*.inter.json", "*.item.json"),)
 
     def has_times(self, folder: Path) -> bool:
-        """Returns False."""
+        """Returns False: the files give the order of a user's items only."""
         return False
 
     def read_dump(self, folder: Path) -> "Dump":

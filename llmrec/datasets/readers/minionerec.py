@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
+from llmrec.datasets.settings import SPLITS
 from llmrec.settings.types import Text
 
 if TYPE_CHECKING:
@@ -36,6 +37,3 @@ class MiniOneRec(Reader):
 
         *splits, titles = self.single_files(folder, "Choose a set: dataset.reader.category=NAME")
         return read_minionerec(dict(zip(SPLITS, splits, strict=True)), titles)
-
-
-SPLITS = ("train", "valid", "test")

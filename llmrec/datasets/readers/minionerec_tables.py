@@ -12,7 +12,7 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
 from llmrec.datasets.readers.msl_tables import item_list_rows
-from llmrec.datasets.split import SPLITS
+from llmrec.datasets.settings import SPLITS
 from llmrec.datasets.table_files import scan_table
 from llmrec.datasets.tables import Table
 from llmrec.datasets.text_files import read_json, without_lone_surrogates

@@ -1,4 +1,4 @@
-"""Reads the files of MovieLens dumps: 100k, 1m, and the CSV of latest, 20m, 25m and 32m."""
+"""Reads the files of MovieLens dumps: 100k, 1m, 10m, and the CSV of latest, 20m, 25m and 32m."""
 
 from collections.abc import Sequence
 from pathlib import Path

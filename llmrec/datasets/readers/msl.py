@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
+from llmrec.datasets.settings import SPLITS
 
 if TYPE_CHECKING:
     from llmrec.datasets.prepared import Splits
-
-SPLITS = ("train", "valid", "test")
 
 
 class MSL(Reader):

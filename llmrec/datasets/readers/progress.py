@@ -7,12 +7,13 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 LINE_S = 30.0
-"""Between two lines where the output is no terminal."""
+"""Seconds between two lines where the output is no terminal."""
 REDRAW_S = 0.2
+"""Seconds between two updates of the line on a terminal."""
 
 
 class Progress:
-    """What was read of some files.
+    """Counts what has been read of some files.
 
     Attributes:
         rows: The number of rows that were read, counting again the files that are read again.
@@ -33,7 +34,7 @@ class Progress:
         self.started = self.shown = time.monotonic()
 
     def advance(self, file: Path, position: int, rows: int) -> None:
-        """Tells of rows that were read.
+        """Counts rows that were read, and shows the progress if the last time is long enough ago.
 
         Args:
             file: The file.
@@ -55,11 +56,11 @@ class Progress:
 
 
 _current: Progress | None = None
-"""Of this process; the threads of polars read it, to which a context variable is not passed on."""
+"""The progress that this process shows. A context variable would not be passed on to the threads of polars."""
 
 
 def advance(file: Path, position: int, rows: int) -> None:
-    """Tells the progress that is shown, if there is one; see `Progress.advance`."""
+    """Advances the progress that is shown, if there is one; see `Progress.advance`."""
     if _current:
         _current.advance(file, position, rows)
 

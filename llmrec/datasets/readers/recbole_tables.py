@@ -5,8 +5,9 @@ from pathlib import Path
 
 import polars as pl
 
+from llmrec.datasets.columns import unless_blank
 from llmrec.datasets.readers.cleaning import Dump
-from llmrec.datasets.table_files import blank_as_null, scan_separated
+from llmrec.datasets.table_files import scan_separated
 from llmrec.datasets.tables import Table
 from llmrec.errors import InputError
 
@@ -55,4 +56,4 @@ def _column(table: Table, name: str | None, names: tuple[str, ...] = ()) -> pl.E
             f"{table.path}: no column {wanted} among {', '.join(table.types)}. "
             "Name it, for example dataset.reader.title=NAME"
         )
-    return blank_as_null(found)
+    return unless_blank(pl.col(found))

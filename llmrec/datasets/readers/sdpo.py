@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llmrec.datasets.readers.base import Reader
+from llmrec.datasets.settings import SPLITS
 
 if TYPE_CHECKING:
     from llmrec.datasets.prepared import Splits
@@ -29,4 +30,4 @@ class SDPO(Reader):
         from llmrec.datasets.readers.sdpo_samples import read_sdpo
 
         files = self.single_files(folder, "Put each set into a folder of its own")
-        return read_sdpo(dict(zip(("train", "valid", "test"), files, strict=True)))
+        return read_sdpo(dict(zip(SPLITS, files, strict=True)))

@@ -11,7 +11,7 @@ from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.leakage import leakage_report
 from llmrec.datasets.prepared import Splits
-from llmrec.datasets.split import SPLITS
+from llmrec.datasets.settings import SPLITS
 from llmrec.datasets.text_files import read_json, without_lone_surrogates
 from llmrec.errors import InputError, shortened
 

@@ -14,7 +14,8 @@ from pathlib import Path
 
 import polars as pl
 
-from llmrec.datasets.readers.scans import ROWS, blocks, source
+from llmrec.datasets.readers.blocks import blocks
+from llmrec.datasets.readers.lazy_frames import ROWS, lazy_frame
 from llmrec.errors import InputError
 
 UNIT = "\x1f"
@@ -56,7 +57,7 @@ class Separated:
         Raises:
             InputError: On collecting, for a malformed row or text that is not UTF-8. The message names the row.
         """
-        return source(self._frames, dict.fromkeys(map(str, range(len(self.names))), pl.String()))
+        return lazy_frame(self._frames, dict.fromkeys(map(str, range(len(self.names))), pl.String()))
 
     def _frames(self, columns: Sequence[str]) -> Iterator[pl.DataFrame]:
         row, remaining = 1, blocks(self.path, self.content)

@@ -1,0 +1,71 @@
+"""BEAR: MSL with larger weights on tokens that beam search would nearly prune (arXiv 2601.22925, SIGIR 2026)."""
+
+import torch
+from torch import Tensor
+
+from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.trie import segment_logsumexp
+from llmrec.objectives.base import Sums
+from llmrec.objectives.batch import Batch
+from llmrec.objectives.msl import MSL
+from llmrec.settings.types import NonNegativeFloat, PositiveFloat, PositiveInt
+
+
+class BEAR(MSL):
+    """The masked softmax loss of branching tokens, averaged with the weights w = 1 + lambda * sigmoid(m / xi).
+
+    m = log p - log q compares the probability p of the token with q, the K-th largest among the valid tokens in its
+    place, or the smallest where there are fewer. Both are detached. With lambda = 0 it is MSL with a fixed temperature.
+    Source: the official code (P). A digest of the paper gives m the opposite sign; we follow the code. The factor tau
+    of the loss is MSL's (our reading); it is 1 by default.
+
+    Args:
+        temperature: tau of the softmax over the valid tokens.
+        k: K, the number of beams that a token should be among, per prefix.
+        topk_weight: lambda.
+        topk_temperature: xi.
+    """
+
+    def __init__(
+        self,
+        temperature: PositiveFloat = 1.0,
+        k: PositiveInt = 10,
+        topk_weight: NonNegativeFloat = 0.25,
+        topk_temperature: PositiveFloat = 2.75,
+    ) -> None:
+        super().__init__(temperature=temperature)
+        self.k, self.topk_weight, self.topk_temperature = k, topk_weight, topk_temperature
+
+    def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
+        """Returns the weighted loss of each branching token, float32 [N], and the sum of the weights."""
+        valid, tau = self.valid_logits(encoded, batch), float(self.tau)
+        losses = tau * segment_logsumexp(valid.logits / tau, valid.owner, len(batch.node)) - valid.positive
+        threshold = kth_largest(valid.logits.detach(), valid.owner, len(batch.node), self.k)
+        # Of log p - log q the normalizer cancels.
+        margin = (valid.positive.detach() - threshold) / tau
+        weight = 1 + self.topk_weight * torch.sigmoid(margin / self.topk_temperature)
+        tokens = torch.full((), len(weight), dtype=torch.float64, device=weight.device)
+        return weight * losses, {"weights": weight.double().sum(), "weighted_tokens": tokens}
+
+    def divisor(self, statistics: Sums) -> float:
+        """Returns the mean weight, by which the mean over tokens becomes a weighted mean."""
+        tokens = float(statistics["weighted_tokens"])
+        return float(statistics["weights"]) / tokens if tokens else 1.0
+
+
+def kth_largest(values: Tensor, owner: Tensor, segments: int, k: int) -> Tensor:
+    """Returns the k-th largest value of each segment, or the smallest where there are fewer than k.
+
+    Args:
+        values: float [n].
+        owner: The segment of each value, int64 [n], ascending; each segment has a value.
+        segments: Number of segments.
+        k: The rank, from 1.
+
+    Returns:
+        float [segments].
+    """
+    order = values.argsort(descending=True, stable=True)
+    order = order[owner[order].argsort(stable=True)]
+    counts = torch.bincount(owner, minlength=segments)
+    return values[order[counts.cumsum(0) - counts + counts.clamp(max=k) - 1]]

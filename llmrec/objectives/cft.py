@@ -1,0 +1,101 @@
+"""CFT: a token loss plus the same loss of what the history adds to the logits (arXiv 2410.22809)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.trie import Trie
+from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, nonzero
+from llmrec.objectives.batch import Batch, Branch, Example, kept_positions
+from llmrec.objectives.preparation import Preparation
+from llmrec.settings.types import NonNegativeFloat, Probability
+
+
+@dataclass(frozen=True)
+class Contrast(Encoded):
+    """States whose logits are the difference to those of other states.
+
+    Attributes:
+        other: The states that are subtracted, of the same positions.
+    """
+
+    other: Encoded = field(kw_only=True)
+
+    def logits(self, tokens: Tensor | None = None) -> Tensor:
+        return super().logits(tokens) - self.other.logits(tokens)
+
+
+class CFT(Objective):
+    """The loss mean_w(L) + alpha * mean_w(L'), with L' the token loss of the logits with minus without history.
+
+    mean_w is the mean over the target's tokens with weights that fall linearly from 1 at the first to beta at the last
+    token. Source: the official code (P), in which L is the cross-entropy, alpha 0.1 and beta 0.25. alpha = 0 is its
+    ablation by position alone. Over MSL, where forced tokens have no loss: our reading.
+
+    Args:
+        token_loss: Any `TokenLoss` without statistics of its own.
+        alpha: Weight of the contrast.
+        beta: Weight of the last token.
+    """
+
+    branch_count = 2
+    prompt_count = 2
+
+    def __init__(self, token_loss: TokenLoss, alpha: NonNegativeFloat = 0.1, beta: Probability = 0.25) -> None:
+        super().__init__()
+        self.token_loss, self.alpha, self.beta = token_loss, alpha, beta
+        self.needs_whole_step = token_loss.needs_whole_step
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Prepares the token loss and stores the trie and the lengths of the targets."""
+        self.token_loss.prepare(preparation)
+        assert isinstance(preparation.trie, Trie)
+        self.trie, data = preparation.trie, preparation.catalogue
+        lengths = torch.from_numpy(data.titles.lengths[data.sample_titles])
+        self.target_length = lengths.to(self.trie.fan_out.device)
+
+    def branches(self, example: Example) -> Sequence[Branch]:
+        """Returns the target after the row's prompt, then after the history-free prompt."""
+        return [Branch(prompt, example.target) for prompt in (example.prompt, example.prompt_for([]))]
+
+    def supervised(self, fan_out: Tensor) -> Tensor:
+        return self.token_loss.supervised(fan_out)
+
+    def totals(self, batch: Batch) -> Sums:
+        """Returns the sum of the weights of the targets' tokens."""
+        return {"weights": self._weights(batch)[batch.branch == 0].sum()}
+
+    def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
+        # Both branches supervise the same tokens in the same order.
+        factual, counterfactual = (torch.nonzero(batch.branch == branch)[:, 0] for branch in (0, 1))
+        batch, states, other = kept_positions(batch, factual), encoded[factual], encoded[counterfactual]
+        contrast = Contrast(states.head, states.hidden, states.own_logits, other=other)
+        losses, statistics = self.token_loss.checked_losses(states, batch)
+        contrasts, _ = self.token_loss.checked_losses(contrast, batch)
+        weighted = (self._weights(batch).to(losses.dtype) * (losses + self.alpha * contrasts)).sum()
+        return Part(weighted / nonzero(totals["weights"]), statistics)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.token_loss.start_epoch(epoch)
+
+    def close_step(self, statistics: Sums) -> None:
+        self.token_loss.close_step(statistics)
+
+    def monitors(self) -> dict[str, float]:
+        return self.token_loss.monitors()
+
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
+    def report(self) -> dict[str, Any]:
+        return self.token_loss.report()
+
+    def _weights(self, batch: Batch) -> Tensor:
+        """Returns the weight of each supervised token, float64 [N]."""
+        depth, length = self.trie.depth[batch.node], self.target_length[batch.example[batch.row]]
+        return 1 - depth.double() * (1 - self.beta) / (length - 1).clamp(min=1)
