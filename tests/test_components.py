@@ -24,6 +24,7 @@ OUTSIDE = {
     "datasets/history_file.py": "reads histories to recommend for, whose content is part of a request's key",
     "datasets/readers/auto.py": "selects a reader, which is a component",
     "datasets/readers/build.py": "builds readers",
+    "decoding/list_length.py": "sets a setting of the decoder, which is part of the key",
     "decoding/title_scores.py": "scores titles that the Python API is given",
     "evaluation/record.py": "writes and reads files",
     "exporting": "writes copies of what runs made",
