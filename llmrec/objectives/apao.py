@@ -72,6 +72,10 @@ class APAO(Objective):
         """Returns the token loss's scalars and the mean of sum_t v_t L_t over the last step's rows."""
         return self.token_loss.monitors() | {"prefix_loss": self.prefix}
 
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
     def report(self) -> dict[str, Any]:
         return self.token_loss.report()
 

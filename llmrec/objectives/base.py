@@ -118,6 +118,11 @@ class Objective(nn.Module, ABC):
         """Returns named scalars to log after each step."""
         return {}
 
+    @property
+    def training_temperature(self) -> float:
+        """What divides the logits in the loss, by which decoding.temperature=training divides them too."""
+        return 1.0
+
     def report(self) -> dict[str, Any]:
         """Returns facts about the preparation to be recorded in training.json."""
         return {}

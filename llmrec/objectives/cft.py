@@ -88,6 +88,10 @@ class CFT(Objective):
     def monitors(self) -> dict[str, float]:
         return self.token_loss.monitors()
 
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
     def report(self) -> dict[str, Any]:
         return self.token_loss.report()
 

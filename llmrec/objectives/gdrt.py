@@ -130,6 +130,10 @@ class GDRT(Objective):
         named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss.tolist())}
         return self.token_loss.monitors() | named
 
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the summary of each group, see `describe_groups`."""
         return self.token_loss.report() | {"groups": self.described}

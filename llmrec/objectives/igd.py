@@ -63,6 +63,10 @@ class IGD(TokenLoss):
     def monitors(self) -> dict[str, float]:
         return self.token_loss.monitors()
 
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the share of the trie's edges that have information gain."""
         decisive = float((self.weight_of_edge == 1).double().mean())

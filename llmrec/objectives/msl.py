@@ -6,7 +6,7 @@ Source: arXiv 2504.04178, SIGIR 2025, and its official code.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -121,9 +121,9 @@ class MSL(TokenLoss):
         """Returns the temperature of the next step."""
         return {"temperature": float(self.tau)}
 
-    def report(self) -> dict[str, Any]:
-        """Returns the temperature of the selected checkpoint, by which decoding.temperature=training divides."""
-        return {"temperature": float(self.tau)}
+    @property
+    def training_temperature(self) -> float:
+        return float(self.tau)
 
     def _statistics(self, found: ValidLogits, batch: Batch) -> Sums:
         """Returns sums over each row's statistics node, the first node on its path with fan-out * eta > 1."""

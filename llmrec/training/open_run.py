@@ -19,7 +19,6 @@ from llmrec.training.exported import exported_backbone, exported_dataset, is_exp
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder, is_baseline
 
-MSL = "llmrec.objectives.msl.MSL"
 CHANGED = {
     "catalogue": "another catalogue", "items": "other item tokens", "tokenizer": "another tokenizer",
     "base_weights": "other base weights",
@@ -57,20 +56,18 @@ def open_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, task: Task
 def resolve_temperature(config: DictConfig, run: RunFolder) -> DictConfig:
     """Returns the config with the temperature of the run's training in place of decoding.temperature=training.
 
-    Objectives without a temperature train with 1.
-
     Raises:
-        InputError: The run was trained with a temperature that an earlier version did not record.
+        InputError: The run was trained by an earlier version, which did not record it.
     """
     if config.decoding.get("temperature") != "training":
         return config
-    recorded = run.training["objective"]
-    if "temperature" not in recorded and MSL in str(config.objective):
+    recorded = run.training.get("temperature")
+    if recorded is None:
         raise InputError(
             f"{run.folder} does not have the temperature that it was trained with, as runs of earlier versions. Give "
-            "it as a number, as in decoding.temperature=2; curves.csv has it as train/temperature"
+            "it as a number, as in decoding.temperature=2; of MSL, curves.csv has it as train/temperature"
         )
-    decoding = {**config.decoding, "temperature": recorded.get("temperature", 1.0)}
+    decoding = {**config.decoding, "temperature": recorded}
     return DictConfig(plain(config) | {"decoding": decoding})
 
 

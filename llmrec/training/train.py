@@ -92,6 +92,7 @@ def train(
         "gradient_checkpointing": module.data.checkpointing,
         "micro_batch_rows": module.largest_micro_batch,
         "objective": module.objective.report() if epochs else {},
+        "temperature": module.objective.training_temperature,
         **_reference(config, features),
         "identity": identity(module.backbone, dataset),
         "base_revision": module.backbone.base_revision,

@@ -171,7 +171,7 @@ def test_log_probabilities_are_the_scores_of_the_ranking(
 
 
 def test_temperature_training_is_that_of_the_selected_checkpoint(run: llmrec.Run, titles: list[str]) -> None:
-    temperature = run.training["objective"]["temperature"]
+    temperature = run.training["temperature"]
     assert temperature > 1
     given, trained = (
         llmrec.open(run.folder, [f"decoding.temperature={value}"]).recommend([titles[:3]])[0]

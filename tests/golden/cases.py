@@ -124,6 +124,7 @@ RUNS: dict[str, dict[str, Case]] = {
     },
     "objectives.bear": {
         "bear": _objective("objective=bear"),
+        "under gdrt": _objective("objective=gdrt objective/token_loss=bear"),
         "few beams, rerank": _objective("objective=bear objective.k=2 objective.temperature=2", settings=RERANK),
     },
     "objectives.apao": {
@@ -132,6 +133,7 @@ RUNS: dict[str, dict[str, Case]] = {
     },
     "objectives.igd": {
         "over sft": _objective("objective=igd"),
+        "under gdrt": _objective("objective=gdrt objective/token_loss=igd"),
         "over msl": _objective("objective=igd objective/token_loss=msl"),
     },
     "objectives.cft": {
@@ -232,6 +234,9 @@ RUNS: dict[str, dict[str, Case]] = {
             vocab="decoding=vocab",
             penalty="decoding=vocab decoding.length_penalty=1.5",
             history_excluded="decoding=vocab decoding.exclude_history=true",
+        ),
+        "temperature": _ranked(
+            NEXT_ITEM, warm="decoding.temperature=2", cold="decoding=vocab decoding.temperature=0.5"
         ),
     },
     "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},
