@@ -124,6 +124,17 @@ class Preparation(Protocol):
     def open_oracle(self) -> object | None:
         """Opens the fitted baseline that the run uses as its oracle. Returns None if the run has no oracle."""
 
+    def fit_oracle(self, dataset: Dataset) -> object:
+        """Fits the baseline of the run's oracle anew, to other training rows.
+
+        Args:
+            dataset: The run's dataset with these rows.
+        """
+
+    @property
+    def oracle_key(self) -> str | None:
+        """The key of the run that fitted the oracle, None if the run has no oracle."""
+
     def embed_titles(self, model: str) -> np.ndarray:
         """Embeds the distinct titles.
 

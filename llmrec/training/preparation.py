@@ -9,6 +9,7 @@ import numpy as np
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
+from llmrec.datasets.dataset import Dataset
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
 from llmrec.examples.training_data import TrainingData
@@ -28,6 +29,8 @@ class RunPreparation:
         open_base: Opens the backbone as it was before any tuning.
         embed_titles: Embeds the distinct titles with the model of a given name.
         open_oracle: Opens the oracle; returns None if the run has none.
+        fit_oracle: Fits the oracle's baseline anew, to the training rows of another dataset.
+        oracle_key: The key of the run that fitted the oracle, None if the run has none.
     """
 
     backbone: Backbone
@@ -39,6 +42,8 @@ class RunPreparation:
     open_base: Callable[[], Backbone]
     embed_titles: Callable[[str], np.ndarray]
     open_oracle: Callable[[], object | None] = lambda: None
+    fit_oracle: Callable[[Dataset], object] = lambda dataset: None
+    oracle_key: str | None = None
 
     @property
     def catalogue(self) -> NextItemData:

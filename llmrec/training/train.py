@@ -3,6 +3,7 @@
 import logging
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Collection, Mapping
 from functools import partial
@@ -20,8 +21,8 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from llmrec.atomic import atomic_folder
 from llmrec.backbones.device import precision_record, run_device
 from llmrec.backbones.load import WEIGHTS, save_trained
-from llmrec.baselines.base import Baseline
-from llmrec.baselines.open import open_baseline
+from llmrec.baselines.base import Baseline, Fitting
+from llmrec.baselines.open import build_baseline, open_baseline
 from llmrec.collectives import barrier, is_rank_zero
 from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
@@ -170,6 +171,8 @@ def _module(
             open_base=lambda: build_backbone(config, dataset, texts, cache_dir),
             embed_titles=embed,
             open_oracle=partial(_open_oracle, stages.get(ORACLE), dataset),
+            fit_oracle=partial(_fit_oracle, stages.get(ORACLE), config.seed, str(device)),
+            oracle_key=stages[ORACLE].folder.name if ORACLE in stages else None,
         )
 
     return Recommender(backbone, objective, data, config, task, preparation)
@@ -179,6 +182,14 @@ def _open_oracle(stage: Stage | None, dataset: Dataset) -> Baseline | None:
     if stage is None:
         return None
     return open_baseline(stage.folder, OmegaConf.create(dict(stage.baseline)), dataset)
+
+
+def _fit_oracle(stage: Stage | None, seed: int, device: str, dataset: Dataset) -> Baseline:
+    assert stage is not None
+    baseline = build_baseline(OmegaConf.create(dict(stage.baseline)))
+    with tempfile.TemporaryDirectory() as folder:
+        baseline.fit(dataset, Fitting(seed, device, Path(folder) / "fit.ckpt", lambda values, step: None, False))
+    return baseline
 
 
 def _check(objective: Objective, config: DictConfig) -> None:

@@ -168,6 +168,7 @@ RUNS: dict[str, dict[str, Case]] = {
         "another temperature": _objective(
             f"objective=rosepo objective.oracle.temperature=2 {_WITH_SASREC}", _SFT, _SASREC
         ),
+        "without cross-fitting": _objective(f"objective=rosepo objective.oracle.folds=1 {_WITH_SASREC}", _SFT, _SASREC),
     },
     "objectives.alro": {
         "normalised gains": _objective("objective=alro", settings=RERANK),

@@ -15,7 +15,9 @@ from llmrec.tasks.list_validation import validate_lists
 from tests.datasets.layouts import CONF, rows
 from tests.invariants.world import TITLES, World, build_world, micro_batches, task_of
 
-OBJECTIVES = [(path.stem,) for path in sorted((CONF / "objective").glob("*.yaml"))]
+CHANGES = {"rosepo": ("objective.oracle.folds=1",)}
+"""With cross-fitting, pairs of random targets have eps near .5, whose optimum prefers neither title."""
+OBJECTIVES = [(path.stem, *CHANGES.get(path.stem, ())) for path in sorted((CONF / "objective").glob("*.yaml"))]
 RERANK = [("sft", "task=rerank"), ("msl", "task=rerank"), ("bear", "task=rerank")]
 COUNT, EVERY, MAX_STEPS = 32, 20, 600
 

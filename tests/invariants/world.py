@@ -234,7 +234,7 @@ def preparation_of(
     return RunPreparation(
         backbone, data.trie, data, cache, None, 1, random_backbone,
         embed_titles=lambda *_: title_embeddings(random_backbone(), *data.history_free_titles()),
-        open_oracle=fitted_oracle(data.dataset),
+        open_oracle=fitted_oracle(data.dataset), fit_oracle=lambda dataset: fitted_oracle(dataset)(), oracle_key="0",
     )  # fmt: skip
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from llmrec.baselines.sasrec import SASRec
+from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
-from llmrec.objectives.oracle import SASRecOracle
+from llmrec.objectives.oracle import SASRecOracle, user_folds
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rosepo import RosePO
 from tests.datasets.layouts import rows
@@ -20,7 +21,7 @@ REJECTED = np.array([8, 0, 1, 2, 9, 10, 5, 7])
 
 def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
-    eps = SASRecOracle(temperature=2.0, cap=0.999).smoothing(preparation, REJECTED)
+    eps = SASRecOracle(temperature=2.0, cap=0.999, folds=1).smoothing(preparation, REJECTED)
     score = scores(preparation)
     row, chosen = np.arange(len(ROWS)), preparation.catalogue.sample_titles
     expected = 1 / (1 + np.exp(-(score[row, REJECTED] - score[row, chosen]) / 2))
@@ -30,7 +31,7 @@ def test_eps_is_how_far_the_rejected_title_is_ahead(tmp_path: Path) -> None:
 
 
 def test_eps_is_capped_and_said_so(tmp_path: Path) -> None:
-    oracle = SASRecOracle(cap=0.3)
+    oracle = SASRecOracle(cap=0.3, folds=1)
     chosen = preparation_of(tmp_path).data.sample_titles
     backwards = replace(preparation_of(tmp_path))
     backwards.data.sample_titles = REJECTED
@@ -42,10 +43,61 @@ def test_eps_is_capped_and_said_so(tmp_path: Path) -> None:
     assert described["histogram"]["edges"][-1] == pytest.approx(0.3)
 
 
+def test_each_row_is_judged_by_a_model_fitted_without_its_user(tmp_path: Path) -> None:
+    preparation, fitted = preparation_of(tmp_path), []
+
+    def fit(dataset: Dataset) -> object:
+        fitted.append(set(dataset.train.user.tolist()))
+        assert set(dataset.sample.user.tolist()) == fitted[-1]
+        assert not dataset.valid_held_out
+        return fitted_oracle(dataset)()
+
+    eps = SASRecOracle(temperature=2.0, cap=0.999, folds=4).smoothing(replace(preparation, fit_oracle=fit), REJECTED)
+    users = set(ROWS.user.tolist())
+    held_out = [users - kept for kept in fitted]
+    assert sorted(len(fold) for fold in held_out) == [2, 2, 2, 2]
+    assert set.union(*held_out) == users
+    for fold, kept in zip(held_out, fitted, strict=True):
+        dataset = preparation.catalogue.dataset
+        without = ROWS.take(np.array([user in kept for user in ROWS.user.tolist()]))
+        sasrec = fitted_oracle(replace(dataset, train=without, sample=without))()
+        assert isinstance(sasrec, SASRec)
+        for row in np.flatnonzero([user in fold for user in ROWS.user.tolist()]):
+            (score,) = sasrec.title_scores(ROWS.take(np.array([row])), "valid")
+            chosen = preparation.catalogue.sample_titles[row]
+            is_known = sasrec.seen_titles[[chosen, REJECTED[row]]].all()
+            expected = 1 / (1 + np.exp(-(score[0, REJECTED[row]] - score[0, chosen]) / 2))
+            assert eps[row] == pytest.approx(expected if is_known else 0, rel=1e-4)
+
+
+def test_cross_fitting_is_read_from_the_cache(tmp_path: Path) -> None:
+    preparation = preparation_of(tmp_path)
+    first = SASRecOracle(folds=2).smoothing(preparation, REJECTED)
+
+    def refuse(dataset: Dataset) -> object:
+        raise AssertionError("fitted again")
+
+    again = SASRecOracle(folds=2).smoothing(replace(preparation, fit_oracle=refuse), REJECTED)
+    np.testing.assert_array_equal(first, again)
+
+
+def test_more_folds_than_users_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"objective\.oracle\.folds=9: the training split has 8 users\. Set it to at"):
+        SASRecOracle(folds=9).smoothing(preparation_of(tmp_path), REJECTED)
+
+
+def test_folds_are_of_equal_size_and_follow_the_seed() -> None:
+    users = np.array([f"u{number}" for number in range(11)] * 3, dtype=object)
+    fold = user_folds(users, 5, seed=1)
+    assert sorted(np.bincount(list(fold.values())).tolist()) == [2, 2, 2, 2, 3]
+    assert fold == user_folds(users[::-1], 5, seed=1)
+    assert fold != user_folds(users, 5, seed=2)
+
+
 def test_titles_that_it_does_not_know_take_the_default(tmp_path: Path) -> None:
     preparation = preparation_of(tmp_path)
     fewer = replace(small_dataset(), train=rows(("a", [0], 1, 1), ("b", [2, 3], 6, 2)))
-    oracle = SASRecOracle(unseen=0.07)
+    oracle = SASRecOracle(unseen=0.07, folds=1)
     eps = oracle.smoothing(replace(preparation, open_oracle=fitted_oracle(fewer)), np.full(len(ROWS), 3))
     # Titles 0 to 3 and 6 are known: of the targets, those of rows 0, 1 and 4.
     assert (eps == np.float32(0.07)).tolist() == [False, False, True, True, False, True, True, True]
