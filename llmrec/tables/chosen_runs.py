@@ -18,6 +18,9 @@ from llmrec.training.run_folder import METRICS, RunFolder
 NO_SETTING = ("seed", "paths", "logger", "launcher", "search", "experiment", "scale")
 """Groups of a config in which runs of the same recommender may differ."""
 
+DETERMINISTIC = ("mean_rating", "popularity")
+"""Baselines without randomness."""
+
 
 @dataclass(frozen=True)
 class ChosenRun:
@@ -48,6 +51,11 @@ class ChosenRun:
     def seed(self) -> int:
         """The seed of the training."""
         return int(self.run.training["seed"])
+
+    @property
+    def is_deterministic(self) -> bool:
+        """Whether the seed does not change the recommender, so that one run represents all seeds."""
+        return self.backbone == "baseline" and self.recommender in DETERMINISTIC
 
     @cached_property
     def settings(self) -> str:
@@ -111,6 +119,8 @@ def recommenders(group: Sequence[ChosenRun]) -> dict[str, dict[int, ChosenRun]]:
     """
     rows: dict[tuple[str, int], dict[int, ChosenRun]] = {}
     for run in group:
+        if run.is_deterministic and (run.settings, 0) in rows:
+            continue
         copy = 0
         # Code or data of an earlier version: the same settings and seed, but another run.
         while run.seed in rows.get((run.settings, copy), {}):

@@ -101,7 +101,8 @@ def _filled(name: str, rows: Rows, reference: str, lines: list[str] | None) -> F
         about=f"All runs ranked the same {count:,} test {unit} of {users:,} users{split}.",
         task=run.task, scores=None, reference=reference, metrics=metrics,
         tested=tuple(metric.name for metric in metrics if _is_tested(metric, rows)),
-        rows=tuple(Row(row, ()) for row in rows), presets={}, notes=(*notes, INTERVALS), intervals=True,
+        rows=tuple(Row(row, (), once=_is_deterministic(found)) for row, found in rows.items()),
+        presets={}, notes=(*notes, INTERVALS), intervals=True,
     )  # fmt: skip
     seeds = tuple(dict.fromkeys(seed for row in rows.values() for seed in row))
     preset = Preset("", (dataset,), seeds, (), scores.pop() if len(scores) == 1 else None)
@@ -112,9 +113,14 @@ def _filled(name: str, rows: Rows, reference: str, lines: list[str] | None) -> F
         for seed in by_row[row.name]
     }
     arms = {
-        (row, dataset): RunsBySeed({seed: chosen.run for seed, chosen in found.items()}) for row, found in rows.items()
+        (row, dataset): RunsBySeed({seed: chosen.run for seed, chosen in found.items()}, _is_deterministic(found))
+        for row, found in rows.items()
     }
     return filled_table(table, preset, {dataset: dataset}, states, arms)
+
+
+def _is_deterministic(runs: dict[int, ChosenRun]) -> bool:
+    return all(chosen.is_deterministic for chosen in runs.values())
 
 
 def _metrics(rows: Rows) -> tuple[Metric, ...]:

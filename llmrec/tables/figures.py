@@ -110,7 +110,7 @@ def pairs(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> tuple[lis
 
     Returns:
         The runs of `arm` and of `reference` for the seeds for which the metric was measured in both; all such runs if
-        `arm` is deterministic. Both lists are empty if the two were not measured on the same test rows.
+        one of them is deterministic. Both lists are empty if the two were not measured on the same test rows.
     """
     if not same_rows(arm, reference):
         return [], []
@@ -118,7 +118,7 @@ def pairs(arm: RunsBySeed, reference: RunsBySeed, metric_path: str) -> tuple[lis
         {seed: run for seed, run in side.runs.items() if value(run, metric_path) is not None}
         for side in (arm, reference)
     )
-    if arm.is_deterministic:
+    if arm.is_deterministic or reference.is_deterministic:
         has_both = arm_runs and reference_runs
         return (list(arm_runs.values()), list(reference_runs.values())) if has_both else ([], [])
     shared = [seed for seed in arm_runs if seed in reference_runs]

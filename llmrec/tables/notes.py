@@ -23,6 +23,7 @@ def notes(filled: FilledTable) -> list[str]:
         _untested,
         _once,
         _other_rows,
+        _other_seeds,
         _left_out,
     )
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
@@ -122,6 +123,20 @@ def _other_rows(filled: FilledTable) -> list[str]:
         for (row, dataset), arm in filled.arms.items()
         if not same_rows(arm, filled.arms[reference, dataset])
     ]
+
+
+def _other_seeds(filled: FilledTable) -> list[str]:
+    reference, found = filled.table.reference, []
+    for (row, dataset), arm in filled.arms.items():
+        other = filled.arms[reference, dataset]
+        is_fixed = arm.is_deterministic or other.is_deterministic
+        if arm.runs and other.runs and not is_fixed and not arm.runs.keys() & other.runs.keys():
+            seeds = " and ".join(", ".join(map(str, sorted(runs))) for runs in (arm.runs, other.runs))
+            found.append(
+                f"{row} on {filled.labels[dataset]} is not compared with {reference}: they have no seed in common "
+                f"({seeds}). Run it with a seed of the other."
+            )
+    return found
 
 
 def _left_out(filled: FilledTable) -> list[str]:

@@ -36,11 +36,19 @@ def hits(count: int) -> list[int]:
     return [int(row < count) for row in range(len(USERS))]
 
 
-def write(root: Path, name: str, seed: int, ranks: Sequence[int], overrides: Sequence[str] = (), **more: Any) -> Path:
-    """Writes a finished run runs/games-sim/next_item/tiny/<name>/<key> and returns its folder."""
+def write(
+    root: Path,
+    name: str,
+    seed: int,
+    ranks: Sequence[int],
+    overrides: Sequence[str] = (),
+    backbone: str = "tiny",
+    **more: Any,
+) -> Path:
+    """Writes a finished run runs/games-sim/next_item/<backbone>/<name>/<key> and returns its folder."""
     words = [f"objective={name}", *overrides, f"seed={seed}"]
     key = hashlib.sha256(repr((words, ranks)).encode()).hexdigest()[:16]
-    folder = root / "runs" / "games-sim" / "next_item" / "tiny" / name / key
+    folder = root / "runs" / "games-sim" / "next_item" / backbone / name / key
     (folder / ".hydra").mkdir(parents=True)
     (folder / ".hydra" / "overrides.yaml").write_text(json.dumps(words))
     job = Job(tuple(words), RunFolder(folder), folder / "rankings" / "0123456789abcdef", "", (), f"{name}-{seed}")
@@ -178,6 +186,33 @@ def test_runs_that_differ_by_their_seed_are_one_row(tmp_path: Path) -> None:
     assert cell(report, "sft", "NDCG@10")["mean"] == 0.375
     assert cell(report, "sft", "NDCG@10")["std"] == pytest.approx(0.25 / np.sqrt(2))
     assert report["title"] == "Comparison of 6 runs"
+
+
+@pytest.mark.parametrize("against", ["msl", "popularity"])
+def test_a_baseline_without_randomness_is_compared_with_all_seeds(tmp_path: Path, against: str) -> None:
+    for seed, count in ((1, 2), (2, 4)):
+        write(tmp_path, "msl", seed, hits(count))
+    for seed in (1, 42):
+        write(tmp_path, "popularity", seed, hits(1), backbone="baseline")
+    report = compared(tmp_path, against)
+    # One of eight targets against three on average.
+    gain = cell(report, "msl" if against == "popularity" else "popularity", "NDCG@10")["gain"]
+    assert gain == pytest.approx(200.0 if against == "popularity" else -200 / 3)
+    assert cell(report, "popularity", "NDCG@10")["seeds"] == 1
+    assert "Deterministic and therefore run once: popularity." in report["tables"][0]["notes"]
+
+
+def test_runs_without_a_shared_seed_are_said_not_to_be_compared(tmp_path: Path) -> None:
+    for seed in (1, 2):
+        write(tmp_path, "sft", seed, hits(2))
+    write(tmp_path, "sasrec", 42, hits(1), backbone="baseline")
+    report = compared(tmp_path, "sft")
+    assert cell(report, "sasrec", "NDCG@10")["gain"] is None
+    note = (
+        "sasrec on games-sim is not compared with sft: they have no seed in common (42 and 1, 2). Run it with "
+        "a seed of the other."
+    )
+    assert note in report["tables"][0]["notes"]
 
 
 def test_runs_on_other_rows_are_in_another_table_that_says_so(tmp_path: Path) -> None:
