@@ -52,7 +52,7 @@ COMPONENTS = {
     "decoding.catalogue_decoder": ("llmrec.decoding.catalogue_decoder",),
     "decoding.exact_decoder": ("llmrec.decoding.exact_decoder",),
     "decoding.list_decoder": ("llmrec.decoding.list_decoder",),
-    "diagnosis": ("llmrec.diagnosis.diagnose_run",),
+    "diagnosis": ("llmrec.diagnosis.diagnose_run", "llmrec.diagnosis.beam_run"),
     "examples": ("llmrec.examples.next_item", "llmrec.examples.rerank"),
     "metrics": (
         "llmrec.metrics",
@@ -119,7 +119,9 @@ NO_RESULT = {
     "llmrec.datasets.simulator": "the data has a key of its own",
     "llmrec.datasets.source": "makes the key of the data",
     "llmrec.datasets.stored_lists": "a component of its own, which the task rerank uses",
+    "llmrec.diagnosis.beam_files": "prints, draws and writes",
     "llmrec.diagnosis.plot": "draws",
+    "llmrec.diagnosis.stored": "writes and reads files",
     "llmrec.diagnosis.table": "prints",
     "llmrec.evaluation.reference_features": "a component of its own, for metrics and embeddings",
     "llmrec.evaluation.significance": "standard errors, which only the metrics have",

@@ -1,6 +1,6 @@
 """Trie-constrained beam search for the best titles of a batch of prompts."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,10 @@ from llmrec.catalogue.trie import Trie
 from llmrec.decoding.continuations import continuations, tokens_to_choice
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
 from llmrec.decoding.session import Session, SharedPrefix, open_session
+
+OnStep = Callable[[int, Tensor, Tensor], None]
+"""Called with the number of tokens of the live beams, their nodes (int64 `[rows, beams]`, -1 = none), and the leaves of
+the titles that are in the list so far (int64 `[rows, beams]`, -1 = none)."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +88,7 @@ def search(
     shared: SharedPrefix,
     settings: BeamSearch,
     excluded: Tensor | None = None,
+    on_step: OnStep | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Searches the best titles of each prompt.
 
@@ -94,6 +99,7 @@ def search(
         shared: The tokens that all prompts begin with.
         settings: The search's settings.
         excluded: Leaves that a row must not return (its history), int64 `[rows, n]`, -1 = padding.
+        on_step: Called after each step; see `OnStep`.
 
     Returns:
         leaves: int64 `[rows, beams]`, best first, -1 = no further title.
@@ -105,6 +111,8 @@ def search(
     while True:
         generated += 1
         branched = _step(state, session, trie, settings, excluded, generated)
+        if on_step is not None:
+            on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
         if bool(state.done.all()):
             return state.leaf, state.final
         if bool(branched.any()):

@@ -68,7 +68,7 @@ class ExactDecoder(CatalogueDecoder):
         details = np.zeros((len(self.details), len(prompts)))
 
         def run(
-            trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None
+            rows: np.ndarray, trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None
         ) -> Sequence[Tensor]:
             found = search_exact(backbone, trie, batch, shared, self.settings, left_out)
             return found.leaf, found.score, found.certified, found.bound, found.prefixes, found.model_calls

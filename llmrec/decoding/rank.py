@@ -17,12 +17,12 @@ from llmrec.decoding.beam_search import BeamSearch, search
 from llmrec.decoding.session import SharedPrefix
 from llmrec.prompts.prompts import Prompts
 
-Search = Callable[[Trie, Sequence[np.ndarray], SharedPrefix, Tensor | None], Sequence[Tensor]]
+Search = Callable[[np.ndarray, Trie, Sequence[np.ndarray], SharedPrefix, Tensor | None], Sequence[Tensor]]
 """Searches a batch.
 
-Called with the trie on the model's device, one prompt per row, the tokens that all prompts begin with, and the leaves
-that a row must not return (int64 `[rows, n]`, -1 = padding; None excludes none). Returns the leaves that it found,
-int64 `[rows, k]`, -1 = no further title, and other tensors `[rows, ...]`.
+Called with the rows' indices (int64 `[rows]`), the trie on the model's device, one prompt per row, the tokens that all
+prompts begin with, and the leaves that a row must not return (int64 `[rows, n]`, -1 = padding; None excludes none).
+Returns the leaves that it found, int64 `[rows, k]`, -1 = no further title, and other tensors `[rows, ...]`.
 """
 logger = logging.getLogger(__name__)
 CPU_MEMORY_BYTES = 1 << 30
@@ -57,7 +57,9 @@ def rank_titles(
     titles = np.full((len(prompts), settings.beams), -1, dtype=np.int32)
     scores = np.full((len(prompts), settings.beams), -np.inf, dtype=np.float32)
 
-    def run(trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None) -> Sequence[Tensor]:
+    def run(
+        rows: np.ndarray, trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None
+    ) -> Sequence[Tensor]:
         return search(backbone, trie, batch, shared, settings, left_out)
 
     appended = settings.appended_tokens(trie)
@@ -99,7 +101,7 @@ def search_in_batches(
 
     def run_rows(rows: np.ndarray) -> None:
         row_excluded = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
-        leaves, *values = run(trie, [prompts.of(row) for row in rows], shared, row_excluded)
+        leaves, *values = run(rows, trie, [prompts.of(row) for row in rows], shared, row_excluded)
         for array, tensor in zip(found, [leaf_title[leaves], *values], strict=True):
             array[rows] = tensor.cpu().numpy()
         progress(len(rows))

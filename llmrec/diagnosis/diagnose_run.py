@@ -1,6 +1,5 @@
 """Diagnoses context bias of a trained run: compares the model before and after tuning on the same rows."""
 
-import json
 import logging
 import time
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ import numpy as np
 from omegaconf import DictConfig
 from tqdm import tqdm
 
-from llmrec.atomic import atomic_file
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.relevance import title_relevance
-from llmrec.datasets.dataset import Dataset, Rows, draw
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.decoding.rank import history_leaves
@@ -28,19 +26,15 @@ from llmrec.diagnosis.attribution import (
     most_relevant_share,
 )
 from llmrec.diagnosis.plot import write_plot
+from llmrec.diagnosis.sample import sampled_rows
+from llmrec.diagnosis.stored import Diagnosis, run_facts
 from llmrec.diagnosis.table import STATES, diagnosis_title, print_diagnosis
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
-from llmrec.identity import diagnosis_key
-from llmrec.manifest import folder_manifest
-from llmrec.plain import plain
 from llmrec.tasks.base import build_task
-from llmrec.training.open_dataset import log_data_source, open_dataset
 from llmrec.training.open_run import CHANGED, identity, open_trained, resolve_temperature
-from llmrec.training.quiet import silence_libraries
 from llmrec.training.run_folder import RunFolder
 
-DIAGNOSIS_FILE = "diagnosis.json"
 TOP_K = 10
 """Number of recommendations per row that are analyzed."""
 logger = logging.getLogger(__name__)
@@ -73,33 +67,6 @@ class ModelMeasures:
         return self.attribution | {"most_relevant": share, "by_relevance": losses}
 
 
-def diagnose(run: RunFolder, config: DictConfig, sample: dict[str, Any]) -> None:
-    """Diagnoses a trained run and prints a table. A diagnosis that exists already is read.
-
-    Args:
-        run: The run.
-        config: The run's config; the groups decoding and paths may be overridden.
-        sample: The rows to diagnose: `users` (number of rows), `seed`, and `split` ("valid" or "test").
-
-    Raises:
-        InputError: If the run is not trained or does not fit the data, or if the model before tuning is not available.
-    """
-    silence_libraries()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    if not run.trained:
-        raise InputError(f"{run.folder} is not trained yet. Finish the training with the command that started it.")
-    log_data_source(config)
-    with run.lock():
-        folder = run.folder / "diagnosis" / diagnosis_key(plain(config), sample)
-        if not (folder / DIAGNOSIS_FILE).is_file():
-            _write(folder, diagnose_run(config, open_dataset(config), run, sample))
-        else:
-            logger.info("reading the existing diagnosis from %s", folder)
-    remedy = f"Remove it and repeat the command: python -m llmrec.diagnose run={run.folder}"
-    folder_manifest(folder).check(remedy, DIAGNOSIS_FILE)
-    print_diagnosis(json.loads((folder / DIAGNOSIS_FILE).read_text(encoding="utf-8")), folder)
-
-
 def diagnose_run(config: DictConfig, dataset: Dataset, run: RunFolder, sample: dict[str, Any]) -> dict[str, Any]:
     """Computes the record of a diagnosis: its settings, and the figures before and after tuning with their counts.
 
@@ -110,14 +77,8 @@ def diagnose_run(config: DictConfig, dataset: Dataset, run: RunFolder, sample: d
     config = resolve_temperature(config, run)
     after = _after(config, dataset, run, sample)
     before, targets, relevance = _before(config, dataset, run, sample)
-    folder = run.folder.resolve()
     return {
-        "dataset": dataset.name,
-        "simulated": dataset.simulated,
-        "objective": folder.parent.name,
-        "training": folder.name,
-        "sample": sample,
-        "decoding": plain(config.decoding),
+        **run_facts(config, dataset, run, sample),
         "unit": "nats",
         "rows": len(targets),
         "before": before.figures(targets, relevance),
@@ -150,7 +111,7 @@ def _before(
     with backbone.without_adapter():
         measured = _measure(config, data, backbone, sample, "before")
         relevance = title_relevance(backbone, *data.history_free_titles(), cache_dir)
-    return measured, data.target_titles(_rows(dataset, sample)), relevance
+    return measured, data.target_titles(sampled_rows(dataset, sample)), relevance
 
 
 def _title_relevance(relevance: list[np.ndarray]) -> np.ndarray:
@@ -161,7 +122,7 @@ def _title_relevance(relevance: list[np.ndarray]) -> np.ndarray:
 def _measure(
     config: DictConfig, data: NextItemData, backbone: Backbone, sample: dict[str, Any], state: str
 ) -> ModelMeasures:
-    rows = _rows(data.dataset, sample)
+    rows = sampled_rows(data.dataset, sample)
     ablation = ablate(data, rows)
     disable = None if config.trainer.progress else True
     with tqdm(total=(PASSES + 1) * len(rows), desc=STATES[state], unit="pass", disable=disable) as bar:
@@ -169,15 +130,6 @@ def _measure(
         recommended = _recommended(config, data, backbone, rows, ablation, bar)
     figures = attribution_figures(attribution, ablation.segment_tokens())
     return ModelMeasures(figures, log_probability, recommended)
-
-
-def _rows(dataset: Dataset, sample: dict[str, Any]) -> Rows:
-    rows: Rows = getattr(dataset, sample["split"])
-    if len(rows) == 0:
-        raise InputError(
-            f"the {sample['split']} split of {dataset.name} has no rows to diagnose. Choose the other split."
-        )
-    return rows.take(draw(len(rows), sample["users"], sample["seed"]))
 
 
 def _recommended(
@@ -191,6 +143,7 @@ def _recommended(
 
 def _write(folder: Path, record: dict[str, Any]) -> None:
     write_plot(folder, diagnosis_title(record), {heading: record[state] for state, heading in STATES.items()})
-    # This file is written last, because its presence marks the diagnosis as finished.
-    with folder_manifest(folder).recorded(DIAGNOSIS_FILE), atomic_file(folder / DIAGNOSIS_FILE) as temporary:
-        temporary.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+CONTEXT_BIAS = Diagnosis(diagnose_run, _write, print_diagnosis)
+"""The diagnosis of context bias."""

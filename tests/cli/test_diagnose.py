@@ -116,9 +116,30 @@ def test_run_with_the_weights_it_began_with_was_changed_by_nothing(
     assert record["before"] == record["after"]
 
 
+def test_beam_search_is_diagnosed_beside_the_exact_lists(trained: tuple[Workplace, Done], run: Path) -> None:
+    done = trained[0].run("llmrec.diagnose", f"run={run}", "beam=true", *SMALL)
+    assert done.status == 0, done.output
+    place = folder(done)
+    record = json.loads((place / "diagnosis.json").read_text())
+    assert record["sample"] == {"users": 20, "seed": 0, "split": "valid", "beam": True}
+    assert record["kept"] + sum(record["pruned"]["rows"]) == record["rows"] == 20
+    assert [len(values) for values in record["by_row"].values()] == [20] * 5
+    assert sum(rank is not None for rank in record["by_row"]["beam_rank"]) == record["kept"]
+    assert record["widths"].keys() == {"5", "10", "20", "50"}
+    assert f"{record['widths']['50']['recall']:.4f}" in done.output
+    assert sorted(file.name for file in place.iterdir()) == [
+        "beam.csv", "beam.png", "beam.svg", "checksums.json", "diagnosis.json",
+    ]  # fmt: skip
+    again = trained[0].run("llmrec.diagnose", f"run={run}", "beam=true", *SMALL)
+    assert again.output.splitlines()[-12:] == done.output.splitlines()[-12:]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        (["run={run}", "beam=true", "decoding=vocab"], "beam=true compares a beam search under trie scores"),
+        (["run={run}", "beam=true", "decoding=exact"], "beam=true compares a beam search under trie scores"),
+        (["run={run}", "beam=maybe"], "beam=maybe: give true or false"),
         (["run={run}", "users=0"], "users=0: give a whole number of at least 1"),
         (["run={run}", "users=some"], "users=some: give a whole number"),
         (["run={run}", "seed=-1"], "seed=-1: give a whole number of at least 0"),

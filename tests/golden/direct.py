@@ -18,6 +18,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.datasets.load import load, prepare
 from llmrec.datasets.source import locate
 from llmrec.decoding.open_backbone import build_backbone
+from llmrec.diagnosis.beam_run import diagnose_beam
 from llmrec.diagnosis.diagnose_run import diagnose_run
 from llmrec.evaluation.reference_features import reference_features
 from llmrec.prompts.next_item import PromptTokenizer
@@ -176,11 +177,16 @@ def reference(root: Path, fill: Fill) -> Values:
 
 
 def diagnosis(root: Path, fill: Fill) -> Values:
-    """A diagnosis of a tuned run."""
+    """The diagnoses of a tuned run."""
     folder = program.run(root, fill(f"{NEXT_ITEM} objective=sft").split())
     config, dataset = program.open_run(root, fill(f"{NEXT_ITEM} objective=sft").split())
-    record = diagnose_run(config, dataset, RunFolder(folder), {"users": 6, "seed": 0, "split": "valid"})
-    return {"sft": {state: record[state] for state in ("before", "after")}}
+    sample = {"users": 6, "seed": 0, "split": "valid"}
+    record = diagnose_run(config, dataset, RunFolder(folder), sample)
+    beam = diagnose_beam(config, dataset, RunFolder(folder), sample)
+    return {
+        "sft": {state: record[state] for state in ("before", "after")},
+        "sft, beam": {name: beam[name] for name in ("pruned", "widths", "by_row")},
+    }
 
 
 COMPONENTS: dict[str, Callable[[Path, Fill], Values]] = {
