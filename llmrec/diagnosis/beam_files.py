@@ -15,15 +15,16 @@ from llmrec.atomic import atomic_file
 ROWS_FILE = "beam.csv"
 SHOWN_DEPTHS = 10
 """Depths with a line of their own in the table; deeper ones share one."""
+WIDTH_NOTE = "recall: mean share of the exact list that the beam's list of the same length holds"
 LOST, RIGHTLY = "target in the exact list", "target not in the exact list"
 
 
 def print_beam_diagnosis(record: dict[str, Any], folder: Path) -> None:
     """Prints the tables of a diagnosis, at most 80 columns wide, and the folder of the record."""
     console = Console(highlight=False)
+    # The width does not depend on the terminal, because a narrower table would be truncated.
     console.width = 80
-    for table in (depth_table(record), width_table(record)):
-        console.print(table)
+    console.print(_title(record), depth_table(record), depth_note(record), width_table(record), WIDTH_NOTE, sep="\n")
     print(f"seconds: {record['seconds']:.1f}")
     print(f"diagnosis: {folder}")
     if record["simulated"]:
@@ -32,28 +33,32 @@ def print_beam_diagnosis(record: dict[str, Any], folder: Path) -> None:
 
 def depth_table(record: dict[str, Any]) -> Table:
     """Builds the table of the depths at which targets are pruned."""
-    rows, beams = record["rows"], record["beams"]
-    table = _table(
-        f"{_title(record)}\nwhere the target leaves the search",
-        f"depth: tokens of the target's prefix when it left the search. Exact list: the {beams} best titles by "
-        f"exhaustive scoring; it has {record['exact_in_list']} targets. Of the {record['kept']} targets in the beam's "
-        f"list, {record['same_rank']} have the same rank in both. Median exact rank: "
-        f"{_number(record['median_exact_rank'])} of {record['titles']:,} titles",
-    )
-    for heading in ("depth", "rows", "share", "of them in the exact list"):
-        table.add_column(heading, justify="right")
+    rows = record["rows"]
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
+    for heading in ("depth", "pruned targets", "share of rows", "in the exact list"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for label, pruned, lost in shown_depths(record):
         table.add_row(label, str(pruned), f"{pruned / rows:.3f}", str(lost))
     table.add_row("not pruned", str(record["kept"]), f"{record['kept'] / rows:.3f}", "")
     return table
 
 
+def depth_note(record: dict[str, Any]) -> str:
+    """Returns the explanation of the table of depths, with the figures on the exact list."""
+    median = record["median_exact_rank"]
+    return (
+        f"depth: tokens of the target's prefix when it left the search. Exact list: the {record['beams']} best titles "
+        f"by exhaustive scoring, with {record['exact_in_list']} targets. Targets with the same rank in both lists: "
+        f"{record['same_rank']}. Median exact rank of the target: {'-' if median is None else f'{median:,g}'} of "
+        f"{record['titles']:,} titles."
+    )
+
+
 def width_table(record: dict[str, Any]) -> Table:
     """Builds the table of the beam's lists beside the exact lists of the same length."""
-    caption = "recall: mean share of the exact list that the beam's list of the same length holds"
-    table = _table("lists of beam search and exact lists", caption)
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0))
     for heading in ("beams", "recall", "HR, beam", "HR, exact"):
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for width, figures in record["widths"].items():
         table.add_row(width, *(f"{figures[name]:.4f}" for name in ("recall", "hr", "exact_hr")))
     return table
@@ -102,18 +107,8 @@ def beam_plot(record: dict[str, Any]) -> Figure:
     return figure
 
 
-def _table(title: str, caption: str) -> Table:
-    return Table(
-        title=title, title_justify="left", caption=caption, caption_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0)
-    )
-
-
 def _title(record: dict[str, Any]) -> str:
     return (
         f"{record['dataset']}, {record['objective']}: beam search with {record['beams']} beams; "
         f"{record['rows']:,} rows of {record['sample']['split']}"
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:,g}"

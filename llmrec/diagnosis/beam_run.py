@@ -108,5 +108,5 @@ def _without_never(values: np.ndarray) -> list[int | None]:
     return [None if value == NEVER else value for value in values.tolist()]
 
 
-BEAM = Diagnosis(diagnose_beam, write_beam_files, print_beam_diagnosis)
+BEAM = Diagnosis(diagnose_beam, write_beam_files, print_beam_diagnosis, _beam_search)
 """The diagnosis of beam search."""

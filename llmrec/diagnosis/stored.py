@@ -31,11 +31,13 @@ class Diagnosis:
         compute: Computes the record from the run's config, its dataset, the run and the sample.
         write: Writes what lies beside the record, such as plots, to a folder.
         show: Prints the table of a record, and its folder.
+        check: Refuses configs that cannot be diagnosed, before anything is opened.
     """
 
     compute: Callable[[DictConfig, Dataset, RunFolder, dict[str, Any]], dict[str, Any]]
     write: Callable[[Path, dict[str, Any]], None]
     show: Callable[[dict[str, Any], Path], None]
+    check: Callable[[DictConfig], object] = lambda config: None
 
 
 def diagnose(diagnosis: Diagnosis, run: RunFolder, config: DictConfig, sample: dict[str, Any]) -> None:
@@ -55,6 +57,7 @@ def diagnose(diagnosis: Diagnosis, run: RunFolder, config: DictConfig, sample: d
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish the training with the command that started it.")
+    diagnosis.check(config)
     log_data_source(config)
     with run.lock():
         folder = run.folder / "diagnosis" / diagnosis_key(plain(config), sample)

@@ -26,7 +26,15 @@ from llmrec.diagnosis.beam import (
     search_beams,
     title_nodes,
 )
-from llmrec.diagnosis.beam_files import beam_plot, depth_table, shown_depths, width_table, write_beam_files
+from llmrec.diagnosis.beam_files import (
+    WIDTH_NOTE,
+    beam_plot,
+    depth_note,
+    depth_table,
+    shown_depths,
+    width_table,
+    write_beam_files,
+)
 from llmrec.prompts.prompts import Prompts
 from tests.decoding.small import EOS, random_backbone, token_titles
 
@@ -163,15 +171,15 @@ def record_of(rows: BeamRows, **changes: Any) -> dict[str, Any]:
 
 def test_tables_show_the_figures_within_80_columns(rows: BeamRows) -> None:
     console = Console(file=StringIO(), width=80)
-    for table in (depth_table(record_of(rows)), width_table(record_of(rows))):
-        console.print(table)
+    record = record_of(rows)
+    console.print(depth_table(record), depth_note(record), width_table(record), WIDTH_NOTE, sep="\n")
     text = console.file.getvalue()  # type: ignore[attr-defined]
     lines = [line.split() for line in text.splitlines()]
     assert ["1", "2", "0.500", "1"] in lines
     assert ["2", "1", "0.250", "0"] in lines
     assert ["not", "pruned", "1", "0.250"] in lines
     assert ["2", "1.0000", "0.5000", "0.5000"] in lines
-    assert "Median exact rank: 2.5 of 5 titles" in " ".join(text.split())
+    assert "Median exact rank of the target: 2.5 of 5 titles." in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 80
 
 
