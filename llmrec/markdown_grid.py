@@ -21,6 +21,14 @@ def _line(texts: Sequence[str], widths: Sequence[int]) -> str:
     return f"| {' | '.join([texts[0].ljust(widths[0]), *figures])} |"
 
 
+def unescaped(markdown: str) -> str:
+    """Returns Markdown as a terminal shows it best: without the escapes of `escaped`."""
+    plain = re.sub(r"\\([\\`\[\]|~#*_])", r"\1", markdown)
+    for character, entity in reversed(HTML.items()):
+        plain = plain.replace(entity, character)
+    return plain
+
+
 def escaped(text: str) -> str:
     """Escapes text for Markdown and joins it into one line, since records may contain markup from other machines."""
     line = " ".join(text.split())

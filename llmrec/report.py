@@ -88,6 +88,7 @@ def _tables(own: dict[str, str]) -> None:
 
 def _compare(own: dict[str, str]) -> None:
     """Writes the comparison of the runs that run= names, and prints it."""
+    from llmrec.markdown_grid import unescaped
     from llmrec.run_selection import selected_runs
     from llmrec.tables.comparison import comparison_data
     from llmrec.tables.markdown import measured
@@ -100,7 +101,8 @@ def _compare(own: dict[str, str]) -> None:
     report = comparison_data(selected_runs(own["run"]), own.get("against"), trusts(own))
     folder = Path(own.get("out", "tables/runs"))
     _write(report, folder)
-    print(*report["lines"], *(measured(table) for table in report["tables"]), sep="\n\n", end="\n\n")
+    tables = (unescaped(measured(table)) for table in report["tables"])
+    print(*report["lines"], *tables, sep="\n\n", end="\n\n")
     _print_files(folder)
 
 

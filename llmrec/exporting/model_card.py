@@ -12,6 +12,7 @@ from llmrec.backbones.saved_files import local_folder
 from llmrec.datasets.dataset import Dataset
 from llmrec.exporting.base_model import local_base_note
 from llmrec.plain import plain
+from llmrec.prompts.text import PromptText
 from llmrec.tasks.base import build_task
 from llmrec.training.run_folder import RunFolder
 
@@ -44,7 +45,7 @@ def model_card(
         f"A language model that recommends titles of a catalogue, tuned with llmrec {__version__}.",
         "## Data", _data(run, dataset),
         "## Metrics", *_metrics(record),
-        "## Prompt", "The template, in Jinja's syntax:", _code(_prompt(config, dataset), ""),
+        "## Prompt", *_prompt(build_task(config).prompt(config, dataset.items)),
         "## Use", *_use(config, has_adapter),
         "## Limits", _limits(dataset, record),
         "## Settings", _code(_settings(config), "yaml"),
@@ -94,8 +95,12 @@ def _words(config: DictConfig) -> str:
     return ", ".join(f"{name} = {word!r}" for name, word in plain(config.dataset.wording).items())
 
 
-def _prompt(config: DictConfig, dataset: Dataset) -> str:
-    return build_task(config).prompt(config, dataset.items).template.text
+def _prompt(text: PromptText) -> Iterator[str]:
+    yield "The template, in Jinja's syntax; `shown(title)` is the title in double quotes, or the item's tokens:"
+    yield _code(text.template.text, "")
+    turn = ", which is the user's turn of the chat template" if text.is_chat else ""
+    yield f"What it gives for a history of two items, to the last newline{turn}:"
+    yield _code(f"prompt = {text.samples()[-1]!r}", "python")
 
 
 def _use(config: DictConfig, has_adapter: bool) -> Iterator[str]:
@@ -103,8 +108,15 @@ def _use(config: DictConfig, has_adapter: bool) -> Iterator[str]:
     yield f"With transformers:{note}"
     yield _code(
         "from transformers import AutoModelForCausalLM, AutoTokenizer\n\n"
-        'model = AutoModelForCausalLM.from_pretrained("FOLDER")\ntokenizer = AutoTokenizer.from_pretrained("FOLDER")',
+        'model = AutoModelForCausalLM.from_pretrained("FOLDER")\n'
+        'tokenizer = AutoTokenizer.from_pretrained("FOLDER")\n'
+        'generated = model.generate(**tokenizer(prompt, return_tensors="pt"), max_new_tokens=40)\n'
+        "print(tokenizer.decode(generated[0]))",
         "python",
+    )
+    yield (
+        "This generates any text. An objective that trains only the tokens at which titles differ, as MSL does, leaves "
+        "quotes and the end to the constraint, so that free text may have neither."
     )
     yield "With llmrec, which decodes titles of the catalogue only (it builds the trie from catalogue.parquet):"
     yield _code('import llmrec\n\nllmrec.open("FOLDER").recommend([["Title A", "Title B"]], k=10)', "python")

@@ -1,5 +1,6 @@
 """Exported runs: what transformers and llmrec open gives what the run gives, without its data."""
 
+import ast
 import json
 import shutil
 from collections.abc import Sequence
@@ -18,6 +19,7 @@ from llmrec.backbones.load import save_trained
 from llmrec.errors import InputError
 from llmrec.exporting import hub
 from llmrec.exporting.export_run import export_run
+from llmrec.tasks.base import build_task
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.open_run import open_trained
 from llmrec.training.recommending import Recommender
@@ -228,6 +230,17 @@ def test_the_card_has_data_metrics_and_intervals(run: RunFolder, tmp_path: Path)
     assert "- simulated-data\n" in card
     assert "recommend a new {{ item }}" in card
     assert "_target_: llmrec.objectives.sft.SFT" in card
+
+
+def test_the_prompt_of_the_card_is_that_of_the_training(run: RunFolder, tmp_path: Path) -> None:
+    export_run(run, run.config(), tmp_path / "out", merge=False)
+    card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
+    (line,) = (line for line in card.splitlines() if line.startswith("prompt = "))
+    ranker = llmrec.open(run.folder).recommender.ranker
+    entries = build_task(run.config()).prompt(run.config(), ranker.data.dataset.items).sample_history()
+    prompt = ranker.data.prompt_tokenizer.histories([[entry["title"] for entry in entries]], cached=False).of(0)
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert tokenizer(ast.literal_eval(line.removeprefix("prompt = ")))["input_ids"] == prompt.tolist()
 
 
 def test_no_user_is_exported(run: RunFolder, tmp_path: Path) -> None:
