@@ -194,7 +194,7 @@ VERIFIED: dict[str, str] = {
     "diagnosis/__init__.py": "1c6d2a27d7faa8e5",
     "diagnosis/attribution.py": "1bc0252eb5da5111",
     "diagnosis/beam.py": "9875e735043317b1",
-    "diagnosis/beam_run.py": "3214929b437a3be2",
+    "diagnosis/beam_run.py": "cb8c18c960219700",
     "diagnosis/diagnose_run.py": "1446cabbf84a7b35",
     "diagnosis/sample.py": "ef987cf6a302b891",
     "evaluation/__init__.py": "1c6d2a27d7faa8e5",
