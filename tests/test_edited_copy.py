@@ -80,7 +80,10 @@ def before(keys: Callable[[Path], Keys], tmp_path_factory: pytest.TempPathFactor
             {"training", "ranking", "measuring"}, id="one more space in prompts",
         ),
         pytest.param(
-            "objectives/msl.py", "self.tau.to(logits.dtype)", "1.01 * self.tau.to(logits.dtype)", {"training"},
+            "objectives/msl.py",
+            "self.tau.to(valid.logits.dtype)",
+            "1.01 * self.tau.to(valid.logits.dtype)",
+            {"training"},
             id="temperature off by 1 %",
         ),
         pytest.param("evaluation/significance.py", "2.5, 97.5", "5, 95", {"measuring"}, id="another interval"),

@@ -37,6 +37,11 @@ class Table:
     labels: Mapping[str, str | None] = field(default_factory=dict)
     parts: Sequence[tuple[int, Path]] = ()
 
+    @classmethod
+    def from_arrow(cls, path: Path, table: Any) -> "Table":
+        """Takes the columns of an Arrow table, as readers of users' own do; its first row is row 1 of the file."""
+        return cls(path, pl.DataFrame(table).lazy())
+
     @cached_property
     def types(self) -> pl.Schema:
         """The columns' types by name."""

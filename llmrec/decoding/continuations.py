@@ -69,9 +69,10 @@ def tokens_to_choice(trie: Trie, node: Tensor, chosen: Tensor) -> tuple[Tensor, 
         tokens: int64 `[rows, prefixes, longest]`; entries beyond a prefix's count are meaningless.
         lengths: Number of tokens, 0 for prefixes that are not chosen, int64 `[rows, prefixes]`.
     """
-    forced, count = trie.forced_tokens(node[chosen])
+    newest = node[chosen]
+    forced, count = trie.forced_tokens(newest)
     # Edge e leads to node e + 1, so the token before a node is that of the edge with the preceding index.
-    new_tokens = torch.cat([trie.edge_token[node[chosen] - 1].long()[:, None], forced], dim=1)
+    new_tokens = torch.cat([trie.edge_token[newest - 1].long()[:, None], forced], dim=1)
     tokens = torch.zeros((*node.shape, new_tokens.shape[1]), dtype=torch.long, device=node.device)
     tokens[chosen] = new_tokens
     lengths = torch.zeros_like(node)

@@ -49,11 +49,12 @@ class APAO(Objective):
     def totals(self, batch: Batch) -> Sums:
         """Returns the token loss's denominators and the number of rows."""
         rows = torch.full((), len(batch.example), device=batch.example.device)
-        return self.token_loss.totals(kept_positions(batch, self._is_supervised(batch))) | {"rows": rows}
+        supervised = torch.nonzero(self._is_supervised(batch))[:, 0]
+        return self.token_loss.totals(kept_positions(batch, supervised)) | {"rows": rows}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.token_loss.checked_losses(encoded, batch)
-        mean = losses[self._is_supervised(batch)].sum() / nonzero(totals["tokens"])
+        mean = losses.where(self._is_supervised(batch), 0).sum() / nonzero(totals["tokens"])
         depth, length = self.trie.depth[batch.node], self.target_length[batch.example]
         by_depth = losses.new_zeros(len(batch.example), self.trie.max_length)
         prefix = prefix_losses(by_depth.index_put((batch.row, depth), losses), length, self.eta)

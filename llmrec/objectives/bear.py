@@ -34,13 +34,15 @@ class BEAR(MSL):
         topk_temperature: PositiveFloat = 2.75,
     ) -> None:
         super().__init__(temperature=temperature)
+        # As a number, because reading `tau` waits for the GPU.
+        self.temperature = temperature
         self.k, self.topk_weight, self.topk_temperature = k, topk_weight, topk_temperature
 
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
         """Returns the weighted loss of each branching token, float32 [N], and the sum of the weights."""
-        valid, tau = self.valid_logits(encoded, batch), float(self.tau)
+        valid, tau = self.valid_logits(encoded, batch), self.temperature
         losses = tau * segment_logsumexp(valid.logits / tau, valid.owner, len(batch.node)) - valid.positive
-        threshold = kth_largest(valid.logits.detach(), valid.owner, len(batch.node), self.k)
+        threshold = kth_largest(valid.logits.detach(), valid.owner, self.trie.fan_out_at(batch.node).long(), self.k)
         # Of log p - log q the normalizer cancels.
         margin = (valid.positive.detach() - threshold) / tau
         weight = 1 + self.topk_weight * torch.sigmoid(margin / self.topk_temperature)
@@ -49,17 +51,16 @@ class BEAR(MSL):
 
     def divisor(self, statistics: Sums) -> float:
         """Returns the mean weight, by which the mean over tokens becomes a weighted mean."""
-        tokens = float(statistics["weighted_tokens"])
-        return float(statistics["weights"]) / tokens if tokens else 1.0
+        return float(statistics["weights"] / statistics["weighted_tokens"].clamp(min=1)) or 1.0
 
 
-def kth_largest(values: Tensor, owner: Tensor, segments: int, k: int) -> Tensor:
+def kth_largest(values: Tensor, owner: Tensor, counts: Tensor, k: int) -> Tensor:
     """Returns the k-th largest value of each segment, or the smallest where there are fewer than k.
 
     Args:
         values: float [n].
         owner: The segment of each value, int64 [n], ascending; each segment has a value.
-        segments: Number of segments.
+        counts: Number of values of each segment, int64 [segments].
         k: The rank, from 1.
 
     Returns:
@@ -67,5 +68,4 @@ def kth_largest(values: Tensor, owner: Tensor, segments: int, k: int) -> Tensor:
     """
     order = values.argsort(descending=True, stable=True)
     order = order[owner[order].argsort(stable=True)]
-    counts = torch.bincount(owner, minlength=segments)
     return values[order[counts.cumsum(0) - counts + counts.clamp(max=k) - 1]]

@@ -82,8 +82,10 @@ def _ranking(chosen: ChosenRun) -> pa.Table | None:
     """Returns the ranking of the test split, or None if there is none."""
     folder = chosen.run.job.record
     ranking = (read_part(folder, RANKING) or {}).get("test")
-    schema = RERANK if chosen.run.task == "rerank" else NEXT_ITEM
-    if ranking is None or not set(schema.names) <= set(ranking.column_names):
+    if ranking is None:
+        return None
+    schema = RERANK if "ranked" in ranking.column_names else NEXT_ITEM
+    if not set(schema.names) <= set(ranking.column_names):
         return None
     with damage_named(folder / f"{RANKING}.parquet", rank_again(folder)):
         return ranking.select(schema.names).cast(schema)

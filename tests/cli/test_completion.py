@@ -13,7 +13,9 @@ import pytest
 from llmrec.cli import COMMANDS
 from llmrec.completion import GROUPS, SCRIPT, completions
 
-OBJECTIVES = ["alro", "cdpo", "dpo", "gdrt", "msl", "rosepo", "sdpo", "sft"]
+OBJECTIVES = [
+    "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "igd", "msl", "rosepo", "sdpo", "sft", "simpo",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -39,9 +39,10 @@ def _step(world: World, rows: list[int], rank: int) -> Step:
         part = world.objective(world.backbone.encode(batch.packed, batch.state_index), batch, totals)
     (part.loss * counts).backward()
     closed = all_reduce_sums(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
-    loss = float(closed.pop("loss"))
+    divisor = world.objective.divisor(closed)
+    loss = float(closed.pop("loss")) / divisor
     world.objective.close_step(closed)
     all_reduce_gradients(list(world.backbone.parameters()))
-    gradients = {name: weight.grad.clone() for name, weight in world.backbone.named_parameters()}
+    gradients = {name: weight.grad / divisor for name, weight in world.backbone.named_parameters()}
     world.backbone.zero_grad()
     return Step(loss, gradients, {name: value.clone() for name, value in world.objective.state_dict().items()})

@@ -124,7 +124,13 @@ def test_a_damaged_ranking_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_facts_of_a_ranking_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert read_facts(tmp_path) == {}
-    facts = {"recommender": "model", "seconds": {"opening": 1.5}, "precision": None}
+    facts = {
+        "recommender": "model",
+        "seconds": {"opening": 1.5},
+        "precision": None,
+        "decoding": {"beams": 3},
+        "evaluation": {"users": 5},
+    }
     write_facts(tmp_path, facts)
     assert read_facts(tmp_path) == facts
     assert sorted(file.name for file in tmp_path.iterdir()) == ["checksums.json", "ranking.json"]

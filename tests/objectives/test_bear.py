@@ -59,5 +59,6 @@ def test_without_weight_it_is_msl_with_a_fixed_temperature(temperature: float) -
 def test_the_threshold_is_the_smallest_where_there_are_fewer() -> None:
     values = torch.tensor([3.0, 1.0, 2.0, 5.0, 7.0])
     owner = torch.tensor([0, 0, 0, 1, 2])
-    assert kth_largest(values, owner, 3, 2).tolist() == [2.0, 5.0, 7.0]
-    assert kth_largest(values, owner, 3, 9).tolist() == [1.0, 5.0, 7.0]
+    counts = torch.tensor([3, 1, 1])
+    assert kth_largest(values, owner, counts, 2).tolist() == [2.0, 5.0, 7.0]
+    assert kth_largest(values, owner, counts, 9).tolist() == [1.0, 5.0, 7.0]
