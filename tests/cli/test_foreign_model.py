@@ -1,6 +1,7 @@
 """Models and adapters that were tuned elsewhere, measured by llmrec evaluate without a run."""
 
 import json
+import shutil
 
 import pyarrow.parquet as pq
 
@@ -18,7 +19,9 @@ def titles(done: Done) -> list[list[str]]:
 
 
 def test_a_saved_model_ranks_as_the_run_that_tuned_it(trained: tuple[Workplace, Done], place: Workplace) -> None:
-    own = trained[0].run("llmrec.evaluate", f"run={trained[1].run()}", "evaluation.users=5")
+    # A copy, since tests of another process may evaluate the run at the same time.
+    copy = shutil.copytree(trained[1].run(), place.root / "copy")
+    own = place.run("llmrec.evaluate", f"run={copy}", "evaluation.users=5")
     measured = place.run("llmrec", "evaluate", f"backbone.path={trained[1].run() / 'weights'}", *COMMON)
     assert titles(measured) == titles(own)
     again = place.run("llmrec", "evaluate", f"backbone.path={trained[1].run() / 'weights'}", *COMMON)
