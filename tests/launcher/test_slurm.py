@@ -31,7 +31,10 @@ folder = Path(words["run"])
 time.sleep(float(words.get("seconds", 0)))
 (folder / "training.json").write_text("{}")
 (folder / "ranking").mkdir(exist_ok=True)
-(folder / "ranking" / "metrics.json").write_text(json.dumps({**os.environ, "measured_by": "key"}))
+# As a run does, so that nobody reads half a file: all tasks write it.
+written = folder / f"metrics-{os.environ['SLURM_PROCID']}.json"
+written.write_text(json.dumps({**os.environ, "measured_by": "key"}))
+written.replace(folder / "ranking" / "metrics.json")
 """
 """In the place of llmrec.run: leaves what a run leaves, at once."""
 
