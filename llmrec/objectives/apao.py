@@ -1,20 +1,19 @@
 """APAO: a token loss plus losses of the target's prefixes, the worse ones with larger weights (arXiv 2603.02730)."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import Trie
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, nonzero
+from llmrec.objectives.base import OverTokenLoss, Part, Sums, TokenLoss, positive
 from llmrec.objectives.batch import Batch, kept_positions
-from llmrec.objectives.preparation import Preparation
+from llmrec.objectives.preparation import Preparation, target_lengths
 from llmrec.settings.types import NonNegativeFloat
 
 
-class APAO(Objective):
+class APAO(OverTokenLoss):
     """The token loss plus beta * sum_t v_t L_t, with L_t the mean loss of the first t tokens, t = 1 .. T - 1.
 
     The weights v_t are proportional to L_t * exp(eta * L_t) and detached. T is the length of the target with its end
@@ -29,18 +28,14 @@ class APAO(Objective):
     """
 
     def __init__(self, token_loss: TokenLoss, beta: NonNegativeFloat = 0.1, eta: NonNegativeFloat = 1e-5) -> None:
-        super().__init__()
-        self.token_loss, self.beta, self.eta = token_loss, beta, eta
-        self.needs_whole_step = token_loss.needs_whole_step
+        super().__init__(token_loss)
+        self.beta, self.eta = beta, eta
 
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss and stores the trie and the lengths of the targets."""
-        self.token_loss.prepare(preparation)
+        super().prepare(preparation)
         assert isinstance(preparation.trie, Trie)
-        self.trie = preparation.trie
-        data = preparation.catalogue
-        lengths = torch.from_numpy(data.titles.lengths[data.sample_titles])
-        self.target_length = lengths.to(self.trie.fan_out.device)
+        self.trie, self.target_length = preparation.trie, target_lengths(preparation)
 
     def supervised(self, fan_out: Tensor) -> Tensor:
         """Supervises every token, since prefixes contain forced tokens too."""
@@ -54,31 +49,21 @@ class APAO(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.token_loss.checked_losses(encoded, batch)
-        mean = losses.where(self._is_supervised(batch), 0).sum() / nonzero(totals["tokens"])
+        mean = losses.where(self._is_supervised(batch), 0).sum() / positive(totals["tokens"])
         depth, length = self.trie.depth[batch.node], self.target_length[batch.example]
         by_depth = losses.new_zeros(len(batch.example), self.trie.max_length)
         prefix = prefix_losses(by_depth.index_put((batch.row, depth), losses), length, self.eta)
         sums = {"prefix": prefix.detach().double().sum(), "rows": totals["rows"].new_full((), len(prefix)).double()}
         return Part(mean + self.beta * prefix.sum() / totals["rows"], statistics | sums)
 
-    def start_epoch(self, epoch: int) -> None:
-        self.token_loss.start_epoch(epoch)
-
     def close_step(self, statistics: Sums) -> None:
         """Updates the state of the token loss and stores the mean prefix term for `monitors`."""
-        self.token_loss.close_step(statistics)
+        super().close_step(statistics)
         self.prefix = float(statistics["prefix"] / statistics["rows"])
 
     def monitors(self) -> dict[str, float]:
         """Returns the token loss's scalars and the mean of sum_t v_t L_t over the last step's rows."""
-        return self.token_loss.monitors() | {"prefix_loss": self.prefix}
-
-    @property
-    def training_temperature(self) -> float:
-        return self.token_loss.training_temperature
-
-    def report(self) -> dict[str, Any]:
-        return self.token_loss.report()
+        return super().monitors() | {"prefix_loss": self.prefix}
 
     def _is_supervised(self, batch: Batch) -> Tensor:
         return self.token_loss.supervised(self.trie.fan_out_at(batch.node))

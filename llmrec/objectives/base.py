@@ -169,9 +169,51 @@ class TokenLoss(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.checked_losses(encoded, batch)
-        return Part(losses.sum() / nonzero(totals["tokens"]), statistics)
+        return Part(losses.sum() / positive(totals["tokens"]), statistics)
 
 
-def nonzero(denominator: Tensor) -> Tensor:
+class OverTokenLoss(Objective):
+    """Base of objectives that change how the losses of a token loss are combined, and leave the rest to it.
+
+    A token loss whose own denominator depends on the model's outputs (`Objective.divisor`) is taken with its weighted
+    losses, without that denominator.
+
+    Args:
+        token_loss: The token loss.
+    """
+
+    def __init__(self, token_loss: TokenLoss) -> None:
+        super().__init__()
+        self.token_loss = token_loss
+        self.needs_whole_step = token_loss.needs_whole_step
+
+    def prepare(self, preparation: Preparation) -> None:
+        """Prepares the token loss."""
+        self.token_loss.prepare(preparation)
+
+    def supervised(self, fan_out: Tensor) -> Tensor:
+        return self.token_loss.supervised(fan_out)
+
+    def start_epoch(self, epoch: int) -> None:
+        self.token_loss.start_epoch(epoch)
+
+    def close_step(self, statistics: Sums) -> None:
+        """Updates the state of the token loss."""
+        self.token_loss.close_step(statistics)
+
+    def monitors(self) -> dict[str, float]:
+        """Returns the token loss's scalars."""
+        return self.token_loss.monitors()
+
+    @property
+    def training_temperature(self) -> float:
+        return self.token_loss.training_temperature
+
+    def report(self) -> dict[str, Any]:
+        """Returns the token loss's report."""
+        return self.token_loss.report()
+
+
+def positive(denominator: Tensor) -> Tensor:
     """Returns a number of tokens, or a sum of their weights, as a divisor; a step without tokens has loss 0."""
     return denominator.clamp(min=1e-6)

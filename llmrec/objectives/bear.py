@@ -1,4 +1,4 @@
-"""BEAR: MSL with larger weights on tokens that beam search would nearly prune (arXiv 2601.22925, SIGIR 2026)."""
+"""BEAR: MSL with larger weights on tokens that a beam of K would keep (arXiv 2601.22925, SIGIR 2026)."""
 
 import torch
 from torch import Tensor

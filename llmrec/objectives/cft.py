@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import Trie
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, nonzero
+from llmrec.errors import InputError
+from llmrec.objectives.base import OverTokenLoss, Part, Sums, TokenLoss, positive
 from llmrec.objectives.batch import Batch, Branch, Example, kept_positions
-from llmrec.objectives.preparation import Preparation
+from llmrec.objectives.preparation import Preparation, target_lengths
 from llmrec.settings.types import NonNegativeFloat, Probability
 
 
@@ -29,7 +29,7 @@ class Contrast(Encoded):
         return super().logits(tokens) - self.other.logits(tokens)
 
 
-class CFT(Objective):
+class CFT(OverTokenLoss):
     """The loss mean_w(L) + alpha * mean_w(L'), with L' the token loss of the logits with minus without history.
 
     mean_w is the mean over the target's tokens with weights that fall linearly from 1 at the first to beta at the last
@@ -37,7 +37,8 @@ class CFT(Objective):
     ablation by position alone. Over MSL, where forced tokens have no loss: our reading.
 
     Args:
-        token_loss: Any `TokenLoss` without statistics of its own.
+        token_loss: Any `TokenLoss` but one that takes statistics of the same step, since the loss is computed twice. An
+            adaptive temperature follows the logits with history.
         alpha: Weight of the contrast.
         beta: Weight of the last token.
     """
@@ -46,24 +47,23 @@ class CFT(Objective):
     prompt_count = 2
 
     def __init__(self, token_loss: TokenLoss, alpha: NonNegativeFloat = 0.1, beta: Probability = 0.25) -> None:
-        super().__init__()
-        self.token_loss, self.alpha, self.beta = token_loss, alpha, beta
-        self.needs_whole_step = token_loss.needs_whole_step
+        super().__init__(token_loss)
+        if token_loss.needs_whole_step:
+            raise InputError(
+                "CFT computes the token loss twice, so that statistics of the same step would count twice. Set "
+                "objective.token_loss.statistics=previous_step"
+            )
+        self.alpha, self.beta = alpha, beta
 
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss and stores the trie and the lengths of the targets."""
-        self.token_loss.prepare(preparation)
+        super().prepare(preparation)
         assert isinstance(preparation.trie, Trie)
-        self.trie, data = preparation.trie, preparation.catalogue
-        lengths = torch.from_numpy(data.titles.lengths[data.sample_titles])
-        self.target_length = lengths.to(self.trie.fan_out.device)
+        self.trie, self.target_length = preparation.trie, target_lengths(preparation)
 
     def branches(self, example: Example) -> Sequence[Branch]:
         """Returns the target after the row's prompt, then after the history-free prompt."""
         return [Branch(prompt, example.target) for prompt in (example.prompt, example.prompt_for([]))]
-
-    def supervised(self, fan_out: Tensor) -> Tensor:
-        return self.token_loss.supervised(fan_out)
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the sum of the weights of the targets' tokens."""
@@ -77,23 +77,7 @@ class CFT(Objective):
         losses, statistics = self.token_loss.checked_losses(states, batch)
         contrasts, _ = self.token_loss.checked_losses(contrast, batch)
         weighted = (self._weights(batch).to(losses.dtype) * (losses + self.alpha * contrasts)).sum()
-        return Part(weighted / nonzero(totals["weights"]), statistics)
-
-    def start_epoch(self, epoch: int) -> None:
-        self.token_loss.start_epoch(epoch)
-
-    def close_step(self, statistics: Sums) -> None:
-        self.token_loss.close_step(statistics)
-
-    def monitors(self) -> dict[str, float]:
-        return self.token_loss.monitors()
-
-    @property
-    def training_temperature(self) -> float:
-        return self.token_loss.training_temperature
-
-    def report(self) -> dict[str, Any]:
-        return self.token_loss.report()
+        return Part(weighted / positive(totals["weights"]), statistics)
 
     def _weights(self, batch: Batch) -> Tensor:
         """Returns the weight of each supervised token, float64 [N]."""

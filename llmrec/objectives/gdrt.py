@@ -20,7 +20,7 @@ from llmrec.backbones.relevance import title_relevance
 from llmrec.catalogue.trie import Trie
 from llmrec.collectives import all_reduce_sums
 from llmrec.errors import InputError
-from llmrec.objectives.base import Objective, Part, Sums, TokenLoss, nonzero
+from llmrec.objectives.base import OverTokenLoss, Part, Sums, TokenLoss, positive
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.groups import Grouping, assign_groups, describe_groups, supervised_tokens
 from llmrec.objectives.preparation import Preparation
@@ -29,13 +29,14 @@ from llmrec.settings.types import PositiveFloat, PositiveInt, ProbabilityBelowOn
 logger = logging.getLogger(__name__)
 
 
-class GDRT(Objective):
+class GDRT(OverTokenLoss):
     """The loss tau * log sum_g p_g exp(L_g / tau), where L_g is the mean token loss of group g.
 
     Its gradient is that of sum_g q_g L_g with the detached weights q_g = p_g exp(L_g / tau) / sum_h p_h exp(L_h / tau).
     For tau -> infinity it is the token loss underneath, for tau -> 0 the loss of the worst group. The reported loss is
     sum_g q_g L_g, times the number of supervised tokens, divided by the token loss's own denominator. This factor is 1
-    except for MSL with reduction "response". Source: our reading, but for the parts named in the module's docstring.
+    except for MSL with reduction "response" and for IGD. Source: our reading, but for the parts named in the module's
+    docstring.
 
     Args:
         token_loss: Any `TokenLoss`. It alone determines which positions are supervised.
@@ -69,8 +70,8 @@ class GDRT(Objective):
         ema: ProbabilityBelowOne = 0.0,
         weights: Literal["worst_case", "inverse_relevance"] = "worst_case",
     ) -> None:
-        super().__init__()
-        self.token_loss, self.temperature, self.group_count, self.ema = token_loss, temperature, group_count, ema
+        super().__init__(token_loss)
+        self.temperature, self.group_count, self.ema = temperature, group_count, ema
         self.groups, self.reference, self.prior, self.weights = groups, reference, prior, weights
         self.same_step = statistics == "same_step"
         self.needs_whole_step = self.same_step or token_loss.needs_whole_step
@@ -80,7 +81,7 @@ class GDRT(Objective):
 
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss, scores the sample's titles under the reference model and groups their tokens."""
-        self.token_loss.prepare(preparation)
+        super().prepare(preparation)
         assert isinstance(preparation.trie, Trie)
         self.preparation, self.trie = preparation, preparation.trie
         with self._reference(preparation) as backbone:
@@ -88,12 +89,9 @@ class GDRT(Objective):
 
     def start_epoch(self, epoch: int) -> None:
         """Groups the tokens again if the reference is the model in training."""
-        self.token_loss.start_epoch(epoch)
+        super().start_epoch(epoch)
         if self.reference == "current" and epoch > 0:
             self._assign_groups(self.preparation.backbone)
-
-    def supervised(self, fan_out: Tensor) -> Tensor:
-        return self.token_loss.supervised(fan_out)
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the token loss's denominators and the number of supervised tokens of each group."""
@@ -116,11 +114,11 @@ class GDRT(Objective):
         self.step_weights = self.group_weights(tokens)
         # Dividing by the group's share of the step makes the weights 1 on average over the tokens.
         weight = (self.step_weights * tokens.sum() / tokens.clamp(min=1))[group].to(losses.dtype)
-        return Part((weight * losses).sum() / nonzero(totals["tokens"]), statistics | sums)
+        return Part((weight * losses).sum() / positive(totals["tokens"]), statistics | sums)
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the state of the token loss and the group losses."""
-        self.token_loss.close_step(statistics)
+        super().close_step(statistics)
         if not self.same_step:
             self._update(statistics)
 
@@ -128,15 +126,11 @@ class GDRT(Objective):
         """Returns the token loss's scalars, and of each group its last weight q and its updated mean loss."""
         named = {f"group_weight/{number:02d}": value for number, value in enumerate(self.step_weights.tolist())}
         named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss.tolist())}
-        return self.token_loss.monitors() | named
-
-    @property
-    def training_temperature(self) -> float:
-        return self.token_loss.training_temperature
+        return super().monitors() | named
 
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the summary of each group, see `describe_groups`."""
-        return self.token_loss.report() | {"groups": self.described}
+        return super().report() | {"groups": self.described}
 
     def group_weights(self, tokens: Tensor) -> Tensor:
         """Computes the group weights q of a step.

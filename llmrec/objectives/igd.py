@@ -8,18 +8,18 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
 from llmrec.catalogue.trie import Trie
-from llmrec.objectives.base import Sums, TokenLoss
+from llmrec.objectives.base import OverTokenLoss, Sums, TokenLoss
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.settings.types import PositiveFloat
 
 
-class IGD(TokenLoss):
+class IGD(OverTokenLoss, TokenLoss):
     """A weighted mean of token losses, with weight beta for tokens without information gain, else 1.
 
     The information gain of a token is 0 if all training targets with the prefix before it also have the prefix after
-    it. Source: the official code (P), whose frequency-weighted scores of prefixes are equal in exactly these cases, and
-    which weights all tokens of targets that are no training targets with beta. Over MSL: our reading.
+    it. Source: the official code (P), whose frequency-weighted scores of prefixes are equal in exactly these cases;
+    over MSL it is our reading.
 
     Args:
         token_loss: Any `TokenLoss`.
@@ -30,20 +30,16 @@ class IGD(TokenLoss):
     weight_of_edge: Tensor
 
     def __init__(self, token_loss: TokenLoss, beta: PositiveFloat = 0.1) -> None:
-        super().__init__()
-        self.token_loss, self.beta = token_loss, beta
-        self.needs_whole_step = token_loss.needs_whole_step
+        super().__init__(token_loss)
+        self.beta = beta
 
     def prepare(self, preparation: Preparation) -> None:
         """Prepares the token loss and computes the weight of each edge of the trie from the training targets."""
-        self.token_loss.prepare(preparation)
+        super().prepare(preparation)
         assert isinstance(preparation.trie, Trie)
         self.trie, data = preparation.trie, preparation.catalogue.dataset
         leaf = self.trie.title_leaf.long()[torch.from_numpy(data.items.title_of[data.train.target]).to(self._device)]
         self.weight_of_edge = edge_weights(self.trie, leaf, self.beta)
-
-    def supervised(self, fan_out: Tensor) -> Tensor:
-        return self.token_loss.supervised(fan_out)
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the sum of the weights."""
@@ -54,23 +50,10 @@ class IGD(TokenLoss):
         losses, statistics = self.token_loss.checked_losses(encoded, batch)
         return self._weight(batch).to(losses.dtype) * losses, statistics
 
-    def start_epoch(self, epoch: int) -> None:
-        self.token_loss.start_epoch(epoch)
-
-    def close_step(self, statistics: Sums) -> None:
-        self.token_loss.close_step(statistics)
-
-    def monitors(self) -> dict[str, float]:
-        return self.token_loss.monitors()
-
-    @property
-    def training_temperature(self) -> float:
-        return self.token_loss.training_temperature
-
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the share of the trie's edges that have information gain."""
         decisive = float((self.weight_of_edge == 1).double().mean())
-        return self.token_loss.report() | {"decisive_edges": decisive}
+        return super().report() | {"decisive_edges": decisive}
 
     @property
     def _device(self) -> torch.device:

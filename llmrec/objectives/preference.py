@@ -174,6 +174,21 @@ class Preference(Objective):
         return scored[rows]
 
 
+class SeveralRejected(Preference):
+    """Base of losses on several rejected titles per target. See `Preference` for the arguments."""
+
+    def __init__(
+        self,
+        rejected: Rejected,
+        negatives: PositiveInt = 3,
+        beta: PositiveFloat = 0.1,
+        scores: Scores = "vocab",
+        learning_rate_factor: PositiveFloat = 0.1,
+        max_epochs: PositiveInt | None = 3,
+    ) -> None:
+        super().__init__(rejected, beta, negatives, scores, learning_rate_factor, max_epochs)
+
+
 class Pairwise(Preference):
     """Base of losses on pairs: L = softplus(-u) + eps * u, with u = r(target) - r(rejected).
 

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.permutations import Permutations
@@ -146,3 +148,9 @@ class Preparation(Protocol):
         Returns:
             float32 [distinct titles, size], of unit length.
         """
+
+
+def target_lengths(preparation: Preparation) -> Tensor:
+    """Returns the number of tokens of each row's target with its end token, int64 [rows], on the model's device."""
+    data = preparation.catalogue
+    return torch.from_numpy(data.titles.lengths[data.sample_titles]).to(preparation.backbone.device)

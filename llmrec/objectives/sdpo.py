@@ -3,28 +3,15 @@
 from torch import Tensor
 from torch.nn import functional
 
-from llmrec.objectives.preference import Preference, Scores
-from llmrec.objectives.rejected.base import Rejected
-from llmrec.settings.types import PositiveFloat, PositiveInt
+from llmrec.objectives.preference import SeveralRejected
 
 
-class SDPO(Preference):
+class SDPO(SeveralRejected):
     """The S-DPO loss -log sigma(-log sum_d exp(r(d) - r(target))), with d over the rejected titles.
 
     With one negative it is DPO. At the start of training, where pi = ref, it is ln(1 + negatives). See `Preference` for
     the rewards r and the arguments.
     """
-
-    def __init__(
-        self,
-        rejected: Rejected,
-        negatives: PositiveInt = 3,
-        beta: PositiveFloat = 0.1,
-        scores: Scores = "vocab",
-        learning_rate_factor: PositiveFloat = 0.1,
-        max_epochs: PositiveInt | None = 3,
-    ) -> None:
-        super().__init__(rejected, beta, negatives, scores, learning_rate_factor, max_epochs)
 
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
         return functional.softplus((rewards[:, 1:] - rewards[:, :1]).logsumexp(dim=1))

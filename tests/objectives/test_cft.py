@@ -6,7 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from llmrec.errors import InputError
 from llmrec.objectives.batch import kept_positions
+from llmrec.objectives.cft import CFT
+from llmrec.objectives.msl import MSL
 from llmrec.objectives.sft import SFT
 from tests.invariants.world import ROWS, build_world, micro_batches, take_step
 
@@ -52,3 +55,8 @@ def test_a_history_that_changes_nothing_leaves_the_contrast_uniform(tmp_path: Pa
     plain = SFT().token_losses(states, kept_positions(batch, batch.branch == 0))[0].mean()
     # Equal logits cancel: every token of the vocabulary is as likely.
     assert loss == pytest.approx(float(plain) + log(encoded.logits().shape[1]), rel=1e-5)
+
+
+def test_statistics_of_the_same_step_are_refused() -> None:
+    with pytest.raises(InputError, match=r"Set objective\.token_loss\.statistics=previous_step$"):
+        CFT(MSL(statistics="same_step"))

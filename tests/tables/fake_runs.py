@@ -33,6 +33,11 @@ PROVENANCE = {
 }
 
 
+def hits(count: int) -> list[int]:
+    """The first rows have their target in the first place, the others nowhere."""
+    return [int(row < count) for row in range(len(USERS))]
+
+
 def write_run(
     job: Job,
     ranks: Sequence[int],

@@ -25,15 +25,10 @@ from llmrec.training.plan import Job
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
-from tests.tables.fake_runs import USERS, write_lists, write_run
+from tests.tables.fake_runs import USERS, hits, write_lists, write_run
 from tests.training.small import composed
 
 MAX_TITLES = 10
-
-
-def hits(count: int) -> list[int]:
-    """The first rows have their target in the first place, the others nowhere."""
-    return [int(row < count) for row in range(len(USERS))]
 
 
 def write(
