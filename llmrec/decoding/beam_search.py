@@ -10,6 +10,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
+from llmrec.decoding.assistance import Assistance
 from llmrec.decoding.continuations import continuations, tokens_to_choice
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
 from llmrec.decoding.session import Session, SharedPrefix, open_session
@@ -89,6 +90,7 @@ def search(
     settings: BeamSearch,
     excluded: Tensor | None = None,
     on_step: OnStep | None = None,
+    assistance: Assistance | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Searches the best titles of each prompt.
 
@@ -100,6 +102,7 @@ def search(
         settings: The search's settings.
         excluded: Leaves that a row must not return (its history), int64 `[rows, n]`, -1 = padding.
         on_step: Called after each step; see `OnStep`.
+        assistance: A text-free model whose distribution over titles is mixed into the scores of each step.
 
     Returns:
         leaves: int64 `[rows, beams]`, best first, -1 = no further title.
@@ -110,7 +113,7 @@ def search(
     generated = 0
     while True:
         generated += 1
-        branched = _step(state, session, trie, settings, excluded, generated)
+        branched = _step(state, session, trie, settings, excluded, assistance, generated)
         if on_step is not None:
             on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
         if bool(state.done.all()):
@@ -128,7 +131,13 @@ def _start(state_index: Tensor, settings: BeamSearch) -> _State:
 
 
 def _step(
-    state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None, generated: int
+    state: _State,
+    session: Session,
+    trie: Trie,
+    settings: BeamSearch,
+    excluded: Tensor | None,
+    assistance: Assistance | None,
+    generated: int,
 ) -> Tensor:
     """Advances all beams by one token.
 
@@ -145,6 +154,7 @@ def _step(
         settings.scores,
         settings.temperature,
         excluded,
+        assistance,
     )
     if settings.scores == "vocab":
         score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)

@@ -132,11 +132,11 @@ class Pool:
     def _settle(self, waiting: list[Job]) -> None:
         """Removes jobs that are done, perhaps by another sweep, and jobs that depend on a failed stage."""
         for job in list(waiting):
-            failed = [stage for stage in job.stages if self._has_failed(stage)]
+            failed = [stage for stage in job.needed if self._has_failed(stage)]
             if job.done:
                 waiting.remove(job)
                 self._end(Outcome(job, "there"), "was done already")
-            elif failed and not job.run.trained:
+            elif failed:
                 waiting.remove(job)
                 reason = f"its stage {self.names[failed[0].record]} failed"
                 self._end(Outcome(job, "skipped", reason), f"SKIPPED: {reason}")
@@ -153,7 +153,7 @@ class Pool:
 
     def _ready(self, job: Job) -> bool:
         busy_folders = {running.job.run.folder for running in self.running.values()}
-        has_stages = job.run.trained or all(stage.run.trained for stage in job.stages)
+        has_stages = all(stage.run.trained for stage in job.needed)
         return has_stages and job.run.folder not in busy_folders
 
     def _claim(self, job: Job) -> ExitStack | None:
@@ -199,9 +199,8 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
     """Returns each job once, with the stages that are missing before the jobs that depend on them."""
     ordered: dict[Path, Job] = {}
     for job in jobs:
-        if not job.run.trained:
-            missing = [stage for stage in job.stages if not stage.run.trained]
-            ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
+        missing = [] if job.done else [stage for stage in job.needed if not stage.run.trained]
+        ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
         ordered.setdefault(job.record, job)
     return list(ordered.values())
 

@@ -62,6 +62,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "record": str(job.record),
         "measuring_key": job.measuring_key,
         "stages": [_as_json(stage) for stage in job.stages],
+        "assistants": [_as_json(assistant) for assistant in job.assistants],
         "name": job.name,
     }
 
@@ -77,6 +78,7 @@ def _as_job(plan: dict[str, Any]) -> Job:
         record=Path(plan["record"]),
         measuring_key=plan["measuring_key"],
         stages=tuple(_as_job(stage) for stage in plan["stages"]),
+        assistants=tuple(_as_job(assistant) for assistant in plan["assistants"]),
         name=plan["name"],
     )
 
@@ -100,10 +102,13 @@ def _fits(plan: dict[str, Any] | None, requested: Overrides) -> bool:
     if "error" in plan:
         return True
     shipped = [file.read_text(encoding="utf-8") for file in Path(conf_dir(), "stage").glob("*.yaml")]
-    text = "\n".join([*requested, *shipped])
-    words = [word for stage in plan["stages"] for word in stage["overrides"]]
+    baselines = [f"baseline={file.stem}" for file in Path(conf_dir(), "baseline").glob("*.yaml")]
+    assistant = [text.replace("decoding.assistant.", "baseline.") for text in requested]
+    text = "\n".join([*requested, *shipped, *baselines, *assistant])
+    before = [*plan["stages"], *plan["assistants"]]
+    words = [word for stage in before for word in stage["overrides"]]
     unknown = [word for word in words if word not in text and not re.fullmatch(r"task=\w+|stage=none", word)]
-    nested = any(stage["stages"] for stage in plan["stages"])
+    nested = any(stage["stages"] or stage["assistants"] for stage in before)
     return tuple(plan["overrides"]) == requested and not nested and not unknown
 
 

@@ -1,6 +1,6 @@
 """Stages: runs that another run depends on. They are found by their keys, or run first in a process of their own."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -43,6 +43,21 @@ def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
         return {}
     named = {name: list(config.stage[name]) for name in (START, ORACLE) if config.stage[name] is not None}
     return {name: _with_stage(config, overrides) for name, overrides in named.items()}
+
+
+def assistant_overrides(config: DictConfig) -> list[str] | None:
+    """Returns the command-line overrides of the baseline that a run's decoder uses; None if it uses none.
+
+    They are the run's overrides, without those of its objective and decoding, and with those of `decoding.assistant` in
+    the group `baseline`.
+    """
+    assistant = config.decoding.get("assistant")
+    if config.baseline.name != "none" or assistant is None or "_target_" not in assistant:
+        return None
+    prefix = "decoding.assistant."
+    typed = [text.lstrip("+") for text in config.hydra.overrides.task if text.lstrip("+").startswith(prefix)]
+    own = [f"baseline.{text.removeprefix(prefix)}" for text in typed]
+    return _with_stage(config, [f"baseline={assistant.name}", *own], {"decoding"})
 
 
 def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
@@ -98,8 +113,8 @@ def _cannot_compose(config: DictConfig, name: str, reason: str) -> InputError:
     )
 
 
-def _with_stage(config: DictConfig, stage: list[str]) -> list[str]:
-    groups = {"stage", "objective", *map(_group, stage)}
+def _with_stage(config: DictConfig, stage: list[str], left_out: Collection[str] = ()) -> list[str]:
+    groups = {"stage", "objective", *left_out, *map(_group, stage)}
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
     # The task is fixed first because the run's objective and the stage's may set different ones.
     return [f"task={config.hydra.runtime.choices.task}", *own, "stage=none", *stage]

@@ -42,6 +42,7 @@ REFERENCE = f"dataset.reference={{relevance:{BASE_MODEL},encoder:null}}"
 UNTUNED = "objective=sft trainer.epochs=0"
 _SASREC = "baseline=sasrec baseline.max_epochs=3"
 _WITH_SASREC = "stage.oracle=['baseline=sasrec','baseline.max_epochs=3']"
+_D3 = "decoding=d3 decoding.assistant.max_epochs=3"
 _SFT = "objective=sft"
 _MSL = "objective=msl objective.bounds=[0.1,5.0]"
 """With bounds within which the temperature of a random model moves."""
@@ -247,6 +248,27 @@ RUNS: dict[str, dict[str, Case]] = {
             budget="decoding=exact decoding.budget=20",
             history_excluded="decoding=exact decoding.k=5 decoding.exclude_history=true",
             warm="decoding=exact decoding.temperature=2",
+        ),
+    },
+    "decoding.d3_decoder": {
+        "assisted": _ranked(
+            NEXT_ITEM,
+            vocab=_D3,
+            trie=f"{_D3} decoding.scores=trie decoding.alpha=0.4",
+            alone=f"{_D3} decoding.alpha=1",
+            assistant_alone=f"{_D3} decoding.alpha=0 decoding.beams=3",
+            history_excluded=f"{_D3} decoding.exclude_history=true",
+            warm=f"{_D3} decoding.temperature=2",
+        ),
+    },
+    "decoding.grounding_decoder": {
+        "nearest": _ranked(
+            NEXT_ITEM,
+            own="decoding=grounding",
+            greedy="decoding=grounding decoding.beams=1 decoding.k=3",
+            reference=f"decoding=grounding decoding.embeddings=reference {REFERENCE}",
+            popularity="decoding=grounding baseline@decoding.assistant=popularity decoding.gamma=2",
+            history_excluded="decoding=grounding decoding.exclude_history=true",
         ),
     },
     "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},

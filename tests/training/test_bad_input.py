@@ -76,7 +76,7 @@ def run(tmp_path: Path) -> RunFolder:
         ),
         (
             ["decoding=permutation"],
-            r"for task=rerank, but the run has task=next_item: set decoding=trie, vocab or exact",
+            r"for task=rerank, but the run has task=next_item: set decoding=trie, vocab, exact, d3 or grounding",
         ),
         (["objective=alro", "evaluation.orders=0"], r"evaluation\.orders=0: give a whole number of at least 1"),
         (["objective=alro", "evaluation.orders=null"], r"evaluation\.orders=null: give a whole number of at least 1"),
