@@ -66,15 +66,23 @@ def shipped_config() -> Iterator[None]:
 
 @contextmanager
 def config_folders(config_dir: Path | None) -> Iterator[None]:
-    """Initializes Hydra with llmrec's YAML files and those of a folder of the user's own."""
-    with shipped_config():
-        if config_dir is not None:
-            search_path = create_config_search_path(conf_dir())
-            # By this name, commands of stages get the folder as --config-dir.
-            search_path.append("command-line", f"file://{config_dir.resolve()}")
-            GlobalHydra.instance().clear()
-            Hydra.create_main_hydra2("llmrec", search_path)
-        yield
+    """Initializes Hydra with llmrec's YAML files and those of a folder of the user's own.
+
+    A caller may have initialized Hydra for an application of its own, which is as before after the block.
+    """
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with shipped_config():
+            if config_dir is not None:
+                search_path = create_config_search_path(conf_dir())
+                # By this name, commands of stages get the folder as --config-dir.
+                search_path.append("command-line", f"file://{config_dir.resolve()}")
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2("llmrec", search_path)
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 @cache

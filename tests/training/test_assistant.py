@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.compose import shipped_config
+from llmrec.compose import compose_run, shipped_config
 from llmrec.decoding.decoder import assistant_settings
 from llmrec.errors import InputError
 from llmrec.exporting.export_run import export_run
@@ -76,7 +76,7 @@ def test_a_sweep_runs_it_first_and_once_even_for_a_trained_run(tmp_path: Path) -
     paths = [f"paths.{name}={tmp_path / name}" for name in ("data", "cache", "runs")]
     with shipped_config():
         jobs = [plan_job([*SMALL, *NARROW, *paths, *D3, f"decoding.alpha={alpha}"]) for alpha in (0.5, 0.9)]
-        fitted = assistant_config(resolved(tmp_path, *D3))
+    fitted = assistant_config(resolved(tmp_path, *D3))
     assert fitted is not None
     (assistant,) = jobs[0].assistants
     assert assistant.run == assistant_run(fitted)
@@ -96,6 +96,10 @@ def test_a_stored_run_takes_an_option_with_its_assistant(tmp_path: Path) -> None
     assert assistant_settings(plain(without.decoding)) is None
     with pytest.raises(InputError, match=r"decoding\.assistant\.rows"):
         override(config, ["decoding=d3", "decoding.assistant.rows=none"])
+    with composed(tmp_path):
+        # Hydra is initialized here, as in an application of the user's own, and still is afterwards.
+        assert override(config, D3).decoding.alpha == 0.9
+        assert compose_run([]).decoding.beams == 10
 
 
 def test_a_run_fits_it_and_another_weight_does_not(tmp_path: Path) -> None:
