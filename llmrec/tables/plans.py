@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from llmrec.atomic import atomic_file
@@ -20,6 +22,8 @@ from llmrec.training.run_folder import RunFolder
 
 Overrides = tuple[str, ...]
 FILE = "plans.json"
+NAMED_CHOICES = re.compile(r"task=\w+|stage=\w+|stage\.rounds=\d+")
+"""Overrides of stages that name what the run's own YAML files chose."""
 
 
 def plan_jobs(datasets: Mapping[Overrides, str]) -> dict[Overrides, Job | InputError]:
@@ -101,10 +105,20 @@ def _fits(plan: dict[str, Any] | None, requested: Overrides) -> bool:
         return True
     shipped = [file.read_text(encoding="utf-8") for file in Path(conf_dir(), "stage").glob("*.yaml")]
     text = "\n".join([*requested, *shipped])
-    words = [word for stage in plan["stages"] for word in stage["overrides"]]
-    unknown = [word for word in words if word not in text and not re.fullmatch(r"task=\w+|stage=none", word)]
-    nested = any(stage["stages"] for stage in plan["stages"])
-    return tuple(plan["overrides"]) == requested and not nested and not unknown
+    try:
+        known = all(word in text or NAMED_CHOICES.fullmatch(word) for word in _words(plan["stages"]))
+    except HydraException:
+        return False
+    return tuple(plan["overrides"]) == requested and known
+
+
+def _words(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yields the overrides of stages and of their own stages; of stage.start=[...], the listed ones."""
+    for stage in stages:
+        for word in stage["overrides"]:
+            listed = word.startswith("stage.start=[")
+            yield from map(str, OverridesParser.create().parse_override(word).value()) if listed else [word]
+        yield from _words(stage["stages"])
 
 
 def _state() -> str:

@@ -15,6 +15,7 @@ from llmrec.completion import GROUPS, SCRIPT, completions
 
 OBJECTIVES = [
     "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "igd", "msl", "rosepo", "sdpo", "sft", "simpo",
+    "sprec", "sprec_sft",
 ]  # fmt: skip
 
 
