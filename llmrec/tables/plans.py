@@ -113,12 +113,19 @@ def _fits(plan: dict[str, Any] | None, requested: Overrides) -> bool:
 
 
 def _words(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yields the overrides of stages and of their own stages; of stage.start=[...], the listed ones."""
+    """Yields the overrides of stages and of the stages that these start from."""
     for stage in stages:
         for word in stage["overrides"]:
-            listed = word.startswith("stage.start=[")
-            yield from map(str, OverridesParser.create().parse_override(word).value()) if listed else [word]
+            yield from _listed(word)
         yield from _words(stage["stages"])
+
+
+def _listed(word: str) -> list[str]:
+    """Returns the overrides that stage.start=[...] lists; any other override alone."""
+    if not word.startswith("stage.start="):
+        return [word]
+    value = OverridesParser.create().parse_override(word).value()
+    return [str(override) for override in value] if isinstance(value, list) else [word]
 
 
 def _state() -> str:

@@ -117,7 +117,7 @@ def _start(config: DictConfig) -> Sequence[str] | None:
     """Returns the overrides of the run that training starts from: in a round, of the run that opens it."""
     stage = config.stage
     if stage.get("rounds") is None:
-        return stage.start  # type: ignore[no-any-return]
+        return stage.start
     before: Sequence[str] | None = stage.start if stage.rounds == 1 else _round_before(config)
     if stage.round_start is None:
         return before
