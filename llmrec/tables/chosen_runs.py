@@ -64,7 +64,7 @@ class ChosenRun:
         kept = {name: group for name, group in loaded.items() if name not in NO_SETTING}
         stages = kept.get("stage") or {}
         kept["stage"] = {
-            name: _without_seed(value) if isinstance(value, list) else value or [] for name, value in stages.items()
+            name: _without_seed(value) if isinstance(value, list) else value for name, value in stages.items()
         }
         named = [self.recommender, self.backbone, self.run.record["decoding"], kept]
         return json.dumps(named, sort_keys=True, default=str)

@@ -4,6 +4,7 @@ A stage may have stages of its own, which its overrides choose. Self-play in rou
 from the round before.
 """
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,7 +55,7 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
     """Returns the composed config, with its hydra node, of each stage of a run, by START and ORACLE.
 
     Raises:
-        InputError: A stage cannot be composed or would start from itself, or the experiment would change its objective.
+        InputError: A stage cannot be composed, or the experiment would change its objective or its own stages.
     """
     composed = {}
     for name, overrides in _own_overrides(config).items():
@@ -63,10 +64,9 @@ def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
             alone = compose_run(["stage=none", *overrides])
         except HydraException as error:
             raise _cannot_compose(config, name, str(error).splitlines()[0]) from error
-        if name == START and composed[name].stage == config.stage:
-            raise _cannot_compose(config, name, "it would start from itself, since it has the same settings of stage")
-        if name == START and composed[name].objective != alone.objective:
-            raise _cannot_compose(config, name, "the experiment would change its objective")
+        changed = [group for group in ("objective", "stage") if composed[name][group] != alone[group]]
+        if name == START and changed:
+            raise _cannot_compose(config, name, f"the experiment would change its {changed[0]}")
     return composed
 
 
@@ -78,7 +78,7 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
         BusyError: Another process works on the stage.
     """
     arguments = [*config_directories(config), *overrides]
-    command = " ".join(["-m llmrec.run", *arguments])
+    command = f"-m llmrec.run {shlex.join(arguments)}"
     print(f"first its stage: {command}", flush=True)
     stage = start_preloaded("llmrec.run", arguments, {PLANNED: ""})
     try:
@@ -101,7 +101,7 @@ def _cannot_compose(config: DictConfig, name: str, reason: str) -> InputError:
     experiment = config.hydra.runtime.choices.get("experiment")
     return InputError(
         f"the stage {name} of this run cannot be composed: {reason}. If experiment={experiment} sets the objective "
-        "or stages, put these settings on the command line or into a YAML of your own, which stages ignore"
+        "or the stage, put these settings on the command line or into a YAML of your own, which stages ignore"
     )
 
 
@@ -116,19 +116,18 @@ def _own_overrides(config: DictConfig) -> dict[str, list[str]]:
 def _start(config: DictConfig) -> Sequence[str] | None:
     """Returns the overrides of the run that training starts from: in a round, of the run that opens it."""
     stage = config.stage
-    if stage.get("rounds") is None:
-        return stage.start
-    before: Sequence[str] | None = stage.start if stage.rounds == 1 else _round_before(config)
-    if stage.round_start is None:
+    rounds, opening = stage.get("rounds"), stage.get("round_start")
+    before: Sequence[str] | None = stage.start if rounds in (None, 1) else _round_before(config)
+    if rounds is None or opening is None:
         return before
-    for override in stage.round_start:
+    for override in opening:
         # The runs of the round before would inherit any other setting from this one.
         if _group(override) != "objective":
             raise InputError(
                 f"stage.round_start: {override} is no setting of the objective. Give objective=... and "
                 "objective.KEY=VALUE only"
             )
-    return [*stage.round_start, f"stage.start={_as_list(before)}"]
+    return [*opening, f"stage.start={_as_list(before)}"]
 
 
 def _round_before(config: DictConfig) -> list[str]:
@@ -154,7 +153,8 @@ def _with_stage(config: DictConfig, stage: list[str]) -> list[str]:
     # The task is fixed first because the run's objective and the stage's may set different ones.
     task = f"task={config.hydra.runtime.choices.task}"
     own = [override for override in config.hydra.overrides.task if _group(override) not in groups and override != task]
-    return [task, *own, "stage=none", *stage]
+    none = [] if any(override.startswith("stage=") for override in stage) else ["stage=none"]
+    return [task, *own, *none, *stage]
 
 
 def _group(override: str) -> str:

@@ -71,7 +71,7 @@ def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: 
             "the experiment would change its objective",
         ),
         ("defaults: [override /objective: dpo, override /objective/rejected: popularity]", "objective/rejected"),
-        ("stage: {start: [objective=sft]}", "it would start from itself"),
+        ("stage: {start: [objective=sft]}", "the experiment would change its stage"),
     ],
 )
 def test_an_experiment_that_would_reach_into_the_stage_is_refused(experiment: str, says: str, place: Workplace) -> None:
