@@ -14,8 +14,8 @@ from llmrec.cli import COMMANDS
 from llmrec.completion import GROUPS, SCRIPT, completions
 
 OBJECTIVES = [
-    "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "igd", "msl", "rosepo", "sdpo", "sft", "simpo",
-    "sprec", "sprec_sft",
+    "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "grpo", "igd", "msl", "rosepo", "sdpo", "sft",
+    "simpo", "sprec", "sprec_sft",
 ]  # fmt: skip
 
 
