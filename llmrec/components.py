@@ -83,6 +83,7 @@ COMPONENTS = {
     "objectives.sdpo": ("llmrec.objectives.sdpo",),
     "objectives.simpo": ("llmrec.objectives.simpo",),
     "objectives.sft": ("llmrec.objectives.sft",),
+    "objectives.sprec": ("llmrec.objectives.sprec",),
     "prompts": ("llmrec.prompts.chat", "llmrec.prompts.next_item", "llmrec.prompts.rerank"),
     "ranking": (
         "llmrec.tasks.catalogue_ranker",

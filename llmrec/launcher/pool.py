@@ -1,5 +1,6 @@
 """Runs the jobs of a sweep, several at a time: stages come first, and finished jobs are not run again."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -179,7 +180,7 @@ class Pool:
         self._print(job, self.started)
 
     def _fail(self, job: Job, reason: str) -> None:
-        command = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
+        command = f"python -m llmrec.run {shlex.join([*self.arguments, *job.overrides])}"
         job.run.failure.write_text(f"{command}\n{reason}\n", encoding="utf-8")
         self._end(Outcome(job, "failed", reason), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({reason})")
 

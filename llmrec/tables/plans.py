@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from llmrec.atomic import atomic_file
@@ -20,6 +22,8 @@ from llmrec.training.run_folder import RunFolder
 
 Overrides = tuple[str, ...]
 FILE = "plans.json"
+NAMED_CHOICES = re.compile(r"task=\w+|stage=\w+|stage\.rounds=\d+")
+"""Overrides of stages that name what the run's own YAML files chose."""
 
 
 def plan_jobs(datasets: Mapping[Overrides, str]) -> dict[Overrides, Job | InputError]:
@@ -105,11 +109,28 @@ def _fits(plan: dict[str, Any] | None, requested: Overrides) -> bool:
     baselines = [f"baseline={file.stem}" for file in Path(conf_dir(), "baseline").glob("*.yaml")]
     assistant = [text.replace("decoding.assistant.", "baseline.") for text in requested]
     text = "\n".join([*requested, *shipped, *baselines, *assistant])
-    before = [*plan["stages"], *plan["assistants"]]
-    words = [word for stage in before for word in stage["overrides"]]
-    unknown = [word for word in words if word not in text and not re.fullmatch(r"task=\w+|stage=none", word)]
-    nested = any(stage["stages"] or stage["assistants"] for stage in before)
-    return tuple(plan["overrides"]) == requested and not nested and not unknown
+    needed = [*plan["stages"], *plan["assistants"]]
+    try:
+        known = all(word in text or NAMED_CHOICES.fullmatch(word) for word in _words(needed))
+    except HydraException:
+        return False
+    return tuple(plan["overrides"]) == requested and known
+
+
+def _words(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yields the overrides of stages and of the stages and assistants that these need."""
+    for stage in stages:
+        for word in stage["overrides"]:
+            yield from _listed(word)
+        yield from _words([*stage["stages"], *stage["assistants"]])
+
+
+def _listed(word: str) -> list[str]:
+    """Returns the overrides that stage.start=[...] lists; any other override alone."""
+    if not word.startswith("stage.start="):
+        return [word]
+    value = OverridesParser.create().parse_override(word).value()
+    return [str(override) for override in value] if isinstance(value, list) else [word]
 
 
 def _state() -> str:

@@ -1,6 +1,7 @@
 """Runs a configuration: trains and evaluates what is missing, reads what is done already, and prints the result."""
 
 import logging
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -143,7 +144,7 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
             if slurm_tasks() > 1:
                 raise InputError(
                     f"the stage {run.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
-                    f"-m llmrec.run {' '.join(overrides[name])}), or use launcher=slurm, which does"
+                    f"-m llmrec.run {shlex.join(overrides[name])}), or use launcher=slurm, which does"
                 )
             run_stage(overrides[name], config)
         run.check_trained_on(dataset)

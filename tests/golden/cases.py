@@ -44,6 +44,7 @@ _SASREC = "baseline=sasrec baseline.max_epochs=3"
 _WITH_SASREC = "stage.oracle=['baseline=sasrec','baseline.max_epochs=3']"
 _D3 = "decoding=d3 decoding.assistant.max_epochs=3"
 _SFT = "objective=sft"
+_ROUND_SFT = "objective=sprec_sft stage=sft"
 _MSL = "objective=msl objective.bounds=[0.1,5.0]"
 """With bounds within which the temperature of a random model moves."""
 AS_TRAINED = MappingProxyType({"as trained": ""})
@@ -157,6 +158,11 @@ RUNS: dict[str, dict[str, Case]] = {
         "simpo": _objective("objective=simpo", _SFT),
         "trie scores": _objective("objective=simpo objective.scores=trie", _SFT),
     },
+    "objectives.sprec": {
+        "the DPO of a round": _objective("objective=sprec stage.rounds=1", _SFT, _ROUND_SFT),
+        "trie scores": _objective("objective=sprec objective.scores=trie stage.rounds=1", _SFT, _ROUND_SFT),
+        "the SFT of a round": _objective(_ROUND_SFT, _SFT),
+    },
     "objectives.dpo": {
         "dpo": _objective("objective=dpo", _SFT),
         "trie scores": _objective("objective=dpo objective.scores=trie", _SFT),
@@ -189,6 +195,7 @@ RUNS: dict[str, dict[str, Case]] = {
     },
     "objectives.rejected.self_hard": {
         "self-hard": _objective("objective=dpo objective/rejected=self_hard", _SFT),
+        "greedy": _objective("objective=dpo objective/rejected=self_greedy", _SFT),
     },
     "objectives.rejected.semantic": {
         "near the history": _objective(f"objective=dpo objective/rejected=semantic {REFERENCE}", _SFT),
