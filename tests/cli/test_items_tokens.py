@@ -14,6 +14,7 @@ from llmrec.catalogue.items import Items
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import Done, Workplace
+from tests.tiers import rest_slow
 from tests.training.small import resolved
 
 TOKENS = ("items=tokens", "items.file=ids.index.json")
@@ -35,7 +36,7 @@ def write_ids(place: Workplace, items: Items, shift: int = 0, **changes: Any) ->
     (place.root / "ids.index.json").write_text(json.dumps(entries | changes))
 
 
-@pytest.mark.parametrize("objective", ["sft", "msl", "gdrt", "dpo"])
+@pytest.mark.parametrize("objective", rest_slow(["msl", "sft", "gdrt", "dpo"]))
 def test_one_file_trains_and_recommends_titles(objective: str, place: Workplace, items: Items) -> None:
     write_ids(place, items)
     assert [path.name for path in place.root.iterdir() if path.is_file()] == ["ids.index.json"]

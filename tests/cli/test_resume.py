@@ -14,6 +14,7 @@ from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.conftest import SHORT
 from tests.cli.test_rerank import ALRO, alro_run, rerank_place
 from tests.cli.trees import Tree, needs_proc
+from tests.tiers import rest_slow
 
 COMMAND = ("llmrec.run", "objective=msl", "dataset=games", *DEBUG, "logger=csv")
 MEASURED_BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
@@ -40,7 +41,8 @@ def in_the_evaluation(run: Path) -> bool:
 
 
 @pytest.mark.parametrize(
-    "moment", [in_the_first_epoch, after_the_first_checkpoint, in_the_second_epoch, in_the_evaluation]
+    "moment",
+    rest_slow([after_the_first_checkpoint, in_the_evaluation, in_the_first_epoch, in_the_second_epoch], kept=2),
 )
 def test_killed_run_ends_as_an_uninterrupted_one(
     moment: Callable[[Path], bool], trained: tuple[Workplace, Done], place: Workplace
@@ -56,6 +58,7 @@ def test_killed_run_ends_as_an_uninterrupted_one(
     assert_same(resumed, whole)
 
 
+@pytest.mark.slow
 def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> None:
     command = ("objective=gdrt", "objective.reference=current", "objective.ema=0.5", "dataset=games", *DEBUG)
     away = Workplace(place.root / "killed", place.cache)
@@ -71,6 +74,7 @@ def test_killed_gdrt_goes_on_with_the_groups_that_it_had(place: Workplace) -> No
 
 
 @needs_proc
+@pytest.mark.slow
 def test_killed_rosepo_goes_on_from_the_reference_that_it_had(swept: tuple[Workplace, Done], tmp_path: Path) -> None:
     command = ("objective=rosepo", "dataset=games", *SHORT)
     away = Workplace(tmp_path, tmp_path / "cache")
@@ -100,6 +104,7 @@ def test_an_interrupted_run_takes_its_stage_with_it(place: Workplace) -> None:
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Path, tmp_path: Path) -> None:
     whole, place = alro_run(shared), rerank_place(shared)
     away = Workplace(tmp_path, place.cache)

@@ -28,10 +28,11 @@ from tests.datasets.review_dumps import (
     write_yelp,
 )  # fmt: skip
 from tests.mutations import mutate
+from tests.tiers import rest_slow
 
 FEW, MANY = 22, 100
 """Mutations of a layout; the 23 layouts have 506, and with those that are slow 2,300."""
-CASES = [pytest.param(seed, marks=[] if seed < FEW else pytest.mark.slow) for seed in range(MANY)]
+CASES = rest_slow(range(MANY), kept=FEW)
 TITLES = [{"item": f"B{number}", "title": f"Thing {number}", "categories": ["Home", "Tea"]} for number in range(10)]
 EVENTS = [dict(zip(("user", "item", "rating", "timestamp"), event, strict=True)) for event in events()]
 

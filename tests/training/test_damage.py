@@ -17,6 +17,7 @@ from llmrec.training.measure_again import measure_again
 from llmrec.training.run_configuration import evaluate_again, run_configuration
 from llmrec.training.run_folder import RunFolder
 from tests.damage import DAMAGES
+from tests.tiers import rest_slow
 from tests.training.small import composed
 
 TRAIN = r"Delete the folder .* and train it again: python -m llmrec\.run"
@@ -50,7 +51,7 @@ def cached(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("name", RESULTS)
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", rest_slow(DAMAGES))
 def test_a_damaged_result_is_named(name: str, damage: Callable[[Path], None], finished: Path, tmp_path: Path) -> None:
     shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
     (config_file,) = tmp_path.glob("runs/*/*/*/*/*/config.yaml")
@@ -65,7 +66,7 @@ def test_a_damaged_result_is_named(name: str, damage: Callable[[Path], None], fi
 
 
 @pytest.mark.parametrize("pattern", CACHED)
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("damage", rest_slow(DAMAGES))
 def test_a_damaged_file_of_the_cache_is_made_anew(
     pattern: str, damage: Callable[[Path], None], cached: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

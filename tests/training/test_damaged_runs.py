@@ -13,6 +13,7 @@ from llmrec.cached_files import read_arrays, write_arrays
 from llmrec.errors import InputError
 from llmrec.training.run_folder import RunFolder
 from tests.mutations import mutate
+from tests.tiers import rest_slow
 from tests.training.test_damage import RESULTS, made, read
 
 FILES = [name for name in RESULTS if not name.startswith("weights")]
@@ -35,7 +36,7 @@ def damaged(finished: RunFolder, name: str, rng: random.Random, folder: Path) ->
     return RunFolder(folder), file, file.read_bytes() != before
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", rest_slow(range(6)))
 @pytest.mark.parametrize("name", FILES)
 def test_a_damaged_file_of_a_run_is_named(name: str, seed: int, finished: RunFolder, tmp_path: Path) -> None:
     run, file, is_changed = damaged(finished, name, random.Random(f"{name} {seed}"), tmp_path / "run")
@@ -44,7 +45,7 @@ def test_a_damaged_file_of_a_run_is_named(name: str, seed: int, finished: RunFol
             read(run, name)
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", rest_slow(range(10), kept=2))
 @pytest.mark.parametrize("name", [name for name in FILES if name != "checksums.json"])
 def test_a_damaged_file_without_checksum_is_read_or_named(
     name: str, seed: int, finished: RunFolder, tmp_path: Path
@@ -62,7 +63,7 @@ def test_a_damaged_file_without_checksum_is_read_or_named(
     assert len(message) < 2000
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", rest_slow(range(20), kept=5))
 def test_damaged_arrays_of_the_cache_are_not_used(seed: int, tmp_path: Path) -> None:
     path, arrays = tmp_path / "prompts" / "x.safetensors", {"one": np.arange(50), "two": np.ones((2, 3), np.float32)}
     write_arrays(path, arrays)
