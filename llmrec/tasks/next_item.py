@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +22,8 @@ from llmrec.metrics.shipped import CATALOGUE
 from llmrec.plain import plain
 from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.next_item_text import NextItemText
-from llmrec.tasks.base import RANKING, Parts, Progress, Task, Validated
+from llmrec.prompts.text import PromptText
+from llmrec.tasks.base import RANKING, Parts, Progress, Ranker, Task, Validated
 from llmrec.tasks.catalogue_ranker import BaselineRanker, ModelRanker
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, ranking_table
 from llmrec.tasks.catalogue_record import catalogue_record
@@ -38,6 +39,8 @@ class NextItem(Task):
     headline_label = "NDCG@10, full catalogue"
     row_columns = ("row", "user", "target")
     unit = "row"
+    text: ClassVar[type[PromptText]] = NextItemText
+    """The text of the prompts."""
 
     def summary(self, dataset: Dataset) -> Sequence[str]:
         return ()
@@ -45,10 +48,10 @@ class NextItem(Task):
     def check(self, config: DictConfig) -> None:
         build_decoder(config.decoding, self.name)
         if config.baseline.name == "none":
-            NextItemText.require_text(plain(config.prompt))
+            self.text.require_text(plain(config.prompt))
 
-    def prompt(self, config: DictConfig, items: Items) -> NextItemText:
-        return NextItemText.of(config, items)
+    def prompt(self, config: DictConfig, items: Items) -> PromptText:
+        return self.text.of(config, items)
 
     def pretraining(self, config: DictConfig, dataset: Dataset) -> NextItemTexts:
         return NextItemTexts(self.prompt(config, dataset.items), dataset)
@@ -67,11 +70,11 @@ class NextItem(Task):
         assert isinstance(data, NextItemData)
         return validate_titles(backbone, data, rows, config.validation.beams)
 
-    def model_ranker(self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path) -> ModelRanker:
+    def model_ranker(self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path) -> Ranker:
         data = NextItemData(dataset, backbone, config, cache_dir)
         return ModelRanker(backbone, data, self._decoder(config))
 
-    def baseline_ranker(self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig) -> BaselineRanker:
+    def baseline_ranker(self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig) -> Ranker:
         return BaselineRanker(name, baseline, dataset, self._decoder(config))
 
     def parts(self, config: DictConfig) -> Sequence[str]:
