@@ -72,6 +72,7 @@ COMPONENTS = {
     "objectives.dmpo": ("llmrec.objectives.dmpo",),
     "objectives.dpo": ("llmrec.objectives.dpo",),
     "objectives.gdrt": ("llmrec.objectives.gdrt",),
+    "objectives.grpo": ("llmrec.objectives.grpo",),
     "objectives.igd": ("llmrec.objectives.igd",),
     "objectives.msl": ("llmrec.objectives.msl",),
     "objectives.oracle": ("llmrec.objectives.oracle",),

@@ -1,4 +1,4 @@
-"""Trie-constrained beam search for the best titles of a batch of prompts."""
+"""Trie-constrained beam search for the best titles of a batch of prompts, or for a sample of titles."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
 from llmrec.decoding.continuations import continuations, tokens_to_choice
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
+from llmrec.decoding.gumbel_noise import perturbed
 from llmrec.decoding.session import Session, SharedPrefix, open_session
 
 OnStep = Callable[[int, Tensor, Tensor], None]
@@ -62,7 +63,10 @@ class _State:
     """Live beams and finished titles of every row; tensors are `[rows, beams]` unless noted otherwise."""
 
     node: Tensor
+    total: Tensor
+    """Sums of the log-probabilities."""
     score: Tensor
+    """What beams compete by: the sums, perturbed if titles are sampled."""
     branch: Tensor
     """The session's branch that each beam continues."""
     state_index: Tensor
@@ -89,8 +93,12 @@ def search(
     settings: BeamSearch,
     excluded: Tensor | None = None,
     on_step: OnStep | None = None,
+    seeds: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Searches the best titles of each prompt.
+    """Searches the best titles of each prompt, or samples titles without replacement.
+
+    Sampling perturbs the scores with Gumbel noise so that the best are an exact sample of the titles' distribution
+    (stochastic beam search, arXiv 1903.06059). With "trie" scores this is the model's distribution over the catalogue.
 
     Args:
         backbone: The model.
@@ -100,17 +108,18 @@ def search(
         settings: The search's settings.
         excluded: Leaves that a row must not return (its history), int64 `[rows, n]`, -1 = padding.
         on_step: Called after each step; see `OnStep`.
+        seeds: The seed of each row's noise, int64 `[rows]`; None searches the best titles.
 
     Returns:
-        leaves: int64 `[rows, beams]`, best first, -1 = no further title.
-        scores: float32 `[rows, beams]`, -inf where there is no title.
+        leaves: int64 `[rows, beams]`, best first or in the order in which they were drawn, -1 = no further title.
+        scores: float32 `[rows, beams]`, perturbed if titles are sampled; -inf where there is no title.
     """
     session, state_index = open_session(backbone, trie, prompts, shared, settings.appended_tokens(trie))
     state = _start(state_index, settings)
     generated = 0
     while True:
         generated += 1
-        branched = _step(state, session, trie, settings, excluded, generated)
+        branched = _step(state, session, trie, settings, excluded, generated, seeds)
         if on_step is not None:
             on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
         if bool(state.done.all()):
@@ -124,31 +133,38 @@ def _start(state_index: Tensor, settings: BeamSearch) -> _State:
     leaf = torch.full((rows, settings.beams), -1, device=device)
     final = torch.full((rows, settings.beams), NEGATIVE_INFINITY, device=device)
     done = torch.zeros(rows, dtype=torch.bool, device=device)
-    return _State(root, root.float(), root, state_index, leaf, final, done)
+    return _State(root, root.float(), root.float(), root, state_index, leaf, final, done)
 
 
 def _step(
-    state: _State, session: Session, trie: Trie, settings: BeamSearch, excluded: Tensor | None, generated: int
+    state: _State,
+    session: Session,
+    trie: Trie,
+    settings: BeamSearch,
+    excluded: Tensor | None,
+    generated: int,
+    seeds: Tensor | None,
 ) -> Tensor:
     """Advances all beams by one token.
 
     Returns the beams whose new token was not the only valid one, so that the session does not hold it yet.
     """
     beams = settings.beams
-    score, child, parent = continuations(
+    total, child, parent = continuations(
         session,
         trie,
         state.node,
-        state.score,
+        state.total,
         state.state_index,
         state.alive,
         settings.scores,
         settings.temperature,
         excluded,
     )
+    score = total if seeds is None else perturbed(total, child, parent, state.score, seeds)
     if settings.scores == "vocab":
         score, order = score.topk(min(2 * beams, score.shape[1]), dim=1)
-        child, parent = child.gather(1, order), parent.gather(1, order)
+        total, child, parent = total.gather(1, order), child.gather(1, order), parent.gather(1, order)
     low, high = trie.leaf_low[child].long(), trie.leaf_high[child].long()
     last = high - low == 1 if settings.scores == "trie" else trie.fan_out[child] == 0
     _finish(state, score, low, last, trie, settings, generated)
@@ -156,7 +172,7 @@ def _step(
     live, order = live.topk(min(beams, live.shape[1]), dim=1)
     parent = parent.gather(1, order)
     chosen = trie.fan_out[state.node.gather(1, parent)] > 1
-    state.score, state.node = live, child.gather(1, order)
+    state.score, state.total, state.node = live, total.gather(1, order), child.gather(1, order)
     state.branch, state.state_index = state.branch.gather(1, parent), state.state_index.gather(1, parent) + 1
     length = _deciding_length(trie, settings, generated)
     can_enter = live / length**settings.length_penalty > state.final.amin(1)[:, None]

@@ -38,8 +38,9 @@ def rank_titles(
     settings: BeamSearch,
     excluded: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    seeds: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Ranks the full catalogue for each prompt with constrained beam search.
+    """Ranks the full catalogue for each prompt with constrained beam search, or samples titles from it.
 
     Args:
         backbone: The model.
@@ -48,6 +49,7 @@ def rank_titles(
         settings: The beam search.
         excluded: Leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
         progress: Called with the number of rows of each finished batch.
+        seeds: Seeds of the prompts, int64 `[prompts]`, to sample titles without replacement; see `search`.
 
     Returns:
         titles: Indices of distinct titles, best first, int32 `[prompts, beams]`, -1 = no further title. Of several
@@ -60,7 +62,8 @@ def rank_titles(
     def run(
         rows: np.ndarray, trie: Trie, batch: Sequence[np.ndarray], shared: SharedPrefix, left_out: Tensor | None
     ) -> Sequence[Tensor]:
-        return search(backbone, trie, batch, shared, settings, left_out)
+        row_seeds = None if seeds is None else torch.from_numpy(seeds[rows]).to(backbone.device)
+        return search(backbone, trie, batch, shared, settings, left_out, seeds=row_seeds)
 
     appended = settings.appended_tokens(trie)
     search_in_batches(backbone, trie, prompts, settings.beams, appended, run, [titles, scores], excluded, progress)

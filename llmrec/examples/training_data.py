@@ -23,6 +23,8 @@ from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 
 Element = TypeVar("Element")
+PADDING_ROWS = np.array([0])
+"""The rows of a padding batch."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,7 @@ class TrainingData(LightningDataModule):
     @property
     def steps_per_epoch(self) -> int:
         """Number of optimizer steps per epoch."""
-        return len(self._steps(epoch=0))
+        return len(self._steps(epoch=0)) * self.objective.inner_steps
 
     @property
     def shared_columns(self) -> int:
@@ -172,27 +174,32 @@ class TrainingData(LightningDataModule):
                 have more than one row.
         """
         self.micro_batch_limit = max(len(batch.example) for batch in step.batches) // 2
-        return self._step([batch.example.cpu().numpy() for batch in step.batches])
+        return self.step([batch.example.cpu().numpy() for batch in step.batches])
 
-    def train_dataloader(self) -> DataLoader[Step]:
-        """Returns a loader with one element per optimizer step: this rank's micro-batches."""
+    def step(self, parts: Sequence[np.ndarray]) -> Step:
+        """Returns this rank's micro-batches of a step, given the rows of each (int [micro rows], none for padding)."""
+        if self.micro_batch_limit is not None:
+            # The parts of this epoch's steps were made before the memory ran out, so they may be too large.
+            limit = self.micro_batch_limit
+            parts = [rows[i : i + limit] for rows in parts for i in range(0, len(rows), limit)]
+        padding_batches = sum(len(rows) == 0 for rows in parts)
+        return Step([self.batch(rows if len(rows) else PADDING_ROWS) for rows in parts], padding_batches)
+
+    def train_dataloader(self) -> DataLoader[Step | list[np.ndarray]]:
+        """Returns a loader with one element per step: this rank's micro-batches.
+
+        For an objective that samples responses from the current model, the element is the rows of each micro-batch,
+        from which `step` builds the batches once the responses are there.
+        """
         assert self.trainer is not None
         self.epoch = self.trainer.current_epoch
-        return _loader(self._steps(self.epoch), self._step)
+        return _loader(self._steps(self.epoch), list if self.objective.samples_responses else self.step)
 
     def val_dataloader(self) -> DataLoader[np.ndarray]:
         """Returns a loader with one element: the indices of this rank's validation rows. Decoding batches them."""
         assert self.trainer is not None
         rank_rows = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
         return _loader([rank_rows], lambda rows: rows)
-
-    def _step(self, parts: Sequence[np.ndarray]) -> Step:
-        if self.micro_batch_limit is not None:
-            # The parts of this epoch's steps were made before the memory ran out, so they may be too large.
-            limit = self.micro_batch_limit
-            parts = [rows[i : i + limit] for rows in parts for i in range(0, len(rows), limit)]
-        padding_batches = sum(len(rows) == 0 for rows in parts)
-        return Step([self.batch(rows if len(rows) else np.array([0])) for rows in parts], padding_batches)
 
     def _steps(self, epoch: int) -> LengthGroupedSteps:
         trainer = self.config.trainer

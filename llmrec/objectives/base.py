@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -45,6 +46,9 @@ class Objective(nn.Module, ABC):
             because memory is estimated from it.
         prompt_count: Number of different prompts among these branches.
         needs_whole_step: Whether all rows of a step must be in one micro-batch (accumulation 1).
+        samples_responses: Whether branches are sampled from the current model. A step's batches are then built only
+            after `sample_responses`, not ahead of time.
+        inner_steps: Number of optimizer steps on the same rows and responses.
         learning_rate_factor: Factor on trainer.learning_rate. Objectives that continue from a tuned model use a factor
             below 1.
         needs_oracle: Whether the run must name a baseline as its oracle (stage.oracle).
@@ -55,6 +59,8 @@ class Objective(nn.Module, ABC):
     branch_count = 1
     prompt_count = 1
     needs_whole_step = False
+    samples_responses = False
+    inner_steps = 1
     learning_rate_factor = 1.0
     needs_oracle = False
     max_epochs: int | None = None
@@ -110,6 +116,13 @@ class Objective(nn.Module, ABC):
 
     def start_epoch(self, epoch: int) -> None:
         """Updates before each epoch what depends on the current weights. Epoch 0 directly follows `prepare`."""
+
+    def sample_responses(self, rows: np.ndarray) -> None:
+        """Samples the responses of a step from the current model, if `samples_responses` is set.
+
+        Args:
+            rows: This rank's rows of the step, int [n], each once.
+        """
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the state once per optimizer step, from the statistics of all micro-batches and ranks."""

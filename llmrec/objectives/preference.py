@@ -18,7 +18,7 @@ from llmrec.components import code
 from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.msl import MSL
-from llmrec.objectives.preparation import Preparation
+from llmrec.objectives.preparation import Preparation, encoded_batches
 from llmrec.objectives.rejected.base import Rejected
 from llmrec.objectives.sft import SFT
 from llmrec.settings.types import PositiveFloat, PositiveInt
@@ -158,19 +158,11 @@ class Preference(Objective):
         return cached_array(preparation.cache_dir / "reference", key, titles.shape, score, "reference")
 
     def _score(self, preparation: Preparation, rows: np.ndarray) -> np.ndarray:
-        data, backbone = preparation.catalogue, preparation.backbone
-        training = backbone.training
-        backbone.eval()
-        size = data.micro_batch_rows(rows)
-        order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
-        scored = np.zeros((len(data.sample.rows), 1 + self.negatives), dtype=np.float32)
-        with torch.no_grad(), tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:
-            for batch_rows in (order[start : start + size] for start in range(0, len(order), size)):
-                batch = data.batch(batch_rows).to(backbone.device)
-                encoded = backbone.encode(batch.packed, batch.state_index)
+        scored = np.zeros((len(preparation.catalogue.sample.rows), 1 + self.negatives), dtype=np.float32)
+        with tqdm(total=len(rows), desc="reference", unit="row", leave=False, disable=None) as bar:
+            for batch_rows, batch, encoded in encoded_batches(preparation, rows):
                 scored[batch_rows] = self.log_probabilities(encoded, batch).float().cpu().numpy()
                 bar.update(len(batch_rows))
-        backbone.train(training)
         return scored[rows]
 
 

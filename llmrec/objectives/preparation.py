@@ -1,5 +1,6 @@
 """What an objective can use once, before training: the starting model, the training sample and a cache."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
@@ -7,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from llmrec.backbones.backbone import Backbone
+from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.catalogue.trie import Trie
@@ -154,3 +155,25 @@ def target_lengths(preparation: Preparation) -> Tensor:
     """Returns the number of tokens of each row's target with its end token, int64 [rows], on the model's device."""
     data = preparation.catalogue
     return torch.from_numpy(data.titles.lengths[data.sample_titles]).to(preparation.backbone.device)
+
+
+def encoded_batches(preparation: Preparation, rows: np.ndarray) -> Iterator[tuple[np.ndarray, Batch, Encoded]]:
+    """Runs training rows with their branches through the model, in evaluation mode and without gradients.
+
+    Args:
+        preparation: Gives the model and the training sample.
+        rows: Rows of the training sample, int [n].
+
+    Yields:
+        The rows of a micro-batch, the micro-batch on the model's device, and the model's states; longest prompts first.
+    """
+    data, backbone = preparation.catalogue, preparation.backbone
+    training = backbone.training
+    backbone.eval()
+    size = data.micro_batch_rows(rows)
+    order = rows[np.argsort(-data.sample.prompts.lengths[rows], kind="stable")]
+    with torch.no_grad():
+        for batch_rows in (order[start : start + size] for start in range(0, len(order), size)):
+            batch = data.batch(batch_rows).to(backbone.device)
+            yield batch_rows, batch, backbone.encode(batch.packed, batch.state_index)
+    backbone.train(training)

@@ -20,7 +20,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.collectives import all_reduce_gradients, all_reduce_sums, padding_batch
 from llmrec.errors import InputError
 from llmrec.evaluation.streaming import RowMeans
-from llmrec.examples.training_data import Step, TrainingData
+from llmrec.examples.training_data import PADDING_ROWS, Step, TrainingData
 from llmrec.objectives.base import Objective, Part, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
@@ -104,7 +104,21 @@ class Recommender(LightningModule):
         # NumPy's seeds have 32 bits.
         seed_everything(seed % 2**32, verbose=False)
 
-    def training_step(self, step: Step, _: int) -> None:
+    def training_step(self, step: Step | list[np.ndarray], _: int) -> None:
+        """Takes the optimizer steps over this rank's micro-batches, or over rows whose responses are sampled first."""
+        if not isinstance(step, Step):
+            step = self._with_sampled_responses(step)
+        for _ in range(self.objective.inner_steps):
+            self._take_step(step)
+
+    def _with_sampled_responses(self, parts: list[np.ndarray]) -> Step:
+        """Samples the responses of a step's rows (int [micro rows] for each micro-batch) and builds its batches."""
+        rows = np.unique(np.concatenate([part if len(part) else PADDING_ROWS for part in parts]))
+        with unsharded(self.backbone):
+            self.objective.sample_responses(rows)
+        return self.data.step(parts).to(self.device)
+
+    def _take_step(self, step: Step) -> None:
         """Takes one optimizer step over this rank's micro-batches."""
         started = time.perf_counter()
         optimizer, schedule = self._optimizer(), self.lr_schedulers()

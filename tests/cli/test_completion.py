@@ -14,7 +14,8 @@ from llmrec.cli import COMMANDS
 from llmrec.completion import GROUPS, SCRIPT, completions
 
 OBJECTIVES = [
-    "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "igd", "msl", "rosepo", "sdpo", "sft", "simpo",
+    "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "grpo", "igd", "msl", "rosepo", "sdpo", "sft",
+    "simpo",
 ]  # fmt: skip
 
 

@@ -31,6 +31,8 @@ CASES = {
     "sft": (*UNEVEN, "objective=sft"),
     # Scores all titles before each epoch; a head of its own; layers that are run again in the backward pass.
     "gdrt": (*HF, "objective=gdrt", "objective.reference=current", "backbone.gradient_checkpointing=true"),
+    # Decodes and scores with the reference's weights before each step.
+    "grpo": (*UNEVEN, "objective=grpo", "objective.group=4", "objective.kl=0.5", "objective.add_target=true"),
     # A decoder with nothing but its layers to shard; one rank has nothing to validate.
     "bare": (*HF, "objective=sft", "validation.users=1"),
     "mixed": (*UNEVEN, "objective=sft", "trainer.precision=bf16-mixed"),
@@ -62,7 +64,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.mark.parametrize("case", ["gdrt", "bare"])
+@pytest.mark.parametrize("case", ["gdrt", "grpo", "bare"])
 def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
     assert_same(root / "two" / case, root / "one" / case)
 
@@ -110,7 +112,8 @@ def assert_same(found: Path, expected: Path) -> None:
         torch.testing.assert_close(weight, theirs[name], atol=2e-6, rtol=0)
     curves, expected_curves = _curves(found), _curves(expected)
     assert curves.keys() == expected_curves.keys()
-    assert curves == pytest.approx(expected_curves, rel=1e-4)
+    # The loss of advantages, whose mean is 0, has only rounding errors.
+    assert curves == pytest.approx(expected_curves, rel=1e-4, abs=1e-7)
 
 
 def _curves(run: Path) -> dict[str, float]:

@@ -132,6 +132,14 @@ RUNS: dict[str, dict[str, Case]] = {
         "over sft": _objective("objective=apao objective.eta=0.1"),
         "over msl": _objective("objective=apao objective/token_loss=msl objective.beta=0.5"),
     },
+    "objectives.grpo": {
+        "grpo": _objective("objective=grpo objective.group=4", _SFT),
+        "sampled": _objective(
+            "objective=grpo objective.group=4 objective.rollout=sample objective.temperature=2 objective.scores=trie "
+            "objective.add_target=true objective.inner_steps=2 objective.ranking=0.5 objective.kl=0.1",
+            _SFT,
+        ),
+    },
     "objectives.igd": {
         "over sft": _objective("objective=igd"),
         "under gdrt": _objective("objective=gdrt objective/token_loss=igd"),

@@ -9,14 +9,18 @@ from torch import Tensor
 
 from llmrec.datasets.dataset import Rows
 from llmrec.objectives.batch import Batch
+from llmrec.objectives.msl import MSL
 from llmrec.objectives.preference import Preference
 from llmrec.tasks.catalogue_validation import validate_titles
 from llmrec.tasks.list_validation import validate_lists
 from tests.datasets.layouts import CONF, rows
 from tests.invariants.world import TITLES, World, build_world, micro_batches, task_of
 
-CHANGES = {"rosepo": ("objective.oracle.folds=1",)}
-"""With cross-fitting, pairs of random targets have eps near .5, whose optimum prefers neither title."""
+CHANGES = {"rosepo": ("objective.oracle.folds=1",), "grpo": ("objective.group=11",)}
+"""With cross-fitting, pairs of random targets have eps near .5, whose optimum prefers neither title.
+
+With groups of all eleven titles, every group has the target.
+"""
 OBJECTIVES = [(path.stem, *CHANGES.get(path.stem, ())) for path in sorted((CONF / "objective").glob("*.yaml"))]
 RERANK = [("sft", "task=rerank"), ("msl", "task=rerank"), ("bear", "task=rerank")]
 COUNT, EVERY, MAX_STEPS = 32, 20, 600
@@ -41,11 +45,12 @@ def test_it_fits_32_rows(case: tuple[str, ...], tmp_path: Path) -> None:
     torch.manual_seed(0)
     world = build_world(case, tmp_path, sample=different_rows())
     (batch,) = micro_batches(world, list(range(COUNT)))
+    before = target_log_probabilities(world) if world.objective.samples_responses else torch.zeros(COUNT)
     optimizer = torch.optim.AdamW(world.backbone.parameters(), lr=1e-2, weight_decay=0.0)
     reached = 0.0
     for step in range(1, MAX_STEPS + 1):
         train(world, batch, optimizer)
-        if step % EVERY == 0 and (reached := fitted(world, case, batch)) == 1:
+        if step % EVERY == 0 and (reached := fitted(world, case, batch, before)) == 1:
             return
     assert reached == 1
 
@@ -60,13 +65,18 @@ def train(world: World, batch: Batch, optimizer: torch.optim.Optimizer) -> None:
     world.objective.close_step(dict(part.statistics))
 
 
-def fitted(world: World, case: tuple[str, ...], batch: Batch) -> float:
+def fitted(world: World, case: tuple[str, ...], batch: Batch, before: Tensor) -> float:
     """The share of rows whose target is ranked first.
+
+    Of reinforcement learning, whose optimum also depends on the KL penalty, the share of rows whose target has become
+    more probable.
 
     Preferences say nothing about titles that were not sampled as rejected: of them, the share of rows whose loss is
     below that of equal rewards. Of lists, NDCG@10.
     """
     everyone = np.arange(COUNT)
+    if world.objective.samples_responses:
+        return float((target_log_probabilities(world) > before).float().mean())
     if isinstance(world.objective, Preference):
         return preferring(world.objective, world, batch)
     if task_of(case) == "rerank":
@@ -83,3 +93,13 @@ def preferring(objective: Preference, world: World, batch: Batch) -> float:
     rewards = objective.rewards(objective.log_probabilities(encoded, batch), batch.example)
     equal = objective.losses(torch.zeros_like(rewards), batch.example)
     return float((objective.losses(rewards, batch.example) < equal).float().mean())
+
+
+@torch.no_grad()
+def target_log_probabilities(world: World) -> Tensor:
+    """log P(target | prompt) of each row over the catalogue, float32 [rows]."""
+    batch = world.data.validation_batch(np.arange(COUNT))
+    loss = MSL(temperature=1.0)
+    loss.prepare(world.preparation)
+    losses, _ = loss.token_losses(world.backbone.encode(batch.packed, batch.state_index), batch)
+    return -torch.zeros(COUNT).index_add(0, batch.row, losses)

@@ -46,7 +46,9 @@ VALID = {
         "objective/alro.yaml objective.beta",
         "objective/apao.yaml objective.beta",
         "objective/cft.yaml objective.alpha",
+        "objective/grpo.yaml objective.kl",
     ],
+    ("zero", "no reward for the ranking"): ["objective/grpo.yaml objective.ranking"],
     ("zero", "weights that do not depend on the loss, the rank or the position"): [
         "objective/apao.yaml objective.eta",
         "objective*bear.yaml objective*topk_weight",
