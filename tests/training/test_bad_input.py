@@ -76,10 +76,7 @@ def run(tmp_path: Path) -> RunFolder:
             ["objective=dpo", "task=rerank"],
             r"DPO trains for task=next_item or candidates, not for task=rerank\. Choose an",
         ),
-        (
-            ["objective=alro", "task=candidates"],
-            r"decoding=PermutationDecoder is for task=rerank, but .* task=candidates",
-        ),
+        (["objective=alro", "task=candidates"], r"ALRO trains for task=rerank, not for task=candidates\. Choose an"),
         (
             ["objective=sdpo", "objective/rejected=candidates"],
             r"SDPO trains for task=candidates, not for task=next_item",
@@ -88,7 +85,7 @@ def run(tmp_path: Path) -> RunFolder:
         (["task=candidates", "prompt.candidates=null"], r"prompt=alpaca has no text for task=candidates"),
         (["task=candidates", "task.candidates=1"], r"task\.candidates=1: give a whole number of at least 2"),
         (["task=candidates", "task.candidates=120"], r"catalogue's 113 titles\. Lower task\.candidates"),
-        (["task=candidates", "backbone.max_length=100"], r"20 candidates takes .*max_length by \d+ or more, or lower"),
+        (["task=candidates", "backbone.max_length=250"], r"20 candidates takes .*max_length by \d+ or more, or lower"),
         (
             ["task=rerank", "decoding=trie"],
             r"for task=next_item, .* has task=rerank: set .*decoding=permutation for task=rerank",
