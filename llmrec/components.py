@@ -52,7 +52,9 @@ COMPONENTS = {
     "datasets.simulator": ("llmrec.datasets.simulator",),
     "decoding.candidates_decoder": ("llmrec.decoding.candidates_decoder",),
     "decoding.catalogue_decoder": ("llmrec.decoding.catalogue_decoder",),
+    "decoding.d3_decoder": ("llmrec.decoding.d3_decoder",),
     "decoding.exact_decoder": ("llmrec.decoding.exact_decoder",),
+    "decoding.grounding_decoder": ("llmrec.decoding.grounding_decoder",),
     "decoding.list_decoder": ("llmrec.decoding.list_decoder",),
     "diagnosis": ("llmrec.diagnosis.diagnose_run", "llmrec.diagnosis.beam_run"),
     "examples": ("llmrec.examples.next_item", "llmrec.examples.rerank"),
@@ -85,6 +87,7 @@ COMPONENTS = {
     "objectives.sdpo": ("llmrec.objectives.sdpo",),
     "objectives.simpo": ("llmrec.objectives.simpo",),
     "objectives.sft": ("llmrec.objectives.sft",),
+    "objectives.sprec": ("llmrec.objectives.sprec",),
     "prompts": ("llmrec.prompts.chat", "llmrec.prompts.next_item", "llmrec.prompts.rerank"),
     "ranking": (
         "llmrec.tasks.catalogue_ranker",

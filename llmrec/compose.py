@@ -10,11 +10,13 @@ import pickle
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 from weakref import WeakKeyDictionary
 
 from hydra import compose, initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.hydra import Hydra
+from hydra._internal.utils import create_config_search_path
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -60,6 +62,27 @@ def shipped_config() -> Iterator[None]:
     with initialize_config_dir(conf_dir(), version_base="1.3"):
         GlobalHydra.instance().hydra = _first_initialized()
         yield
+
+
+@contextmanager
+def config_folders(config_dir: Path | None) -> Iterator[None]:
+    """Initializes Hydra with llmrec's YAML files and those of a folder of the user's own.
+
+    A caller may have initialized Hydra for an application of its own, which is as before after the block.
+    """
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with shipped_config():
+            if config_dir is not None:
+                search_path = create_config_search_path(conf_dir())
+                # By this name, commands of stages get the folder as --config-dir.
+                search_path.append("command-line", f"file://{config_dir.resolve()}")
+                GlobalHydra.instance().clear()
+                Hydra.create_main_hydra2("llmrec", search_path)
+            yield
+    finally:
+        GlobalHydra.instance().hydra = outer
 
 
 @cache

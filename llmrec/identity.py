@@ -115,25 +115,32 @@ def training_code(config: Mapping[str, Any]) -> Code:
     return code(components, [*targets, *_targets(config["objective"])])
 
 
-def ranking_key(config: Mapping[str, Any]) -> str:
+def ranking_key(config: Mapping[str, Any], simulated: bool) -> str:
     """Returns the key of a ranking, which stands below the training key of its run.
 
     Args:
         config: The resolved run config as plain containers.
+        simulated: Whether the data is simulated, which determines the default reference model.
 
     Returns:
         16 hex digits.
     """
     groups = {
-        "decoding": config["decoding"],
+        "decoding": _by_content(config["decoding"], Path(config["paths"]["cache"])),
         "evaluation": {name: config["evaluation"][name] for name in RANKED_ROWS},
     }
+    if embeds_by_reference(config["decoding"]):
+        embedder = reference_model(config, simulated).embedder().settings(config["scale"])
+        groups["embedder"] = _by_content(embedder, Path(config["paths"]["cache"]))
     return digest(groups, ranking_code(config))
 
 
 def ranking_code(config: Mapping[str, Any]) -> Code:
     """Returns the code by which a trained run ranks."""
-    components = ("ranking", "examples", "prompts", "catalogue", "backbones")
+    components = ["ranking", "examples", "prompts", "catalogue", "backbones"]
+    components += ["reference"] if "embeddings" in config["decoding"] else []
+    # The assistant's settings are part of the group, and its data and seed are those of the training.
+    components += ["datasets", "baselines"] if "_target_" in (config["decoding"].get("assistant") or {}) else []
     return code(components, [*_targets(config["task"]), *_targets(config["decoding"])])
 
 

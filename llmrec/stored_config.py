@@ -77,11 +77,16 @@ def refuse_foreign_decoder(decoding: Any, file: Path) -> None:
     """Refuses a config group `decoding` that names code which does not ship with llmrec.
 
     Raises:
-        InputError: It has a `_target_` that is no decoder of llmrec, or another key by which Hydra runs code.
+        InputError: It has a `_target_` that is no decoder of llmrec, nor the baseline of its `assistant`, or another
+            key by which Hydra runs code.
     """
     from llmrec.decoding.decoder import Decoder
 
-    _refuse_foreign_targets(decoding, "decoding", Decoder, file)
+    own = decoding
+    if isinstance(decoding, dict) and isinstance(decoding.get("assistant"), dict):
+        _refuse_foreign_baseline(decoding["assistant"], file, "decoding.assistant")
+        own = {key: value for key, value in decoding.items() if key != "assistant"}
+    _refuse_foreign_targets(own, "decoding", Decoder, file)
 
 
 def _refuse_interpolations(settings: Any, file: Path) -> None:
@@ -93,7 +98,7 @@ def _refuse_interpolations(settings: Any, file: Path) -> None:
             )
 
 
-def _refuse_foreign_baseline(baseline: Any, file: Path) -> None:
+def _refuse_foreign_baseline(baseline: Any, file: Path, group: str = "baseline") -> None:
     if isinstance(baseline, dict) and baseline.get("name") == "none":
         return
     # Older runs of language models have no group baseline.
@@ -101,7 +106,7 @@ def _refuse_foreign_baseline(baseline: Any, file: Path) -> None:
         return
     from llmrec.baselines.base import Baseline
 
-    _refuse_foreign_targets(baseline, "baseline", Baseline, file)
+    _refuse_foreign_targets(baseline, group, Baseline, file)
 
 
 def _refuse_foreign_reader(dataset: Any, file: Path) -> None:

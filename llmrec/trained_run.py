@@ -162,8 +162,8 @@ class Run:
             return self.recommender
         config = resolve_temperature(copy.deepcopy(self.config), RunFolder(self.folder))
         lengthen_lists(config.decoding, k)
-        longer, longer.ranker = (copy.copy(part) for part in (self.recommender, self.recommender.ranker))
-        longer.ranker.decoder = build_decoder(config.decoding, config.task.name)
+        longer = copy.copy(self.recommender)
+        longer.ranker = longer.ranker.with_decoder(build_decoder(config.decoding, config.task.name))
         return longer
 
 

@@ -31,6 +31,7 @@ OUTSIDE = {
     "quantization": "makes files of item tokens, whose content is part of the key",
     "serve": "answers requests, which belong to no run",
     "tables": "reads records",
+    "training/assistant.py": "finds and opens the baseline of a decoder, which is part of the key",
     "training/evaluate_run.py": "has tasks rank and measure, and writes what they return",
     "training/in_process.py": "composes a run and has it completed",
     "training/exported.py": "opens copies of what runs made",

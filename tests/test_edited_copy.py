@@ -29,7 +29,7 @@ source = locate(config["dataset"], Path(config["paths"]["data"]), Path(config["p
 print(json.dumps({
     "data": source.content_hash,
     "training": training_key(config, source.content_hash, source.simulated, {}),
-    "ranking": ranking_key(config),
+    "ranking": ranking_key(config, simulated=True),
     "measuring": measuring_key(config, source.simulated),
 }))
 """

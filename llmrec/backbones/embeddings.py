@@ -1,9 +1,10 @@
-"""Embeddings of titles by a language model or a sentence encoder, for cosine similarities between titles."""
+"""Embeddings of titles and texts by a language model or a sentence encoder."""
 
 import json
 import logging
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,6 +40,31 @@ def title_embeddings(backbone: Backbone, prompt: np.ndarray, titles: Sequence[np
     )
 
 
+def text_states(backbone: Backbone, texts: Sequence[str]) -> np.ndarray:
+    """Embeds each text as the last hidden state of its last token, under the model without its adapter.
+
+    Source: BIGRec, arXiv 2308.08434, in the official code. An empty text is embedded as EOS (our choice).
+
+    Args:
+        backbone: The model.
+        texts: The texts, which are tokenized with the special tokens that the tokenizer adds by default.
+
+    Returns:
+        float32 `[texts, hidden size]`.
+    """
+    tokenizer = backbone.tokenizer
+    tokens = [np.array(tokenizer(text).input_ids or [tokenizer.eos_token_id], dtype=np.int64) for text in texts]
+    embedded = np.zeros((len(texts), backbone.causal_lm.config.get_text_config().hidden_size), dtype=np.float32)
+    backbone.eval()
+    with torch.inference_mode(), backbone.without_adapter():
+        for rows in batches_by_length(np.array(list(map(len, tokens))), BATCH_TOKENS[backbone.device.type]):
+            packed, _ = pack([tokens[row] for row in rows], [[] for _ in rows])
+            last = np.arange(len(rows)) * packed.tokens.shape[1] + [len(tokens[row]) - 1 for row in rows]
+            hidden = backbone.hidden(packed.to(backbone.device), torch.from_numpy(last).to(backbone.device))
+            embedded[rows] = hidden.float().cpu().numpy()
+    return embedded
+
+
 def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndarray:
     """Embeds titles with a sentence-transformers model in float32.
 
@@ -53,6 +79,13 @@ def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndar
     Raises:
         InputError: If sentence-transformers is not installed or the model cannot be opened.
     """
+    model = open_encoder(folder, device)
+    logger.info("embedding %s titles", f"{len(titles):,}")
+    return center_and_normalise(encode_texts(model, titles))
+
+
+def open_encoder(folder: Path, device: str) -> Any:
+    """Opens a sentence-transformers model in float32; arguments and errors as for `sentence_embeddings`."""
     try:
         from sentence_transformers import SentenceTransformer
     except ImportError as error:
@@ -61,13 +94,14 @@ def sentence_embeddings(folder: Path, titles: list[str], device: str) -> np.ndar
         ) from error
     try:
         _refuse_own_modules(folder)
-        model = SentenceTransformer(str(folder), device=device, trust_remote_code=False).float()
+        return SentenceTransformer(str(folder), device=device, trust_remote_code=False).float()
     except (OSError, ValueError) as error:
         raise InputError(f"{folder} cannot be opened: {first_line(error)}") from error
-    logger.info("embedding %s titles", f"{len(titles):,}")
-    return center_and_normalise(
-        np.asarray(model.encode(titles, show_progress_bar=False, convert_to_numpy=True), dtype=np.float32)
-    )
+
+
+def encode_texts(encoder: Any, texts: Sequence[str]) -> np.ndarray:
+    """Embeds texts with an encoder that `open_encoder` has opened, float32 `[texts, size]`, as the encoder has them."""
+    return np.asarray(encoder.encode(list(texts), show_progress_bar=False, convert_to_numpy=True), dtype=np.float32)
 
 
 def _refuse_own_modules(folder: Path) -> None:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
+from llmrec.decoding.assistance import Assistance
 from llmrec.decoding.continuations import continuations, tokens_to_choice
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
 from llmrec.decoding.gumbel_noise import perturbed
@@ -94,6 +95,7 @@ def search(
     excluded: Tensor | None = None,
     on_step: OnStep | None = None,
     seeds: Tensor | None = None,
+    assistance: Assistance | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Searches the best titles of each prompt, or samples titles without replacement.
 
@@ -109,6 +111,7 @@ def search(
         excluded: Leaves that a row must not return (its history), int64 `[rows, n]`, -1 = padding.
         on_step: Called after each step; see `OnStep`.
         seeds: The seed of each row's noise, int64 `[rows]`; None searches the best titles.
+        assistance: A text-free model whose distribution over titles is mixed into the scores of each step.
 
     Returns:
         leaves: int64 `[rows, beams]`, best first or in the order in which they were drawn, -1 = no further title.
@@ -119,7 +122,7 @@ def search(
     generated = 0
     while True:
         generated += 1
-        branched = _step(state, session, trie, settings, excluded, generated, seeds)
+        branched = _step(state, session, trie, settings, excluded, generated, seeds, assistance)
         if on_step is not None:
             on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
         if bool(state.done.all()):
@@ -144,6 +147,7 @@ def _step(
     excluded: Tensor | None,
     generated: int,
     seeds: Tensor | None,
+    assistance: Assistance | None,
 ) -> Tensor:
     """Advances all beams by one token.
 
@@ -160,6 +164,7 @@ def _step(
         settings.scores,
         settings.temperature,
         excluded,
+        assistance,
     )
     score = total if seeds is None else perturbed(total, child, parent, state.score, seeds)
     if settings.scores == "vocab":

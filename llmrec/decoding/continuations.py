@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from llmrec.catalogue.trie import Trie
+from llmrec.decoding.assistance import Assistance
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY, all_excluded, edge_scores
 from llmrec.decoding.session import Session
 
@@ -20,6 +21,7 @@ def continuations(
     scores: Literal["trie", "vocab"],
     temperature: float,
     excluded: Tensor | None,
+    assistance: Assistance | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Scores all continuations of prefixes by one token.
 
@@ -33,6 +35,7 @@ def continuations(
         scores: See `edge_scores`.
         temperature: See `edge_scores`.
         excluded: Leaves that a row must not return, int64 `[rows, n]`, -1 = padding; None excludes none.
+        assistance: A text-free model whose distribution over titles is mixed into the scores of each step.
 
     Returns:
         score: float32 `[rows, most in a row]`, -inf where there is no further continuation.
@@ -47,6 +50,8 @@ def continuations(
     excluded_edges = None if excluded is None else all_excluded(trie, edge + 1, excluded[row])
     states = session.states(state_index.flatten()[live])
     step_score = edge_scores(states, owner, edge, trie, scores, excluded_edges, temperature)
+    if assistance is not None:
+        step_score = assistance.mixed(step_score, owner, edge, row, trie)
     per_row = torch.bincount(row, minlength=rows)
     column = torch.arange(len(row), device=row.device) - (per_row.cumsum(0) - per_row)[row]
     width = max(int(per_row.max()), 1)

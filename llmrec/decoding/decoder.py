@@ -1,16 +1,18 @@
 """The interface of decoders, which turn a tuned model into rankings, and the one place that builds them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Sequence
-from typing import ClassVar
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import ClassVar, Protocol
 
 import numpy as np
 from omegaconf import DictConfig
 
 from llmrec.backbones.backbone import Backbone
+from llmrec.baselines.base import Baseline
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.titles import TitleTokens
 from llmrec.catalogue.trie import Trie
+from llmrec.datasets.dataset import Rows
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.prompts.prompts import Prompts
@@ -18,6 +20,36 @@ from llmrec.settings.objects import build
 
 Progress = Callable[[int], None]
 """Called with the number of rows of each finished batch."""
+TextEmbedder = Callable[[Sequence[str]], np.ndarray]
+"""Embeds texts, float32 `[texts, size]`."""
+
+
+class DecoderPreparation(Protocol):
+    """What a decoder of task next_item can use once, before it ranks."""
+
+    @property
+    def backbone(self) -> Backbone:
+        """The model."""
+
+    @property
+    def titles(self) -> TitleTokens:
+        """The tokens of the distinct titles."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """The distinct titles."""
+
+    def open_assistant(self) -> Baseline:
+        """Opens the fitted baseline that `decoding.assistant` names."""
+
+    def text_embedder(self, model: str) -> TextEmbedder:
+        """Opens a model that embeds texts.
+
+        Args:
+            model: "reference" for the dataset's reference model, or a sentence encoder, named as in
+                dataset.reference.encoder. A decoder must take this name from a setting called `embeddings`, because
+                the key of the ranking is computed from that setting.
+        """
 
 
 class Decoder(ABC):
@@ -37,12 +69,21 @@ class CatalogueDecoder(Decoder):
         list_length: Number of titles in a ranking.
         exclude_history: Whether titles of the history are left out.
         details: Names of the values that the decoder has for each row beside titles and scores.
+        assistant: A baseline that the decoder uses, from its setting of this name; it is fitted after `prepare`.
+        ranks_prompts: Whether `rank` works, which has nothing but the prompts.
+        generates_text: Whether the decoder generates titles as text, so that tokens cannot represent them.
     """
 
     tasks = ("next_item",)
     list_length: int
     exclude_history: bool
     details: ClassVar[Sequence[str]] = ()
+    assistant: Baseline | None = None
+    ranks_prompts: ClassVar[bool] = True
+    generates_text: ClassVar[bool] = False
+
+    def prepare(self, preparation: DecoderPreparation) -> None:
+        """Prepares the decoder. Called once, before it ranks."""
 
     @abstractmethod
     def rank(
@@ -79,6 +120,32 @@ class CatalogueDecoder(Decoder):
         """Ranks titles for each prompt, as `rank` does, and returns the `details` too, float64 `[prompts, details]`."""
         titles, scores = self.rank(backbone, trie, prompts, excluded, progress)
         return titles, scores, np.zeros((len(prompts), len(self.details)))
+
+    def rank_rows(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        prompts: Prompts,
+        rows: Rows,
+        split: str,
+        excluded: np.ndarray | None = None,
+        progress: Progress = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Ranks titles for each row; decoders that need more of a row than its prompt override this method.
+
+        Args:
+            backbone: The model.
+            trie: The titles.
+            prompts: The prompt of each row.
+            rows: The rows.
+            split: The split of the rows; see `Baseline.rank`.
+            excluded: As for `rank`.
+            progress: As for `rank`.
+
+        Returns:
+            See `rank_with_details`.
+        """
+        return self.rank_with_details(backbone, trie, prompts, excluded, progress)
 
 
 class ListDecoder(Decoder):
@@ -159,7 +226,17 @@ def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     if task not in decoder.tasks:
         raise InputError(
             f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "
-            "set decoding=trie, vocab or exact for task=next_item, decoding=permutation for task=rerank, "
-            "decoding=candidates for task=candidates"
+            "set decoding=trie, vocab, exact, d3 or grounding for task=next_item, decoding=permutation for task=rerank "
+            "or decoding=candidates for task=candidates"
         )
     return decoder
+
+
+def assistant_settings(decoding: Mapping[str, object]) -> dict[str, object] | None:
+    """Returns the settings of the baseline that a decoder uses, None if it uses none.
+
+    Args:
+        decoding: The config group `decoding` as plain containers.
+    """
+    assistant = decoding.get("assistant")
+    return dict(assistant) if isinstance(assistant, Mapping) and "_target_" in assistant else None

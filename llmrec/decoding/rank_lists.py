@@ -14,7 +14,7 @@ from llmrec.catalogue.permutations import Permutations
 from llmrec.collectives import map_across_ranks
 from llmrec.decoding.rank import run_in_batches
 from llmrec.decoding.session import CachedSession, PlainSession, Session, SharedPrefix
-from llmrec.decoding.unconstrained import greedy, text_after
+from llmrec.decoding.unconstrained import generate, text_after
 from llmrec.prompts.identifiers import Identifiers
 from llmrec.prompts.prompts import Prompts
 from llmrec.prompts.rerank import reserved_tokens
@@ -99,7 +99,7 @@ def _unconstrained_texts(
     backbone.eval()
     texts = [("", False)] * len(prompts)
     for rows in batches_by_length(prompts.lengths + max_tokens, BATCH_TOKENS[backbone.device.type]):
-        generated = greedy(backbone, [prompts.of(row) for row in rows], max_tokens, end_token)
+        generated = generate(backbone, [prompts.of(row) for row in rows], max_tokens, end_token)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == end_token)
             answer = tokens[: ends[0]] if len(ends) else tokens

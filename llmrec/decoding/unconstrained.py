@@ -1,4 +1,4 @@
-"""Unconstrained greedy generation, and how often it yields a text that is no title of the catalogue."""
+"""Unconstrained generation, greedy or with beams, and how often it yields a text that is no title of the catalogue."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -92,38 +92,72 @@ def generate_titles(
     Returns:
         One text per prompt without its end; None if it does not end within the length of the longest title.
     """
+    generated = generate_texts(backbone, prompts, titles, 1, progress)
+    return [text if ended else None for text, ended in generated]
+
+
+def generate_texts(
+    backbone: Backbone,
+    prompts: Prompts,
+    titles: TitleTokens,
+    beams: int,
+    progress: Callable[[int], None] = lambda done: None,
+) -> list[tuple[str, bool]]:
+    """Generates the best text after each prompt, up to the token that ends a title or the length of the longest title.
+
+    Args:
+        backbone: The model.
+        prompts: The prompts.
+        titles: See `generate_titles`.
+        beams: Number of beams of the search; 1 is greedy.
+        progress: Called with the number of rows of each finished batch.
+
+    Returns:
+        For each prompt the text without its end, and whether it ended.
+    """
     backbone.eval()
     longest = int(np.diff(titles.offsets).max())
-    texts: list[str | None] = [None] * len(prompts)
-    for rows in batches_by_length(prompts.lengths + longest, BATCH_TOKENS[backbone.device.type]):
-        generated = greedy(backbone, [prompts.of(row) for row in rows], longest, titles.end_token)
+    texts = [("", False)] * len(prompts)
+    for rows in batches_by_length(beams * (prompts.lengths + longest), BATCH_TOKENS[backbone.device.type]):
+        generated = generate(backbone, [prompts.of(row) for row in rows], longest, titles.end_token, beams)
         for row, tokens in zip(rows, generated, strict=True):
             ends = np.flatnonzero(tokens == titles.end_token)
-            if len(ends):
-                texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], tokens[: ends[0]])
+            kept = tokens[: ends[0]] if len(ends) else tokens
+            texts[row] = text_after(backbone.tokenizer, prompts.of(row)[-1:], kept), len(ends) > 0
         progress(len(rows))
     return texts
 
 
-def greedy(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int) -> np.ndarray:
-    """Generates up to `longest` tokens greedily after each prompt (int `[length]`), or up to `end_token`.
+def generate(
+    backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int, beams: int = 1
+) -> np.ndarray:
+    """Generates up to `longest` tokens after each prompt (int `[length]`), or up to `end_token`.
+
+    Args:
+        backbone: The model.
+        prompts: The prompts.
+        longest: Maximum number of tokens.
+        end_token: The token that ends a text.
+        beams: Number of beams, with the mean log-probability of the tokens as the score; 1 is greedy.
 
     Returns:
         int64 `[prompts, n]` with n <= `longest`. Tokens after `end_token` are meaningless.
     """
     if not backbone.uses_plain_path:
-        return _generated(backbone, prompts, longest, end_token)
+        return _generated(backbone, prompts, longest, end_token, beams)
     # Not every model on the plain path supports left padding: BART and RWKV do not. Prompts of equal length need none.
     lengths = np.array([len(prompt) for prompt in prompts])
     tokens = np.full((len(prompts), longest), end_token)
     for length in np.unique(lengths):
         rows = np.flatnonzero(lengths == length)
-        generated = _generated(backbone, [prompts[int(row)] for row in rows], longest, end_token)
+        generated = _generated(backbone, [prompts[int(row)] for row in rows], longest, end_token, beams)
         tokens[rows, : generated.shape[1]] = generated
     return tokens
 
 
-def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int) -> np.ndarray:
+def _generated(
+    backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, end_token: int, beams: int
+) -> np.ndarray:
     """Generates for one batch of prompts, padded on the left; int64 `[prompts, n]`."""
     width = max(map(len, prompts))
     tokens = torch.full((len(prompts), width), end_token)
@@ -131,7 +165,7 @@ def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, 
     for row, prompt in enumerate(prompts):
         tokens[row, width - len(prompt) :] = torch.from_numpy(prompt)
         attended[row, width - len(prompt) :] = 1
-    settings = _greedy_settings(backbone.causal_lm, longest, end_token)
+    settings = _settings(backbone.causal_lm, longest, end_token, beams)
     with torch.inference_mode(), backbone.autocast(), settings:
         # `generate` is typed for a class with GenerationMixin, which every causal LM has.
         generated = backbone.causal_lm.generate(  # type: ignore[operator]
@@ -141,13 +175,13 @@ def _generated(backbone: Backbone, prompts: Sequence[np.ndarray], longest: int, 
 
 
 @contextmanager
-def _greedy_settings(model: PreTrainedModel, longest: int, end_token: int) -> Iterator[None]:
+def _settings(model: PreTrainedModel, longest: int, end_token: int, beams: int) -> Iterator[None]:
     """Replaces the model's generation config while the block runs."""
     # Arguments of `generate` would leave the model's other settings in force, such as a repetition penalty or further
     # EOS tokens.
     original = model.generation_config
     model.generation_config = GenerationConfig(
-        do_sample=False, num_beams=1, max_new_tokens=longest, eos_token_id=end_token, pad_token_id=end_token,
+        do_sample=False, num_beams=beams, max_new_tokens=longest, eos_token_id=end_token, pad_token_id=end_token,
         use_cache=True,
     )  # fmt: skip
     try:

@@ -145,5 +145,14 @@ def _write(folder: Path, record: dict[str, Any]) -> None:
     write_plot(folder, diagnosis_title(record), {heading: record[state] for state, heading in STATES.items()})
 
 
-CONTEXT_BIAS = Diagnosis(diagnose_run, _write, print_diagnosis)
+def _check(config: DictConfig) -> None:
+    """Refuses a decoder that ranks by more than prompts, which is not the model's reliance on them."""
+    decoder = build_decoder(config.decoding, config.task.name)
+    if isinstance(decoder, CatalogueDecoder) and not decoder.ranks_prompts:
+        raise InputError(
+            f"decoding={type(decoder).__name__} ranks by more than prompts, which is not diagnosed: add decoding=trie"
+        )
+
+
+CONTEXT_BIAS = Diagnosis(diagnose_run, _write, print_diagnosis, _check)
 """The diagnosis of context bias."""

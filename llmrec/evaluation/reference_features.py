@@ -6,10 +6,10 @@ features are computed once and cached by the content of the model's files, so la
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from llmrec.backbones.array_cache import cached_array
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.device import set_float32_precision
-from llmrec.backbones.embeddings import sentence_embeddings, title_embeddings
+from llmrec.backbones.embeddings import encode_texts, open_encoder, sentence_embeddings, text_states, title_embeddings
 from llmrec.backbones.load import base_path
 from llmrec.backbones.model_files import model_folder
 from llmrec.backbones.relevance import title_relevance
@@ -29,7 +29,14 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.errors import InputError
 from llmrec.evaluation.features import Identity, ReferenceFeatures
-from llmrec.evaluation.reference_model import PACKAGE, TINY, reference_backbone, reference_model, reference_prompt
+from llmrec.evaluation.reference_model import (
+    PACKAGE,
+    REFERENCE,
+    TINY,
+    reference_backbone,
+    reference_model,
+    reference_prompt,
+)
 from llmrec.examples.next_item import NextItemData
 from llmrec.file_hash import files_hash
 from llmrec.installed import installed_folder
@@ -79,6 +86,39 @@ def encoder_embeddings(encoder: str, dataset: Dataset, cache_dir: Path, device: 
     """
     with _error_prefix(f"embeddings={encoder}"):
         return _Encoder(encoder, dataset, cache_dir).embeddings(device)
+
+
+def text_embedder(
+    config: DictConfig, dataset: Dataset, cache_dir: Path, device: str, model: str
+) -> Callable[[Sequence[str]], np.ndarray]:
+    """Opens a model that embeds texts of any kind, as it has them: neither centered nor scaled, and not cached.
+
+    Args:
+        config: The resolved run config.
+        dataset: The data.
+        cache_dir: The folder of llmrec's disk cache.
+        device: The device to compute on.
+        model: "reference" for the model that embeds the titles of the dataset, or an encoder, named as in
+            dataset.reference.encoder. A causal LM embeds a text as `text_states` does.
+
+    Returns:
+        A function from texts to float32 `[texts, size]`.
+
+    Raises:
+        InputError: If the model is not installed or cannot be opened, or the dataset has no reference model.
+    """
+    with _error_prefix(f"embeddings={model}"):
+        if model != REFERENCE:
+            return partial(encode_texts, open_encoder(_encoder_folder(model), device))
+        embedder = reference_model(plain(config), dataset.simulated).embedder()
+        if embedder.encoder is not None:
+            return partial(encode_texts, open_encoder(_encoder_folder(embedder.encoder), device))
+        if embedder.relevance is not None:
+            return partial(text_states, _LanguageModel(config, embedder.relevance, dataset, cache_dir).opened[0])
+        raise InputError(
+            "the dataset has no reference model. Set dataset.reference.relevance=tiny, or "
+            "dataset.reference.encoder to a sentence encoder"
+        )
 
 
 @dataclass(frozen=True)

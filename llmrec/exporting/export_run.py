@@ -14,6 +14,7 @@ from llmrec.backbones.pretrained import save_model
 from llmrec.backbones.saved_files import local_folder
 from llmrec.catalogue.item_file import item_file
 from llmrec.datasets.dataset import Dataset
+from llmrec.decoding.decoder import assistant_settings
 from llmrec.errors import InputError
 from llmrec.evaluation.record import FACTS_FILE, METRICS_FILE, read_metrics
 from llmrec.exporting.base_model import base_model
@@ -70,6 +71,11 @@ def _check(run: RunFolder, config: DictConfig, out: Path, merge: bool) -> None:
         )
     if not run.trained:
         raise InputError(f"{run.folder} is not trained yet. Finish it with the command that started it")
+    if assistant_settings(plain(config.decoding)) is not None:
+        raise InputError(
+            f"{run.folder} is decoded with a baseline (decoding.assistant), which an export does not hold. Add "
+            "decoding=trie"
+        )
     if out.exists():
         raise InputError(f"out={out} exists already. Give a folder that does not exist, or remove it")
     if config.adapter.name == "none":

@@ -1,5 +1,6 @@
 """Runs the jobs of a sweep, several at a time: stages come first, and finished jobs are not run again."""
 
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
@@ -132,11 +133,11 @@ class Pool:
     def _settle(self, waiting: list[Job]) -> None:
         """Removes jobs that are done, perhaps by another sweep, and jobs that depend on a failed stage."""
         for job in list(waiting):
-            failed = [stage for stage in job.stages if self._has_failed(stage)]
+            failed = [stage for stage in job.needed if self._has_failed(stage)]
             if job.done:
                 waiting.remove(job)
                 self._end(Outcome(job, "there"), "was done already")
-            elif failed and not job.run.trained:
+            elif failed:
                 waiting.remove(job)
                 reason = f"its stage {self.names[failed[0].record]} failed"
                 self._end(Outcome(job, "skipped", reason), f"SKIPPED: {reason}")
@@ -153,7 +154,7 @@ class Pool:
 
     def _ready(self, job: Job) -> bool:
         busy_folders = {running.job.run.folder for running in self.running.values()}
-        has_stages = job.run.trained or all(stage.run.trained for stage in job.stages)
+        has_stages = all(stage.run.trained for stage in job.needed)
         return has_stages and job.run.folder not in busy_folders
 
     def _claim(self, job: Job) -> ExitStack | None:
@@ -179,7 +180,7 @@ class Pool:
         self._print(job, self.started)
 
     def _fail(self, job: Job, reason: str) -> None:
-        command = " ".join(["python -m llmrec.run", *self.arguments, *job.overrides])
+        command = f"python -m llmrec.run {shlex.join([*self.arguments, *job.overrides])}"
         job.run.failure.write_text(f"{command}\n{reason}\n", encoding="utf-8")
         self._end(Outcome(job, "failed", reason), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({reason})")
 
@@ -199,9 +200,8 @@ def _with_stages(jobs: Sequence[Job]) -> list[Job]:
     """Returns each job once, with the stages that are missing before the jobs that depend on them."""
     ordered: dict[Path, Job] = {}
     for job in jobs:
-        if not job.run.trained:
-            missing = [stage for stage in job.stages if not stage.run.trained]
-            ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
+        missing = [] if job.done else [stage for stage in job.needed if not stage.run.trained]
+        ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
         ordered.setdefault(job.record, job)
     return list(ordered.values())
 

@@ -30,6 +30,9 @@ NO_HYPERPARAMETERS = (
     "logger", "paths", "search",
 )  # fmt: skip
 """Config groups and keys that determine what is measured and how, not what is trained."""
+DECODING_HYPERPARAMETERS = ("decoding.alpha", "decoding.gamma", "decoding.temperature")
+"""Settings of a decoder that lead to other rankings of equal length. Trials that differ in nothing else share a
+training."""
 
 
 class SearchSweeper(Sweeper):
@@ -147,7 +150,7 @@ def _split_overrides(arguments: Sequence[str]) -> tuple[list[str], dict[str, "Ba
     }
     space = {key: _distribution(override) for key, override in last.items() if override.is_sweep_override()}
     for key in space:
-        if key.replace("/", ".").split(".")[0] in NO_HYPERPARAMETERS:
+        if key not in DECODING_HYPERPARAMETERS and key.replace("/", ".").split(".")[0] in NO_HYPERPARAMETERS:
             raise InputError(
                 f"{key} is no hyperparameter, so a search takes one value of it: trials that differ in it are not "
                 "comparable. Run a separate search for each value"

@@ -15,18 +15,23 @@ from llmrec.settings.types import Name
 
 HYDRA_KEYS = ("_args_", "_convert_", "_partial_", "_recursive_")
 """Keys by which Hydra would build an object in another way."""
-NO_CLASS = {"baseline": "none"}
+NO_CLASS = {"baseline": "none", "decoding.assistant": "none"}
 """Names of options without a class, by group."""
 BASE_CLASSES = {
     "baseline": "llmrec.baselines.base.Baseline",
     "dataset.reader": "llmrec.datasets.readers.base.Reader",
     "decoding": "llmrec.decoding.decoder.Decoder",
+    "decoding.assistant": "llmrec.baselines.base.Baseline",
     "metrics": "llmrec.metrics.base.Metric",
     "objective": "llmrec.objectives.base.Objective",
     "task": "llmrec.tasks.base.Task",
 }
 """The class that `_target_` of a group must be or extend; of the group metrics, that of each of its entries."""
-OWN_KEYS: dict[str, dict[str, Any]] = {"baseline": {"name": Name}, "task": {"name": Name, "reference_features": bool}}
+OWN_KEYS: dict[str, dict[str, Any]] = {
+    "baseline": {"name": Name},
+    "decoding.assistant": {"name": Name},
+    "task": {"name": Name, "reference_features": bool},
+}
 """Keys of a group that are no arguments of its class, with their types."""
 
 
@@ -60,7 +65,7 @@ def check_objects(value: Any, path: str, check: Check) -> Any:
     if target is None or not _is_of(base, target, value["_target_"], path, check):
         return inner
     kept = {"_target_", *HYDRA_KEYS, *OWN_KEYS.get(path, {})}
-    arguments = {key: entry for key, entry in inner.items() if key not in kept}
+    arguments = {key: _object(entry, f"{path}.{key}") for key, entry in inner.items() if key not in kept}
     complete = not {"_args_", "_partial_"} & set(value)
     typed = check.arguments(target, arguments, path, complete)
     _check_classes(target, arguments, path, check)
@@ -127,8 +132,21 @@ def build(settings: Mapping[str, Any], path: str) -> Any:
     check = Check()
     typed = check_objects(settings, path, check)
     check.raise_first()
-    arguments = {key: value for key, value in typed.items() if key not in OWN_KEYS.get(path, {})}
     try:
-        return hydra.utils.instantiate(arguments)
+        return hydra.utils.instantiate(_without_own_keys(typed, path))
     except InstantiationException as error:
         raise InputError(f"{path} cannot be built from its settings: {error}") from error
+
+
+def _object(settings: Any, path: str) -> Any:
+    """Returns settings of an argument; None in place of an option without a class."""
+    is_none = isinstance(settings, Mapping) and path in NO_CLASS and settings == {"name": NO_CLASS[path]}
+    return None if is_none else settings
+
+
+def _without_own_keys(settings: Any, path: str) -> Any:
+    """Returns settings without the keys that are no arguments, at any depth."""
+    if not isinstance(settings, Mapping):
+        return settings
+    kept = {key: value for key, value in settings.items() if key not in OWN_KEYS.get(path, {})}
+    return {key: _without_own_keys(value, f"{path}.{key}") for key, value in kept.items()}

@@ -33,10 +33,12 @@ class Prompt:
 
 @dataclass
 class Stage:
-    """The group stage: overrides of each stage."""
+    """The group stage: overrides of each stage, and the number of rounds of self-play."""
 
     start: list[Text] | None
     oracle: list[Text] | None
+    rounds: PositiveInt | None = None
+    round_start: list[Text] | None = None
 
 
 @dataclass

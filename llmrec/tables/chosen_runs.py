@@ -63,7 +63,9 @@ class ChosenRun:
         loaded = yaml.load(self.run.job.run.config_file.read_text(encoding="utf-8"), YAML_LOADER) or {}
         kept = {name: group for name, group in loaded.items() if name not in NO_SETTING}
         stages = kept.get("stage") or {}
-        kept["stage"] = {name: _without_seed(words or []) for name, words in stages.items()}
+        kept["stage"] = {
+            name: _without_seed(value) if isinstance(value, list) else value for name, value in stages.items()
+        }
         named = [self.recommender, self.backbone, self.run.record["decoding"], kept]
         return json.dumps(named, sort_keys=True, default=str)
 

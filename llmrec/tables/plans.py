@@ -4,10 +4,12 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from llmrec.atomic import atomic_file
@@ -20,6 +22,8 @@ from llmrec.training.run_folder import RunFolder
 
 Overrides = tuple[str, ...]
 FILE = "plans.json"
+NAMED_CHOICES = re.compile(r"task=\w+|stage=\w+|stage\.rounds=\d+")
+"""Overrides of stages that name what the run's own YAML files chose."""
 
 
 def plan_jobs(datasets: Mapping[Overrides, str]) -> dict[Overrides, Job | InputError]:
@@ -62,6 +66,7 @@ def _as_json(job: Job) -> dict[str, Any]:
         "record": str(job.record),
         "measuring_key": job.measuring_key,
         "stages": [_as_json(stage) for stage in job.stages],
+        "assistants": [_as_json(assistant) for assistant in job.assistants],
         "name": job.name,
     }
 
@@ -77,6 +82,7 @@ def _as_job(plan: dict[str, Any]) -> Job:
         record=Path(plan["record"]),
         measuring_key=plan["measuring_key"],
         stages=tuple(_as_job(stage) for stage in plan["stages"]),
+        assistants=tuple(_as_job(assistant) for assistant in plan["assistants"]),
         name=plan["name"],
     )
 
@@ -100,11 +106,31 @@ def _fits(plan: dict[str, Any] | None, requested: Overrides) -> bool:
     if "error" in plan:
         return True
     shipped = [file.read_text(encoding="utf-8") for file in Path(conf_dir(), "stage").glob("*.yaml")]
-    text = "\n".join([*requested, *shipped])
-    words = [word for stage in plan["stages"] for word in stage["overrides"]]
-    unknown = [word for word in words if word not in text and not re.fullmatch(r"task=\w+|stage=none", word)]
-    nested = any(stage["stages"] for stage in plan["stages"])
-    return tuple(plan["overrides"]) == requested and not nested and not unknown
+    baselines = [f"baseline={file.stem}" for file in Path(conf_dir(), "baseline").glob("*.yaml")]
+    assistant = [text.replace("decoding.assistant.", "baseline.") for text in requested]
+    text = "\n".join([*requested, *shipped, *baselines, *assistant])
+    needed = [*plan["stages"], *plan["assistants"]]
+    try:
+        known = all(word in text or NAMED_CHOICES.fullmatch(word) for word in _words(needed))
+    except HydraException:
+        return False
+    return tuple(plan["overrides"]) == requested and known
+
+
+def _words(stages: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yields the overrides of stages and of the stages and assistants that these need."""
+    for stage in stages:
+        for word in stage["overrides"]:
+            yield from _listed(word)
+        yield from _words([*stage["stages"], *stage["assistants"]])
+
+
+def _listed(word: str) -> list[str]:
+    """Returns the overrides that stage.start=[...] lists; any other override alone."""
+    if not word.startswith("stage.start="):
+        return [word]
+    value = OverridesParser.create().parse_override(word).value()
+    return [str(override) for override in value] if isinstance(value, list) else [word]
 
 
 def _state() -> str:

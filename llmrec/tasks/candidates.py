@@ -58,6 +58,11 @@ class Candidates(NextItem):
     def prepare(self, loaded: Loaded, dataset: DictConfig, cache_dir: Path) -> Dataset:
         return with_candidates(loaded, plain(dataset), cache_dir, self.candidates, self.seed)
 
+    def check(self, config: DictConfig) -> None:
+        self._candidate_decoder(config)
+        if config.baseline.name == "none":
+            self.text.require_text(plain(config.prompt))
+
     def pretraining(self, config: DictConfig, dataset: Dataset) -> CandidatesTexts:
         return CandidatesTexts(self.prompt(config, dataset.items), dataset)
 

@@ -1,20 +1,42 @@
-"""Rankers of the catalogue: a tuned language model with constrained decoding, or a fitted baseline."""
+"""Rankers of the catalogue: a tuned language model with a decoder, or a fitted baseline."""
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
 from llmrec.catalogue.items import Items
+from llmrec.catalogue.titles import TitleTokens
 from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.decoding.decoder import CatalogueDecoder
+from llmrec.decoding.decoder import CatalogueDecoder, TextEmbedder
 from llmrec.decoding.rank import history_leaves, pad_leaves
 from llmrec.decoding.unconstrained import title_texts
 from llmrec.examples.next_item import NextItemData
 from llmrec.prompts.prompts import Prompts
 from llmrec.tasks.base import Progress
+
+
+@dataclass(frozen=True)
+class RankerPreparation:
+    """What a ranker gives its decoder: implements `llmrec.decoding.decoder.DecoderPreparation`.
+
+    Attributes:
+        backbone: The model.
+        titles: The tokens of the distinct titles.
+        texts: The distinct titles.
+        text_embedder: Opens a model that embeds texts.
+        open_assistant: Opens the decoder's assistant.
+    """
+
+    backbone: Backbone
+    titles: TitleTokens
+    texts: Sequence[str]
+    text_embedder: Callable[[str], TextEmbedder]
+    open_assistant: Callable[[], Baseline]
 
 
 class ModelRanker:
@@ -28,8 +50,40 @@ class ModelRanker:
 
     name = "model"
 
-    def __init__(self, backbone: Backbone, data: NextItemData, decoder: CatalogueDecoder) -> None:
-        self.backbone, self.data, self.decoder = backbone, data, decoder
+    def __init__(
+        self,
+        backbone: Backbone,
+        data: NextItemData,
+        decoder: CatalogueDecoder,
+        text_embedder: Callable[[str], TextEmbedder],
+    ) -> None:
+        """Takes over the model.
+
+        Args:
+            backbone: The model.
+            data: The catalogue and prompts for its tokenizer.
+            decoder: The decoder, which `prepare` prepares.
+            text_embedder: Opens a model that embeds texts; see `DecoderPreparation`.
+        """
+        self.backbone, self.data, self.decoder, self.text_embedder = backbone, data, decoder, text_embedder
+
+    def prepare(self, open_assistant: Callable[[], Baseline]) -> None:
+        """Prepares the decoder, before the first ranking.
+
+        Args:
+            open_assistant: Opens the fitted baseline that the decoder's setting `assistant` names.
+        """
+        self.preparation = RankerPreparation(
+            self.backbone, self.data.titles, self.data.dataset.items.distinct_titles, self.text_embedder, open_assistant
+        )
+        self.decoder.prepare(self.preparation)
+
+    def with_decoder(self, decoder: CatalogueDecoder) -> "ModelRanker":
+        """Returns a copy of a prepared ranker with another decoder."""
+        other = copy.copy(self)
+        other.decoder = decoder
+        decoder.prepare(self.preparation)
+        return other
 
     def rank(
         self, rows: Rows, split: str, progress: Progress
@@ -37,13 +91,15 @@ class ModelRanker:
         """Ranks titles for each row; see `CatalogueDecoder.rank` for the result, and its `details` by name."""
         data = self.data
         excluded = history_leaves(rows, data.dataset.items, data.trie) if self.decoder.exclude_history else None
-        titles, scores, details = self._ranked(data.split(rows).prompts, excluded, progress)
+        titles, scores, details = self._ranked(data.split(rows).prompts, rows, split, excluded, progress)
         return titles, scores, dict(zip(self.decoder.details, details.T, strict=True))
 
     def rank_histories(self, histories: Sequence[Sequence[str]], progress: Progress) -> tuple[np.ndarray, np.ndarray]:
         """Ranks titles for histories given as titles, oldest first. Unknown titles are used as text."""
         excluded = self.leaves(histories) if self.decoder.exclude_history else None
-        return self._ranked(self.data.prompt_tokenizer.histories(histories, cached=False), excluded, progress)[:2]
+        prompts = self.data.prompt_tokenizer.histories(histories, cached=False)
+        rows = _rows(histories, self.data.dataset.items)
+        return self._ranked(prompts, rows, "test", excluded, progress)[:2]
 
     def target_titles(self, rows: Rows) -> np.ndarray:
         """Returns the title of each row that counts as a hit, int32 [rows]; titles with equal tokens count as one."""
@@ -54,11 +110,13 @@ class ModelRanker:
         return title_texts(self.backbone, self.data, self.data.split(rows).prompts, progress)
 
     def _ranked(
-        self, prompts: Prompts, excluded: np.ndarray | None, progress: Progress
+        self, prompts: Prompts, rows: Rows, split: str, excluded: np.ndarray | None, progress: Progress
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         def rank(part: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             left_out = None if excluded is None else excluded[part]
-            return self.decoder.rank_with_details(self.backbone, self.data.trie, prompts.take(part), left_out, progress)
+            return self.decoder.rank_rows(
+                self.backbone, self.data.trie, prompts.take(part), rows.take(part), split, left_out, progress
+            )
 
         return map_across_ranks(len(prompts), rank)
 
@@ -75,6 +133,10 @@ class BaselineRanker:
 
     def __init__(self, name: str, baseline: Baseline, dataset: Dataset, decoder: CatalogueDecoder) -> None:
         self.name, self.baseline, self.dataset, self.decoder = name, baseline, dataset, decoder
+
+    def with_decoder(self, decoder: CatalogueDecoder) -> "BaselineRanker":
+        """Returns the ranker with lists as long as those of another decoder."""
+        return BaselineRanker(self.name, self.baseline, self.dataset, decoder)
 
     def rank(
         self, rows: Rows, split: str, progress: Progress

@@ -1,6 +1,7 @@
 """Task next_item: ranks the full catalogue for the next item of a user."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +12,13 @@ from rich.console import RenderableType
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.baselines.base import Baseline
+from llmrec.catalogue.item_file import item_file
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
+from llmrec.errors import InputError
 from llmrec.evaluation.features import ReferenceFeatures
+from llmrec.evaluation.reference_features import text_embedder
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.training_data import TrainingData
 from llmrec.metrics.base import Metric
@@ -46,9 +50,15 @@ class NextItem(Task):
         return ()
 
     def check(self, config: DictConfig) -> None:
-        build_decoder(config.decoding, self.name)
-        if config.baseline.name == "none":
-            self.text.require_text(plain(config.prompt))
+        decoder = self._decoder(config)
+        if config.baseline.name != "none":
+            return
+        self.text.require_text(plain(config.prompt))
+        if decoder.generates_text and item_file(plain(config["items"])) is not None:
+            raise InputError(
+                f"decoding={type(decoder).__name__} generates titles as text, but items.file represents them by "
+                "tokens. Use another decoding, such as decoding=trie, or items=titles"
+            )
 
     def prompt(self, config: DictConfig, items: Items) -> PromptText:
         return self.text.of(config, items)
@@ -72,7 +82,8 @@ class NextItem(Task):
 
     def model_ranker(self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path) -> Ranker:
         data = NextItemData(dataset, backbone, config, cache_dir)
-        return ModelRanker(backbone, data, self._decoder(config))
+        embedder = partial(text_embedder, config, dataset, cache_dir, str(backbone.device))
+        return ModelRanker(backbone, data, self._decoder(config), embedder)
 
     def baseline_ranker(self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig) -> Ranker:
         return BaselineRanker(name, baseline, dataset, self._decoder(config))

@@ -1,18 +1,12 @@
 """Runs a configuration in this process, as `python -m llmrec.run` does in one of its own."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from hydra._internal.hydra import Hydra
-from hydra._internal.utils import create_config_search_path
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, MissingMandatoryValue
 
 from llmrec.atomic import atomic_file, disk_error
-from llmrec.compose import compose_run, shipped_config
-from llmrec.conf_dir import conf_dir
+from llmrec.compose import compose_run, config_folders
 from llmrec.errors import InputError
 from llmrec.renamed import refuse_renamed_overrides
 from llmrec.settings.composition import (
@@ -43,7 +37,7 @@ def run_in_process(overrides: list[str], config_dir: Path | None) -> tuple[RunFo
     refuse_unknown_hydra_keys(overrides)
     refuse_group_values(overrides, folders)
     try:
-        with _initialized(config_dir):
+        with config_folders(config_dir):
             config = compose_run(overrides)
             folder = Path(config.paths.runs) / run_path(config)
             with atomic_file(folder / ".hydra" / "overrides.yaml") as temporary:
@@ -56,16 +50,3 @@ def run_in_process(overrides: list[str], config_dir: Path | None) -> tuple[RunFo
         if full is None:
             raise
         raise full from error
-
-
-@contextmanager
-def _initialized(config_dir: Path | None) -> Iterator[None]:
-    """Initializes Hydra with llmrec's YAML files and those of a folder of the user's own."""
-    with shipped_config():
-        if config_dir is not None:
-            search_path = create_config_search_path(conf_dir())
-            # By this name, commands of stages get the folder as --config-dir.
-            search_path.append("command-line", f"file://{config_dir.resolve()}")
-            GlobalHydra.instance().clear()
-            Hydra.create_main_hydra2("llmrec", search_path)
-        yield

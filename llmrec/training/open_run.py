@@ -1,5 +1,6 @@
 """Opens what a finished run trained, after checking that it belongs to the data, tokenizer and base weights at hand."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from llmrec.decoding.open_backbone import trained_backbone
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.tasks.base import Task, build_task
+from llmrec.tasks.catalogue_ranker import ModelRanker
+from llmrec.training.assistant import open_assistant
 from llmrec.training.exported import exported_backbone, exported_dataset, is_exported
 from llmrec.training.open_dataset import read_dataset
 from llmrec.training.run_folder import RunFolder, is_baseline
@@ -50,7 +53,10 @@ def open_ranker(config: DictConfig, dataset: Dataset, run: RunFolder, task: Task
     if is_baseline(config):
         return task.baseline_ranker(config.baseline.name, open_fitted(config, dataset, run), dataset, config)
     config = resolve_temperature(config, run)
-    return task.model_ranker(open_trained(config, dataset, run), dataset, config, Path(config.paths.cache))
+    ranker = task.model_ranker(open_trained(config, dataset, run), dataset, config, Path(config.paths.cache))
+    if isinstance(ranker, ModelRanker):
+        ranker.prepare(partial(open_assistant, config, dataset, run))
+    return ranker
 
 
 def resolve_temperature(config: DictConfig, run: RunFolder) -> DictConfig:

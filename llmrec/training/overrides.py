@@ -11,11 +11,13 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from llmrec.compose import compose_run, config_folders
 from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.plain import plain
 from llmrec.settings.annotations import parameters_of
 from llmrec.settings.check import check_overridden
+from llmrec.settings.composition import COMPOSITION_ERRORS, composition_error
 from llmrec.settings.run import Run
 from llmrec.settings.unknown import unknown_key
 
@@ -33,6 +35,8 @@ FREE = (
     "trainer.progress",
 )
 """Settings that may differ from those of the training."""
+ASSISTANT = "decoding.assistant"
+"""The key of the baseline that a decoder uses, chosen by baseline@decoding.assistant=NAME."""
 
 
 def split_arguments(arguments: Sequence[str], own: Sequence[str]) -> tuple[dict[str, str], list[str]]:
@@ -78,7 +82,8 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
     Args:
         config: The run's config.
         overrides: In Hydra's syntax, group=option (decoding=vocab) or key=value (decoding.beams=20).
-        config_dir: A folder with YAML files of the user's own, with options of the groups decoding and metrics.
+        config_dir: A folder with YAML files of the user's own, with options of the groups decoding, metrics and
+            baseline (for a decoder's assistant).
 
     Raises:
         InputError: An override cannot be parsed, its key or option does not exist, or it would change the weights.
@@ -91,6 +96,10 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
         except HydraException as error:
             raise InputError(f"{text!r} cannot be parsed: {str(error).splitlines()[0]}") from error
         key, value = parsed.key_or_group, parsed.value()
+        if (key, parsed.package) == ("baseline", ASSISTANT):
+            OmegaConf.update(config, ASSISTANT, _option(key, str(value), config_dir), merge=False, force_add=True)
+            keys.append(ASSISTANT)
+            continue
         if parsed.is_delete() or parsed.package or parsed.is_sweep_override():
             raise InputError(f"{text}: give one value, as in decoding=vocab or decoding.beams=20")
         if not any(key == free or key.startswith(f"{free}.") for free in FREE):
@@ -108,13 +117,16 @@ def override(config: DictConfig, overrides: Sequence[str], config_dir: Path | No
 
 def _option(group: str, name: str, config_dir: Path | None) -> DictConfig:
     folders = [folder / group for folder in (config_dir, Path(conf_dir())) if folder is not None]
-    for file in (file for folder in folders for file in folder.glob("*.yaml")):
-        if file.stem == name:
-            chosen = OmegaConf.load(file)
-            # A file of comments alone is an empty group.
-            return chosen if isinstance(chosen, DictConfig) else OmegaConf.create({})
-    options = ", ".join(sorted({path.stem for folder in folders for path in folder.glob("*.yaml")}))
-    raise InputError(f"{group}={name}: there is no such option. Choose one of {options}")
+    options = {path.stem for folder in folders for path in folder.glob("*.yaml")}
+    if name not in options:
+        raise InputError(f"{group}={name}: there is no such option. Choose one of {', '.join(sorted(options))}")
+    try:
+        # Composed, because an option may have a defaults list.
+        with config_folders(config_dir):
+            chosen = OmegaConf.to_container(compose_run([f"{group}={name}"])[group], resolve=False)
+            return DictConfig(chosen)
+    except COMPOSITION_ERRORS as error:
+        raise composition_error(error, [] if config_dir is None else [str(config_dir)]) from error
 
 
 def _set(config: DictConfig, key: str, value: Any) -> None:

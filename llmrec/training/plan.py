@@ -22,7 +22,7 @@ from llmrec.training.run_folder import (
     run_name,
     run_path,
 )
-from llmrec.training.stages import stage_overrides
+from llmrec.training.stages import assistant_overrides, stage_overrides
 
 NOT_THE_RUN = ("launcher", "logger", "paths", "hydra", "trainer.progress")
 """Overrides that do not change what a run computes."""
@@ -41,6 +41,7 @@ class Job:
         measuring_key: Key of the settings and code that compute the metrics.
         stages: Runs that must be trained before it.
         name: Name that is printed.
+        assistants: Runs that must be trained before it ranks: the baseline that its decoder uses, if any.
     """
 
     overrides: tuple[str, ...]
@@ -49,11 +50,17 @@ class Job:
     measuring_key: str
     stages: tuple["Job", ...]
     name: str
+    assistants: tuple["Job", ...] = ()
 
     @property
     def done(self) -> bool:
         """Whether the run is trained and evaluated."""
         return self.run.trained and is_measured(self.record, self.measuring_key)
+
+    @property
+    def needed(self) -> tuple["Job", ...]:
+        """Runs that must be trained before it can do what is missing."""
+        return self.assistants if self.run.trained else self.stages + self.assistants
 
     @property
     def state(self) -> str:
@@ -126,6 +133,7 @@ def _job(config: DictConfig, overrides: Sequence[str], with_classes: bool) -> Jo
         check_classes(settings)
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     resolved = OmegaConf.create(settings)
+    assistant = assistant_overrides(config)
     return Job(
         overrides=tuple(overrides),
         run=run,
@@ -133,6 +141,7 @@ def _job(config: DictConfig, overrides: Sequence[str], with_classes: bool) -> Jo
         measuring_key=measuring_key_of(resolved),
         stages=tuple(plan_job(stage, with_classes) for stage in stage_overrides(config).values()),
         name=run_name(config),
+        assistants=() if assistant is None else (plan_job(assistant, with_classes),),
     )
 
 

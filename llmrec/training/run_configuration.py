@@ -1,6 +1,7 @@
 """Runs a configuration: trains and evaluates what is missing, reads what is done already, and prints the result."""
 
 import logging
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
@@ -16,6 +17,7 @@ from llmrec.protocol import protocol_line
 from llmrec.settings.check import check_classes
 from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
+from llmrec.training.assistant import assistant_config, assistant_run
 from llmrec.training.cluster import slurm_tasks
 from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import run_label
@@ -25,7 +27,7 @@ from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
 from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_code, run_path
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
-from llmrec.training.work import Work
+from llmrec.training.work import Work, do_work
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +76,7 @@ def complete(config: DictConfig) -> tuple[RunFolder, DictConfig]:
                         check_model_files(plain.backbone)
                 dataset = open_dataset(plain)
                 stages = {} if run.trained else _finished_stages(config, plain, dataset)
+                _fit_assistant(plain)
                 run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset, tasks)
             else:
                 logger.info("this run is done already: reading its record from %s", folder)
@@ -109,6 +112,7 @@ def evaluate_again(run: RunFolder, config: DictConfig) -> None:
     with run.lock():
         folder = run.ranking(config)
         if not run.is_evaluated(config):
+            _fit_assistant(config)
             run_on_ranks(Work(config, run, folder, {}, None), open_dataset(config), None)
     print_run(run, config, folder)
 
@@ -140,18 +144,27 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
             if slurm_tasks() > 1:
                 raise InputError(
                     f"the stage {run.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
-                    f"-m llmrec.run {' '.join(overrides[name])}), or use launcher=slurm, which does"
+                    f"-m llmrec.run {shlex.join(overrides[name])}), or use launcher=slurm, which does"
                 )
             run_stage(overrides[name], config)
-        _check_stage(run, dataset)
+        run.check_trained_on(dataset)
         finished[name] = Stage(run.folder, resolved_config(stage)["baseline"])
     return finished
 
 
-def _check_stage(run: RunFolder, dataset: Dataset) -> None:
-    trained_on = run.training["dataset"]
-    if trained_on["content_hash"] != dataset.content_hash:
-        raise InputError(
-            f"the stage {run.folder} was trained on {trained_on['name']} ({trained_on['content_hash'][:12]}), this "
-            f"run is on {dataset.name} ({dataset.content_hash[:12]}). Delete that folder to train the stage again"
-        )
+def _fit_assistant(config: DictConfig) -> None:
+    """Runs the baseline that the decoder of a run uses, unless it has none or that is fitted already.
+
+    Raises:
+        InputError: Its settings or rows cannot be used.
+        BusyError: Another process fits it.
+    """
+    fitted = assistant_config(config)
+    if fitted is None or assistant_run(fitted).trained:
+        return
+    run = assistant_run(fitted)
+    print(f"first the baseline that the decoding uses: {fitted.baseline.name} in {run.folder}", flush=True)
+    with run.lock():
+        remove_leftovers(run.folder)
+        # In this process, on one rank: a baseline takes no more, and `evaluate` has no command to start another with.
+        do_work(Work(fitted, run, run.ranking(fitted), {}, None))

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,12 +21,16 @@ from llmrec.components import Code
 from llmrec.conf_dir import conf_dir
 from llmrec.datasets.source import Source, locate
 from llmrec.errors import BusyError, InputError, SettingsError
+from llmrec.evaluation.reference_model import embeds_by_reference
 from llmrec.identity import measuring_code, measuring_key, ranking_code, ranking_key, training_code, training_key
 from llmrec.manifest import damage_named, folder_manifest, measure_again, retrain
 from llmrec.plain import plain
 from llmrec.renamed import refuse_renamed_keys
 from llmrec.stored_config import read_stored
 from llmrec.training.stages import stage_configs
+
+if TYPE_CHECKING:
+    from llmrec.datasets.dataset import Dataset
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
 MEASURED_BY = "measured_by"
@@ -66,6 +70,23 @@ class RunFolder:
         with damage_named(file, retrain(self.folder)):
             return dict(json.loads(file.read_text(encoding="utf-8")))
 
+    def check_trained_on(self, dataset: "Dataset") -> None:
+        """Checks that a run that another one uses was trained on the same data.
+
+        Args:
+            dataset: The dataset of the run that uses this one.
+
+        Raises:
+            InputError: It was trained on other data.
+        """
+        trained_on = self.training["dataset"]
+        if trained_on["content_hash"] != dataset.content_hash:
+            raise InputError(
+                f"the stage {self.folder} was trained on {trained_on['name']} ({trained_on['content_hash'][:12]}), "
+                f"this run is on {dataset.name} ({dataset.content_hash[:12]}). Delete that folder to train the stage "
+                "again"
+            )
+
     @property
     def failure(self) -> Path:
         """The file by which a launcher marks the last job of the run as failed, until another job starts."""
@@ -94,7 +115,10 @@ class RunFolder:
 
     def ranking(self, config: DictConfig) -> Path:
         """Returns the folder of the rankings with the decoding and evaluation settings of a config."""
-        return self.folder / "rankings" / ranking_key(plain(config))
+        settings = plain(config)
+        # Where nothing is embedded by the reference model, the data need not be at hand.
+        simulated = embeds_by_reference(settings["decoding"]) and run_source(config).simulated
+        return self.folder / "rankings" / ranking_key(settings, simulated)
 
     def is_evaluated(self, config: DictConfig) -> bool:
         """Whether the run is ranked and measured with the settings of a config and the present code."""

@@ -1,10 +1,16 @@
-"""Stages: runs that another run depends on. They are found by their keys, or run first in a process of their own."""
+"""Stages: runs that another run depends on. They are found by their keys, or run first in a process of their own.
 
-from collections.abc import Mapping
+A stage may have stages of its own, which its overrides choose. Self-play in rounds is such a chain: each round starts
+from the round before.
+"""
+
+import shlex
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hydra.core.override_parser.types import Quote, QuotedString
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
@@ -38,28 +44,44 @@ def stage_overrides(config: DictConfig) -> dict[str, list[str]]:
 
     They are the run's overrides, without those of the objective and of groups that the stage sets, followed by the
     stage's own.
+
+    Raises:
+        InputError: The run that opens each round has settings beside its objective.
     """
-    if config.baseline.name != "none":
-        return {}
-    named = {name: list(config.stage[name]) for name in (START, ORACLE) if config.stage[name] is not None}
-    return {name: _with_stage(config, overrides) for name, overrides in named.items()}
+    return {name: _with_stage(config, overrides) for name, overrides in _own_overrides(config).items()}
+
+
+def assistant_overrides(config: DictConfig) -> list[str] | None:
+    """Returns the command-line overrides of the baseline that a run's decoder uses; None if it uses none.
+
+    They are the run's overrides, without those of its objective and decoding, and with those of `decoding.assistant` in
+    the group `baseline`.
+    """
+    assistant = config.decoding.get("assistant")
+    if config.baseline.name != "none" or assistant is None or "_target_" not in assistant:
+        return None
+    prefix = "decoding.assistant."
+    typed = [text.lstrip("+") for text in config.hydra.overrides.task if text.lstrip("+").startswith(prefix)]
+    own = [f"baseline.{text.removeprefix(prefix)}" for text in typed]
+    return _with_stage(config, [f"baseline={assistant.name}", *own], {"decoding"})
 
 
 def stage_configs(config: DictConfig) -> dict[str, DictConfig]:
     """Returns the composed config, with its hydra node, of each stage of a run, by START and ORACLE.
 
     Raises:
-        InputError: A stage cannot be composed, or the experiment would change its objective.
+        InputError: A stage cannot be composed, or the experiment would change its objective or its own stages.
     """
     composed = {}
-    for name, overrides in stage_overrides(config).items():
+    for name, overrides in _own_overrides(config).items():
         try:
-            composed[name] = compose_run(overrides)
-            alone = compose_run(["stage=none", *config.stage[name]])
+            composed[name] = compose_run(_with_stage(config, overrides))
+            alone = compose_run(["stage=none", *overrides])
         except HydraException as error:
             raise _cannot_compose(config, name, str(error).splitlines()[0]) from error
-        if name == START and composed[name].objective != alone.objective:
-            raise _cannot_compose(config, name, "the experiment would change its objective")
+        changed = [group for group in ("objective", "stage") if composed[name][group] != alone[group]]
+        if name == START and changed:
+            raise _cannot_compose(config, name, f"the experiment would change its {changed[0]}")
     return composed
 
 
@@ -71,7 +93,7 @@ def run_stage(overrides: list[str], config: DictConfig) -> None:
         BusyError: Another process works on the stage.
     """
     arguments = [*config_directories(config), *overrides]
-    command = " ".join(["-m llmrec.run", *arguments])
+    command = f"-m llmrec.run {shlex.join(arguments)}"
     print(f"first its stage: {command}", flush=True)
     stage = start_preloaded("llmrec.run", arguments, {PLANNED: ""})
     try:
@@ -93,16 +115,61 @@ def config_directories(config: DictConfig) -> list[str]:
 def _cannot_compose(config: DictConfig, name: str, reason: str) -> InputError:
     experiment = config.hydra.runtime.choices.get("experiment")
     return InputError(
-        f"the stage {name} of this run cannot be composed: {reason}. If experiment={experiment} sets the "
-        "objective, put these settings on the command line or into an objective YAML of your own, which stages ignore"
+        f"the stage {name} of this run cannot be composed: {reason}. If experiment={experiment} sets the objective "
+        "or the stage, put these settings on the command line or into a YAML of your own, which stages ignore"
     )
 
 
-def _with_stage(config: DictConfig, stage: list[str]) -> list[str]:
-    groups = {"stage", "objective", *map(_group, stage)}
-    own = [override for override in config.hydra.overrides.task if _group(override) not in groups]
+def _own_overrides(config: DictConfig) -> dict[str, list[str]]:
+    """Returns the overrides by which each stage differs from the run."""
+    if config.baseline.name != "none":
+        return {}
+    stages = {START: _start(config), ORACLE: config.stage.oracle}
+    return {name: list(overrides) for name, overrides in stages.items() if overrides is not None}
+
+
+def _start(config: DictConfig) -> Sequence[str] | None:
+    """Returns the overrides of the run that training starts from: in a round, of the run that opens it."""
+    stage = config.stage
+    rounds, opening = stage.get("rounds"), stage.get("round_start")
+    before: Sequence[str] | None = stage.start if rounds in (None, 1) else _round_before(config)
+    if rounds is None or opening is None:
+        return before
+    for override in opening:
+        # The runs of the round before would inherit any other setting from this one.
+        if _group(override) != "objective":
+            raise InputError(
+                f"stage.round_start: {override} is no setting of the objective. Give objective=... and "
+                "objective.KEY=VALUE only"
+            )
+    return [*opening, f"stage.start={_as_list(before)}"]
+
+
+def _round_before(config: DictConfig) -> list[str]:
+    """Returns the overrides of the same objective and stage with one round less."""
+    choices, replaced = config.hydra.runtime.choices, ("objective=", "stage=", "stage.rounds=")
+    own = [
+        override
+        for override in config.hydra.overrides.task
+        if _group(override) in ("objective", "stage") and not override.lstrip("+").startswith(replaced)
+    ]
+    return [f"objective={choices.objective}", f"stage={choices.stage}", *own, f"stage.rounds={config.stage.rounds - 1}"]
+
+
+def _as_list(overrides: Sequence[str] | None) -> str:
+    """Returns overrides as a value in Hydra's syntax."""
+    if overrides is None:
+        return "null"
+    return f"[{','.join(QuotedString(override, Quote.single).with_quotes() for override in overrides)}]"
+
+
+def _with_stage(config: DictConfig, stage: list[str], left_out: Collection[str] = ()) -> list[str]:
+    groups = {"stage", "objective", *left_out, *map(_group, stage)}
     # The task is fixed first because the run's objective and the stage's may set different ones.
-    return [f"task={config.hydra.runtime.choices.task}", *own, "stage=none", *stage]
+    task = f"task={config.hydra.runtime.choices.task}"
+    own = [override for override in config.hydra.overrides.task if _group(override) not in groups and override != task]
+    none = [] if any(override.startswith("stage=") for override in stage) else ["stage=none"]
+    return [task, *own, *none, *stage]
 
 
 def _group(override: str) -> str:

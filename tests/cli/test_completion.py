@@ -15,7 +15,7 @@ from llmrec.completion import GROUPS, SCRIPT, completions
 
 OBJECTIVES = [
     "alro", "apao", "bear", "cdpo", "cft", "dmpo", "dpo", "gdrt", "grpo", "igd", "msl", "rosepo", "sdpo", "sft",
-    "simpo",
+    "simpo", "sprec", "sprec_sft",
 ]  # fmt: skip
 
 

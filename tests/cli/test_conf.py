@@ -110,7 +110,7 @@ def test_keys_of_a_plugin_are_arguments_of_its_class(file: str) -> None:
 def test_stage_names_overrides_that_compose() -> None:
     for stage in options("stage"):
         for overrides in plain(f"stage={stage}")["stage"].values():
-            assert plain(*(overrides or []))["objective"]
+            assert plain(*(overrides if isinstance(overrides, list) else []))["objective"]
 
 
 @pytest.mark.parametrize("objective", ["dpo", "cdpo", "sdpo", "rosepo"])

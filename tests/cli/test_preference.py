@@ -71,6 +71,7 @@ def test_an_oracle_that_cannot_be_fitted_leaves_the_finished_stage_alone(swept: 
             "the experiment would change its objective",
         ),
         ("defaults: [override /objective: dpo, override /objective/rejected: popularity]", "objective/rejected"),
+        ("stage: {start: [objective=sft]}", "the experiment would change its stage"),
     ],
 )
 def test_an_experiment_that_would_reach_into_the_stage_is_refused(experiment: str, says: str, place: Workplace) -> None:
@@ -82,6 +83,21 @@ def test_an_experiment_that_would_reach_into_the_stage_is_refused(experiment: st
     assert done.output.startswith("llmrec: the stage start of this run cannot be composed")
     assert says in done.output
     assert not place.runs.exists()
+
+
+@pytest.mark.slow
+def test_rounds_are_trained_once_for_a_sweep_and_found_by_later_rounds(place: Workplace) -> None:
+    sweep = place.run("llmrec.run", "-m", "objective=sprec", "stage.rounds=1,2", "dataset=games", *SHORT)
+    assert sweep.status == 0, sweep.output
+    assert "[5/5] " in sweep.output
+    rounds = [*runs(place, "tiny/sft"), *runs(place, "tiny/sprec_sft"), *runs(place, "tiny/sprec-self_greedy")]
+    before = [written(run) for run in rounds]
+    third = place.run("llmrec.run", "objective=sprec", "stage.rounds=3", "dataset=games", *SHORT)
+    assert third.status == 0, third.output
+    # The SFT of round 3; round 2 was there.
+    assert third.output.count("first its stage: ") == 1
+    assert [written(run) for run in rounds] == before
+    assert training(third.run())["stages"]["start"] in map(str, runs(place, "tiny/sprec_sft"))
 
 
 def test_an_experiment_may_choose_the_objective(swept: tuple[Workplace, Done]) -> None:

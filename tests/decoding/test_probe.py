@@ -15,7 +15,7 @@ from llmrec.catalogue.trie import build_trie
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.probe import check_decoding
 from llmrec.decoding.rank import rank_titles
-from llmrec.decoding.unconstrained import greedy
+from llmrec.decoding.unconstrained import generate
 from llmrec.errors import InputError
 from llmrec.objectives.msl import MSL
 from llmrec.prompts.prompts import Prompts
@@ -79,7 +79,7 @@ def test_what_passes_generates_greedily_whatever_else_is_in_the_batch(
 ) -> None:
     model, prompts = loaded(architecture), random_prompts()
     end = model.tokenizer.eos_token_id
-    together = greedy(model, prompts, longest=6, end_token=end)
+    together = generate(model, prompts, longest=6, end_token=end)
     for prompt, tokens in zip(prompts, together, strict=True):
         expected: list[int] = []
         while len(expected) < 6 and end not in expected:

@@ -143,7 +143,7 @@ def speaking(texts: dict[int, tuple[str, bool]], monkeypatch: pytest.MonkeyPatch
             assert ends or len(tokens) == longest
         return rows
 
-    monkeypatch.setattr(rank_lists, "greedy", say)
+    monkeypatch.setattr(rank_lists, "generate", say)
     return model, find_identifiers(shipped(tokenizer, task="rerank"), 4)
 
 

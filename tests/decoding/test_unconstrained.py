@@ -138,11 +138,11 @@ def rate_of(
     answers = {bytes(prompts.of(row)): tokenizer.convert_tokens_to_ids(list(text)) for row, text in enumerate(texts)}
     longest = max(map(len, texts))
 
-    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int, end_token: int) -> np.ndarray:
+    def answer(backbone: Backbone, asked: Sequence[np.ndarray], limit: int, end_token: int, beams: int) -> np.ndarray:
         padding = [tokenizer.convert_tokens_to_ids("x")] * longest
         return np.array([[*answers[bytes(prompt)], *padding][:longest] for prompt in asked])
 
-    monkeypatch.setattr(module, "greedy", answer)
+    monkeypatch.setattr(module, "generate", answer)
     return float(1 - title_texts(scripted, data, prompts)[1].mean())
 
 

@@ -43,7 +43,9 @@ REFERENCE = f"dataset.reference={{relevance:{BASE_MODEL},encoder:null}}"
 UNTUNED = "objective=sft trainer.epochs=0"
 _SASREC = "baseline=sasrec baseline.max_epochs=3"
 _WITH_SASREC = "stage.oracle=['baseline=sasrec','baseline.max_epochs=3']"
+_D3 = "decoding=d3 decoding.assistant.max_epochs=3"
 _SFT = "objective=sft"
+_ROUND_SFT = "objective=sprec_sft stage=sft"
 _MSL = "objective=msl objective.bounds=[0.1,5.0]"
 """With bounds within which the temperature of a random model moves."""
 AS_TRAINED = MappingProxyType({"as trained": ""})
@@ -157,6 +159,11 @@ RUNS: dict[str, dict[str, Case]] = {
         "simpo": _objective("objective=simpo", _SFT),
         "trie scores": _objective("objective=simpo objective.scores=trie", _SFT),
     },
+    "objectives.sprec": {
+        "the DPO of a round": _objective("objective=sprec stage.rounds=1", _SFT, _ROUND_SFT),
+        "trie scores": _objective("objective=sprec objective.scores=trie stage.rounds=1", _SFT, _ROUND_SFT),
+        "the SFT of a round": _objective(_ROUND_SFT, _SFT),
+    },
     "objectives.dpo": {
         "dpo": _objective("objective=dpo", _SFT),
         "trie scores": _objective("objective=dpo objective.scores=trie", _SFT),
@@ -189,6 +196,7 @@ RUNS: dict[str, dict[str, Case]] = {
     },
     "objectives.rejected.self_hard": {
         "self-hard": _objective("objective=dpo objective/rejected=self_hard", _SFT),
+        "greedy": _objective("objective=dpo objective/rejected=self_greedy", _SFT),
     },
     "objectives.rejected.semantic": {
         "near the history": _objective(f"objective=dpo objective/rejected=semantic {REFERENCE}", _SFT),
@@ -276,6 +284,27 @@ RUNS: dict[str, dict[str, Case]] = {
             budget="decoding=exact decoding.budget=20",
             history_excluded="decoding=exact decoding.k=5 decoding.exclude_history=true",
             warm="decoding=exact decoding.temperature=2",
+        ),
+    },
+    "decoding.d3_decoder": {
+        "assisted": _ranked(
+            NEXT_ITEM,
+            vocab=_D3,
+            trie=f"{_D3} decoding.scores=trie decoding.alpha=0.4",
+            alone=f"{_D3} decoding.alpha=1",
+            assistant_alone=f"{_D3} decoding.alpha=0 decoding.beams=3",
+            history_excluded=f"{_D3} decoding.exclude_history=true",
+            warm=f"{_D3} decoding.temperature=2",
+        ),
+    },
+    "decoding.grounding_decoder": {
+        "nearest": _ranked(
+            NEXT_ITEM,
+            own="decoding=grounding",
+            greedy="decoding=grounding decoding.beams=1 decoding.k=3",
+            reference=f"decoding=grounding decoding.embeddings=reference {REFERENCE}",
+            popularity="decoding=grounding baseline@decoding.assistant=popularity decoding.gamma=2",
+            history_excluded="decoding=grounding decoding.exclude_history=true",
         ),
     },
     "decoding.list_decoder": {"votes": _ranked(RERANK, one="", two="decoding.bootstrap=2")},

@@ -71,6 +71,19 @@ def test_the_command_at_the_end_measures_test_without_training(searched: tuple[W
     assert list(json.loads((measured.record() / "metrics.json").read_text())["splits"]) == ["valid", "test"]
 
 
+def test_the_weight_of_an_assistant_is_searched_without_training_again(
+    trained: tuple[Workplace, Done], tmp_path: Path
+) -> None:
+    place = Workplace(tmp_path, trained[0].cache)
+    typed = [part for part in SEARCH if part != RANGE]
+    typed += ["decoding=d3", "baseline@decoding.assistant=popularity", "decoding.alpha=interval(0.1,0.9)"]
+    done = place.run(*typed)
+    assert done.status == 0, done.output
+    assert len(re.findall(r"^[* ] 0\.\d{4}  decoding\.alpha=0\.\d+$", done.output, re.MULTILINE)) == 3
+    trainings = sorted(file.parents[1].name for file in place.runs.rglob("training.json"))
+    assert trainings == ["msl", "popularity"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
@@ -79,8 +92,9 @@ def test_the_command_at_the_end_measures_test_without_training(searched: tuple[W
         (["objective.temperature=2"], "the search space is empty: give a range"),
         (["seed=1,2,3"], "seed is no hyperparameter, so a search takes one value of it"),
         (["evaluation.splits=[valid],[valid,test]"], "evaluation.splits is no hyperparameter"),
+        (["decoding.beams=5,10"], "decoding.beams is no hyperparameter"),
     ],
-    ids=["test", "trials", "space", "seeds", "splits"],
+    ids=["test", "trials", "space", "seeds", "splits", "beams"],
 )
 def test_what_cannot_be_searched_is_refused(arguments: list[str], says: str, tmp_path: Path) -> None:
     typed = [part for part in SEARCH if part.split("=")[0] not in {text.split("=")[0] for text in arguments}]

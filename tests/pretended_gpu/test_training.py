@@ -65,6 +65,8 @@ SYNCS = {
     "sft": (0, 3),
     "simpo objective.scores=trie objective.gamma=2": (4, 5),
     "simpo": (0, 5),
+    "sprec": (0, 5),
+    "sprec_sft": (0, 3),
 }
 """Syncs at most, of each micro-batch and of the optimizer step besides. Lower them where code has become better.
 

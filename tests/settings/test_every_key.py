@@ -40,6 +40,10 @@ VALID = {
     ("zero", "the untuned model, or one without pretraining"): ["trainer.epochs", "backbone.pretraining.epochs"],
     ("zero", "no warm-up, decay or dropout"): ["trainer.warmup_steps", "*.weight_decay", "*.dropout"],
     ("zero", "no length penalty"): ["decoding.length_penalty"],
+    ("zero", "the assistant alone, or no assistant"): [
+        "decoding/d3.yaml decoding.alpha",
+        "decoding/grounding.yaml decoding.gamma",
+    ],
     ("negative", "an exponent of either sign"): ["decoding.length_penalty"],
     ("zero", "leaves a term out of the loss"): [
         "objective/alro.yaml objective.alpha",
@@ -90,6 +94,7 @@ VALID = {
     ("an unknown choice", "a folder, a hub name or a backbone"): [
         "dataset.reference.*",
         "objective.rejected.embeddings",
+        "decoding.embeddings",
     ],
     ("an unknown choice", "words"): [
         "dataset.wording.*",

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from llmrec.tables.plans import FILE, _fits
+from llmrec.compose import shipped_config
+from llmrec.tables.plans import FILE, _fits, _plan
 from tests.tables.small_table import TABLE, jobs_of, small_table, use_folders
 
 
@@ -44,9 +45,23 @@ def test_a_plan_that_runs_something_else_is_made_again(tmp_path: Path, monkeypat
         (["--config-dir", "elsewhere"], False),
         (["task={_target_: torch.hub.load}"], False),
         (["hydra.searchpath=[elsewhere]"], False),
+        (["objective=sft", "stage.start=['objective=rosepo','stage=sft','stage.rounds=1']"], True),
+        (["objective=sft", "stage.start=['objective=sft','objective._target_=torch.hub.load']"], False),
+        (["objective=sft", "stage.start=[objective=sft"], False),
     ],
 )
 def test_a_kept_plan_has_stages_of_words_that_were_asked_for_or_ship(words: list[str], fits: bool) -> None:
     asked = ("objective=rosepo", "seed=1", 'stage.oracle=["baseline=sasrec","baseline.patience=0"]')
-    plan = {"overrides": list(asked), "stages": [{"overrides": words, "stages": []}]}
-    assert _fits(plan, asked) == fits
+    stage = {"overrides": words, "stages": [], "assistants": []}
+    above = {"overrides": ["objective=sft"], "stages": [stage], "assistants": []}
+    for job in (stage, above):
+        assert _fits({"overrides": list(asked), "stages": [job], "assistants": []}, asked) == fits
+        assert _fits({"overrides": list(asked), "stages": [], "assistants": [job]}, asked) == fits
+
+
+def test_a_plan_of_several_rounds_is_kept() -> None:
+    asked = ("objective=sprec", "stage.rounds=3", "objective.beta=1", "scale=debug", "seed=1", "dataset=games")
+    with shipped_config():
+        plan = _plan(asked)
+    assert plan["stages"][0]["stages"][0]["stages"]
+    assert _fits(plan, asked)

@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> RunFolder:
             ["objective=sdpo", "objective/rejected=candidates"],
             r"SDPO trains for task=candidates, not for task=next_item",
         ),
-        (["task=candidates", "decoding=trie"], r"for task=next_item, .* decoding=candidates for task=candidates"),
+        (["task=candidates", "decoding=trie"], r"for task=next_item, .* or decoding=candidates for task=candidates"),
         (["task=candidates", "prompt.candidates=null"], r"prompt=alpaca has no text for task=candidates"),
         (["task=candidates", "task.candidates=1"], r"task\.candidates=1: give a whole number of at least 2"),
         (["task=candidates", "task.candidates=120"], r"catalogue's 113 titles\. Lower task\.candidates"),
@@ -92,7 +92,7 @@ def run(tmp_path: Path) -> RunFolder:
         ),
         (
             ["decoding=permutation"],
-            r"for task=rerank, but the run has task=next_item: set decoding=trie, vocab or exact",
+            r"for task=rerank, but the run has task=next_item: set decoding=trie, vocab, exact, d3 or grounding",
         ),
         (["objective=alro", "evaluation.orders=0"], r"evaluation\.orders=0: give a whole number of at least 1"),
         (["objective=alro", "evaluation.orders=null"], r"evaluation\.orders=null: give a whole number of at least 1"),

@@ -224,6 +224,18 @@ def test_only_the_weights_of_a_baselines_folder_are_read(tmp_path: Path) -> None
     assert isinstance(_open_oracle(Work.from_json(work.to_json()).stages["oracle"], dataset), Baseline)
 
 
+def test_an_assistant_of_a_decoder_that_is_no_baseline_of_llmrec_is_refused(stored: RunFolder) -> None:
+    d3 = {"_target_": "llmrec.decoding.d3_decoder.D3Decoder"}
+    change(stored, decoding=d3 | {"assistant": {"name": "mine", "_target_": "os.system"}})
+    with pytest.raises(InputError, match=r"decoding\.assistant\._target_: os\.system is refused: it is no baseline"):
+        stored.config()
+    change(stored, decoding=d3 | {"assistant": {"name": "popularity", "_target_": POPULARITY}})
+    assert stored.config().decoding.assistant._target_ == POPULARITY
+    change(stored, decoding={"_target_": POPULARITY})
+    with pytest.raises(InputError, match=r"decoding\._target_: .* is refused: it is no decoder"):
+        stored.config()
+
+
 def test_an_objective_of_ones_own_is_not_needed_to_measure_a_run(
     tmp_path: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
