@@ -81,6 +81,28 @@ class Baseline(ABC):
             Scores, higher is better, float32 [batch, distinct titles].
         """
 
+    def candidate_scores(
+        self, rows: Rows, split: str, titles: np.ndarray, progress: Callable[[int], None] = lambda done: None
+    ) -> np.ndarray:
+        """Scores some titles for each row.
+
+        Args:
+            rows: The rows to score for.
+            split: The split of the rows (see `rank`).
+            titles: Distinct titles, int [rows, m].
+            progress: Called with the number of rows of each finished batch.
+
+        Returns:
+            float32 [rows, m].
+        """
+        scores, done = np.zeros(titles.shape, dtype=np.float32), 0
+        for batch in self.title_scores(rows, split):
+            part = slice(done, done + len(batch))
+            scores[part] = np.take_along_axis(batch, titles[part].astype(np.int64), axis=1)
+            done += len(batch)
+            progress(len(batch))
+        return scores
+
 
 def rows_report(dataset: Dataset, rows: RowsSetting) -> dict[str, Any]:
     """Describes which rows a baseline was fitted to.

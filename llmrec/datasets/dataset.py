@@ -23,6 +23,8 @@ class Rows:
         offsets: Start of each row's history in `history`, and the end of the last, int64 [rows + 1].
         target: Item index of the target, int32 [rows].
         timestamp: Time of the target in unix seconds, int64 [rows].
+        candidates: Item indices of the candidates in the order in which they are shown, the target among them, int32
+            [rows, m]; None except in task candidates.
     """
 
     user: np.ndarray
@@ -30,6 +32,7 @@ class Rows:
     offsets: np.ndarray
     target: np.ndarray
     timestamp: np.ndarray
+    candidates: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.target)
@@ -37,6 +40,16 @@ class Rows:
     def history_of(self, row: int) -> np.ndarray:
         """Returns the item indices of one row's history, oldest first."""
         return self.history[self.offsets[row] : self.offsets[row + 1]]
+
+    def candidates_of(self, row: int) -> np.ndarray:
+        """Returns the item indices of one row's candidates, in the order in which they are shown; empty without any."""
+        return np.zeros(0, dtype=np.int32) if self.candidates is None else self.candidates[row]
+
+    def candidate_titles(self, items: Items) -> np.ndarray:
+        """Returns the distinct titles of the candidates of rows that have some, int [rows, m]."""
+        assert self.candidates is not None
+        titles: np.ndarray = items.title_of[self.candidates]
+        return titles
 
     @property
     def history_row(self) -> np.ndarray:
@@ -59,10 +72,11 @@ class Rows:
             offsets=np.concatenate([[0], np.cumsum(np.diff(self.offsets)[index])]).astype(np.int64),
             target=self.target[index],
             timestamp=self.timestamp[index],
+            candidates=None if self.candidates is None else self.candidates[index],
         )
 
     def followed_by(self, other: "Rows") -> "Rows":
-        """Returns these rows followed by those of `other`, which must index the same items."""
+        """Returns these rows followed by those of `other`, which must index the same items; without candidates."""
         return Rows(
             user=np.concatenate([self.user, other.user]),
             history=np.concatenate([self.history, other.history]),

@@ -56,14 +56,14 @@ def sample_negatives(
     pending = np.ones(len(user), dtype=bool)
     while pending.any():
         keys = user_of_list[pending, None] * titles + items.title_of[drawn[pending]].astype(np.int64)
-        rejected = np.isin(keys, forbidden) | _is_repeated(keys)
+        rejected = np.isin(keys, forbidden) | is_repeated(keys)
         redrawn = drawn[pending]
         redrawn[rejected] = rng.integers(len(items), size=int(rejected.sum()))
         drawn[pending], pending[pending] = redrawn, rejected.any(axis=1)
     return drawn.astype(np.int32)
 
 
-def _is_repeated(keys: np.ndarray) -> np.ndarray:
+def is_repeated(keys: np.ndarray) -> np.ndarray:
     """Returns whether each key occurs in an earlier column of its row, bool [n, m]."""
     order = np.argsort(keys, axis=1, kind="stable")
     ordered = np.take_along_axis(keys, order, axis=1)

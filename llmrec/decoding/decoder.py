@@ -177,6 +177,41 @@ class ListDecoder(Decoder):
         """
 
 
+class CandidateDecoder(Decoder):
+    """Base of decoders of task candidates.
+
+    Attributes:
+        exclude_history: Whether titles of the history are left out: never, since all candidates are ranked.
+    """
+
+    tasks = ("candidates",)
+    exclude_history: ClassVar[bool] = False
+
+    @abstractmethod
+    def scores(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        titles: TitleTokens,
+        prompts: Prompts,
+        candidates: np.ndarray,
+        progress: Progress = lambda done: None,
+    ) -> np.ndarray:
+        """Scores the candidates of each prompt.
+
+        Args:
+            backbone: The model.
+            trie: The titles of the catalogue.
+            titles: Their tokens.
+            prompts: The prompts.
+            candidates: Distinct titles, int `[prompts, m]`.
+            progress: Called with the number of rows of each finished batch.
+
+        Returns:
+            Scores, higher is better, float64 `[prompts, m]`.
+        """
+
+
 def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     """Builds the decoder of the resolved config group `decoding`.
 
@@ -191,7 +226,8 @@ def build_decoder(decoding: DictConfig, task: str) -> Decoder:
     if task not in decoder.tasks:
         raise InputError(
             f"decoding={type(decoder).__name__} is for task={' or '.join(decoder.tasks)}, but the run has task={task}: "
-            "set decoding=trie, vocab, exact, d3 or grounding for task=next_item, decoding=permutation for task=rerank"
+            "set decoding=trie, vocab, exact, d3 or grounding for task=next_item, decoding=permutation for task=rerank "
+            "or decoding=candidates for task=candidates"
         )
     return decoder
 

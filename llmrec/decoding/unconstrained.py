@@ -33,12 +33,48 @@ def title_texts(
         texts: See `generate_titles`.
         is_title: Whether each text is exactly a quoted title, bool `[prompts]`.
     """
+    generated, catalogue = _texts_and_catalogue(backbone, data, prompts, progress)
+    valid = set(catalogue)
+    return generated, np.array([text in valid for text in generated])
+
+
+def candidate_texts(
+    backbone: Backbone,
+    data: NextItemData,
+    prompts: Prompts,
+    candidates: np.ndarray,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[list[str | None], np.ndarray]:
+    """Generates a text as `title_texts` does, and finds the candidate that it names.
+
+    Args:
+        backbone: The model.
+        data: The dataset for the backbone's tokenizer.
+        prompts: At least one prompt, one per row.
+        candidates: The distinct titles of each row's candidates, int `[prompts, m]`.
+        progress: Called with the number of rows of each finished batch.
+
+    Returns:
+        texts: See `generate_titles`.
+        answers: The candidate whose quoted title is exactly the text, int `[prompts]`; -1 = none.
+    """
+    generated, catalogue = _texts_and_catalogue(backbone, data, prompts, progress)
+    named = [
+        next((title for title in titles if catalogue[title] == text), -1)
+        for text, titles in zip(generated, candidates.tolist(), strict=True)
+    ]
+    return generated, np.array(named)
+
+
+def _texts_and_catalogue(
+    backbone: Backbone, data: NextItemData, prompts: Prompts, progress: Callable[[int], None]
+) -> tuple[list[str | None], list[str]]:
+    """Returns a generated text for each prompt, and each distinct title as the text that it would be."""
     generated = map_across_ranks(
         len(prompts), lambda rows: generate_titles(backbone, prompts.take(rows), data.titles, progress)
     )
-    catalogue = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
-    valid = {text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in catalogue}
-    return generated, np.array([text in valid for text in generated])
+    titles = [data.titles.of(title)[:-1] for title in range(len(data.titles))]
+    return generated, [text_after(backbone.tokenizer, prompts.of(0)[-1:], tokens) for tokens in titles]
 
 
 def generate_titles(

@@ -5,25 +5,22 @@ A ranking is an int array `order` [lists, m]: candidate numbers, best first, a p
 
 import numpy as np
 
-from llmrec.datasets.dataset import Dataset
-from llmrec.datasets.lists import Lists
 from llmrec.errors import InputError
 
 
-def order_by_scores(scores: np.ndarray, lists: Lists, dataset: Dataset) -> np.ndarray:
+def order_by_scores(scores: np.ndarray, titles: np.ndarray) -> np.ndarray:
     """Ranks candidates by score, highest first.
 
     Equal scores are ordered by the title's position in the catalogue, so that the presentation order has no effect.
 
     Args:
         scores: [lists, m].
-        lists: The candidate lists.
-        dataset: The dataset.
+        titles: The candidates' distinct titles, int [lists, m].
 
     Returns:
         Positions of the candidates in the stored order, best first, int64 [lists, m].
     """
-    return np.lexsort((dataset.items.title_of[lists.candidates], -scores.astype(np.float64)))
+    return np.lexsort((titles, -scores.astype(np.float64)))
 
 
 def graded_ndcg(order: np.ndarray, gains: np.ndarray, cutoff: int) -> np.ndarray:

@@ -24,10 +24,19 @@ def list_accuracy(order: np.ndarray, lists: Lists) -> dict[str, float]:
     return means
 
 
-def popular_order(lists: Lists, dataset: Dataset, split: str) -> np.ndarray:
-    """Ranks candidates by how often their title is a target in the split's `fitted_rows`; see `order_by_scores`."""
+def popular_order(titles: np.ndarray, dataset: Dataset, split: str) -> np.ndarray:
+    """Ranks candidates by how often their title is a target in the split's `fitted_rows`.
+
+    Args:
+        titles: The candidates' distinct titles, int [lists, m].
+        dataset: The dataset.
+        split: "valid" or "test".
+
+    Returns:
+        See `order_by_scores`.
+    """
     counts = target_counts(fitted_rows(dataset, "full", split), dataset.items)
-    return order_by_scores(counts[dataset.items.title_of[lists.candidates]], lists, dataset)
+    return order_by_scores(counts[titles], titles)
 
 
 def random_ndcg(gains: np.ndarray, cutoff: int) -> np.ndarray:

@@ -39,10 +39,14 @@ class TrainingExample:
         return Response(np.array(tokens, dtype=np.int32), np.full(len(tokens), FREE_TEXT), supervised)
 
     def title(self, title: int) -> Response:
-        raise InputError("an objective asks for a title as a response, which exists in task=next_item only")
+        raise InputError(
+            "an objective asks for a title as a response, which exists in task=next_item and candidates only"
+        )
 
     def prompt_for(self, titles: Sequence[str]) -> np.ndarray:
-        raise InputError("an objective asks for the prompt of another history, which exists in task=next_item only")
+        raise InputError(
+            "an objective asks for the prompt of another history, which exists in task=next_item and candidates only"
+        )
 
     def in_order(self, order: np.ndarray) -> Branch:
         raise InputError("an objective asks for another order of candidates, which exists in task=rerank only")

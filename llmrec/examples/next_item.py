@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import torch
@@ -23,6 +24,7 @@ from llmrec.prompts.next_item import PromptTokenizer, prompt_limit
 from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
+from llmrec.prompts.text import PromptText
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class CatalogueExample(TrainingExample):
         return self.data.response(title, self.data.supervised)
 
     def prompt_for(self, titles: Sequence[str]) -> np.ndarray:
-        return self.data.prompt_tokenizer.history(titles)
+        return self.data.prompt_tokenizer.history(titles, self.data.sample.rows.candidates_of(self.index))
 
     def text_prompt(self, text: str) -> np.ndarray:
         return self.data.prompt_tokenizer.text(text)
@@ -68,6 +70,8 @@ class NextItemData(TrainingData):
     """
 
     trie: Trie
+    text: ClassVar[type[PromptText]] = NextItemText
+    """The text of the prompts."""
 
     def __init__(self, dataset: Dataset, backbone: Backbone, config: DictConfig, cache_dir: Path) -> None:
         """Tokenizes the titles and builds the trie, or reads both from the cache.
@@ -79,7 +83,7 @@ class NextItemData(TrainingData):
                 seed are read).
             cache_dir: Cache of titles, trie and prompts.
         """
-        super().__init__(dataset, Prompt(NextItemText.of(config, dataset.items), backbone.tokenizer), config)
+        super().__init__(dataset, Prompt(self.text.of(config, dataset.items), backbone.tokenizer), config)
         items, prompt = dataset.items, self.prompt
         self.titles, self.trie, self.path = load_catalogue(
             backbone.tokenizer, items, prompt.end, prompt.end_token, cache_dir

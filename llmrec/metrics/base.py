@@ -36,6 +36,13 @@ class Figure:
     feature: str | None = None
 
 
+def ratio(parts: np.ndarray) -> np.ndarray:
+    """Divides the first of two sums by the second, float `[..., 2]` to `[...]`; NaN where both are 0."""
+    with np.errstate(invalid="ignore"):
+        found: np.ndarray = parts[..., 0] / parts[..., 1]
+    return found
+
+
 class Metric(ABC):
     """A family of figures that is computed from a ranking (`CatalogueRanking` or `ListRanking`).
 

@@ -6,15 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmrec.evaluation.hallucination import Top1Titles, judge_top1_titles
-from llmrec.metrics.base import Figure, Metric
+from llmrec.metrics.base import Figure, Metric, ratio
 from llmrec.metrics.ranking import CatalogueRanking
-
-
-def _ratio(parts: np.ndarray) -> np.ndarray:
-    """Divides the first of two sums by the second, float [..., 2] to [...]."""
-    with np.errstate(invalid="ignore"):
-        found: np.ndarray = parts[..., 0] / parts[..., 1]
-    return found
 
 
 class Hallucination(Metric):
@@ -24,7 +17,7 @@ class Hallucination(Metric):
     compares_baseline = True
     figures: ClassVar[Mapping[str, Figure]] = {
         "semantic_share": Figure(
-            "semantic hallucination", "lower", ("hallucinated", "wrong"), _ratio, "sem.\nhall.", "embeddings"
+            "semantic hallucination", "lower", ("hallucinated", "wrong"), ratio, "sem.\nhall.", "embeddings"
         ),
         "mean_similarity": Figure("similarity of wrong titles", feature="embeddings"),
         "repeated": Figure("wrong titles of the history", feature="embeddings"),

@@ -44,6 +44,18 @@ class CatalogueRanking:
 
 
 @dataclass(frozen=True)
+class CandidateRanking(CatalogueRanking):
+    """Ranked candidates, for rows of a split (task candidates). `titles` has all candidates of a row.
+
+    Attributes:
+        answer: The candidate that the text is which the model generates without constraints, int [rows]; -1 = none.
+            None if no texts were generated.
+    """
+
+    answer: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
 class ListRanking:
     """Ranked candidate lists of a split (task rerank).
 

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from llmrec.evaluation.list_accuracy import list_accuracy
-from llmrec.metrics.base import Figure, Metric
-from llmrec.metrics.ranking import CatalogueRanking, ListRanking
+from llmrec.metrics.base import Figure, Metric, ratio
+from llmrec.metrics.ranking import CandidateRanking, CatalogueRanking, ListRanking
 
 
 class InvalidTitles(Metric):
@@ -25,6 +25,33 @@ class InvalidTitles(Metric):
         if ranking.is_title is None:
             return {}
         return {"invalid_title_rate": float(rows["invalid"].mean()), "rows": len(ranking.rows)}
+
+
+class Answers(Metric):
+    """How often unconstrained greedy generation yields one of the candidates, and how often the target."""
+
+    name = "unconstrained"
+    figures: ClassVar[Mapping[str, Figure]] = {
+        "hr@1": Figure("HR@1, generated", "higher", ("hr@1",), heading="gen.\nHR@1"),
+        "valid_ratio": Figure("valid ratio", "higher", ("valid_ratio",), heading="valid\nratio"),
+        "hr@1_of_valid": Figure("HR@1 of valid", "higher", ("hr@1", "valid_ratio"), ratio),
+    }
+
+    def rows(self, ranking: CandidateRanking) -> dict[str, np.ndarray]:
+        if ranking.answer is None:
+            return {}
+        is_hit = ranking.answer == ranking.target_title
+        return {"hr@1": is_hit.astype(np.float64), "valid_ratio": (ranking.answer >= 0).astype(np.float64)}
+
+    def record(self, ranking: CandidateRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
+        """Returns hr@1 over all rows, as S-DPO's code computes it; the share of rows with a valid answer; hr@1 over
+        these rows, as LLaRA's code computes it, which is left out if there are none; and the number of rows."""
+        if not rows:
+            return {}
+        figures = {name: float(values.mean()) for name, values in rows.items()}
+        if rows["valid_ratio"].any():
+            figures["hr@1_of_valid"] = float(rows["hr@1"].sum() / rows["valid_ratio"].sum())
+        return figures | {"rows": len(ranking.rows)}
 
 
 class InvalidRankings(Metric):

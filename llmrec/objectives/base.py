@@ -55,7 +55,7 @@ class Objective(nn.Module, ABC):
         max_epochs: Upper limit on trainer.epochs, None for no limit.
     """
 
-    tasks: ClassVar[Collection[str]] = ("next_item",)
+    tasks: Collection[str] = ("next_item", "candidates")
     branch_count = 1
     prompt_count = 1
     needs_whole_step = False
@@ -152,7 +152,7 @@ class TokenLoss(Objective):
             positions where the trie has more than one valid token ("branching").
     """
 
-    tasks: ClassVar[Collection[str]] = ("next_item", "rerank")
+    tasks: Collection[str] = ("next_item", "candidates", "rerank")
     supervises: ClassVar[Literal["response", "branching"]] = "response"
 
     @abstractmethod

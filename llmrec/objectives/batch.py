@@ -47,7 +47,7 @@ class Branch:
 class Example(Protocol):
     """A row of the training sample, from which an objective makes its branches.
 
-    `title` and `prompt_for` exist in task next_item, `in_order` in task rerank.
+    `title` and `prompt_for` exist in tasks next_item and candidates, `in_order` in task rerank.
     """
 
     @property
@@ -75,7 +75,7 @@ class Example(Protocol):
         """Returns a distinct title of the catalogue as a response."""
 
     def prompt_for(self, titles: Sequence[str]) -> np.ndarray:
-        """Returns the prompt for another history, int [length].
+        """Returns the prompt for another history, int [length]; in task candidates with the row's candidates.
 
         Args:
             titles: The titles of the history, oldest first; none for the history-free prompt.

@@ -1,7 +1,6 @@
 """IGD-Tuning: less weight on tokens that narrow down the item by nothing (arXiv 2506.13229)."""
 
-from collections.abc import Collection
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,7 +25,7 @@ class IGD(OverTokenLoss, TokenLoss):
         beta: Weight of tokens without information gain.
     """
 
-    tasks: ClassVar[Collection[str]] = ("next_item",)
+    tasks = ("next_item", "candidates")
     weight_of_edge: Tensor
 
     def __init__(self, token_loss: TokenLoss, beta: PositiveFloat = 0.1) -> None:

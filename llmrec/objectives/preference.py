@@ -53,7 +53,7 @@ class Preference(Objective):
     ) -> None:
         super().__init__()
         self.rejected, self.beta, self.negatives = rejected, beta, negatives
-        self.branch_count = 1 + negatives
+        self.tasks, self.branch_count = rejected.tasks, 1 + negatives
         self.learning_rate_factor, self.max_epochs = learning_rate_factor, max_epochs
         self.token_loss: TokenLoss = SFT() if scores == "vocab" else MSL(temperature=1.0)
         self.monitored: dict[str, float] = {}

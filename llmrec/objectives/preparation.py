@@ -30,7 +30,7 @@ class RowsWithPrompts(Protocol):
 
 
 class CatalogueSample(Protocol):
-    """The training sample of task next_item, with the catalogue in the tokens of the backbone."""
+    """The training sample of task next_item or candidates, with the catalogue in the tokens of the backbone."""
 
     @property
     def dataset(self) -> Dataset:
@@ -103,7 +103,7 @@ class Preparation(Protocol):
 
     @property
     def catalogue(self) -> CatalogueSample:
-        """The training sample of task next_item."""
+        """The training sample of task next_item or candidates."""
 
     @property
     def lists(self) -> ListSample:

@@ -1,4 +1,4 @@
-"""Prompts of task next_item, tokenized within a length limit and cached on disk."""
+"""Prompts that a title continues, tokenized within a length limit and cached on disk."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,6 +15,10 @@ from llmrec.errors import InputError, shortened
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 from llmrec.prompts.text import SAMPLES, Entry, common_end, common_start, entries_of, entry_of
+
+Entries = Sequence[Sequence[Entry]]
+"""The items of several histories or lists of candidates, as the template sees them."""
+NO_ITEMS = np.zeros(0, dtype=np.int32)
 
 
 def prompt_limit(max_length: int, titles: TitleTokens, items: Items) -> int:
@@ -45,7 +49,7 @@ class PromptTokenizer:
         """Checks that the prompt without history fits.
 
         Args:
-            prompt: The prompt of task next_item.
+            prompt: The prompt of task next_item or candidates.
             items: The catalogue, in which the titles of histories are looked up.
             limit: Maximum number of tokens of a prompt (see `prompt_limit`).
             prompt_overlap: Number of tokens at the end of the prompt that belong to the titles.
@@ -71,7 +75,8 @@ class PromptTokenizer:
 
     def rows(self, rows: Rows, items: Items) -> Prompts:
         """Tokenizes the prompts of rows, or reads them from the cache."""
-        return self._prompts([entries_of(items, rows.history_of(row)) for row in range(len(rows))])
+        histories = [entries_of(items, rows.history_of(row)) for row in range(len(rows))]
+        return self._prompts(histories, [entries_of(items, rows.candidates_of(row)) for row in range(len(rows))])
 
     def histories(self, histories: Sequence[Sequence[str]], cached: bool = True) -> Prompts:
         """Tokenizes the prompts of histories (titles, oldest first), or reads them from the cache.
@@ -171,9 +176,9 @@ class PromptTokenizer:
         """The first item of each title."""
         return {title: item for item, title in reversed(list(enumerate(self.items.titles)))}
 
-    def _prompts(self, histories: Sequence[Sequence[Entry]]) -> Prompts:
-        """Tokenizes the prompts of histories, or reads them from the cache."""
-        texts = [self.prompt.render(entries) for entries in histories]
+    def _prompts(self, histories: Entries, candidates: Entries | None = None) -> Prompts:
+        """Tokenizes prompts, or reads them from the cache; arguments as for `_fit`."""
+        texts = self._render(histories, candidates or [[]] * len(histories))
         digest = hashlib.sha256(self.identity.encode())
         for text in texts:
             digest.update(text.encode("utf-8", "surrogatepass") + b"\0")
@@ -181,14 +186,14 @@ class PromptTokenizer:
         stored = read_arrays(path)
         if stored is not None:
             return Prompts(stored["tokens"], stored["offsets"], int(stored["cut"][0]))
-        prompts = self._tokenized(histories)
+        prompts = self._tokenized(histories, candidates)
         cut = np.array([prompts.truncated])
         write_arrays(path, {"tokens": prompts.tokens, "offsets": prompts.offsets, "cut": cut})
         return prompts
 
-    def _tokenized(self, histories: Sequence[Sequence[Entry]]) -> Prompts:
-        """Tokenizes the prompts of histories."""
-        _, encoded, cut = self._fit(histories)
+    def _tokenized(self, histories: Entries, candidates: Entries | None = None) -> Prompts:
+        """Tokenizes prompts; arguments as for `_fit`."""
+        _, encoded, cut = self._fit(histories, candidates)
         return Prompts.joined([np.array(tokens, dtype=np.int32) for tokens in encoded], cut)
 
     def _ends(self) -> tuple[np.ndarray, np.ndarray]:
@@ -199,17 +204,36 @@ class PromptTokenizer:
         head, tail = max(int(same_head.argmin()) - 2, 0), max(int(same_tail.argmin()) - 2, 0)
         return first[:head], first[len(first) - tail :]
 
-    def _fit(self, histories: Sequence[Sequence[Entry]]) -> tuple[list[list[Entry]], list[list[int]], int]:
-        """Drops oldest items until each prompt fits; returns histories, tokens and the number of shortened prompts."""
-        fitted = [list(history) for history in histories]
-        encoded = self._encode([self.prompt.render(entries) for entries in fitted])
+    def _fit(
+        self, histories: Entries, candidates: Entries | None = None
+    ) -> tuple[list[list[Entry]], list[list[int]], int]:
+        """Drops oldest items of histories until each prompt fits.
+
+        Args:
+            histories: The history of each prompt.
+            candidates: The candidates of each prompt, all of which are shown; None if prompts have none.
+
+        Returns:
+            The histories that fit, the tokens, and the number of shortened prompts.
+
+        Raises:
+            InputError: If a prompt is too long even without its history.
+        """
+        fitted, shown = [list(history) for history in histories], candidates or [[]] * len(histories)
+        encoded = self._encode(self._render(fitted, shown))
         too_long = [r for r, tokens in enumerate(encoded) if len(tokens) > self.limit]
         cut = len(too_long)
         while too_long:
             for r in too_long:
+                if not fitted[r]:
+                    raise InputError(
+                        f"a prompt with {len(shown[r])} candidates takes {len(encoded[r])} tokens without any history, "
+                        f"but backbone.max_length leaves {self.limit} beside the longest title of the catalogue. Raise "
+                        f"backbone.max_length by {len(encoded[r]) - self.limit} or more, or lower task.candidates"
+                    )
                 fitted[r] = fitted[r][1:]
-            shortened = self._encode([self.prompt.render(fitted[r]) for r in too_long])
-            for r, tokens in zip(too_long, shortened, strict=True):
+            texts = self._render([fitted[r] for r in too_long], [shown[r] for r in too_long])
+            for r, tokens in zip(too_long, self._encode(texts), strict=True):
                 encoded[r] = tokens
             too_long = [r for r in too_long if len(encoded[r]) > self.limit]
         if not all(encoded):
@@ -222,10 +246,21 @@ class PromptTokenizer:
         """Tokenizes a prompt with any text that ends as the prompts of the template do, int32 [length]."""
         return np.array(self._encode([text])[0], dtype=np.int32)
 
-    def history(self, titles: Sequence[str]) -> np.ndarray:
-        """Tokenizes the prompt of one history, as `histories`, without the cache: int32 [length]."""
-        _, encoded, _ = self._fit([self._entries(titles)])
+    def history(self, titles: Sequence[str], candidates: np.ndarray = NO_ITEMS) -> np.ndarray:
+        """Tokenizes the prompt of one history, as `histories`, without the cache.
+
+        Args:
+            titles: The history.
+            candidates: Items that the prompt shows as candidates, int [m].
+
+        Returns:
+            int32 [length].
+        """
+        _, encoded, _ = self._fit([self._entries(titles)], [entries_of(self.items, candidates)])
         return np.array(encoded[0], dtype=np.int32)
+
+    def _render(self, histories: Entries, candidates: Entries) -> list[str]:
+        return [self.prompt.render(entries, shown) for entries, shown in zip(histories, candidates, strict=True)]
 
     def _encode(self, texts: list[str]) -> list[list[int]]:
         return [tokens[: len(tokens) - self.prompt_overlap] for tokens in self.prompt.encode(texts)]

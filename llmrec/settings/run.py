@@ -28,6 +28,7 @@ class Prompt:
     chat_template: bool = False
     next_item: Text | None = None
     rerank: Text | None = None
+    candidates: Text | None = None
 
 
 @dataclass

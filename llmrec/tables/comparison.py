@@ -20,6 +20,10 @@ SHOWN = {
         "by_title.ndcg@10", "by_title.hr@10", "by_title.mrr@10", "fairness.popularity.mgu@10", "fairness.head20_share",
         "fairness.coverage", "hallucination.semantic_share",
     ),
+    "candidates": (
+        "by_title.hr@1", "by_title.hr@5", "by_title.ndcg@5", "by_title.ndcg@10", "unconstrained.hr@1",
+        "unconstrained.valid_ratio",
+    ),
     "rerank": ("by_list.ndcg@1", "by_list.ndcg@5", "by_list.ndcg@10", "position.ndcg_std", "position.kendall_tau"),
 }  # fmt: skip
 """Metrics of a comparison by task, as far as they were measured."""
@@ -29,7 +33,7 @@ COSTS = (
     Metric("ranking", "cost.rows_per_second", "higher", gains=False, digits=1, unit="rows/s"),
     Metric("ranking", "cost.lists_per_second", "higher", gains=False, digits=1, unit="lists/s"),
 )
-COST_OF = {"next_item": COSTS[:3], "rerank": (*COSTS[:2], COSTS[3])}
+COST_OF = {"next_item": COSTS[:3], "candidates": COSTS[:3], "rerank": (*COSTS[:2], COSTS[3])}
 INTERVALS = (
     "In square brackets: 95 % interval of the value over the choice of users; 1.96 standard errors clustered by user, "
     "or the percentile bootstrap over users for metrics of all rows together."

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from llmrec.errors import InputError
 
-SCORES = {"next_item": ("trie", "vocab"), "rerank": (None,)}
+SCORES = {"next_item": ("trie", "vocab"), "candidates": ("trie", "vocab"), "rerank": (None,)}
 """Score modes of each task; re-ranking has none."""
 
 
@@ -104,7 +104,7 @@ class Table:
         name: Name of the YAML file without its suffix.
         title: Title.
         about: The question that the table answers.
-        task: "next_item" or "rerank".
+        task: "next_item", "candidates" or "rerank".
         scores: Score mode of the decoding, or None for re-ranking.
         reference: Name of the row that the others are compared with.
         metrics: Columns.

@@ -45,7 +45,7 @@ class Run:
 
     @property
     def task(self) -> str:
-        """The task, "next_item" or "rerank"."""
+        """The task, "next_item", "candidates" or "rerank"."""
         return str(self.record["task"]["name"])
 
     @property

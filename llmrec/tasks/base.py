@@ -31,6 +31,8 @@ from llmrec.settings.objects import build
 
 RANKING = "ranking"
 """The part of an evaluation that every run has."""
+NAMES_NO_CANDIDATES = "it ranks given candidates, and a history alone names none. Give a run of task=next_item"
+"""Why a task of candidates recommends nothing."""
 RANK_AGAIN = "Delete its folder and rank again with python -m llmrec.evaluate"
 """What to do about a damaged ranking."""
 Progress = Callable[[int], None]

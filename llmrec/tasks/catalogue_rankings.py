@@ -1,4 +1,4 @@
-"""Rankings of task next_item as tables: ranked titles, and texts that are generated without constraints."""
+"""Rankings of titles as tables: ranked titles, and texts that are generated without constraints."""
 
 from typing import Any
 

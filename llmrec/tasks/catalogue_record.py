@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 from omegaconf import DictConfig
 
-from llmrec.datasets.dataset import Dataset
+from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.fitted_rows import fitted_rows
 from llmrec.datasets.leakage import split_by
 from llmrec.datasets.popularity import recommend_popular
@@ -49,17 +49,21 @@ def catalogue_record(
         ranking.rows, dataset, split, ranking.exclude_history, features,
     )  # fmt: skip
     records, columns = measured(metrics, ranking, baseline)
-    head = {
+    head = record_head(ranking) | {"list_length": length, **_search_figures(parts[RANKING])}
+    best = {} if dataset.best_ndcg10 is None else {"best_ndcg10": dataset.best_ndcg10[split]}
+    return head | records | best, row_table(row_identity(ranking.rows, dataset), columns)
+
+
+def record_head(ranking: CatalogueRanking) -> dict[str, Any]:
+    """Returns what a record begins with: the dataset, and the numbers of rows and users."""
+    dataset = ranking.dataset
+    return {
         "dataset": dataset.name,
         "simulated": dataset.simulated,
         "split_by": split_by(dataset.report),
         "rows": len(ranking.rows),
         **user_counts(ranking.users),
-        "list_length": length,
-        **_search_figures(parts[RANKING]),
     }
-    best = {} if dataset.best_ndcg10 is None else {"best_ndcg10": dataset.best_ndcg10[split]}
-    return head | records | best, row_table(row_identity(ranking.rows, dataset), columns)
 
 
 def _ranking(
@@ -70,23 +74,38 @@ def _ranking(
     Raises:
         InputError: If its rows or titles are not those of the dataset.
     """
-    table, rows = parts[RANKING], evaluated_rows(dataset, split, config)
+    rows = evaluated_rows(dataset, split, config)
+    read = read_titles(parts[RANKING], rows, dataset, split)
+    excludes = parts[RANKING]["exclude_history"][0].as_py()
+    is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
+    return CatalogueRanking(*read, rows, dataset, split, excludes, features, is_title)
+
+
+def read_titles(table: pa.Table, rows: Rows, dataset: Dataset, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Reads ranked titles, their scores and the titles that count as hits; see `CatalogueRanking`.
+
+    Args:
+        table: The ranking of a split.
+        rows: The rows that it should be of.
+        dataset: The dataset.
+        split: "valid" or "test".
+
+    Raises:
+        InputError: If rows or titles are not those of the dataset.
+    """
     identity = row_identity(rows, dataset)
     if not all(table[name].combine_chunks().equals(column) for name, column in identity.items()):
-        raise _other("rows", split, dataset)
+        raise other_data("rows", split, dataset)
     index = {title: number for number, title in enumerate(dataset.items.distinct_titles)}
     ranked, targets = table["titles"].to_pylist(), table["target_title"].to_pylist()
     if not index.keys() >= {*targets, *chain.from_iterable(ranked)}:
-        raise _other("titles", split, dataset)
+        raise other_data("titles", split, dataset)
     titles = np.full((len(rows), table["list_length"][0].as_py()), -1, dtype=np.int32)
     scores = np.full(titles.shape, -np.inf, dtype=np.float32)
     for row, (names, values) in enumerate(zip(ranked, table["scores"].to_pylist(), strict=True)):
         titles[row, : len(names)] = [index[name] for name in names]
         scores[row, : len(names)] = values
-    target_title = np.array([index[title] for title in targets])
-    excludes = table["exclude_history"][0].as_py()
-    is_title = parts[UNCONSTRAINED]["is_title"].to_numpy() if UNCONSTRAINED in parts else None
-    return CatalogueRanking(titles, scores, target_title, rows, dataset, split, excludes, features, is_title)
+    return titles, scores, np.array([index[title] for title in targets])
 
 
 def _search_figures(table: pa.Table) -> dict[str, Any]:
@@ -96,7 +115,8 @@ def _search_figures(table: pa.Table) -> dict[str, Any]:
     return {"search": {name: float(table[name].to_numpy().mean()) for name in SEARCH_FIGURES}}
 
 
-def _other(what: str, split: str, dataset: Dataset) -> InputError:
+def other_data(what: str, split: str, dataset: Dataset) -> InputError:
+    """Returns the error of a ranking of other data than the dataset has; `what` names what differs."""
     return InputError(
         f"the {split} ranking is of other {what} than {dataset.name} has now. Point LLMREC_DATA (or paths.data) to the "
         "data of the ranking, or rank again"

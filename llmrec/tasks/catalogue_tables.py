@@ -10,7 +10,14 @@ from rich.text import Text
 
 from llmrec.metrics.accuracy import ByTitle
 from llmrec.metrics.base import Metric
-from llmrec.tasks.console import SPLIT_NAMES, console_headings, figure_text, recommender, row_counts
+from llmrec.tasks.console import (
+    SPLIT_NAMES,
+    console_headings,
+    figure_text,
+    figures_table,
+    recommender,
+    row_counts,
+)
 
 CAPTION = (
     "MGU, DGU: mean |GU| and range of GU over groups by popularity (pop.) or relevance (rel.), GU = share of "
@@ -53,21 +60,13 @@ def search_line(split: str, record: Mapping[str, Any]) -> str:
 
 def _accuracy(splits: Mapping[str, dict[str, Any]]) -> Table:
     title = f"{next(iter(splits.values()))['dataset']}, full catalogue, by title\n{row_counts(splits, 'rows')}"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, 1, 0, 0))
-    table.add_column("split", no_wrap=True)
-    table.add_column("recommender", no_wrap=True)
-    columns = console_headings([ByTitle()])
-    for heading in columns.values():
-        table.add_column(heading, no_wrap=True, justify="right")
-    for split, record in splits.items():
-        name = SPLIT_NAMES[split]
+
+    def rows_of(record: dict[str, Any]) -> dict[str, dict[str, Any]]:
         rows = {recommender(record): record, "popularity": _baseline(record)}
-        if "best_ndcg10" in record:
-            rows["best possible"] = {"by_title": {"ndcg@10": record["best_ndcg10"]}}
-        for number, (label, figures) in enumerate(rows.items()):
-            texts = (figure_text(figures, path) or "-" for path in columns)
-            table.add_row(name, label, *texts, style=None if number else "bold")
-    return table
+        best = record.get("best_ndcg10")
+        return rows if best is None else rows | {"best possible": {"by_title": {"ndcg@10": best}}}
+
+    return figures_table(title, splits, console_headings([ByTitle()]), rows_of, padding=1)
 
 
 def _harm(splits: Mapping[str, dict[str, Any]], columns: Mapping[str, str]) -> Table:

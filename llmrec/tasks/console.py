@@ -1,10 +1,12 @@
 """What the console tables of all tasks share."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich import box
 from rich.console import Console, Group, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from llmrec.datasets.leakage_summary import LEAVE_ONE_OUT_NOTE
@@ -87,6 +89,36 @@ def console_headings(metrics: Sequence[Metric]) -> dict[str, str]:
 def recommender(record: Mapping[str, Any]) -> str:
     """Returns the name of a record's recommender."""
     return str(record.get("recommender", "model"))
+
+
+def figures_table(
+    title: str,
+    splits: Mapping[str, dict[str, Any]],
+    columns: Mapping[str, str],
+    rows_of: Callable[[dict[str, Any]], Mapping[str, Mapping[str, Any]]],
+    ranks: str = "recommender",
+    padding: int = 0,
+) -> Table:
+    """Builds a table with rows for each split, the first of them in bold.
+
+    Args:
+        title: The title.
+        splits: The records by split.
+        columns: Headings by the path of a figure in a record.
+        rows_of: Returns what has the figures, by the name of the row, of the record of a split.
+        ranks: Heading of the names.
+        padding: Number of blanks after each cell.
+    """
+    table = Table(title=title, title_justify="left", box=box.SIMPLE, padding=(0, padding, 0, 0))
+    table.add_column("split", no_wrap=True)
+    table.add_column(ranks, no_wrap=True)
+    for heading in columns.values():
+        table.add_column(heading, no_wrap=True, justify="right")
+    for split, record in splits.items():
+        for number, (label, figures) in enumerate(rows_of(record).items()):
+            texts = (figure_text(figures, path) or "-" for path in columns)
+            table.add_row(SPLIT_NAMES[split], label, *texts, style=None if number else "bold")
+    return table
 
 
 def figure_text(record: Mapping[str, Any], path: str) -> str | None:

@@ -77,14 +77,8 @@ class BaselineListRanker:
 
     def rank(self, lists: Lists, split: str, number: int, progress: Progress) -> np.ndarray:
         """Ranks each list; arguments and result as for `ModelListRanker.rank`."""
-        titles, done = self.dataset.items.title_of[lists.candidates], 0
-        scores = np.zeros(titles.shape, dtype=np.float32)
-        for batch in self.baseline.title_scores(lists.rows, split):
-            part = slice(done, done + len(batch))
-            scores[part] = np.take_along_axis(batch, titles[part].astype(np.int64), axis=1)
-            done += len(batch)
-            progress(len(batch))
-        return order_by_scores(scores, lists, self.dataset)
+        titles = self.dataset.items.title_of[lists.candidates]
+        return order_by_scores(self.baseline.candidate_scores(lists.rows, split, titles, progress), titles)
 
 
 def rank_reordered(lists: Lists, order: np.ndarray, rank: Callable[[Lists], np.ndarray]) -> np.ndarray:

@@ -30,7 +30,8 @@ def list_record(
     with damage_named(f"the {split} ranking", RANK_AGAIN):
         ranking = _ranking(parts, dataset, split, config)
     lists = ranking.lists
-    baseline = ListRanking(popular_order(lists, dataset, split)[None], lists, dataset, split)
+    popular = popular_order(dataset.items.title_of[lists.candidates], dataset, split)
+    baseline = ListRanking(popular[None], lists, dataset, split)
     records, columns = measured(metrics, ranking, baseline)
     head = {
         "dataset": dataset.name,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -26,7 +26,8 @@ from llmrec.metrics.shipped import CATALOGUE
 from llmrec.plain import plain
 from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.next_item_text import NextItemText
-from llmrec.tasks.base import RANKING, Parts, Progress, Task, Validated
+from llmrec.prompts.text import PromptText
+from llmrec.tasks.base import RANKING, Parts, Progress, Ranker, Task, Validated
 from llmrec.tasks.catalogue_ranker import BaselineRanker, ModelRanker
 from llmrec.tasks.catalogue_rankings import UNCONSTRAINED, evaluated_rows, ranking_table
 from llmrec.tasks.catalogue_record import catalogue_record
@@ -42,6 +43,8 @@ class NextItem(Task):
     headline_label = "NDCG@10, full catalogue"
     row_columns = ("row", "user", "target")
     unit = "row"
+    text: ClassVar[type[PromptText]] = NextItemText
+    """The text of the prompts."""
 
     def summary(self, dataset: Dataset) -> Sequence[str]:
         return ()
@@ -50,15 +53,15 @@ class NextItem(Task):
         decoder = self._decoder(config)
         if config.baseline.name != "none":
             return
-        NextItemText.require_text(plain(config.prompt))
+        self.text.require_text(plain(config.prompt))
         if decoder.generates_text and item_file(plain(config["items"])) is not None:
             raise InputError(
                 f"decoding={type(decoder).__name__} generates titles as text, but items.file represents them by "
                 "tokens. Use another decoding, such as decoding=trie, or items=titles"
             )
 
-    def prompt(self, config: DictConfig, items: Items) -> NextItemText:
-        return NextItemText.of(config, items)
+    def prompt(self, config: DictConfig, items: Items) -> PromptText:
+        return self.text.of(config, items)
 
     def pretraining(self, config: DictConfig, dataset: Dataset) -> NextItemTexts:
         return NextItemTexts(self.prompt(config, dataset.items), dataset)
@@ -77,12 +80,12 @@ class NextItem(Task):
         assert isinstance(data, NextItemData)
         return validate_titles(backbone, data, rows, config.validation.beams)
 
-    def model_ranker(self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path) -> ModelRanker:
+    def model_ranker(self, backbone: Backbone, dataset: Dataset, config: DictConfig, cache_dir: Path) -> Ranker:
         data = NextItemData(dataset, backbone, config, cache_dir)
         embedder = partial(text_embedder, config, dataset, cache_dir, str(backbone.device))
         return ModelRanker(backbone, data, self._decoder(config), embedder)
 
-    def baseline_ranker(self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig) -> BaselineRanker:
+    def baseline_ranker(self, name: str, baseline: Baseline, dataset: Dataset, config: DictConfig) -> Ranker:
         return BaselineRanker(name, baseline, dataset, self._decoder(config))
 
     def parts(self, config: DictConfig) -> Sequence[str]:

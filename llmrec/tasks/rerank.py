@@ -27,7 +27,7 @@ from llmrec.plain import plain
 from llmrec.prompts.rerank_pretraining import RerankTexts
 from llmrec.prompts.rerank_text import RerankText
 from llmrec.settings.types import NonNegativeInt, Seed
-from llmrec.tasks.base import RANKING, Parts, Progress, Task, Validated
+from llmrec.tasks.base import NAMES_NO_CANDIDATES, RANKING, Parts, Progress, Task, Validated
 from llmrec.tasks.list_ranker import BaselineListRanker, ModelListRanker
 from llmrec.tasks.list_rankings import ORDERS, UNCONSTRAINED, evaluated_lists, ranking_table
 from llmrec.tasks.list_record import list_record
@@ -51,7 +51,7 @@ class Rerank(Task):
     row_columns = ("list", "user")
     unit = "list"
     refused: ClassVar[Mapping[str, str]] = {
-        "recommend": "it ranks given candidates, and a history alone names none. Give a run of task=next_item",
+        "recommend": NAMES_NO_CANDIDATES,
         "diagnose": "a ranking consists of identifiers of positions, which say nothing without the candidates. Give a "
         "run of task=next_item; evaluation.orders measures how much a ranking depends on the order shown",
     }

@@ -124,7 +124,7 @@ def build_objective(config: DictConfig, stages: Collection[str]) -> Objective:
     if config.task.name not in objective.tasks:
         raise InputError(
             f"{type(objective).__name__} trains for task={' or '.join(objective.tasks)}, not for "
-            f"task={config.task.name}. Choose another objective, or leave task= out of the command"
+            f"task={config.task.name}. Choose another objective, or set one of these tasks"
         )
     if objective.needs_oracle and ORACLE not in stages:
         raise InputError(

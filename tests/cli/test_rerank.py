@@ -104,7 +104,7 @@ def test_the_final_table_has_re_ranker_floor_and_chance(alro: Done) -> None:
         for ranker, figures in (
             ("model", measured["by_list"]),
             ("popularity", measured["popularity_baseline"]["by_list"]),
-            ("random", measured["random_order"]),
+            ("chance", measured["random_order"]),
         ):
             row = [name, ranker, *(f"{figures[f'ndcg@{k}']:.4f}" for k in (1, 3, 5, 10))]
             assert any(line[: len(row)] == row for line in lines), row

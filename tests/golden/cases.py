@@ -27,6 +27,7 @@ RERANK = (
     f"{_MODEL} dataset=movielens_100k task=rerank task.candidates=5 evaluation.orders=3 backbone.max_length=512 "
     "adapter=none "
 )
+CANDIDATE_ROWS = f"{_MODEL} dataset=games task=candidates task.candidates=5 backbone.max_length=512 adapter=none "
 _LORA = "adapter=lora adapter.dropout=0 "
 """Without dropout: its masks depend on how rows are packed. One run has it."""
 _DDP = "trainer=ddp trainer.devices=2 "
@@ -203,6 +204,9 @@ RUNS: dict[str, dict[str, Case]] = {
             f"objective=dpo objective/rejected=semantic objective.rejected.to=chosen {REFERENCE}", _SFT
         ),
     },
+    "objectives.rejected.candidates": {
+        "candidates": _objective("objective=sdpo objective/rejected=candidates", _SFT, settings=CANDIDATE_ROWS),
+    },
     "objectives.rejected.mixture": {
         "mixture": _objective(f"objective=dpo objective/rejected=mixture {REFERENCE}", _SFT),
     },
@@ -217,6 +221,15 @@ RUNS: dict[str, dict[str, Case]] = {
             )
             for relevance, negatives in (("ratings", 1), ("auto", 0), ("next_item", 4))
         },
+    },
+    "tasks.candidates": {
+        "sft": Case(
+            CANDIDATE_ROWS,
+            _SFT,
+            ("curves", "training", "weights", "rankings"),
+            {"as trained": "", "unconstrained": "evaluation.unconstrained=true"},
+        ),
+        "popularity": Case(CANDIDATE_ROWS, "baseline=popularity", ("training", "rankings"), AS_TRAINED),
     },
     "training": {
         "full": _training(_SFT),
@@ -254,6 +267,14 @@ RUNS: dict[str, dict[str, Case]] = {
         ),
         "temperature": _ranked(
             NEXT_ITEM, warm="decoding.temperature=2", cold="decoding=vocab decoding.temperature=0.5"
+        ),
+    },
+    "decoding.candidates_decoder": {
+        "candidates": _ranked(
+            CANDIDATE_ROWS,
+            trie="",
+            vocab="decoding.scores=vocab",
+            warm="decoding.temperature=2",
         ),
     },
     "decoding.exact_decoder": {
@@ -295,6 +316,9 @@ RUNS: dict[str, dict[str, Case]] = {
             reference=REFERENCE,
         ),
         "next item, baseline": _measured(NEXT_ITEM, "baseline=popularity"),
+        "candidates": _measured(
+            CANDIDATE_ROWS, both_splits="evaluation.splits=[valid,test]", unconstrained="evaluation.unconstrained=true"
+        ),
         "rerank": _measured(RERANK, both_splits="evaluation.splits=[valid,test]"),
         "rerank, unconstrained": _measured(RERANK, unconstrained="evaluation.unconstrained=true"),
     },
@@ -311,6 +335,9 @@ RUNS: dict[str, dict[str, Case]] = {
             f"{_TINY} dataset=movielens_100k task=rerank task.candidates=5 backbone.max_length=512",
             UNTUNED,
             ("weights",),
+        ),
+        "candidates": Case(
+            f"{_TINY} dataset=games task=candidates task.candidates=5 backbone.max_length=512", UNTUNED, ("weights",)
         ),
         "item tokens": Case(_TINY + _GAMES, f"{UNTUNED} items=tokens items.file={ITEM_TOKENS}", ("weights",)),
     },

@@ -31,8 +31,9 @@ from tests.datasets.dumps import write_amazon, write_minionerec, write_recbole, 
 from tests.datasets.layouts import group, write_generic, write_movielens, write_msl
 from tests.datasets.review_dumps import write_goodreads, write_lastfm, write_lcrec, write_steam, write_yelp
 from tests.golden import program
-from tests.golden.cases import NEXT_ITEM, REFERENCE, RERANK, UNTUNED
+from tests.golden.cases import CANDIDATE_ROWS, NEXT_ITEM, REFERENCE, RERANK, UNTUNED
 from tests.golden.digests import array_values, text_values
+from tests.prompts.shipped import group as group_of_prompt
 from tests.prompts.shipped import text
 
 Values = dict[str, dict[str, Any]]
@@ -103,6 +104,12 @@ def prompts(root: Path, fill: Fill) -> Values:
     """The shipped prompts, rendered with and without a history, and the tokens of one."""
     values: Values = {}
     for file in sorted((Path(conf_dir()) / "prompt").glob("*.yaml")):
+        candidates = text(file.stem, "candidates")
+        values[f"{file.stem}, candidates"] = {
+            "candidates": [candidates.render(HISTORY, CANDIDATES), candidates.render([], CANDIDATES)]
+        }
+        if "next_item" not in group_of_prompt(file.stem):
+            continue
         next_item, rerank = text(file.stem, "next_item"), text(file.stem, "rerank")
         values[file.stem] = {
             "next item": [next_item.render(HISTORY), next_item.render([])],
@@ -133,6 +140,7 @@ def examples(root: Path, fill: Fill) -> Values:
     for name, settings, objective in (
         ("next item, one branch", NEXT_ITEM, "objective=msl"),
         ("next item, several branches", NEXT_ITEM, "objective=sdpo"),
+        ("candidates, two prompts", CANDIDATE_ROWS, "objective=cft"),
         ("rerank", RERANK, "objective=alro"),
     ):
         config, dataset = program.open_run(root, fill(f"{settings} {objective}").split())

@@ -98,6 +98,7 @@ def test_every_shipped_class_belongs_to_a_component() -> None:
 NOT_RUN = {
     "adapter=qlora": "needs a GPU",
     "baseline=none": "what every run of a language model has",
+    "decoding=candidates": "what every run of task candidates has",
     "decoding=permutation": "what every run of rerank has",
     "decoding=trie": "what every run of next_item has",
     "items=titles": "what every run has that names no other items",

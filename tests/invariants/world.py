@@ -26,11 +26,13 @@ from llmrec.baselines.open import build_baseline, open_baseline
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.lists import Lists
+from llmrec.examples.candidates import CandidatesData
 from llmrec.examples.next_item import NextItemData
 from llmrec.examples.rerank import RerankData
 from llmrec.objectives.base import Objective
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
+from llmrec.prompts.candidates_pretraining import CandidatesTexts
 from llmrec.prompts.next_item_pretraining import NextItemTexts
 from llmrec.prompts.rerank_pretraining import RerankTexts
 from llmrec.training.preparation import RunPreparation
@@ -104,7 +106,10 @@ VARIANTS = {
     ],
     "apao": [["objective/token_loss=msl", "objective.beta=0.5", "objective.eta=0.5"]],
     "bear": [["objective.temperature=2", "objective.k=2", "objective.topk_weight=3"], ["task=rerank"]],
-    "cft": [["objective/token_loss=msl", "objective.token_loss.temperature=2", "objective.alpha=1"]],
+    "cft": [
+        ["objective/token_loss=msl", "objective.token_loss.temperature=2", "objective.alpha=1"],
+        ["task=candidates"],
+    ],
     "igd": [["objective/token_loss=msl", "objective.beta=0.5"]],
     "dmpo": [["objective/rejected=popularity", "objective.negatives=2", "objective.scores=trie"]],
     "grpo": [
@@ -113,7 +118,10 @@ VARIANTS = {
     ],
     "simpo": [["objective.scores=trie", "objective.gamma=2"]],
     "dpo": [["objective/rejected=self_hard", "objective.scores=trie"]],
-    "sdpo": [["objective/rejected=popularity", "objective.negatives=2", "objective.beta=1"]],
+    "sdpo": [
+        ["objective/rejected=popularity", "objective.negatives=2", "objective.beta=1"],
+        ["task=candidates", "objective/rejected=candidates", "objective.negatives=2"],
+    ],
     "rosepo": [
         ["objective/rejected=semantic", "objective.oracle.cap=0.2"],
         ["objective/rejected=mixture", "objective.scores=trie", "objective.beta=0.5"],
@@ -156,7 +164,8 @@ def task_of(case: Sequence[str]) -> str:
 
 
 def small_dataset(sample: Rows = ROWS, task: str = "next_item") -> Dataset:
-    """The catalogue with the same rows in every split; for task rerank with the same lists too."""
+    """The catalogue with the same rows in every split; for task rerank with the same lists, or with candidates."""
+    sample = small_candidates(sample) if task == "candidates" else sample
     items = Items([str(number) for number in range(len(TITLES))], TITLES)
     lists = dict.fromkeys(("train", "sample", "valid", "test"), small_lists(sample)) if task == "rerank" else {}
     return Dataset("small", True, items, sample, sample, sample, sample, "0", {}, lists=lists)
@@ -172,10 +181,20 @@ def small_lists(sample: Rows = ROWS) -> Lists:
     return Lists(best, history_rating, candidates, ratings)
 
 
+def small_candidates(sample: Rows = ROWS) -> Rows:
+    """The rows with four candidates each: the target, and items with other titles that are not in the history."""
+    generator, candidates = np.random.default_rng(0), []
+    for row, target in enumerate(sample.target.tolist()):
+        known = {TITLES[item] for item in [target, *sample.history_of(row).tolist()]}
+        new = [TITLES.index(title) for title in dict.fromkeys(TITLES) if title not in known]
+        candidates.append(generator.permutation([target, *generator.choice(new, 3, replace=False)]))
+    return replace(sample, candidates=np.array(candidates, dtype=np.int32))
+
+
 @functools.cache
 def small_tokenizer(task: str = "next_item") -> PreTrainedTokenizerFast:
     """One token a word of the prompt, a few a title."""
-    texts = {"next_item": NextItemTexts, "rerank": RerankTexts}[task]
+    texts = {"next_item": NextItemTexts, "candidates": CandidatesTexts, "rerank": RerankTexts}[task]
     text = shipped_text(task=task, wording=CONFIG.dataset.wording)
     return train_tokenizer(400 if task == "next_item" else 500, texts(text, small_dataset(task=task)))
 
@@ -235,13 +254,26 @@ def preparation_of(
         return RunPreparation(
             backbone, lists.trie, lists, cache, None, 1, lambda: random_backbone(task=task), no_titles
         )
-    data = NextItemData(dataset, backbone, CONFIG, cache)
-    data.setup_training(objective or SFT(), sample)
+    data = title_data(backbone, cache, objective, sample, task)
     return RunPreparation(
         backbone, data.trie, data, cache, None, 1, random_backbone,
         embed_titles=lambda *_: title_embeddings(random_backbone(), *data.history_free_titles()),
         open_oracle=fitted_oracle(data.dataset), fit_oracle=lambda dataset: fitted_oracle(dataset)(), oracle_key="0",
     )  # fmt: skip
+
+
+def title_data(
+    backbone: Backbone,
+    cache: Path,
+    objective: Objective | None = None,
+    sample: Rows = ROWS,
+    task: str = "next_item",
+) -> NextItemData:
+    """The rows with titles as responses, set up for an objective (None: SFT)."""
+    dataset = small_dataset(sample, task)
+    data = {"next_item": NextItemData, "candidates": CandidatesData}[task](dataset, backbone, CONFIG, cache)
+    data.setup_training(objective or SFT(), dataset.sample)
+    return data
 
 
 FITTED: dict[bytes, tempfile.TemporaryDirectory[str]] = {}

@@ -8,6 +8,7 @@ from omegaconf import OmegaConf
 from transformers import PreTrainedTokenizerBase
 
 from llmrec.conf_dir import conf_dir
+from llmrec.prompts.candidates_text import CandidatesText
 from llmrec.prompts.next_item_text import NextItemText
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.rerank_text import RerankText
@@ -16,7 +17,11 @@ from llmrec.prompts.text import Entry, PromptText
 PROMPT_END = "### Response:\n"
 """What the prompts of `alpaca` end with."""
 WORDING = {"item": "game", "items": "games", "verb": "played"}
-TEXTS: dict[str, type[PromptText]] = {"next_item": NextItemText, "rerank": RerankText}
+TEXTS: dict[str, type[PromptText]] = {
+    "next_item": NextItemText,
+    "candidates": CandidatesText,
+    "rerank": RerankText,
+}
 """The texts of the tasks."""
 
 

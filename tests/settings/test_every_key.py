@@ -96,7 +96,13 @@ VALID = {
         "objective.rejected.embeddings",
         "decoding.embeddings",
     ],
-    ("an unknown choice", "words"): ["dataset.wording.*", "*.titles.number", "prompt.next_item", "prompt.rerank"],
+    ("an unknown choice", "words"): [
+        "dataset.wording.*",
+        "*.titles.number",
+        "prompt.next_item",
+        "prompt.rerank",
+        "prompt.candidates",
+    ],
     ("an unknown choice", "a range in Hydra's syntax"): ["search.space.*"],
     ("a wrong type", "options of sbatch"): ["launcher.more"],
 }

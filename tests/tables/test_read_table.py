@@ -131,7 +131,7 @@ def test_a_table_that_does_not_exist() -> None:
 
 
 BAD = {
-    "task: next_item": ("task: ranking", "task: 'ranking' is not one of next_item, rerank"),
+    "task: next_item": ("task: ranking", "task: 'ranking' is not one of next_item, candidates, rerank"),
     "scores: trie": ("scores: null", "scores: null is not one of trie, vocab"),
     "reference: SFT": ("reference: LML", "reference: 'LML' is not one of SFT, MSL, popularity"),
     "tested: [NDCG@10]": ("tested: [epoch]", "tested: epoch cannot be tested by resampling users"),

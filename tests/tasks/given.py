@@ -26,6 +26,12 @@ TASKS = {
         "relevance": "auto",
         "seed": 0,
     },
+    "candidates": {
+        "_target_": "llmrec.tasks.candidates.Candidates",
+        "reference_features": False,
+        "candidates": 3,
+        "seed": 0,
+    },
 }
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets of test: d, c, f, b.
 RECOMMENDED = np.array([[0, 1], [0, 2], [1, -1], [-1, -1]], dtype=np.int32)
@@ -43,6 +49,7 @@ RANKED = np.array([[0, 1, 2], [0, 2, 1], [1, 0, 2]])
 DECODERS = {
     "next_item": {"_target_": "llmrec.decoding.catalogue_decoder.BeamSearchDecoder"},
     "rerank": {"_target_": "llmrec.decoding.list_decoder.PermutationDecoder"},
+    "candidates": {"_target_": "llmrec.decoding.candidates_decoder.TitleScoreDecoder"},
 }
 
 
@@ -50,7 +57,7 @@ def run_config(task: str, exclude_history: bool = False, metrics: Any = None, **
     """Returns the settings of a run that its task reads.
 
     Args:
-        task: next_item or rerank.
+        task: next_item, rerank or candidates.
         exclude_history: Setting of the decoding.
         metrics: The group `metrics`.
         evaluation: Settings that differ from an evaluation of all rows, with one ranking of each.
@@ -127,6 +134,12 @@ def lists_of(users: np.ndarray = USERS) -> Lists:
     rows = rows_of(([], 0), ([], 1), ([], 3))
     rows.user[:] = users
     return Lists(rows, None, CANDIDATES, RELEVANCE)
+
+
+def titles_of(lists: Lists) -> np.ndarray:
+    """Returns the distinct titles of the candidates of lists of the small dataset, int [lists, m]."""
+    titles: np.ndarray = DATASET.items.title_of[lists.candidates]
+    return titles
 
 
 def ranked_parts(ranker: Any, dataset: Dataset, split: str, config: DictConfig) -> dict[str, pa.Table]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llmrec.baselines.base import Baseline
 from llmrec.datasets.dataset import Rows
 from llmrec.datasets.lists import Lists
 from llmrec.decoding.list_decoder import PermutationDecoder
@@ -66,6 +67,8 @@ class Insensitive(ModelListRanker):
 
 class Liked:
     """A baseline that scores a title by LIKES of its first item, three rows at a time."""
+
+    candidate_scores = Baseline.candidate_scores
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
         likes = np.array([LIKES[TITLES.index(title)] for title in dict.fromkeys(TITLES)], dtype=np.float32)

@@ -13,7 +13,7 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.evaluation.graded import graded_ndcg
 from llmrec.evaluation.list_accuracy import popular_order
 from tests.evaluation.small import DATASET, rows_of
-from tests.tasks.given import RANKED, GivenOrders, lists_of, ranked_parts, record_of_parts, run_config
+from tests.tasks.given import RANKED, GivenOrders, lists_of, ranked_parts, record_of_parts, run_config, titles_of
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite. Targets in train: Anno 2, Civ 2, Braid 1.
 GAINS = [[1, 3, 7], [15, 0, 3], [3, 3, 1]]
@@ -62,7 +62,7 @@ def test_the_table_of_the_ranking() -> None:
 
 def test_the_popularity_floor_by_hand() -> None:
     # Doom 0, Civ 2, Anno 2: Anno stands first in the catalogue; Braid, Doom, Elite; Anno, Civ, Braid.
-    assert popular_order(lists_of(), DATASET, "test").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
+    assert popular_order(titles_of(lists_of()), DATASET, "test").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
     metrics, _ = record_of(RANKED[None])
     last = (3 + 1 / log2(3) + 3 / 2) / (3 + 3 / log2(3) + 1 / 2)
     assert metrics["popularity_baseline"]["by_list"]["ndcg@3"] == pytest.approx((1 + 1 + last) / 3)
@@ -103,8 +103,8 @@ def test_position_sensitivity_by_hand() -> None:
 def test_for_test_the_floor_counts_what_was_held_out_of_the_train_file() -> None:
     # Braid is a target three times in validation: 4 in all.
     dataset = replace(DATASET, valid=rows_of(*[([2], 1)] * 3), valid_held_out=True)
-    assert popular_order(lists_of(), dataset, "valid").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
-    assert popular_order(lists_of(), dataset, "test").tolist() == [[2, 1, 0], [0, 2, 1], [1, 0, 2]]
+    assert popular_order(titles_of(lists_of()), dataset, "valid").tolist() == [[2, 1, 0], [0, 2, 1], [0, 2, 1]]
+    assert popular_order(titles_of(lists_of()), dataset, "test").tolist() == [[2, 1, 0], [0, 2, 1], [1, 0, 2]]
     floors = [
         record_of(RANKED[None], dataset, split)[0]["popularity_baseline"]["by_list"] for split in ("valid", "test")
     ]

@@ -50,7 +50,7 @@ def test_rows_and_columns() -> None:
         assert lines[first : first + 3] == [
             [split, "model", *figures],
             [split, "popularity", *["0.4000"] * 4, "0.0456", *["-"] * 3],
-            [split, "random", *["0.3000"] * 4, *["-"] * 4],
+            [split, "chance", *["0.3000"] * 4, *["-"] * 4],
         ]
 
 

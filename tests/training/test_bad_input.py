@@ -68,8 +68,24 @@ def run(tmp_path: Path) -> RunFolder:
         (["objective=alro", "task.relevance=ratings"], r"games-sim has no ratings: set task\.relevance=next_item"),
         (["objective=alro", "backbone.max_length=100"], r"max_length by \d+, or lower task\.candidates"),
         (["objective=alro", "task=next_item"], r"ALRO trains for task=rerank, not for task=next_item\. Choose an"),
-        (["objective=gdrt", "task=rerank"], r"GDRT trains for task=next_item, not for task=rerank\. Choose an"),
-        (["objective=dpo", "task=rerank"], r"DPO trains for task=next_item, not for task=rerank\. Choose an"),
+        (
+            ["objective=gdrt", "task=rerank"],
+            r"GDRT trains for task=next_item or candidates, not for task=rerank\. Choose an",
+        ),
+        (
+            ["objective=dpo", "task=rerank"],
+            r"DPO trains for task=next_item or candidates, not for task=rerank\. Choose an",
+        ),
+        (["objective=alro", "task=candidates"], r"ALRO trains for task=rerank, not for task=candidates\. Choose an"),
+        (
+            ["objective=sdpo", "objective/rejected=candidates"],
+            r"SDPO trains for task=candidates, not for task=next_item",
+        ),
+        (["task=candidates", "decoding=trie"], r"for task=next_item, .* or decoding=candidates for task=candidates"),
+        (["task=candidates", "prompt.candidates=null"], r"prompt=alpaca has no text for task=candidates"),
+        (["task=candidates", "task.candidates=1"], r"task\.candidates=1: give a whole number of at least 2"),
+        (["task=candidates", "task.candidates=120"], r"catalogue's 113 titles\. Lower task\.candidates"),
+        (["task=candidates", "backbone.max_length=250"], r"20 candidates takes .*max_length by \d+ or more, or lower"),
         (
             ["task=rerank", "decoding=trie"],
             r"for task=next_item, .* has task=rerank: set .*decoding=permutation for task=rerank",

@@ -1,7 +1,8 @@
 """The interface of samplers of rejected titles, and what all of them use to exclude targets and histories."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from typing import ClassVar
 
 import numpy as np
 
@@ -16,7 +17,12 @@ class Rejected(ABC):
     """Base of samplers of rejected titles for rows of the training sample.
 
     Samplers use only the training split and are seeded by the run's seed.
+
+    Attributes:
+        tasks: The tasks whose rows it can sample for.
     """
+
+    tasks: ClassVar[Collection[str]] = ("next_item", "candidates")
 
     @abstractmethod
     def sample(self, preparation: Preparation, rows: np.ndarray, count: int) -> np.ndarray:

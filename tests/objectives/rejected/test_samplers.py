@@ -16,6 +16,7 @@ from llmrec.decoding.rank import rank_titles
 from llmrec.errors import InputError
 from llmrec.examples.next_item import NextItemData
 from llmrec.objectives.rejected.base import Rejected
+from llmrec.objectives.rejected.candidates import Candidates
 from llmrec.objectives.rejected.mixture import Mixture
 from llmrec.objectives.rejected.popularity import Popularity
 from llmrec.objectives.rejected.self_hard import SelfHard
@@ -23,7 +24,7 @@ from llmrec.objectives.rejected.semantic import Semantic
 from llmrec.objectives.sft import SFT
 from llmrec.training.preparation import RunPreparation
 from tests.datasets.layouts import rows
-from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_dataset
+from tests.invariants.world import CONFIG, ROWS, TITLES, random_backbone, small_candidates, small_dataset
 from tests.settings.refusal import refusal
 
 SAMPLERS: dict[str, Rejected] = {
@@ -72,6 +73,34 @@ def test_drawn_by_the_seed(name: str, tmp_path: Path) -> None:
     other = sampler.sample(prepared(tmp_path, sample, seed=2), every, 1)
     # Self-hard is deterministic: it ranks, it does not sample.
     assert (other == one).all() if name == "self_hard" else (other != one).any()
+
+
+def test_candidates_are_those_of_the_prompt_but_the_target(tmp_path: Path) -> None:
+    preparation = prepared(tmp_path, small_candidates(ROWS))
+    titles = preparation.data.dataset.items.title_of
+    rows = np.array([5, 0, 3])
+    for count in (1, 2, 3):
+        drawn = Candidates().sample(preparation, rows, count)
+        for row, found in zip(rows, drawn.tolist(), strict=True):
+            shown = set(titles[preparation.data.sample.rows.candidates_of(row)].tolist())
+            assert len(set(found)) == count
+            assert set(found) <= shown - {int(titles[ROWS.target[row]])}
+    with pytest.raises(InputError, match=r"Cannot sample 4 rejected titles for row 5 .* shows too few candidates"):
+        Candidates().sample(preparation, rows, 4)
+
+
+def test_candidates_are_sampled_uniformly_by_the_seed(tmp_path: Path) -> None:
+    preparation = prepared(tmp_path, small_candidates(MANY))
+    every = np.arange(len(MANY))
+    drawn = Candidates().sample(preparation, every, 2)
+    assert (Candidates().sample(preparation, every, 2) == drawn).all()
+    assert (Candidates().sample(replace(preparation, seed=2), every, 2) != drawn).any()
+    # Of the three candidates beside the target, one is left out of two.
+    rows, items = preparation.data.sample.rows, preparation.data.dataset.items
+    shown = rows.candidate_titles(items)
+    others = shown[shown != items.title_of[MANY.target][:, None]].reshape(len(MANY), 3)
+    places = (others[:, :, None] == drawn[:, None, :]).any(axis=2).mean(axis=0)
+    assert places == pytest.approx(np.full(3, 2 / 3), abs=0.05)
 
 
 def test_alpha_0_is_uniform(tmp_path: Path) -> None:
