@@ -55,7 +55,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     save_trained(backbone, root / "gdrt")
     bare = OlmoConfig(
         vocab_size=len(backbone.tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2,
-        num_attention_heads=2, max_position_embeddings=400, tie_word_embeddings=True,
+        num_attention_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
     )  # fmt: skip
     save_trained(Backbone(OlmoForCausalLM(bare), backbone.tokenizer), root / "bare")
     for case in CASES:

@@ -205,7 +205,7 @@ def random_backbone(lora: bool = False, task: str = "next_item") -> Backbone:
     torch.manual_seed(3)
     config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=16, intermediate_size=32, num_hidden_layers=2, num_attention_heads=2,
-        num_key_value_heads=1, max_position_embeddings=320, initializer_range=0.2,
+        num_key_value_heads=1, max_position_embeddings=512, initializer_range=0.2,
     )  # fmt: skip
     model = LlamaForCausalLM(config)
     if not lora:
