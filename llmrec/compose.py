@@ -76,8 +76,8 @@ def config_folders(config_dir: Path | None) -> Iterator[None]:
         with shipped_config():
             if config_dir is not None:
                 search_path = create_config_search_path(conf_dir())
-                # By this name, commands of stages get the folder as --config-dir.
-                search_path.append("command-line", f"file://{config_dir.resolve()}")
+                # As Hydra does for --config-dir, by whose name commands of stages get the folder.
+                search_path.prepend("command-line", f"file://{config_dir.resolve()}", anchor="schema")
                 GlobalHydra.instance().clear()
                 Hydra.create_main_hydra2("llmrec", search_path)
             yield

@@ -92,6 +92,7 @@ def test_diagnosis_that_is_there_is_read(trained: tuple[Workplace, Done], run: P
     assert written(folder(diagnosed)) == before
 
 
+@pytest.mark.slow
 def test_other_rows_or_decoding_make_another_diagnosis(
     trained: tuple[Workplace, Done], run: Path, diagnosed: Done
 ) -> None:

@@ -81,7 +81,10 @@ def test_generation_without_the_trie_is_counted_when_asked_for(trained: tuple[Wo
     ("arguments", "says"),
     [
         (["run={run}", "objective.temperature=2"], "train another with llmrec.run"),
-        (["run={run}", "decoding=nonsense"], "Choose one of d3, exact, grounding, permutation, trie, vocab"),
+        (
+            ["run={run}", "decoding=nonsense"],
+            "candidates, d3, exact, grounding, permutation, trie, vocab",
+        ),
         (["run={run}", "decoding.nonsense=1"], "nonsense"),
         (["run={run}", "decoding.beams"], "key=value"),
         (["run={run}/eval"], "is not the folder of a run"),

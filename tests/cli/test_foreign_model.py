@@ -4,6 +4,7 @@ import json
 import shutil
 
 import pyarrow.parquet as pq
+import pytest
 
 from llmrec.backbones.load import weights_hash
 from tests.cli.commands import DEBUG, Done, Workplace
@@ -18,6 +19,7 @@ def titles(done: Done) -> list[list[str]]:
     return ranked
 
 
+@pytest.mark.slow
 def test_a_saved_model_ranks_as_the_run_that_tuned_it(trained: tuple[Workplace, Done], place: Workplace) -> None:
     # A copy, since tests of another process may evaluate the run at the same time.
     copy = shutil.copytree(trained[1].run(), place.root / "copy")

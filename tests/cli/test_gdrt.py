@@ -2,9 +2,12 @@
 
 import json
 
+import pytest
+
 from tests.cli.commands import Done, Workplace
 
 
+@pytest.mark.slow
 def test_gdrt_over_msl_leaves_its_groups_and_their_weights(place: Workplace) -> None:
     done = place.train("objective=gdrt", "objective/token_loss=msl", "dataset=games", "objective.group_count=4")
     assert done.run().parent.name == "gdrt-msl"

@@ -70,12 +70,14 @@ def test_an_adapter_holds_the_rows_of_the_new_tokens(place: Workplace, items: It
     assert again.status == 0, again.output
 
 
+@pytest.mark.slow
 def test_rerank_shows_candidates_by_tokens(place: Workplace, items: Items) -> None:
     write_ids(place, items)
     done = place.train("objective=alro", "task=rerank", *SHORT, *TOKENS, "task.candidates=5", "evaluation.orders=1")
     assert done.run().parts[-4] == "rerank"
 
 
+@pytest.mark.slow
 def test_a_run_is_diagnosed(place: Workplace, items: Items) -> None:
     write_ids(place, items)
     done = place.train("objective=sft", *SHORT, *TOKENS)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from wandb.proto.wandb_internal_pb2 import Record
 
 from tests.cli.commands import DEBUG, Workplace
@@ -14,6 +15,7 @@ from tests.cli.test_resume import after_the_first_checkpoint
 WANDB = ("llmrec.run", *DEBUG, "logger=wandb", "evaluation.users=5")
 
 
+@pytest.mark.slow
 def test_wandb_is_offline_without_a_login_and_a_resumed_run_keeps_its_id(place: Workplace, tmp_path: Path) -> None:
     home = tmp_path / "home"
     home.mkdir()

@@ -24,6 +24,7 @@ def test_a_sweep_trains_sft_and_the_oracle_once(swept: tuple[Workplace, Done]) -
         assert training(run)["stages"] == {stage: str(folder) for stage, folder in stages.items()}
 
 
+@pytest.mark.slow
 def test_another_sampler_finds_the_stages(swept: tuple[Workplace, Done]) -> None:
     place, _ = swept
     stages = [*runs(place, "tiny/sft"), *runs(place, "baseline/sasrec")]

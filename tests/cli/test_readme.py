@@ -12,6 +12,7 @@ import pytest
 
 from llmrec.training.run_folder import RunFolder
 from tests.cli.commands import DEBUG, Done, Workplace
+from tests.tiers import rest_slow
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
     assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "gdrt-smoothed"
 
 
-@pytest.mark.parametrize("task", ["next_item", "rerank"])
+@pytest.mark.parametrize("task", rest_slow(["next_item", "rerank"]))
 def test_own_prompt_is_one_file_and_trains(task: str, followed: Workplace) -> None:
     assert [name for name, content in FILE.findall(PAGES) if "prompt=recent" in content] == [
         "mine/conf/prompt/recent.yaml"

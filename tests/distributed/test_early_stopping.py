@@ -23,6 +23,7 @@ RECORDED = ("stopped_after_epoch", "chosen_epoch", "optimizer_steps")
 pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs torch.distributed (gloo)")
 
 
+@pytest.mark.slow
 def test_two_ranks_stop_where_one_process_does(tmp_path: Path) -> None:
     config = _config(tmp_path)
     with validated(RISING, FALLING):

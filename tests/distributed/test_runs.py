@@ -38,6 +38,7 @@ def test_three_ranks_are_one_where_no_number_of_rows_divides(place: Workplace, t
     assert done.output.count(" parameters of tiny on ") == 1
 
 
+@pytest.mark.slow
 def test_two_ranks_rerank_as_one(shared: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path, rerank_place(shared).cache)
     done = place.run("llmrec.run", *ALRO, *DEBUG, *DDP)

@@ -70,6 +70,7 @@ def test_what_is_done_is_not_run_again(mixed: tuple[Workplace, Done]) -> None:
     assert (run(place, "sft") / "job.log").stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_ended_anyhow_ends_as_an_uninterrupted_one(
     mixed: tuple[Workplace, Done], tmp_path: Path
 ) -> None:

@@ -35,6 +35,7 @@ SYNCS = {
     "bear": (4, 5),
     "cdpo": (0, 5),
     "cft objective/token_loss=msl objective.token_loss.temperature=2 objective.alpha=1": (11, 4),
+    "cft task=candidates": (3, 3),
     "cft": (3, 3),
     "dmpo objective/rejected=popularity objective.negatives=2 objective.scores=trie": (4, 5),
     "dmpo": (0, 5),
@@ -60,6 +61,7 @@ SYNCS = {
     "rosepo objective/rejected=semantic objective.oracle.cap=0.2": (0, 5),
     "rosepo": (0, 5),
     "sdpo objective/rejected=popularity objective.negatives=2 objective.beta=1": (0, 5),
+    "sdpo task=candidates objective/rejected=candidates objective.negatives=2": (0, 5),
     "sdpo": (0, 5),
     "sft task=rerank": (0, 3),
     "sft": (0, 3),
@@ -74,7 +76,7 @@ Of each step three are the training's own: loss, number of tokens and norm of th
 """
 CHECKPOINTED_SYNCS = (1, 3)
 """The same of SFT where layers are recomputed: no tokens are shared, so transformers looks for packed sequences."""
-UPLOADS = {"next_item": 7, "rerank": 11}
+UPLOADS = {"next_item": 7, "candidates": 7, "rerank": 11}
 """Blocking copies to the GPU at most, of each micro-batch: the fields of its batch."""
 ROLLOUT_UPLOADS = 8
 """The same of a step whose responses are sampled; its micro-batches are uploaded twice, to be scored and trained."""

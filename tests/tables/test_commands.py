@@ -86,6 +86,7 @@ def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None
     assert {log: log.stat().st_mtime_ns for log in tables.place.runs.rglob("job.log")} == logs
 
 
+@pytest.mark.slow
 def test_packed_runs_are_done_in_another_checkout(tables: Tables) -> None:
     tables.use(TABLE.replace("MSL: [objective=msl]", "MSL: [objective=sft]"))
     assert tables.typed(reproduce, "jobs=1").status == 0

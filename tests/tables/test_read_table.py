@@ -62,6 +62,7 @@ def test_smoke_never_depends_on_what_lies_in_the_data_folder(tables: dict[str, T
         assert table.preset("paper").needs == "gpu"
 
 
+@pytest.mark.slow
 def test_every_row_of_every_shipped_table_can_be_planned(tables: dict[str, Table]) -> None:
     planned = {}
     with shipped_config():
