@@ -14,6 +14,7 @@ from llmrec.components import Code, code, digest
 from llmrec.evaluation.reference_model import PACKAGE, REFERENCE, embeds_by_reference, reference_model
 from llmrec.file_hash import files_hash
 from llmrec.installed import installed_folder
+from llmrec.versions import LATER_PROMPTS
 
 MODEL_FILES = ("*.json", "*.safetensors", "*.bin", "*.txt", "*.model", "*.jinja", "*.gguf", "*.py")
 """Files that determine what a saved model and its tokenizer compute."""
@@ -93,6 +94,7 @@ def training_key(config: Mapping[str, Any], data_key: str, simulated: bool, stag
         return digest(groups, data_key, training_code(config))
     cache_dir = Path(config["paths"]["cache"])
     groups["items"] = items_identity(groups["items"])
+    groups["prompt"] = _without(groups["prompt"], [name for name in LATER_PROMPTS if name != config["task"]["name"]])
     groups["trainer"] = _without(groups["trainer"], NOT_WEIGHTS)
     groups["backbone"] = _without(groups["backbone"], BASE_MODEL)
     groups["adapter"] = _by_content(groups["adapter"], cache_dir)

@@ -74,6 +74,12 @@ VERSIONS = {
 NEUTRAL: dict[str, Any] = {"adapter.path": None, "decoding.temperature": 1}
 """Settings that were added later, by dotted name, each with the value that leaves results as they were before."""
 
+LATER_PROMPTS = ("candidates",)
+"""Texts of the group `prompt` for tasks that were added later.
+
+They enter the keys of their own task only, so that those of other tasks stay as they were.
+"""
+
 VERIFIED: dict[str, str] = {
     "__init__.py": "f23fa48ed2cdaa43",
     "backbones/__init__.py": "1c6d2a27d7faa8e5",
@@ -220,7 +226,7 @@ VERIFIED: dict[str, str] = {
     "evaluation/hallucination.py": "3769ffec6efb1ebd",
     "evaluation/list_accuracy.py": "af436b53eea2b8fb",
     "evaluation/reference_features.py": "152e690829b6c3b8",
-    "evaluation/reference_model.py": "b52c4b7b58ede770",
+    "evaluation/reference_model.py": "1e9ce3c86cf74702",
     "evaluation/significance.py": "ac6f1d4ba030911c",
     "evaluation/slices.py": "21b1890cb495f6a2",
     "evaluation/streaming.py": "3837d0e866ae0e14",

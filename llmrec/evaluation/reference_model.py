@@ -14,6 +14,7 @@ from llmrec.conf_dir import conf_dir
 from llmrec.errors import InputError
 from llmrec.installed import installed_folder
 from llmrec.plain import plain
+from llmrec.versions import LATER_PROMPTS
 
 AUTO = "auto"
 PACKAGE = "package:"
@@ -105,7 +106,8 @@ def reference_backbone(name: str, scale: str) -> dict[str, Any]:
 
 def reference_prompt() -> dict[str, Any]:
     """Returns the `prompt` config of reference features. It is the same for all runs, whatever prompt they use."""
-    return plain(OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
+    prompt = plain(OmegaConf.load(Path(conf_dir()) / "prompt" / "alpaca.yaml"))
+    return {name: text for name, text in prompt.items() if name not in LATER_PROMPTS}
 
 
 def _shipped(group: Path, name: str) -> Path | None:

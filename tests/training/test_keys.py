@@ -9,6 +9,7 @@ from omegaconf import OmegaConf
 from llmrec import identity
 from llmrec.errors import InputError
 from llmrec.evaluation import reference_model
+from llmrec.evaluation.reference_model import reference_prompt
 from llmrec.identity import diagnosis_key
 from llmrec.training.run_folder import RunFolder, measuring_key_of, run_path
 from llmrec.training.stages import stage_configs
@@ -234,6 +235,14 @@ def test_the_reference_model_makes_another_run_only_where_it_is_trained_with(now
         assert path_of(nowhere, *ranker, relevant) == path_of(nowhere, *ranker, ENCODER)
     own = ["objective=rosepo", "objective/rejected=semantic", "objective.rejected.embeddings=an/encoder"]
     assert path_of(nowhere, *own, TINY) == path_of(nowhere, *own, FOLDER)
+
+
+def test_the_prompt_of_a_later_task_makes_other_runs_of_this_task_only(nowhere: Path, run: str) -> None:
+    prompt = "prompt.candidates='{{ item }}'"
+    assert path_of(nowhere, prompt) == run
+    assert reference_prompt().keys() == {"name", "chat_template", "next_item", "rerank"}
+    candidates = ("task=candidates", "objective=sft")
+    assert path_of(nowhere, *candidates, prompt) != path_of(nowhere, *candidates)
 
 
 @pytest.mark.parametrize("ranker", ["objective=alro", "baseline=random"])
