@@ -56,11 +56,11 @@ serve-docs: $(STAMP)  ## show the documentation at http://127.0.0.1:8000
 	$(MKDOCS) serve
 
 SCALE ?= smoke
-reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the report; SCALE=smoke | cpu | paper
-	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) $(ARGS)
+reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the report; SCALE=smoke | cpu | paper, tables=objectives for one
+	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) $(if $(tables),tables=$(tables)) $(ARGS)
 
 list-tables: $(STAMP)  ## list the runs of the tables: done, outdated, failed, not run, and the expected time
-	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) list=true $(ARGS)
+	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) list=true $(if $(tables),tables=$(tables)) $(ARGS)
 
 bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
 	$(BIN)/python experiments/bench/run.py

@@ -13,15 +13,14 @@ from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Rows
 from llmrec.decoding.assistance import Assistance
 from llmrec.decoding.beam_search import BeamSearch, search
-from llmrec.decoding.decoder import CatalogueDecoder, DecoderPreparation, Progress
+from llmrec.decoding.decoder import DecoderPreparation, Progress, RowDecoder
 from llmrec.decoding.rank import search_in_batches
 from llmrec.decoding.session import SharedPrefix
-from llmrec.errors import InputError
 from llmrec.prompts.prompts import Prompts
 from llmrec.settings.types import PositiveFloat, PositiveInt, Probability
 
 
-class D3Decoder(CatalogueDecoder):
+class D3Decoder(RowDecoder):
     """Beam search without length normalization, whose steps mix in a text-free recommender; see `Assistance`.
 
     Source: D3, arXiv 2406.14900, and its official code, which takes the log-softmax over the whole vocabulary, applies
@@ -38,7 +37,6 @@ class D3Decoder(CatalogueDecoder):
     """
 
     assistant: Baseline
-    ranks_prompts = False
 
     def __init__(
         self,
@@ -55,16 +53,6 @@ class D3Decoder(CatalogueDecoder):
 
     def prepare(self, preparation: DecoderPreparation) -> None:
         self.assistant = preparation.open_assistant()
-
-    def rank(
-        self,
-        backbone: Backbone,
-        trie: Trie,
-        prompts: Prompts,
-        excluded: np.ndarray | None = None,
-        progress: Progress = lambda done: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        raise InputError("decoding=d3 needs rows, of which this command has only the prompts: add decoding=trie")
 
     def rank_rows(
         self,

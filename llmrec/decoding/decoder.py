@@ -70,7 +70,6 @@ class CatalogueDecoder(Decoder):
         exclude_history: Whether titles of the history are left out.
         details: Names of the values that the decoder has for each row beside titles and scores.
         assistant: A baseline that the decoder uses, from its setting of this name; it is fitted after `prepare`.
-        ranks_prompts: Whether `rank` works, which has nothing but the prompts.
         generates_text: Whether the decoder generates titles as text, so that tokens cannot represent them.
     """
 
@@ -79,7 +78,6 @@ class CatalogueDecoder(Decoder):
     exclude_history: bool
     details: ClassVar[Sequence[str]] = ()
     assistant: Baseline | None = None
-    ranks_prompts: ClassVar[bool] = True
     generates_text: ClassVar[bool] = False
 
     def prepare(self, preparation: DecoderPreparation) -> None:
@@ -131,7 +129,7 @@ class CatalogueDecoder(Decoder):
         excluded: np.ndarray | None = None,
         progress: Progress = lambda done: None,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Ranks titles for each row; decoders that need more of a row than its prompt override this method.
+        """Ranks titles for each row.
 
         Args:
             backbone: The model.
@@ -146,6 +144,23 @@ class CatalogueDecoder(Decoder):
             See `rank_with_details`.
         """
         return self.rank_with_details(backbone, trie, prompts, excluded, progress)
+
+
+class RowDecoder(CatalogueDecoder):
+    """Base of decoders that need more of a row than its prompt, such as its history. They implement `rank_rows`."""
+
+    def rank(
+        self,
+        backbone: Backbone,
+        trie: Trie,
+        prompts: Prompts,
+        excluded: np.ndarray | None = None,
+        progress: Progress = lambda done: None,
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Raises an InputError, since prompts are not enough."""
+        raise InputError(
+            f"decoding={type(self).__name__} needs rows, of which this command has only the prompts: add decoding=trie"
+        )
 
 
 class ListDecoder(Decoder):

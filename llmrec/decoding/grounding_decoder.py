@@ -13,9 +13,8 @@ from llmrec.baselines.base import Baseline
 from llmrec.catalogue.trie import Trie
 from llmrec.collectives import map_across_ranks
 from llmrec.datasets.dataset import Rows
-from llmrec.decoding.decoder import CatalogueDecoder, DecoderPreparation, Progress
+from llmrec.decoding.decoder import DecoderPreparation, Progress, RowDecoder
 from llmrec.decoding.unconstrained import generate_texts
-from llmrec.errors import InputError
 from llmrec.prompts.prompts import Prompts
 from llmrec.settings.types import NonNegativeFloat, PositiveInt, Text
 
@@ -25,7 +24,7 @@ CHUNK_ROWS = 64
 """Rows whose distances to all titles are held at once."""
 
 
-class GroundingDecoder(CatalogueDecoder):
+class GroundingDecoder(RowDecoder):
     """Generates a text without constraints and ranks the titles by the distance of their embeddings to its embedding.
 
     A title's score is the negative L2 distance. With `gamma` above 0 it is -d / (1 + w)^gamma instead, where d is the
@@ -43,7 +42,6 @@ class GroundingDecoder(CatalogueDecoder):
         exclude_history: Whether titles of the history are left out.
     """
 
-    ranks_prompts = False
     generates_text = True
 
     def __init__(
@@ -76,16 +74,6 @@ class GroundingDecoder(CatalogueDecoder):
         )
         if self.assistant is not None:
             self.assistant = preparation.open_assistant()
-
-    def rank(
-        self,
-        backbone: Backbone,
-        trie: Trie,
-        prompts: Prompts,
-        excluded: np.ndarray | None = None,
-        progress: Progress = lambda done: None,
-    ) -> tuple[np.ndarray, np.ndarray]:
-        raise InputError("decoding=grounding needs rows, of which this command has only the prompts: add decoding=trie")
 
     def rank_rows(
         self,

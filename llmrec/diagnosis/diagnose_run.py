@@ -13,7 +13,7 @@ from tqdm import tqdm
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.relevance import title_relevance
 from llmrec.datasets.dataset import Dataset, Rows
-from llmrec.decoding.decoder import CatalogueDecoder, build_decoder
+from llmrec.decoding.decoder import CatalogueDecoder, RowDecoder, build_decoder
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.decoding.rank import history_leaves
 from llmrec.diagnosis.attribution import (
@@ -148,7 +148,7 @@ def _write(folder: Path, record: dict[str, Any]) -> None:
 def _check(config: DictConfig) -> None:
     """Refuses a decoder that ranks by more than prompts, which is not the model's reliance on them."""
     decoder = build_decoder(config.decoding, config.task.name)
-    if isinstance(decoder, CatalogueDecoder) and not decoder.ranks_prompts:
+    if isinstance(decoder, RowDecoder):
         raise InputError(
             f"decoding={type(decoder).__name__} ranks by more than prompts, which is not diagnosed: add decoding=trie"
         )
