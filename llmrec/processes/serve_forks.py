@@ -3,6 +3,7 @@
 DESCRIPTOR is a connected socket, and the MODULEs are imported once for all forks. fork_server.py starts the server.
 """
 
+import atexit
 import gc
 import importlib
 import os
@@ -11,8 +12,8 @@ import select
 import signal
 import socket
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from llmrec.processes.channel import Channel
@@ -135,12 +136,40 @@ def _run_module(request: ForkRequest) -> None:
     if "torch" in sys.modules and "OMP_NUM_THREADS" in request.environment:
         # torch reads the variable only on import.
         sys.modules["torch"].set_num_threads(int(request.environment["OMP_NUM_THREADS"]))
-    runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+    with _fast_exit():
+        runpy.run_module(request.module, run_name="__main__", alter_sys=True)
+
+
+_exit_status: int | None = None
+"""The exit status of a fork whose command has ended without an error that Python would report."""
+
+
+@contextmanager
+def _fast_exit() -> Iterator[None]:
+    """Remembers the exit status of the block for `_skip_finalization`."""
+    global _exit_status
+    try:
+        yield
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _exit_status = end.code
+        raise
+    _exit_status = 0
+
+
+def _skip_finalization() -> None:
+    """Ends a fork before Python frees all that the server has imported, which would copy its memory: 0.3 s each time."""
+    if _exit_status is not None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(_exit_status)
 
 
 def main() -> None:
     """Serves until the process that started the server has ended; in a fork, runs the requested command."""
     descriptor, *modules = sys.argv[1:]
+    # Functions are called in reverse order: this one after those of the imported modules and of the command.
+    atexit.register(_skip_finalization)
     for module in modules:
         importlib.import_module(module)
     # Otherwise the garbage collector of each fork traverses half a million imported objects, 0.4 s each time.

@@ -72,6 +72,29 @@ def test_fork_behaves_as_a_fresh_interpreter(server: ForkServer, folder: Path) -
     assert ending == ["from a thread", "at exit"]
 
 
+@pytest.mark.parametrize(
+    ("ending", "status", "said"),
+    [
+        ("", 0, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit(True)", 1, ""),
+        ("sys.exit('nothing to do')", 1, "nothing to do"),
+        ("raise ValueError('no number')", 1, "ValueError: no number"),
+        ("sys.stdout.close()", 0, ""),
+    ],
+)
+def test_status_is_that_of_a_fresh_interpreter(
+    ending: str, status: int, said: str, server: ForkServer, folder: Path
+) -> None:
+    (folder / "end.py").write_text(f"import atexit, sys\natexit.register(sys.stderr.write, 'at exit')\n{ending}\n")
+    assert fork(server, folder, "end").wait() == status
+    log = (folder / "log").read_text()
+    assert said in log
+    assert "at exit" in log
+    fresh = subprocess.run([sys.executable, "-m", "end"], capture_output=True, text=True, check=False)
+    assert fresh.returncode == status
+
+
 def test_output_goes_where_that_of_the_requester_goes(
     server: ForkServer, folder: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
