@@ -158,7 +158,7 @@ def _fast_exit() -> Iterator[None]:
 
 
 def _skip_finalization() -> None:
-    """Ends a fork before Python frees all that the server has imported, which would copy its memory: 0.3 s each time."""
+    """Ends a fork before Python frees what the server has imported, which would copy its memory: 0.3 s each time."""
     if _exit_status is not None:
         sys.stdout.flush()
         sys.stderr.flush()
