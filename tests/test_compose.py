@@ -23,6 +23,7 @@ from llmrec.plain import plain
 from llmrec.tables.planned_runs import table_positions
 from llmrec.tables.read_table import SHIPPED, shipped_table
 from llmrec.training.stages import stage_overrides
+from tests.tiers import rest_slow
 
 
 def table_runs(every: bool) -> set[tuple[str, ...]]:
@@ -44,7 +45,7 @@ def hydra() -> Iterator[None]:
         yield
 
 
-@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", rest_slow([False, True], kept=0))
 def test_runs_of_the_tables_and_their_stages(every: bool) -> None:
     configs = [assert_equal(overrides) for overrides in table_runs(every)]
     for overrides in {tuple(stage) for config in configs for stage in stage_overrides(config).values()}:

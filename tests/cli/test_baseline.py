@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from tests.cli.commands import DEBUG, Done, Workplace
 from tests.cli.test_run import written
+from tests.tiers import rest_slow
 
 SASREC = ("llmrec.run", "baseline=sasrec", "dataset=games", *DEBUG, "logger=csv", "baseline.max_epochs=8")
 CLOCK = ("seconds", "wall_seconds", "provenance")
@@ -79,7 +80,7 @@ def test_a_finished_one_is_read(fitted: tuple[Workplace, Done]) -> None:
     assert written(done.run()) == before
 
 
-@pytest.mark.parametrize("epoch", [1, 4])
+@pytest.mark.parametrize("epoch", rest_slow([1, 4]))
 def test_killed_while_fitting_it_ends_as_an_uninterrupted_one(
     epoch: int, fitted: tuple[Workplace, Done], place: Workplace
 ) -> None:

@@ -14,6 +14,7 @@ from llmrec.compose import compose_run, shipped_config
 from llmrec.conf_dir import conf_dir
 from llmrec.objectives.base import Objective
 from llmrec.training.run_folder import resolved_config
+from tests.tiers import rest_slow
 
 CONF = Path(conf_dir())
 FILES = sorted(file.relative_to(CONF).as_posix() for file in CONF.rglob("*.yaml"))
@@ -56,7 +57,7 @@ def every_pair() -> list[tuple[str, str, str]]:
     return met
 
 
-@pytest.mark.parametrize(("dataset", "objective", "adapter"), every_pair())
+@pytest.mark.parametrize(("dataset", "objective", "adapter"), rest_slow(every_pair(), kept=len(options("objective"))))
 def test_datasets_objectives_and_adapters_compose_with_one_another(dataset: str, objective: str, adapter: str) -> None:
     config = plain(f"dataset={dataset}", f"objective={objective}", f"adapter={adapter}")
     assert (config["dataset"]["name"], config["adapter"]["name"]) == (dataset, adapter)

@@ -21,6 +21,7 @@ from tests.datasets.review_dumps import (
     write_steam,
     write_yelp,
 )
+from tests.tiers import rest_slow
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs/data.md").read_text(encoding="utf-8")
 COMMANDS = re.findall(r"^\| [^|]+ \| `(.+?)` \|", PAGE, re.MULTILINE)
@@ -57,7 +58,7 @@ WRITERS: dict[str, Callable[[Path], object]] = {
 """How to write a dump for the command that makes a set of this name."""
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", rest_slow(COMMANDS, kept=3))
 def test_each_command_prepares_the_same_set_twice(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

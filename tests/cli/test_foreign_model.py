@@ -31,6 +31,7 @@ def test_a_saved_model_ranks_as_the_run_that_tuned_it(trained: tuple[Workplace, 
     assert again.run() == measured.run()
 
 
+@pytest.mark.slow
 def test_an_adapter_ranks_as_the_run_that_tuned_it_and_is_part_of_the_key(place: Workplace) -> None:
     tuned = place.train(*COMMON, "objective=sft", "adapter=lora", "trainer.learning_rate=0.01")
     hashed = json.loads((tuned.run() / "training.json").read_text())["identity"]["base_weights"]

@@ -23,6 +23,7 @@ def test_gdrt_over_msl_leaves_its_groups_and_their_weights(place: Workplace) -> 
     assert all(len(set(weight)) > len(weight) // 2 > 3 for weight in weights)
 
 
+@pytest.mark.slow
 def test_gdrt_takes_the_weights_of_an_sft_stage_as_its_reference(swept: tuple[Workplace, Done]) -> None:
     groups = {}
     for reference in ("sft", "base"):

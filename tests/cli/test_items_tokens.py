@@ -85,6 +85,7 @@ def test_a_run_is_diagnosed(place: Workplace, items: Items) -> None:
     assert asked.status == 0, asked.output
 
 
+@pytest.mark.slow
 def test_the_file_may_move_but_not_change(place: Workplace, items: Items) -> None:
     write_ids(place, items)
     done = place.train("objective=sft", *SHORT, *TOKENS, "adapter=lora")

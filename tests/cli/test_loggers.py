@@ -57,6 +57,7 @@ def test_wandb_shows_what_a_run_is_and_what_came_of_it(place: Workplace) -> None
     assert {"weights", "rankings"} <= uploaded
 
 
+@pytest.mark.slow
 def test_without_wandb_all_else_works(place: Workplace) -> None:
     # Found before the one that is installed.
     (place.root / "wandb.py").write_text("raise ImportError('no W&B')\n")
@@ -67,6 +68,7 @@ def test_without_wandb_all_else_works(place: Workplace) -> None:
     assert (done.record() / "metrics.json").is_file()
 
 
+@pytest.mark.slow
 def test_tensorboard_writes_its_events_into_the_run(place: Workplace) -> None:
     done = place.run("llmrec.run", *DEBUG, "logger=tensorboard", "trainer.epochs=1", "evaluation.users=5")
     assert done.status == 0, done.output

@@ -42,7 +42,7 @@ def in_the_evaluation(run: Path) -> bool:
 
 @pytest.mark.parametrize(
     "moment",
-    rest_slow([after_the_first_checkpoint, in_the_evaluation, in_the_first_epoch, in_the_second_epoch], kept=2),
+    rest_slow([after_the_first_checkpoint, in_the_evaluation, in_the_first_epoch, in_the_second_epoch]),
 )
 def test_killed_run_ends_as_an_uninterrupted_one(
     moment: Callable[[Path], bool], trained: tuple[Workplace, Done], place: Workplace
@@ -117,7 +117,7 @@ def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Pa
 
 
 # Lightning would end at SIGTERM as if the training were done.
-@pytest.mark.parametrize("by", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("by", rest_slow([signal.SIGKILL, signal.SIGTERM]))
 def test_killed_training_leaves_no_half_written_file(
     by: signal.Signals, trained: tuple[Workplace, Done], place: Workplace
 ) -> None:

@@ -55,6 +55,7 @@ def test_items_with_the_same_title_have_the_same_tokens(place: Workplace) -> Non
         assert entries[item] == entries[items.ids[items.titles.index(items.distinct_titles[title])]]
 
 
+@pytest.mark.slow
 def test_a_second_process_makes_the_same_file(place: Workplace) -> None:
     for name in ("one", "two"):
         done = place.run(MODULE, *DEBUG, f"out={name}.index.json")
@@ -74,6 +75,7 @@ def test_few_codes_collide_and_are_told_apart_by_a_last_token(place: Workplace) 
     assert {tokens[2] for tokens in titles} == {f"<c_{number}>" for number in range(largest)}
 
 
+@pytest.mark.slow
 def test_a_named_encoder_embeds_the_titles(place: Workplace, tmp_path: Path) -> None:
     done = place.run(MODULE, *DEBUG, "out=games.index.json", f"encoder={saved_encoder(tmp_path)}")
     assert done.status == 0, done.output

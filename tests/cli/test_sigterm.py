@@ -5,6 +5,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import DEBUG, PAUSE_BEFORE_RENAMING, Workplace, ended_by_sigterm
 from tests.cli.trees import Tree, needs_proc
 from tests.datasets.layouts import write_generic
@@ -38,6 +40,7 @@ def test_a_terminated_sweep_ends_its_jobs(place: Workplace) -> None:
     assert not list(place.runs.rglob("failed.txt"))
 
 
+@pytest.mark.slow
 def test_a_terminated_prepare_leaves_no_folder(place: Workplace, tmp_path: Path) -> None:
     shop = write_generic(tmp_path / "shop")
     command = ("llmrec.prepare", f"path={shop}", "out=sets/shop")

@@ -1,5 +1,6 @@
 """Two ranks with a sharded model train to what one process trains to, also after a kill."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from llmrec.training.train import build_objective, train
 from tests.cli.commands import Workplace
 from tests.distributed.process_group import RANKS, run_in_group
 from tests.invariants.world import random_backbone
+from tests.tiers import rest_slow, selected
 from tests.training.small import NARROW, SMALL, resolved
 
 FSDP = ("trainer=fsdp", f"trainer.devices={RANKS}")
@@ -45,8 +47,8 @@ pytestmark = pytest.mark.skipif(not distributed.is_available(), reason="needs to
 
 
 @pytest.fixture(scope="module")
-def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with every case's run as one process left it (one/), and two ranks that were killed (two/).
+def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the tested cases' runs as one process left them (one/), and two ranks that were killed (two/).
 
     They then went on, but for sft.
     """
@@ -58,41 +60,45 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_attention_heads=2, max_position_embeddings=512, tie_word_embeddings=True,
     )  # fmt: skip
     save_trained(Backbone(OlmoForCausalLM(bare), backbone.tokenizer), root / "bare")
-    for case in CASES:
+    cases = selected(request, "case")
+    for case in cases:
         _train(root / "one" / case, _config(root, case))
-    run_in_group(_rank, root, root)
+    run_in_group(_rank, root, root, cases)
     return root
 
 
-@pytest.mark.parametrize("case", ["gdrt", "grpo", "bare"])
+@pytest.mark.parametrize("case", rest_slow(["gdrt", "grpo", "bare"]))
 def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
     assert_same(root / "two" / case, root / "one" / case)
 
 
-def test_mixed_precision_trains_float32_weights(root: Path) -> None:
+@pytest.mark.parametrize("case", rest_slow(["mixed"], kept=0))
+def test_mixed_precision_trains_float32_weights(case: str, root: Path) -> None:
     """What ranks compute and send is rounded, the weights that AdamW moves are not: updates of 1e-3 would vanish."""
-    weights, theirs = (load_file(root / ranks / "mixed" / WEIGHTS / "model.safetensors") for ranks in ("two", "one"))
+    weights, theirs = (load_file(root / ranks / case / WEIGHTS / "model.safetensors") for ranks in ("two", "one"))
     assert all(weight.dtype == torch.float32 for weight in weights.values())
     # A weight of bfloat16 would be its own rounding.
     assert any((weight != weight.bfloat16().float()).any() for name, weight in weights.items() if "mlp" in name)
-    curves, expected = _curves(root / "two" / "mixed"), _curves(root / "one" / "mixed")
+    curves, expected = _curves(root / "two" / case), _curves(root / "one" / case)
     losses = [name for name in expected if "train/loss" in name]
     assert [curves[name] for name in losses] == pytest.approx([expected[name] for name in losses], rel=2e-2)
     assert weights.keys() == theirs.keys()
 
 
-def test_one_process_goes_on_from_the_checkpoint_of_two_ranks(root: Path) -> None:
-    run = root / "two" / "sft"
+@pytest.mark.parametrize("case", rest_slow(["sft"], kept=0))
+def test_one_process_goes_on_from_the_checkpoint_of_two_ranks(case: str, root: Path) -> None:
+    run = root / "two" / case
     assert max(int(name.split(",")[0]) for name in _curves(run)) == KILLED - 1
-    _train(run, _config(root, "sft"))
-    assert_same(run, root / "one" / "sft")
+    _train(run, _config(root, case))
+    assert_same(run, root / "one" / case)
 
 
-def test_command_trains_and_evaluates_as_one_process(root: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("case", ["sft"])
+def test_command_trains_and_evaluates_as_one_process(case: str, root: Path, tmp_path: Path) -> None:
     place = Workplace(tmp_path, root / "cache")
-    done = place.run("llmrec.run", *SMALL, *NARROW, *CASES["sft"], *FSDP)
+    done = place.run("llmrec.run", *SMALL, *NARROW, *CASES[case], *FSDP)
     assert done.status == 0, done.output
-    assert_same(done.run(), root / "one" / "sft")
+    assert_same(done.run(), root / "one" / case)
     assert (done.record() / "metrics.json").exists()
 
 
@@ -132,8 +138,8 @@ def _train(folder: Path, config: DictConfig) -> None:
     train(config, read_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
 
 
-def _rank(_: int, root: Path) -> None:
-    for case in CASES:
+def _rank(_: int, root: Path, cases: Sequence[str]) -> None:
+    for case in cases:
         config = _config(root, case, *FSDP)
         _train_until_killed(root / "two" / case, config)
         if case != "sft":

@@ -26,6 +26,7 @@ UNEVEN = (
 """By three: no step divides, the last two ranks have no row in the last step, and the third has none to evaluate."""
 
 
+@pytest.mark.slow
 def test_three_ranks_are_one_where_no_number_of_rows_divides(place: Workplace, tmp_path: Path) -> None:
     one, three = (Workplace(tmp_path / name, place.cache) for name in ("one", "three"))
     for root in (one.root, three.root):

@@ -16,6 +16,7 @@ from tests.golden.cases import RUNS
 from tests.golden.direct import COMPONENTS
 from tests.golden.stored import differences, read_stored
 from tests.golden.values import Golden
+from tests.tiers import rest_slow
 
 Plant = Callable[[pytest.MonkeyPatch], None]
 
@@ -70,12 +71,14 @@ def titles_in_upper_case(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     ("component", "case", "plant"),
-    [
-        ("training", "some steps clipped", clipping_times_100),
-        ("training", "full", adamw_steps_twice),
-        ("objectives.msl", "adaptive temperature", temperature_off_by_one_percent),
-        ("objectives.msl", "fixed temperature, all response tokens", temperature_off_by_one_percent),
-    ],
+    rest_slow(
+        [
+            ("training", "some steps clipped", clipping_times_100),
+            ("training", "full", adamw_steps_twice),
+            ("objectives.msl", "adaptive temperature", temperature_off_by_one_percent),
+            ("objectives.msl", "fixed temperature, all response tokens", temperature_off_by_one_percent),
+        ]
+    ),
 )
 def test_a_fault_in_a_run_moves_its_values(
     component: str, case: str, plant: Plant, golden: Golden, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from llmrec.errors import InputError
 from llmrec.objectives.base import Batch
 from llmrec.training.train import _check
 from tests.invariants.world import (
-    CASES,
+    CASES_BY_TIER,
     ROWS,
     World,
     assert_same_step,
@@ -27,7 +27,7 @@ from tests.training.small import resolved
 ALL = list(range(len(ROWS)))
 Case = tuple[str, ...]
 
-pytestmark = pytest.mark.parametrize("case", CASES, ids=" ".join)
+pytestmark = pytest.mark.parametrize("case", CASES_BY_TIER)
 
 
 @pytest.fixture(scope="module")

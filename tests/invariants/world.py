@@ -136,6 +136,11 @@ CASES = [
 ]
 """Every YAML of conf/objective with its own settings, and the variants: a new file joins by itself."""
 
+CASES_BY_TIER = [
+    pytest.param(case, marks=pytest.mark.slow if len(case) > 1 else (), id=" ".join(case)) for case in CASES
+]
+"""Parameters of a test; `make test` runs it with each YAML's own settings."""
+
 
 SMALL = {"grpo": ["objective.group=6"]}
 """Settings that the small catalogue needs."""

@@ -60,6 +60,7 @@ def test_the_same_search_again_trains_nothing(searched: tuple[Workplace, Done]) 
     assert again.output[again.output.index("3 trials") :] == done.output[done.output.index("3 trials") :]
 
 
+@pytest.mark.slow
 def test_the_command_at_the_end_measures_test_without_training(searched: tuple[Workplace, Done]) -> None:
     place, done = searched
     python, _, module, *arguments = shlex.split(done.last_line())
@@ -71,6 +72,7 @@ def test_the_command_at_the_end_measures_test_without_training(searched: tuple[W
     assert list(json.loads((measured.record() / "metrics.json").read_text())["splits"]) == ["valid", "test"]
 
 
+@pytest.mark.slow
 def test_the_weight_of_an_assistant_is_searched_without_training_again(
     trained: tuple[Workplace, Done], tmp_path: Path
 ) -> None:

@@ -59,6 +59,7 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
     assert "Traceback" not in done.output
 
 
+@pytest.mark.slow
 def test_what_is_done_is_not_run_again(mixed: tuple[Workplace, Done]) -> None:
     place, _ = mixed
     before = (run(place, "sft") / "job.log").stat().st_mtime_ns

@@ -20,7 +20,7 @@ from llmrec.objectives.sft import SFT
 from llmrec.tasks.next_item import NextItem
 from llmrec.training.module import Recommender
 from llmrec.training.preparation import RunPreparation
-from tests.invariants.world import CASES, CONFIG, build_objective, preparation_of, task_of
+from tests.invariants.world import CASES_BY_TIER, CONFIG, build_objective, preparation_of, task_of
 from tests.pretended_gpu.device import CUDA, PretendedGPU, Waits, pretended_gpu
 
 SYNCS = {
@@ -134,7 +134,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-@pytest.mark.parametrize("case", CASES, ids=" ".join)
+@pytest.mark.parametrize("case", CASES_BY_TIER)
 def test_objectives_do_not_mix_devices_and_seldom_wait(case: tuple[str, ...], cache: Path) -> None:
     objective, task = build_objective(case), task_of(case)
     micro_batches = 1 if objective.needs_whole_step else 2

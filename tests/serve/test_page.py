@@ -1,6 +1,7 @@
 """The page in a real browser: titles are found by keyboard, each run answers beside the others."""
 
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,6 +10,7 @@ from llmrec.serve.served_run import ServedRun
 from tests.accessibility import violations
 from tests.serve.conftest import K
 from tests.tables.test_page_looks import CONTRASTS
+from tests.tiers import rest_slow
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -83,8 +85,7 @@ def test_markup_in_a_title_stays_text(page: "Page") -> None:
 
 
 @pytest.mark.browser
-@pytest.mark.parametrize("width", [400, 1280, 1600])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(("width", "scheme"), rest_slow(product([400, 1280, 1600], ["light", "dark"]), kept=2))
 def test_the_page_fits_and_can_be_read(page: "Page", titles: list[str], width: int, scheme: str) -> None:
     page.set_viewport_size({"width": width, "height": 900})
     page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """The report's page has no grave fault of accessibility, logs nothing and asks for nothing but itself."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Any
 
 import pytest
@@ -8,13 +9,17 @@ import pytest
 from tests.accessibility import violations
 from tests.tables.browsing import Open, Said, cell_of
 from tests.tables.page_sample import comparison_report, empty_report, rerank_report, sample_report
+from tests.tiers import rest_slow
 
 pytestmark = pytest.mark.browser
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("report", [sample_report, comparison_report, rerank_report, empty_report])
+@pytest.mark.parametrize(
+    ("report", "width", "scheme"),
+    rest_slow(
+        product([sample_report, comparison_report, rerank_report, empty_report], [400, 1280], ["light", "dark"]), kept=2
+    ),
+)
 def test_axe_finds_no_serious_fault(
     show: Open, said: Said, report: Callable[[], dict[str, Any]], width: int, scheme: str
 ) -> None:

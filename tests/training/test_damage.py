@@ -65,7 +65,7 @@ def test_a_damaged_result_is_named(name: str, damage: Callable[[Path], None], fi
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("pattern", CACHED)
+@pytest.mark.parametrize("pattern", rest_slow(CACHED))
 @pytest.mark.parametrize("damage", rest_slow(DAMAGES))
 def test_a_damaged_file_of_the_cache_is_made_anew(
     pattern: str, damage: Callable[[Path], None], cached: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, run_path
+from tests.tiers import rest_slow
 from tests.training.given_validation import SIX_EPOCHS, Killed, curves, kill_at_step, trained, validated
 from tests.training.small import composed, resolved
 
@@ -70,7 +71,7 @@ def test_steps_of_a_stopped_run_are_those_of_the_whole_training(tmp_path: Path, 
     assert rates == pytest.approx([1e-3 * min(1, (18 - step) / 16) for step in range(1, 13)], abs=1e-9)
 
 
-@pytest.mark.parametrize("killed_at", [4, 8, 10])
+@pytest.mark.parametrize("killed_at", rest_slow([8, 4, 10]))
 def test_interrupted_training_ends_where_an_uninterrupted_one_does(killed_at: int, tmp_path: Path, cache: Path) -> None:
     config = resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, "trainer.patience=2")
     with validated(TIED):
