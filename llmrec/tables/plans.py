@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,9 @@ NAMED_CHOICES = re.compile(r"task=\w+|stage=\w+|stage\.rounds=\d+")
 def plan_jobs(datasets: Mapping[Overrides, str]) -> dict[Overrides, Job | InputError]:
     """Plans the job of each command.
 
-    A plan depends on the code, conf/, the environment variables LLMREC_* and the files of the dataset. As long as none
-    of these changes, it is read from plans.json in the cache.
+    A plan depends on the code, conf/, the environment variables LLMREC_*, the installed packages (some settings
+    default to what is installed) and the files of the dataset. As long as none of these changes, it is read from
+    plans.json in the cache.
 
     Args:
         datasets: Name of the dataset of each command, by its overrides.
@@ -134,11 +136,13 @@ def _listed(word: str) -> list[str]:
 
 
 def _state() -> str:
-    """Hashes the code, conf/ and the environment variables LLMREC_*."""
+    """Hashes the code, conf/, the environment variables LLMREC_* and the names and versions of installed packages."""
     sources = sorted([*PACKAGE.rglob("*.py"), *Path(conf_dir()).rglob("*.yaml")])
     variables = [f"{name}={value}" for name, value in sorted(os.environ.items()) if name.startswith("LLMREC_")]
     contents = [hashlib.sha256(source.read_bytes()).hexdigest() for source in sources]
-    return _digest([*map(str, sources), *contents, *variables])
+    # importlib.metadata would open a file of each package.
+    packages = sorted(info.name for folder in sys.path for info in Path(folder).glob("*.dist-info"))
+    return _digest([*map(str, sources), *contents, *variables, *packages])
 
 
 def _files(folder: Path) -> list[str]:

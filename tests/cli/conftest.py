@@ -43,7 +43,7 @@ def swept(shared: Path, trained: tuple[Workplace, Done]) -> tuple[Workplace, Don
     def sweep() -> Done:
         place.root.mkdir()
         # The other worker may be waiting for it.
-        sweep = ("-m", "objective=dpo,cdpo,sdpo,rosepo", "dataset=games", "launcher.jobs=2")
+        sweep = ("-m", "objective=dpo,rosepo", "dataset=games", "launcher.jobs=2")
         return place.run("llmrec.run", *sweep, *SHORT)
 
     return place, once(shared / "swept.pickle", sweep)

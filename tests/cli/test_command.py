@@ -43,6 +43,7 @@ def test_text_that_the_locale_lacks_is_printed_as_escapes(monkeypatch: pytest.Mo
     assert printed.getvalue() == b"Pok\\xe9mon\n"
 
 
+@pytest.mark.slow
 def test_a_run_with_a_flag_between_overrides_in_an_ascii_locale(place: Workplace) -> None:
     mine = place.root / "mine" / "dataset"
     mine.mkdir(parents=True)

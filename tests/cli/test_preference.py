@@ -13,12 +13,9 @@ from tests.cli.test_run import written
 def test_a_sweep_trains_sft_and_the_oracle_once(swept: tuple[Workplace, Done]) -> None:
     place, done = swept
     assert done.status == 0, done.output
-    assert "[0/6] " in done.output
+    assert "[0/4] " in done.output
     (sft,), (sasrec,) = runs(place, "tiny/sft"), runs(place, "baseline/sasrec")
-    names = {
-        "dpo-uniform": {"start": sft}, "cdpo-uniform": {"start": sft}, "sdpo-uniform": {"start": sft},
-        "rosepo-sasrec-self_hard": {"start": sft, "oracle": sasrec},
-    }  # fmt: skip
+    names = {"dpo-uniform": {"start": sft}, "rosepo-sasrec-self_hard": {"start": sft, "oracle": sasrec}}
     for name, stages in names.items():
         (run,) = runs(place, f"tiny/{name}")
         assert training(run)["stages"] == {stage: str(folder) for stage, folder in stages.items()}
@@ -105,7 +102,7 @@ def test_an_experiment_may_choose_the_objective(swept: tuple[Workplace, Done]) -
     place, _ = swept
     folder = place.root / "mine" / "experiment"
     folder.mkdir(parents=True)
-    (folder / "own.yaml").write_text("# @package _global_\ndefaults: [override /objective: sdpo]\n")
+    (folder / "own.yaml").write_text("# @package _global_\ndefaults: [override /objective: dpo]\n")
     done = place.run("llmrec.run", "--config-dir", str(folder.parent), "experiment=own", *SHORT)
     assert "done already" in done.output, done.output
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.commands import Done, Workplace
+from tests.tiers import rest_slow
 
 RUN, SWEEP = ("llmrec.run",), ("llmrec.run", "-m", "objective=sft,msl")
 SEARCH = ("llmrec.run", "-m", "experiment=search")
@@ -47,7 +48,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("command", "message"), REFUSED)
+@pytest.mark.parametrize(("command", "message"), rest_slow(REFUSED, kept=10))
 def test_setting_is_refused_in_one_line(command: tuple[str, ...], message: str, tmp_path: Path) -> None:
     place = Workplace(tmp_path, tmp_path / "cache")
     done = place.run(*command)

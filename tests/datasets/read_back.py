@@ -10,7 +10,7 @@ from llmrec.datasets.dataset import Rows
 from llmrec.datasets.interactions import Interactions
 from tests.datasets.random_tables import Event, Item, Read
 
-FEW, MANY = 15, 500
+FEW, MANY = 8, 500
 EXAMPLES = [FEW, pytest.param(MANY, marks=pytest.mark.slow)]
 
 

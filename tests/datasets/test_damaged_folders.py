@@ -30,7 +30,7 @@ from tests.datasets.review_dumps import (
 from tests.mutations import mutate
 from tests.tiers import rest_slow
 
-FEW, MANY = 22, 100
+FEW, MANY = 8, 100
 """Mutations of a layout; the 23 layouts have 506, and with those that are slow 2,300."""
 CASES = rest_slow(range(MANY), kept=FEW)
 TITLES = [{"item": f"B{number}", "title": f"Thing {number}", "categories": ["Home", "Tea"]} for number in range(10)]

@@ -129,6 +129,7 @@ def test_a_queue_that_takes_nothing_is_an_error(cluster: Path) -> None:
         pool_of(cluster, "launcher.partition=none-such").run([job_of(cluster, "any")])
 
 
+@pytest.mark.slow
 def test_what_is_refused_while_others_run_waits_for_them(cluster: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stage = job_of(cluster, "stage")
     slow, late = job_of(cluster, "slow", "seconds=3"), job_of(cluster, "late", stages=(stage,))

