@@ -1,11 +1,13 @@
 """Packs prompts and their branches into rows: one row per prompt, followed by its branches one after another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
+
+from llmrec.backbones.upload import move_together
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,16 @@ class Packed:
 
     def to(self, device: torch.device | str) -> "Packed":
         """Returns a copy on another device."""
-        tensors = (field.name for field in fields(self)[:3])
-        moved = {name: getattr(self, name).to(device, non_blocking=True) for name in tensors}
-        return replace(self, **moved)
+        return self.with_tensors(move_together(self.tensors(), device))
+
+    def tensors(self) -> list[Tensor]:
+        """Returns the three tensors."""
+        return [self.tokens, self.positions, self.branch]
+
+    def with_tensors(self, tensors: Sequence[Tensor]) -> "Packed":
+        """Returns a copy with other tensors, in the order of `tensors`."""
+        tokens, positions, branch = tensors
+        return replace(self, tokens=tokens, positions=positions, branch=branch)
 
     def visible(self) -> Tensor | None:
         """Returns the attention mask of the columns after the shared ones.

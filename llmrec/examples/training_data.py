@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from llmrec.backbones.upload import move_together
 from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.datasets.dataset import Dataset, Rows
@@ -41,8 +42,9 @@ class Step:
     padding_batches: int
 
     def to(self, device: torch.device) -> "Step":
-        """Returns the same step on another device."""
-        return Step([batch.to(device) for batch in self.batches], self.padding_batches)
+        """Returns the same step on another device. The tensors of all micro-batches are moved together."""
+        moved = iter(move_together([tensor for batch in self.batches for tensor in batch.tensors()], device))
+        return Step([batch.with_tensors(moved) for batch in self.batches], self.padding_batches)
 
     def weighted_batches(self) -> list[tuple[Batch, float]]:
         """Returns each micro-batch with its weight: 0 for padding batches, 1 for all others."""
@@ -125,9 +127,9 @@ class TrainingData(LightningDataModule):
         """Returns a training row, from which the objective makes its branches."""
 
     def batch(self, rows: np.ndarray) -> Batch:
-        """Returns the micro-batch of some training rows (int [rows])."""
+        """Returns the micro-batch of some training rows (int [rows]), with the objective's indices."""
         branches = [self.objective.branches(self.example(int(row))) for row in rows]
-        return build_batch(rows, branches, self.shared_columns)
+        return self.objective.with_indices(build_batch(rows, branches, self.shared_columns), self.trie)
 
     @property
     def added_tokens(self) -> int:

@@ -45,7 +45,7 @@ class ALRO(Objective):
         super().__init__()
         self.alpha, self.beta, self.sigma, self.gamma, self.normalise = alpha, beta, sigma, gamma, normalise
         self.branch_count = self.prompt_count = 2 if beta else 1
-        self.monitored: dict[str, float] = {}
+        self.monitored: dict[str, Tensor] = {}
 
     def prepare(self, preparation: Preparation) -> None:
         """Stores the target orders and gains of the training lists, and the tokens of the identifiers."""
@@ -76,22 +76,29 @@ class ALRO(Objective):
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         """Computes the batch's part of L_SFT, averaged over the step's tokens, and of SLL and PSL, over its lists."""
-        stored = torch.nonzero(batch.branch == 0)[:, 0]
+        stored, other = self._orders(batch)
         logits = encoded[stored].logits()
         sft = functional.cross_entropy(logits, batch.token[stored], reduction="sum") / totals["tokens"]
         slots = logits.view(len(batch.example), -1, logits.shape[1])[:, : len(self.identifiers)]
         sll = self._soft_lambda(slots, batch).sum() / totals["lists"]
-        psl = self._permutation_sensitive(slots, encoded, batch).sum() / totals["lists"]
+        psl = self._permutation_sensitive(slots, encoded, other, batch).sum() / totals["lists"]
         parts = {"sft": sft, "sll": sll, "psl": psl}
         return Part(sft + self.alpha * sll + self.beta * psl, {k: v.detach().double() for k, v in parts.items()})
 
     def close_step(self, statistics: Sums) -> None:
         """Stores the unweighted parts of the step's loss for `monitors`."""
-        self.monitored = {name: float(statistics[name]) for name in ("sft", "sll", "psl")}
+        self.monitored = {name: statistics[name] for name in ("sft", "sll", "psl")}
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, Tensor]:
         """Returns the parts of the last step's loss, unweighted: sft, sll and psl."""
         return self.monitored
+
+    def _orders(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Returns the positions of the stored orders and of the second ones, int64 [rows * (m + 1)], [rows * m]."""
+        positions = torch.arange(len(batch.branch), device=batch.branch.device).view(len(batch.example), -1)
+        # Of each row, the stored order comes first, with EOS.
+        stored, other = positions.tensor_split([len(self.identifiers) + 1], dim=1)
+        return stored.flatten(), other.flatten()
 
     def _soft_lambda(self, slots: Tensor, batch: Batch) -> Tensor:
         """Returns float32 [rows], from the logits at the stored order's m slots, [rows, m, vocabulary]."""
@@ -99,12 +106,11 @@ class ALRO(Objective):
         target, gains = self.target[batch.example], self.gains[batch.example]
         return soft_lambda_loss(soft_positions(emitted, self.gamma), target, gains, self.sigma, self.normalise)
 
-    def _permutation_sensitive(self, slots: Tensor, encoded: Encoded, batch: Batch) -> Tensor:
+    def _permutation_sensitive(self, slots: Tensor, encoded: Encoded, other: Tensor, batch: Batch) -> Tensor:
         """Returns float32 [rows]; zeros if no second order is encoded."""
         if self.branch_count == 1:
             return slots.new_zeros(len(slots))
         size = len(self.identifiers)
-        other = torch.nonzero(batch.branch == 1)[:, 0]
         shown = encoded[other].logits(self.identifiers).view(len(slots), size, size)
         position = self._positions(batch.token[other].view(-1, size), batch.example)
         return permutation_sensitive_loss(

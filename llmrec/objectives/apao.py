@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.objectives.base import OverTokenLoss, Part, Sums, TokenLoss, positive
 from llmrec.objectives.batch import Batch, kept_positions
@@ -41,15 +42,21 @@ class APAO(OverTokenLoss):
         """Supervises every token, since prefixes contain forced tokens too."""
         return torch.ones_like(fan_out, dtype=torch.bool)
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        """Returns the token loss's indices and the positions that it supervises."""
+        supervised = torch.nonzero(self.token_loss.supervised(trie.fan_out_at(batch.node)))[:, 0]
+        return super().batch_indices(batch, trie) | {"supervised": supervised}
+
     def totals(self, batch: Batch) -> Sums:
         """Returns the token loss's denominators and the number of rows."""
         rows = torch.full((), len(batch.example), device=batch.example.device)
-        supervised = torch.nonzero(self._is_supervised(batch))[:, 0]
+        supervised = self.with_indices(batch, self.trie).indices["supervised"]
         return self.token_loss.totals(kept_positions(batch, supervised)) | {"rows": rows}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
         losses, statistics = self.token_loss.checked_losses(encoded, batch)
-        mean = losses.where(self._is_supervised(batch), 0).sum() / positive(totals["tokens"])
+        is_supervised = self.token_loss.supervised(self.trie.fan_out_at(batch.node))
+        mean = losses.where(is_supervised, 0).sum() / positive(totals["tokens"])
         depth, length = self.trie.depth[batch.node], self.target_length[batch.example]
         by_depth = losses.new_zeros(len(batch.example), self.trie.max_length)
         prefix = prefix_losses(by_depth.index_put((batch.row, depth), losses), length, self.eta)
@@ -59,14 +66,11 @@ class APAO(OverTokenLoss):
     def close_step(self, statistics: Sums) -> None:
         """Updates the state of the token loss and stores the mean prefix term for `monitors`."""
         super().close_step(statistics)
-        self.prefix = float(statistics["prefix"] / statistics["rows"])
+        self.prefix = statistics["prefix"] / statistics["rows"]
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, float | Tensor]:
         """Returns the token loss's scalars and the mean of sum_t v_t L_t over the last step's rows."""
-        return super().monitors() | {"prefix_loss": self.prefix}
-
-    def _is_supervised(self, batch: Batch) -> Tensor:
-        return self.token_loss.supervised(self.trie.fan_out_at(batch.node))
+        return {**super().monitors(), "prefix_loss": self.prefix}
 
 
 def prefix_losses(losses: Tensor, length: Tensor, eta: float) -> Tensor:

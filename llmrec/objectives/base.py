@@ -6,7 +6,7 @@ and maps the model's hidden states at these positions to a loss.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.permutations import Permutations
+from llmrec.catalogue.trie import Trie
 from llmrec.errors import InputError
 from llmrec.objectives.batch import Batch, Branch, Example
 from llmrec.objectives.preparation import Preparation
@@ -87,6 +89,26 @@ class Objective(nn.Module, ABC):
             bool [length].
         """
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        """Computes what the loss needs of the batch's tokens and the trie, when the batch is built.
+
+        Tensors whose size depends on values (`torch.nonzero`, `torch.unique`, a mask as index, `Trie.children`) would
+        make the host wait for a GPU in `totals` and `forward`. Computed here, they are read from `batch.indices`. An
+        objective that applies a token loss adds the token loss's own.
+
+        Args:
+            batch: The batch, on the CPU.
+            trie: The trie of valid responses, on the CPU.
+
+        Returns:
+            Named tensors, which are moved to the training device with the batch.
+        """
+        return {}
+
+    def with_indices(self, batch: Batch, trie: Trie | Permutations) -> Batch:
+        """Returns the batch with its indices, computed now if it was built without them."""
+        return batch if batch.indices else replace(batch, indices=self.batch_indices(batch, trie))
+
     @abstractmethod
     def totals(self, batch: Batch) -> Sums:
         """Returns the batch's part of the loss's denominators, which are known before the forward pass.
@@ -104,8 +126,8 @@ class Objective(nn.Module, ABC):
             totals: The sums of `totals` over all micro-batches and ranks of the step.
         """
 
-    def divisor(self, statistics: Sums) -> float:
-        """Returns what the step's loss and gradients are divided by once all backward passes are done.
+    def divisor(self, statistics: Sums) -> float | Tensor:
+        """Returns what the step's loss and gradients are divided by once all backward passes are done, a scalar.
 
         It is for denominators that depend on the model's outputs; others belong into `totals`.
 
@@ -125,10 +147,16 @@ class Objective(nn.Module, ABC):
         """
 
     def close_step(self, statistics: Sums) -> None:
-        """Updates the state once per optimizer step, from the statistics of all micro-batches and ranks."""
+        """Updates the state once per optimizer step, from the statistics of all micro-batches and ranks.
 
-    def monitors(self) -> dict[str, float]:
-        """Returns named scalars to log after each step."""
+        The gradients are done then, and the weights not yet updated.
+        """
+
+    def monitors(self) -> Mapping[str, float | Tensor]:
+        """Returns named scalars to log after each step.
+
+        Tensors are copied to the host all at once, whereas each `float(tensor)` would wait for a GPU.
+        """
         return {}
 
     @property
@@ -207,6 +235,10 @@ class OverTokenLoss(Objective):
     def supervised(self, fan_out: Tensor) -> Tensor:
         return self.token_loss.supervised(fan_out)
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        """Returns the token loss's indices."""
+        return self.token_loss.batch_indices(batch, trie)
+
     def start_epoch(self, epoch: int) -> None:
         self.token_loss.start_epoch(epoch)
 
@@ -214,7 +246,7 @@ class OverTokenLoss(Objective):
         """Updates the state of the token loss."""
         self.token_loss.close_step(statistics)
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, float | Tensor]:
         """Returns the token loss's scalars."""
         return self.token_loss.monitors()
 

@@ -1,14 +1,15 @@
 """What objectives exchange with the code that builds batches: examples, their branches, and micro-batches of them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from llmrec.backbones.packing import Packed
+from llmrec.backbones.upload import move_together
 
 FREE_TEXT = -1
 """The node of tokens of free text, which the trie does not contain."""
@@ -105,6 +106,8 @@ class Batch:
         example: The index of each row in the training sample, int64 [rows].
         response_tokens: The number of tokens of all responses, end tokens included, supervised or not, int64 [].
         has_free_text: Whether a response is free text, for which the trie has no valid tokens.
+        indices: What the objective computed from the fields above on the CPU (`Objective.batch_indices`); empty if the
+            batch was built without an objective.
     """
 
     packed: Packed
@@ -116,14 +119,34 @@ class Batch:
     example: Tensor
     response_tokens: Tensor
     has_free_text: bool = False
+    indices: Mapping[str, Tensor] = field(default_factory=dict)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Returns the batch on another device."""
-        moved = {f.name: getattr(self, f.name).to(device) for f in fields(self) if f.name != "has_free_text"}
-        return replace(self, **moved)
+        return self.with_tensors(iter(move_together(self.tensors(), device)))
+
+    def tensors(self) -> list[Tensor]:
+        """Returns all tensors of the batch."""
+        return [*self.packed.tensors(), *(getattr(self, name) for name in _TENSORS), *self.indices.values()]
+
+    def with_tensors(self, tensors: Iterator[Tensor]) -> "Batch":
+        """Returns a copy with other tensors, taken from an iterator in the order of `tensors`."""
+        packed = self.packed.with_tensors([next(tensors) for _ in self.packed.tensors()])
+        own: dict[str, Any] = {name: next(tensors) for name in _TENSORS}
+        return replace(self, packed=packed, indices={name: next(tensors) for name in self.indices}, **own)
 
 
-def kept_positions(batch: Batch, kept: Tensor) -> Batch:
-    """Returns a batch with some of its supervised positions, given as indices or a mask."""
+_TENSORS = ("state_index", "token", "node", "row", "branch", "example", "response_tokens")
+"""The fields of a `Batch` that are tensors."""
+
+
+def kept_positions(batch: Batch, kept: Tensor, indices: Mapping[str, Tensor] | None = None) -> Batch:
+    """Returns a batch with some of its supervised positions.
+
+    Args:
+        batch: The batch.
+        kept: The positions, as indices or as a mask; a mask waits for a GPU.
+        indices: The `Batch.indices` of the kept positions.
+    """
     names = ("state_index", "token", "node", "row", "branch")
-    return replace(batch, **{name: getattr(batch, name)[kept] for name in names})
+    return replace(batch, indices=indices or {}, **{name: getattr(batch, name)[kept] for name in names})

@@ -49,9 +49,10 @@ class BEAR(MSL):
         tokens = torch.full((), len(weight), dtype=torch.float64, device=weight.device)
         return weight * losses, {"weights": weight.double().sum(), "weighted_tokens": tokens}
 
-    def divisor(self, statistics: Sums) -> float:
-        """Returns the mean weight, by which the mean over tokens becomes a weighted mean."""
-        return float(statistics["weights"] / statistics["weighted_tokens"].clamp(min=1)) or 1.0
+    def divisor(self, statistics: Sums) -> Tensor:
+        """Returns the mean weight, by which the mean over tokens becomes a weighted mean; 1 without tokens."""
+        mean = statistics["weights"] / statistics["weighted_tokens"].clamp(min=1)
+        return mean.where(mean > 0, 1.0)
 
 
 def kth_largest(values: Tensor, owner: Tensor, counts: Tensor, k: int) -> Tensor:

@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.errors import InputError
 from llmrec.objectives.base import OverTokenLoss, Part, Sums, TokenLoss, positive
@@ -65,14 +65,20 @@ class CFT(OverTokenLoss):
         """Returns the target after the row's prompt, then after the history-free prompt."""
         return [Branch(prompt, example.target) for prompt in (example.prompt, example.prompt_for([]))]
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        """Returns the token loss's indices for the positions with history."""
+        factual, _ = _branch_positions(batch)
+        return self.token_loss.batch_indices(kept_positions(batch, factual), trie)
+
     def totals(self, batch: Batch) -> Sums:
         """Returns the sum of the weights of the targets' tokens."""
-        return {"weights": self._weights(batch)[batch.branch == 0].sum()}
+        factual, _ = _branch_positions(batch)
+        return {"weights": self._weights(kept_positions(batch, factual)).sum()}
 
     def forward(self, encoded: Encoded, batch: Batch, totals: Mapping[str, Tensor]) -> Part:
-        # Both branches supervise the same tokens in the same order.
-        factual, counterfactual = (torch.nonzero(batch.branch == branch)[:, 0] for branch in (0, 1))
-        batch, states, other = kept_positions(batch, factual), encoded[factual], encoded[counterfactual]
+        factual, counterfactual = _branch_positions(batch)
+        batch = kept_positions(batch, factual, batch.indices)
+        states, other = encoded[factual], encoded[counterfactual]
         contrast = Contrast(states.head, states.hidden, states.own_logits, other=other)
         losses, statistics = self.token_loss.checked_losses(states, batch)
         contrasts, _ = self.token_loss.checked_losses(contrast, batch)
@@ -83,3 +89,9 @@ class CFT(OverTokenLoss):
         """Returns the weight of each supervised token, float64 [N]."""
         depth, length = self.trie.depth[batch.node], self.target_length[batch.example[batch.row]]
         return 1 - depth.double() * (1 - self.beta) / (length - 1).clamp(min=1)
+
+
+def _branch_positions(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Returns the positions with and without history, int64 [N / 2] each, which are of the same tokens in order."""
+    factual, counterfactual = batch.branch.argsort(stable=True).chunk(2)
+    return factual, counterfactual

@@ -122,11 +122,11 @@ class GDRT(OverTokenLoss):
         if not self.same_step:
             self._update(statistics)
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, float | Tensor]:
         """Returns the token loss's scalars, and of each group its last weight q and its updated mean loss."""
-        named = {f"group_weight/{number:02d}": value for number, value in enumerate(self.step_weights.tolist())}
-        named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss.tolist())}
-        return super().monitors() | named
+        named = {f"group_weight/{number:02d}": value for number, value in enumerate(self.step_weights)}
+        named |= {f"group_loss/{number:02d}": value for number, value in enumerate(self.group_loss)}
+        return {**super().monitors(), **named}
 
     def report(self) -> dict[str, Any]:
         """Returns the token loss's report and the summary of each group, see `describe_groups`."""
@@ -192,7 +192,7 @@ class GDRT(OverTokenLoss):
         return self.group_of_edge[self.trie.edges(batch.node, batch.token)]
 
     def _count(self, group: Tensor) -> Tensor:
-        return torch.bincount(group, minlength=self.group_count).double()
+        return torch.zeros_like(self.group_loss).index_add(0, group, torch.ones_like(group, dtype=torch.float64))
 
     def _update(self, sums: Mapping[str, Tensor]) -> None:
         present = sums["group_tokens"] > 0
@@ -206,5 +206,5 @@ class GDRT(OverTokenLoss):
         if self.weights == "inverse_relevance":
             return -self.mean_relevance.log()
         # A group that has not occurred yet is given the average loss.
-        average = self.group_loss[self.seen].mean() if bool(self.seen.any()) else self.group_loss.new_zeros(())
+        average = self.group_loss.where(self.seen, 0).sum() / self.seen.sum().clamp(min=1)
         return torch.where(self.seen, self.group_loss, average) / self.temperature

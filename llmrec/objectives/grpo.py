@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from llmrec.backbones.backbone import Backbone, Encoded
+from llmrec.catalogue.permutations import Permutations
 from llmrec.catalogue.trie import Trie
 from llmrec.decoding.beam_search import BeamSearch
 from llmrec.decoding.gumbel_noise import row_seeds
@@ -83,7 +84,7 @@ class GRPO(Objective):
         self.learning_rate_factor, self.max_epochs = learning_rate_factor, max_epochs
         self.token_loss: TokenLoss = SFT() if scores == "vocab" else MSL(temperature=1.0)
         self.epoch = 0
-        self.monitored: dict[str, float] = {}
+        self.monitored: dict[str, Tensor] = {}
 
     @staticmethod
     def validate(settings: Mapping[str, object]) -> None:
@@ -139,6 +140,9 @@ class GRPO(Objective):
         """Supervises every token of a title, or with "trie" scores those at positions with several valid tokens."""
         return self.token_loss.supervised(fan_out)
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        return self.token_loss.batch_indices(batch, trie)
+
     def totals(self, batch: Batch) -> Sums:
         """Returns the number of rows."""
         return {"rows": torch.full((), len(batch.example), device=batch.example.device)}
@@ -162,10 +166,9 @@ class GRPO(Objective):
         """Stores the step's means for `monitors`."""
         values = {name: statistics[name] for name in ("reward", "zero_advantage", "kl")}
         values["diversity"] = (statistics["titles"] > 0).sum() / self.group
-        means = torch.stack(list(values.values())) / statistics["rows"]
-        self.monitored = dict(zip(values, means.tolist(), strict=True))
+        self.monitored = {name: value / statistics["rows"] for name, value in values.items()}
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, Tensor]:
         """Returns means over the last step.
 
         reward: of all titles; zero_advantage: the share of groups whose titles have equal rewards; kl: the estimated

@@ -83,12 +83,43 @@ class MSL(TokenLoss):
         """Returns the number of branching tokens, or of all response tokens, depending on `reduction`."""
         return {"tokens": batch.response_tokens} if self.reduction == "response" else super().totals(batch)
 
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        """Lists the valid tokens of all positions, and for ATS the statistics positions.
+
+        Returns:
+            owner: The position of each valid token, int64 [edges], ascending.
+            distinct: The distinct valid tokens, int64 [T].
+            column: The index in `distinct` of each valid token, int64 [edges].
+            positive: The index of each position's token to predict among the valid tokens, int64 [N].
+            statistics_position: With an adaptive temperature, the statistics position of each row that has one, int64
+                [K]: the first on its path with fan-out * eta > 1.
+            statistics_edge: The indices of their valid tokens, int64 [M].
+
+        Raises:
+            InputError: If a response is free text, which has no valid tokens.
+        """
+        if batch.has_free_text:
+            raise InputError("MSL normalizes over the valid tokens of the trie, which free text has none of. Use SFT")
+        owner, edge = trie.children(batch.node)
+        valid = trie.edge_token[edge].long()
+        distinct, column = torch.unique(valid, return_inverse=True)
+        positive = torch.nonzero(valid == batch.token[owner])[:, 0]
+        indices = {"owner": owner, "distinct": distinct, "column": column, "positive": positive}
+        if self.adaptive:
+            position = self._statistics_positions(batch, trie)
+            is_chosen = torch.zeros(len(batch.node), dtype=torch.bool, device=owner.device)
+            is_chosen[position] = True
+            edges = torch.nonzero(is_chosen[owner])[:, 0]
+            indices |= {"statistics_position": position, "statistics_edge": edges}
+        return indices
+
     def token_losses(self, encoded: Encoded, batch: Batch) -> tuple[Tensor, Sums]:
         """Returns the loss of each branching token, float32 [N], and the statistics of the logits for ATS.
 
         Raises:
             InputError: If a response is free text, which has no valid tokens.
         """
+        batch = self.with_indices(batch, self.trie)
         valid = self.valid_logits(encoded, batch)
         statistics = self._statistics(valid, batch) if self.adaptive else {}
         if self.needs_whole_step:
@@ -102,61 +133,60 @@ class MSL(TokenLoss):
         Raises:
             InputError: If a response is free text, which has no valid tokens.
         """
-        if batch.has_free_text:
-            raise InputError("MSL normalizes over the valid tokens of the trie, which free text has none of. Use SFT")
-        owner, edge = self.trie.children(batch.node)
-        valid = self.trie.edge_token[edge].long()
+        indices = self.with_indices(batch, self.trie).indices
         # One matrix product with the distinct valid tokens is cheaper than gathering the rows of the output projection
         # for the valid tokens of each position, which repeats them many times.
-        distinct, column = torch.unique(valid, return_inverse=True)
-        logits = encoded.logits(distinct)[owner, column]
-        return ValidLogits(logits, owner, logits[valid == batch.token[owner]])
+        logits = encoded.logits(indices["distinct"])[indices["owner"], indices["column"]]
+        return ValidLogits(logits, indices["owner"], logits[indices["positive"]])
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the adaptive temperature."""
         if self.adaptive and not self.needs_whole_step:
             self._update(statistics)
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, float | Tensor]:
         """Returns the temperature of the next step."""
-        return {"temperature": float(self.tau)}
+        return {"temperature": self.tau}
 
     @property
     def training_temperature(self) -> float:
         return float(self.tau)
 
-    def _statistics(self, found: ValidLogits, batch: Batch) -> Sums:
-        """Returns sums over each row's statistics node, the first node on its path with fan-out * eta > 1."""
-        fan_out = self.trie.fan_out_at(batch.node)
+    def _statistics_positions(self, batch: Batch, trie: Trie | Permutations) -> Tensor:
         # With fan-out m and m * eta <= 1, uniform guessing already reaches eta, and log(m * eta) <= 0 gives no tau.
-        candidate = torch.nonzero(fan_out * self.eta > 1)[:, 0]
-        rows = len(batch.example)
-        first = torch.full((rows,), len(fan_out), device=fan_out.device)
+        candidate = torch.nonzero(trie.fan_out_at(batch.node) * self.eta > 1)[:, 0]
+        none = len(batch.node)
+        first = torch.full((len(batch.example),), none, device=candidate.device)
         first = first.scatter_reduce(0, batch.row[candidate], candidate, "amin")
-        chosen = torch.zeros(len(fan_out) + 1, dtype=torch.bool, device=fan_out.device)
-        chosen.index_fill_(0, first, True)
-        chosen = chosen[:-1]
-        valid = found.logits.detach()[chosen[found.owner]].double()
+        return first[first < none]
+
+    def _statistics(self, found: ValidLogits, batch: Batch) -> Sums:
+        """Returns sums over the statistics positions."""
+        position, edge = batch.indices["statistics_position"], batch.indices["statistics_edge"]
+        positive = found.positive.detach()[position].double()
+        valid = found.logits.detach()[edge].double()
+        fan_out = self.trie.fan_out_at(batch.node[position]).long()
         return {
-            "positive": found.positive.detach()[chosen].double().sum(),
-            "rows": chosen.sum().double(),
+            "positive": positive.sum(),
+            "rows": positive.new_full((), len(position)),
             "valid": valid.sum(),
             "valid_squares": valid.square().sum(),
-            "valid_count": torch.full((), len(valid), dtype=torch.float64, device=valid.device),
-            "fan_outs": torch.bincount(fan_out[chosen], minlength=self.trie.max_fan_out + 1).double(),
+            "valid_count": valid.new_full((), len(edge)),
+            "fan_outs": positive.new_zeros(self.trie.max_fan_out + 1).index_add(0, fan_out, torch.ones_like(positive)),
         }
 
     def _update(self, sums: Mapping[str, Tensor]) -> None:
-        if sums["valid_count"] < 2:
-            return
-        mean = sums["valid"] / sums["valid_count"]
-        variance = (sums["valid_squares"] - sums["valid_count"] * mean**2) / (sums["valid_count"] - 1)
-        advantage = sums["positive"] / sums["rows"] - mean
-        fan_out = torch.nonzero(sums["fan_outs"])[:, 0]
-        weight = sums["fan_outs"][fan_out]
+        """Moves the temperature, if there are at least two valid logits; decided on the device, without waiting."""
+        count, rows, weight = sums["valid_count"].clamp(min=2), sums["rows"].clamp(min=1), sums["fan_outs"]
+        mean = sums["valid"] / count
+        variance = (sums["valid_squares"] - count * mean**2) / (count - 1)
+        advantage = sums["positive"] / rows - mean
+        # Fan-outs that did not occur have weight 0. In their place stands one for which the temperature is finite.
+        fan_out = torch.arange(len(weight), device=weight.device).double().where(weight > 0, 2 / self.eta)
         tau = adaptive_temperature(advantage, variance.clamp(min=0), fan_out, self.eta)
-        new = ((tau * weight).sum() / weight.sum()).clamp(*self.bounds)
-        self.tau.copy_(self.ema * self.tau + (1 - self.ema) * new)
+        new = ((tau * weight).sum() / rows).clamp(*self.bounds)
+        moved = self.ema * self.tau + (1 - self.ema) * new
+        self.tau.copy_(torch.where(sums["valid_count"] < 2, self.tau, moved))
 
 
 def adaptive_temperature(advantage: Tensor, variance: Tensor, fan_out: Tensor, eta: float) -> Tensor:
@@ -168,7 +198,7 @@ def adaptive_temperature(advantage: Tensor, variance: Tensor, fan_out: Tensor, e
     Args:
         advantage: d, the mean positive logit minus the mean valid logit.
         variance: s2, the variance of the valid logits.
-        fan_out: m, numbers of valid tokens, int [n], each with m * eta > 1.
+        fan_out: m, numbers of valid tokens, [n], each with m * eta > 1.
         eta: The probability to aim at.
 
     Returns:

@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 from llmrec.backbones.array_cache import cached_array, content_hash
 from llmrec.backbones.backbone import Encoded
+from llmrec.catalogue.permutations import Permutations
+from llmrec.catalogue.trie import Trie
 from llmrec.collectives import map_across_ranks
 from llmrec.components import code
 from llmrec.objectives.base import Objective, Part, Sums, TokenLoss
@@ -56,7 +58,7 @@ class Preference(Objective):
         self.tasks, self.branch_count = rejected.tasks, 1 + negatives
         self.learning_rate_factor, self.max_epochs = learning_rate_factor, max_epochs
         self.token_loss: TokenLoss = SFT() if scores == "vocab" else MSL(temperature=1.0)
-        self.monitored: dict[str, float] = {}
+        self.monitored: dict[str, Tensor] = {}
 
     @abstractmethod
     def losses(self, rewards: Tensor, example: Tensor) -> Tensor:
@@ -90,6 +92,9 @@ class Preference(Objective):
     def supervised(self, fan_out: Tensor) -> Tensor:
         """Supervises every token of a title, or with "trie" scores those at positions with several valid tokens."""
         return self.token_loss.supervised(fan_out)
+
+    def batch_indices(self, batch: Batch, trie: Trie | Permutations) -> dict[str, Tensor]:
+        return self.token_loss.batch_indices(batch, trie)
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the number of rows."""
@@ -129,9 +134,9 @@ class Preference(Objective):
     def close_step(self, statistics: Sums) -> None:
         """Stores the step's mean margin and the share of rows that prefer the target, for `monitors`."""
         rows = statistics["rows"]
-        self.monitored = {name: float(statistics[name] / rows) for name in ("margin", "preferred")}
+        self.monitored = {name: statistics[name] / rows for name in ("margin", "preferred")}
 
-    def monitors(self) -> dict[str, float]:
+    def monitors(self) -> Mapping[str, Tensor]:
         """Returns means over the last step's rows.
 
         margin: the target's reward minus the highest reward of a rejected title; preferred: whether this is above 0.

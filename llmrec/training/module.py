@@ -3,7 +3,7 @@
 import logging
 import resource
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from pytorch_lightning import LightningModule, seed_everything
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from pytorch_lightning.strategies import ParallelStrategy
+from torch import Tensor
 from torch.distributed.tensor import DTensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -26,7 +27,14 @@ from llmrec.objectives.batch import Batch
 from llmrec.objectives.preparation import Preparation
 from llmrec.tasks.base import Task
 from llmrec.training.logged_recommendations import log_recommendations
-from llmrec.training.sharded import ShardedAdamW, clip_gradients, divide_gradients, unsharded, without_shared_columns
+from llmrec.training.sharded import (
+    ShardedAdamW,
+    clip_gradients,
+    divide_gradients,
+    gradient_norm,
+    unsharded,
+    without_shared_columns,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -124,21 +132,27 @@ class Recommender(LightningModule):
         optimizer, schedule = self._optimizer(), self.lr_schedulers()
         assert isinstance(schedule, LRScheduler)
         statistics = self._gradients(step)
-        divisor, input_tokens = self.objective.divisor(statistics), int(statistics.pop("input_tokens"))
-        loss = float(statistics.pop("loss")) / divisor
-        self._refuse_nan("loss", loss)
+        divisor, input_tokens = self.objective.divisor(statistics), statistics.pop("input_tokens")
+        loss = statistics.pop("loss") / divisor
         trained = [weight for weight in self.parameters() if weight.requires_grad]
         all_reduce_gradients(trained)
-        if divisor != 1:
+        if isinstance(divisor, Tensor) or divisor != 1:
             divide_gradients(trained, divisor)
-        norm = clip_gradients(trained, self.config.trainer.clip)
+        norm = gradient_norm(trained)
+        self.objective.close_step(statistics)
+        # The only place where the host waits for a GPU: it must know that the loss and the gradients are finite before
+        # the weights change, and reads what is logged in the same copy.
+        measured = to_floats(
+            {"loss": loss, **self.objective.monitors(), "gradient_norm": norm, "input_tokens": input_tokens}
+        )
+        self._refuse_nan("loss", measured["loss"])
         # After the last step before a checkpoint, no later loss would show that the saved weights are not finite.
-        self._refuse_nan("norm of the gradient", norm)
+        self._refuse_nan("norm of the gradient", measured["gradient_norm"])
+        clip_gradients(trained, self.config.trainer.clip, norm)
         optimizer.step()
         schedule.step()
         optimizer.zero_grad()
-        self.objective.close_step(statistics)
-        self._log_step(loss, norm, input_tokens, started)
+        self._log_step(measured, started)
 
     def _gradients(self, step: Step) -> Sums:
         """Computes the step's gradients; halves the micro-batches and retries when memory runs out.
@@ -241,11 +255,9 @@ class Recommender(LightningModule):
         assert isinstance(optimizer, LightningOptimizer)
         return optimizer
 
-    def _log_step(self, loss: float, norm: float, input_tokens: int, started: float) -> None:
-        measured = {
-            "loss": loss,
-            **self.objective.monitors(),
-            "gradient_norm": norm,
+    def _log_step(self, measured: dict[str, float], started: float) -> None:
+        input_tokens = measured.pop("input_tokens")
+        measured |= {
             "learning_rate": float(self._optimizer().param_groups[0]["lr"]),
             "tokens_per_second": input_tokens / (time.perf_counter() - started),
             "memory_gib": _memory_gib(self.device),
@@ -268,6 +280,14 @@ def add(parts: Iterable[Sums]) -> Sums:
         for name, value in part.items():
             total[name] = total[name] + value if name in total else value.clone()
     return total
+
+
+def to_floats(values: Mapping[str, float | Tensor]) -> dict[str, float]:
+    """Converts scalars, tensors or not, to Python numbers; all tensors are copied to the host at once."""
+    tensors = [value.detach().double() for value in values.values() if isinstance(value, Tensor)]
+    device = tensors[0].device
+    numbers = iter(torch.stack([tensor.to(device, non_blocking=True) for tensor in tensors]).tolist())
+    return {name: next(numbers) if isinstance(value, Tensor) else value for name, value in values.items()}
 
 
 def scaled(sums: Sums, counts: float) -> Sums:

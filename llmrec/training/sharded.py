@@ -18,7 +18,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import Parameter
-from torch.nn.utils import clip_grad_norm_, clip_grads_with_norm_, get_total_norm
+from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import Packed
@@ -123,32 +123,39 @@ def without_shared_columns(backbone: Backbone, packed: Packed) -> Packed:
     return replace(packed, shared_columns=0) if is_sharded else packed
 
 
-def divide_gradients(weights: Sequence[Parameter], divisor: float) -> None:
+def divide_gradients(weights: Sequence[Parameter], divisor: float | Tensor) -> None:
     """Divides the gradients of trained weights, sharded or whole, in place."""
     for weight in weights:
         if weight.grad is not None:
-            weight.grad.div_(divisor)
+            _local(weight.grad).div_(divisor)
 
 
-def clip_gradients(weights: Sequence[Parameter], max_norm: float) -> float:
+def gradient_norm(weights: Sequence[Parameter]) -> Tensor:
+    """Returns the total norm of the gradients of trained weights, over the shards of all ranks, a scalar."""
+    shards, whole = _split_sharded(weights)
+    norm = get_total_norm([weight.grad for weight in whole if weight.grad is not None])
+    if not shards:
+        return norm
+    square = get_total_norm([_local(weight.grad) for weight in shards if weight.grad is not None]).square()
+    distributed.all_reduce(square)
+    return (square + norm.square()).sqrt()
+
+
+def clip_gradients(weights: Sequence[Parameter], max_norm: float, norm: Tensor) -> None:
     """Clips the total norm of the gradients, in place.
 
     Args:
         weights: Trained weights, sharded or whole.
         max_norm: Maximum norm.
-
-    Returns:
-        The norm before clipping, over the shards of all ranks.
+        norm: The norm before clipping, see `gradient_norm`.
     """
-    shards, whole = _split_sharded(weights)
-    if not shards:
-        return float(clip_grad_norm_(weights, max_norm))
-    square = get_total_norm([weight.grad.to_local() for weight in shards if isinstance(weight.grad, DTensor)]).square()
-    distributed.all_reduce(square)
-    norm = (square + get_total_norm([weight.grad for weight in whole if weight.grad is not None]).square()).sqrt()
-    clip_grads_with_norm_(shards, max_norm, norm)
-    clip_grads_with_norm_(whole, max_norm, norm)
-    return float(norm)
+    for part in _split_sharded(weights):
+        clip_grads_with_norm_(part, max_norm, norm)
+
+
+def _local(gradient: Tensor) -> Tensor:
+    """Returns this rank's shard of a gradient, or the gradient if it is whole."""
+    return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
 def _split_sharded(weights: Sequence[Parameter]) -> tuple[list[Parameter], list[Parameter]]:

@@ -39,7 +39,7 @@ def _step(world: World, rows: list[int], rank: int) -> Step:
         part = world.objective(world.backbone.encode(batch.packed, batch.state_index), batch, totals)
     (part.loss * counts).backward()
     closed = all_reduce_sums(scaled({**part.statistics, "loss": part.loss.detach().double()}, counts))
-    divisor = world.objective.divisor(closed)
+    divisor = float(world.objective.divisor(closed))
     loss = float(closed.pop("loss")) / divisor
     world.objective.close_step(closed)
     all_reduce_gradients(list(world.backbone.parameters()))

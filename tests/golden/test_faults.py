@@ -29,7 +29,7 @@ def golden(tmp_path_factory: pytest.TempPathFactory) -> Golden:
 
 def clipping_times_100(monkeypatch: pytest.MonkeyPatch) -> None:
     clip = sharded.clip_gradients
-    monkeypatch.setattr(module, "clip_gradients", lambda weights, max_norm: clip(weights, 100 * max_norm))
+    monkeypatch.setattr(module, "clip_gradients", lambda weights, max_norm, norm: clip(weights, 100 * max_norm, norm))
 
 
 def adamw_steps_twice(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,13 @@ def test_an_objective_that_needs_the_whole_step_refuses_accumulation(
             _check(objective, micro_batched[size])
 
 
+def test_indices_that_are_computed_with_the_batch_change_nothing(case: Case, cache: Path) -> None:
+    world, other = build_world(case, cache), build_world(case, cache)
+    batches = micro_batches(world, ALL)
+    bare = [replace(batch, indices={}) for batch in micro_batches(other, ALL)]
+    assert_same_step(take_step(world, batches), take_step(other, bare))
+
+
 def test_branches_are_plain_sequences(case: Case, cache: Path) -> None:
     fast, plain = build_world(case, cache), build_world(case, cache)
     plain.backbone.uses_plain_path = True

@@ -323,7 +323,7 @@ def take_step(world: World, batches: Sequence[Batch]) -> Step:
         part.loss.backward()
         parts.append({**part.statistics, "loss": part.loss.detach().double()})
     closed = add(parts)
-    divisor = world.objective.divisor(closed)
+    divisor = float(world.objective.divisor(closed))
     loss = float(closed.pop("loss")) / divisor
     world.objective.close_step(closed)
     weights = {name: weight for name, weight in world.backbone.named_parameters() if weight.grad is not None}

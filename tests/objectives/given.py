@@ -60,7 +60,7 @@ def step(objective: Objective, parts: Sequence[tuple[Encoded, Batch]]) -> float:
     done = [objective(encoded, batch, totals) for encoded, batch in parts]
     statistics = added([part.statistics for part in done])
     objective.close_step(statistics)
-    return float(sum(part.loss for part in done)) / objective.divisor(statistics)
+    return float(sum(part.loss for part in done)) / float(objective.divisor(statistics))
 
 
 def added(sums: Sequence[Sums]) -> Sums:

@@ -48,7 +48,8 @@ class Waits:
     Attributes:
         syncs: For a result: `SYNCS`, indexing by a mask, repeat_interleave without output_size, tolist, copies to the
             CPU.
-        uploads: For a copy to the GPU to end: copies that are not non_blocking, torch.tensor, indices on the CPU.
+        uploads: For a copy to the GPU to end: copies that are not non_blocking from pinned memory, torch.tensor,
+            indices on the CPU.
     """
 
     syncs: Counter[str] = field(default_factory=Counter)
@@ -64,11 +65,13 @@ class PretendedGPU:
         mixing: Operations that would fail, since they take tensors of both devices. CPU tensors without dimensions are
             allowed.
         storages: Weak references, which keep a new storage from getting the address of a freed one.
+        pinned: The storages in pinned memory of the host, likewise.
     """
 
     waits: Waits = field(default_factory=Waits)
     mixing: Counter[str] = field(default_factory=Counter)
     storages: set[StorageWeakRef] = field(default_factory=set)
+    pinned: set[StorageWeakRef] = field(default_factory=set)
 
     def take_waits(self) -> Waits:
         """Returns the waits so far and starts to count anew."""
@@ -83,6 +86,16 @@ class PretendedGPU:
         """Puts a tensor's storage on the GPU."""
         self.storages.add(StorageWeakRef(tensor.untyped_storage()))
         return tensor
+
+    def pin(self, tensor: Tensor) -> Tensor:
+        """Returns a copy of a CPU tensor in pinned memory."""
+        copy = tensor.clone()
+        self.pinned.add(StorageWeakRef(copy.untyped_storage()))
+        return copy
+
+    def uploads_at_once(self, tensor: Tensor, non_blocking: bool) -> bool:
+        """Returns whether the host goes on before a CPU tensor has been copied to the GPU."""
+        return non_blocking and StorageWeakRef(tensor.untyped_storage()) in self.pinned
 
     def remove(self, tensor: Tensor) -> Tensor:
         """Puts a tensor's storage on the CPU."""
@@ -126,6 +139,7 @@ class _Devices(TorchFunctionMode):
             Tensor.to: self._to,
             Tensor.cpu: lambda tensor: self._to(tensor, CPU),
             Tensor.cuda: lambda tensor: self._to(tensor, CUDA),
+            Tensor.pin_memory: gpu.pin,
             Tensor.tolist: self._tolist,
             Tensor.new_tensor: self._new_tensor,
         }
@@ -159,7 +173,7 @@ class _Devices(TorchFunctionMode):
         if held:
             _note(self.gpu.waits.syncs, "copy to the CPU")
             return self.gpu.remove(copy)
-        if not non_blocking:
+        if not self.gpu.uploads_at_once(tensor, non_blocking):
             self._note_upload(copy, "to")
         return self.gpu.add(copy)
 
@@ -225,7 +239,7 @@ class _Operations(TorchDispatchMode):
     def _note_copy(self, target: Tensor, source: Tensor, non_blocking: bool = False) -> None:
         if not self.gpu.holds(target):
             _note(self.gpu.waits.syncs, "copy_")
-        elif self._is_foreign(source) and not non_blocking:
+        elif self._is_foreign(source) and not self.gpu.uploads_at_once(source, non_blocking):
             _note(self.gpu.waits.uploads, "copy_")
 
     def _note_indexing(
