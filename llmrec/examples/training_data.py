@@ -1,10 +1,11 @@
 """The base class of all tasks' data modules: assigns rows to steps and micro-batches, and divides them among ranks."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from itertools import islice
+from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +24,6 @@ from llmrec.objectives.batch import Batch, Example
 from llmrec.prompts.prompt import Prompt
 from llmrec.prompts.prompts import Prompts
 
-Element = TypeVar("Element")
 PADDING_ROWS = np.array([0])
 """The rows of a padding batch."""
 
@@ -52,6 +52,38 @@ class Step:
         return [(batch, float(index < real)) for index, batch in enumerate(self.batches)]
 
 
+class StepLoader:
+    """Iterates over the steps of an epoch and builds the batches of each when it is needed, or earlier on request.
+
+    On a GPU, the host builds the next step's batches while it would only wait for the current step (`build_next`).
+    """
+
+    def __init__(self, steps: Iterable[list[np.ndarray]], build: Callable[[list[np.ndarray]], Any]) -> None:
+        """Sets up the epoch.
+
+        Args:
+            steps: The rows of each micro-batch of each step, int [micro rows] each.
+            build: Returns the element of a step.
+        """
+        self.steps, self.build = list(steps), build
+        self._remaining: Iterator[list[np.ndarray]] = iter(())
+        self._built: list[Any] = []
+
+    def __len__(self) -> int:
+        return len(self.steps)
+
+    def __iter__(self) -> Iterator[Any]:
+        self._remaining, self._built = iter(self.steps), []
+        for _ in self.steps:
+            self.build_next()
+            yield self._built.pop()
+
+    def build_next(self) -> None:
+        """Builds the next step, unless it is built already or the epoch is over."""
+        if not self._built:
+            self._built = [self.build(parts) for parts in islice(self._remaining, 1)]
+
+
 class TrainingData(LightningDataModule):
     """Loads training rows as micro-batches of optimizer steps, and the indices of validation rows.
 
@@ -65,6 +97,7 @@ class TrainingData(LightningDataModule):
         objective: The objective to train.
         trie: The trie of valid responses, on the CPU.
         epoch: The current epoch; seeds what is drawn anew each epoch.
+        loader: The loader of the current epoch's steps.
         checkpointing: Whether the model recomputes its activations (gradient checkpointing), in which case rows cannot
             share columns; set by `fit_into_memory`.
         micro_batch_limit: Maximum number of rows of a micro-batch after the memory ran out; None before that.
@@ -74,6 +107,7 @@ class TrainingData(LightningDataModule):
 
     objective: Objective
     trie: Trie | Permutations
+    loader: StepLoader
 
     def __init__(self, dataset: Dataset, prompt: Prompt, config: DictConfig) -> None:
         super().__init__()
@@ -187,7 +221,7 @@ class TrainingData(LightningDataModule):
         padding_batches = sum(len(rows) == 0 for rows in parts)
         return Step([self.batch(rows if len(rows) else PADDING_ROWS) for rows in parts], padding_batches)
 
-    def train_dataloader(self) -> DataLoader[Step | list[np.ndarray]]:
+    def train_dataloader(self) -> StepLoader:
         """Returns a loader with one element per step: this rank's micro-batches.
 
         For an objective that samples responses from the current model, the element is the rows of each micro-batch,
@@ -195,13 +229,15 @@ class TrainingData(LightningDataModule):
         """
         assert self.trainer is not None
         self.epoch = self.trainer.current_epoch
-        return _loader(self._steps(self.epoch), list if self.objective.samples_responses else self.step)
+        self.loader = StepLoader(self._steps(self.epoch), list if self.objective.samples_responses else self.step)
+        return self.loader
 
     def val_dataloader(self) -> DataLoader[np.ndarray]:
         """Returns a loader with one element: the indices of this rank's validation rows. Decoding batches them."""
         assert self.trainer is not None
         rank_rows = np.arange(self.validation_rows)[self.trainer.global_rank :: self.trainer.world_size]
-        return _loader([rank_rows], lambda rows: rows)
+        # torch accepts a list as a dataset, but its type annotations do not.
+        return DataLoader([rank_rows], batch_size=None, collate_fn=lambda rows: rows)  # type: ignore[arg-type]
 
     def _steps(self, epoch: int) -> LengthGroupedSteps:
         trainer = self.config.trainer
@@ -210,8 +246,3 @@ class TrainingData(LightningDataModule):
         return LengthGroupedSteps(
             lengths, trainer.batch_size, self.micro_batch_rows, self.config.seed, epoch, rank, ranks
         )
-
-
-def _loader(elements: Iterable[Element], collate: Callable[[Element], Any]) -> DataLoader[Any]:
-    # torch accepts a list as a dataset, but its type annotations do not.
-    return DataLoader(list(elements), batch_size=None, collate_fn=collate)  # type: ignore[arg-type]

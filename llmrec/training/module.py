@@ -140,6 +140,9 @@ class Recommender(LightningModule):
             divide_gradients(trained, divisor)
         norm = gradient_norm(trained)
         self.objective.close_step(statistics)
+        if self.device.type == "cuda":
+            # The GPU still computes what it was given.
+            self.data.loader.build_next()
         # The only place where the host waits for a GPU: it must know that the loss and the gradients are finite before
         # the weights change, and reads what is logged in the same copy.
         measured = to_floats(

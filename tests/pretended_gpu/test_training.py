@@ -1,5 +1,6 @@
 """Training on the pretended GPU: no objective mixes devices, and a step waits for the GPU once."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,12 @@ from pytorch_lightning.strategies import SingleDeviceStrategy
 from torch import Tensor
 
 from llmrec.backbones.backbone import Encoded
+from llmrec.examples.training_data import Step
 from llmrec.objectives.base import Objective, Sums
 from llmrec.objectives.batch import Batch
 from llmrec.objectives.sft import SFT
 from llmrec.tasks.next_item import NextItem
+from llmrec.training import module
 from llmrec.training.module import Recommender
 from llmrec.training.preparation import RunPreparation
 from tests.invariants.world import CASES_BY_TIER, CONFIG, build_objective, preparation_of, task_of
@@ -76,7 +79,7 @@ def train(preparation: RunPreparation, objective: Objective, micro_batches: int,
     """Trains as a run does, with Lightning and a logger; returns the waits of the last step."""
     data, config = preparation.data, two_steps(micro_batches)
     data.config = config
-    module = Recommender(
+    recommender = Recommender(
         preparation.backbone, objective, data, config, NextItem(),
         preparation=lambda device: replace(preparation, trie=data.trie.to(device)),
     )  # fmt: skip
@@ -86,7 +89,7 @@ def train(preparation: RunPreparation, objective: Objective, micro_batches: int,
         callbacks=[last_step], logger=DummyLogger(), log_every_n_steps=1, use_distributed_sampler=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
-    trainer.fit(module, data)
+    trainer.fit(recommender, data)
     return last_step.waits
 
 
@@ -117,6 +120,26 @@ def test_checkpointed_layers_do_not_mix_devices(cache: Path) -> None:
     assert not gpu.mixing
     assert waits.syncs.total() == STEP_SYNCS + 2 * CHECKPOINTED_SYNCS, waits.syncs
     assert not waits.uploads
+
+
+def test_the_next_batches_are_built_before_the_host_waits(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    objective, events = SFT(), []
+    preparation = preparation_of(cache, objective)
+    build, read = preparation.data.step, module.to_floats
+
+    def step(parts: Sequence[np.ndarray]) -> Step:
+        events.append("built")
+        return build(parts)
+
+    def to_floats(values: Mapping[str, float | Tensor]) -> dict[str, float]:
+        events.append("waits")
+        return read(values)
+
+    monkeypatch.setattr(preparation.data, "step", step)
+    monkeypatch.setattr(module, "to_floats", to_floats)
+    with pretended_gpu() as gpu:
+        train(preparation, objective, micro_batches=2, gpu=gpu)
+    assert events == ["built", "built", "waits", "waits"]
 
 
 class Careless(SFT):
