@@ -41,6 +41,11 @@ class Comparison:
     rows: int
 
 
+def has_several(users: np.ndarray) -> bool:
+    """Whether the rows are of more than one user, so that there is a standard error."""
+    return bool((users != users[0]).any())
+
+
 def clustered_standard_error(values: np.ndarray, users: np.ndarray) -> float:
     """Computes the standard error of the mean when rows of one user are not independent.
 
