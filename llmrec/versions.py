@@ -227,7 +227,7 @@ VERIFIED: dict[str, str] = {
     "evaluation/list_accuracy.py": "36a6277a9737ea8c",
     "evaluation/reference_features.py": "152e690829b6c3b8",
     "evaluation/reference_model.py": "1e9ce3c86cf74702",
-    "evaluation/significance.py": "aff45eb34ed939a0",
+    "evaluation/significance.py": "c48fec62f74a940b",
     "evaluation/slices.py": "cd1353707fe4821b",
     "evaluation/streaming.py": "3837d0e866ae0e14",
     "examples/__init__.py": "1c6d2a27d7faa8e5",

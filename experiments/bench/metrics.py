@@ -35,31 +35,23 @@ def random_rows(rng: np.random.Generator, users: int) -> Rows:
     )
 
 
-def peak_mb() -> float:
-    """Returns the peak memory of this process so far."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
-
-
 def main() -> None:
-    """Prints one JSON line with the seconds that the metrics took and the memory that they needed beside the data."""
+    """Prints one JSON line with the processor seconds and the peak memory of the process, data included."""
     users, rng = int(sys.argv[1]), np.random.default_rng(0)
     items = Items([str(i) for i in range(ITEMS)], [f"title {i % TITLES}" for i in range(ITEMS)])
     train, test = random_rows(rng, users), random_rows(rng, users)
     data = Dataset("random", False, items, train, train, test, test, "", {})
     titles = rng.integers(0, TITLES, (users, LIST_LENGTH), dtype=np.int32)
     popular = recommend_popular(test, train, items, LIST_LENGTH, False)
+    scores, target = np.zeros(titles.shape, np.float32), items.title_of[test.target]
     ranking, baseline = (
-        CatalogueRanking(
-            listed, np.zeros(listed.shape, np.float32), items.title_of[test.target], test, data, "test", False
-        )
-        for listed in (titles, popular)
+        CatalogueRanking(listed, scores, target, test, data, "test", False) for listed in (titles, popular)
     )
-    before, start = peak_mb(), time.process_time()
+    start = time.process_time()
     measured(CATALOGUE, ranking, baseline)
     seconds = time.process_time() - start
-    print(
-        json.dumps({"seconds": round(seconds, 4), "peak_mb": round(peak_mb()), "growth_mb": round(peak_mb() - before)})
-    )
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+    print(json.dumps({"users": users, "seconds": round(seconds, 2), "peak_mb": round(peak_mb)}))
 
 
 if __name__ == "__main__":
