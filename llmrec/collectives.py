@@ -11,6 +11,8 @@ from torch import Tensor, distributed
 from torch.distributed.tensor import DTensor
 from torch.nn import Parameter
 
+MESSAGE_ELEMENTS = 1 << 25
+"""Largest number of gradient elements in a message: 128 MiB of float32, which are copied while it is sent."""
 Values = TypeVar("Values", bound=np.ndarray | list[Any] | tuple[Any, ...])
 
 
@@ -94,12 +96,35 @@ def padding_batch() -> Iterator[None]:
 def all_reduce_gradients(weights: Sequence[Parameter]) -> None:
     """Sums gradients over all ranks, in place: each rank's loss is its share of the step's.
 
-    Gradients of sharded weights are left alone, since FSDP has summed them in the backward pass.
+    Gradients are sent together, up to `MESSAGE_ELEMENTS` in a message. Those of sharded weights are left alone, since
+    FSDP has summed them in the backward pass.
     """
     if _is_distributed():
         gradients = [weight.grad for weight in weights if not (weight.grad is None or isinstance(weight, DTensor))]
-        for work in [distributed.all_reduce(gradient, async_op=True) for gradient in gradients]:
-            work.wait()
+        for message in _messages(gradients):
+            _all_reduce_together(message)
+
+
+def _messages(tensors: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """Divides tensors, in order, into messages; a tensor that is larger than a message has one of its own."""
+    message: list[Tensor] = []
+    for tensor in tensors:
+        if message and sum(map(Tensor.numel, message)) + tensor.numel() > MESSAGE_ELEMENTS:
+            yield message
+            message = []
+        message.append(tensor)
+    if message:
+        yield message
+
+
+def _all_reduce_together(tensors: Sequence[Tensor]) -> None:
+    if len(tensors) == 1:
+        distributed.all_reduce(tensors[0])
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    distributed.all_reduce(flat)
+    for tensor, part in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
+        tensor.copy_(part.view_as(tensor))
 
 
 def _in_order(parts: list[Any], rows: int) -> Any:

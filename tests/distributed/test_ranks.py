@@ -3,13 +3,17 @@
 import pickle
 import time
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
-from torch import distributed
+from torch import Tensor, distributed
 
-from llmrec.collectives import all_ranks_agree, map_across_ranks
+from llmrec import collectives
+from llmrec.collectives import all_ranks_agree, all_reduce_gradients, map_across_ranks
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.objectives.rejected.self_hard import SelfHard
 from tests.backbones.test_load import NONE
@@ -40,10 +44,32 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         # Five rows do not divide, and of one row the second rank has none.
         assert [part.tolist() for part in found["divided"]] == [squares(np.arange(n)).tolist() for n in (5, 1)]
         assert found["agreed"] == [True, False]
+        # Rank 0 has ones and rank 1 twos, times the number of the gradient.
+        assert found["gradients"] == [[3.0] * 3, [[6.0] * 2] * 2, [9.0] * 9, [12.0]]
+        assert found["messages"] == [7, 9, 1]
         expected = SelfHard().sample(preparation_of(tmp_path / "one"), np.arange(len(ROWS)), 2)
         assert found["self_hard"].tolist() == expected.tolist()
         assert found["rows_searched"] == [4, 4][rank]
         assert found["tiny"] == 400 * 16
+
+
+def _reduced_gradients(rank: int) -> dict[str, Any]:
+    """Gradients that are summed in messages of at most 8 elements, and the elements of each message."""
+    weights = [torch.nn.Parameter(torch.zeros(shape)) for shape in ((3,), (2, 2), (9,), (1,))]
+    for number, weight in enumerate(weights, start=1):
+        weight.grad = torch.full_like(weight, (rank + 1.0) * number)
+    messages: list[int] = []
+
+    def all_reduce(tensor: Tensor) -> None:
+        messages.append(tensor.numel())
+        distributed.all_reduce(tensor)
+
+    with (
+        mock.patch.object(collectives, "MESSAGE_ELEMENTS", 8),
+        mock.patch.object(collectives, "distributed", mock.Mock(wraps=distributed, all_reduce=all_reduce)),
+    ):
+        all_reduce_gradients(weights)
+    return {"gradients": [weight.grad.tolist() for weight in weights], "messages": messages}
 
 
 def _rank(rank: int, folder: Path) -> None:
@@ -51,6 +77,7 @@ def _rank(rank: int, folder: Path) -> None:
         "divided": [map_across_ranks(rows, squares) for rows in (5, 1)],
         "agreed": [all_ranks_agree(True), all_ranks_agree(rank == 0)],
     }
+    found |= _reduced_gradients(rank)
     sampler = _Counting()
     found["self_hard"] = sampler.sample(preparation_of(folder / f"cache-{rank}"), np.arange(len(ROWS)), 2)
     found["rows_searched"] = sampler.searched
