@@ -121,7 +121,7 @@ VERIFIED: dict[str, str] = {
     "catalogue/permutations.py": "194c7d290bee66b2",
     "catalogue/titles.py": "96ef82cde98c69cc",
     "catalogue/trie.py": "51971f69eb65c75f",
-    "collectives.py": "943fcaa569e50434",
+    "collectives.py": "7fac83ad9d321aab",
     "datasets/__init__.py": "1c6d2a27d7faa8e5",
     "datasets/candidates.py": "8f8132a9336fb25e",
     "datasets/columns.py": "304d3a838a519f6f",
