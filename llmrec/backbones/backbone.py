@@ -15,6 +15,7 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.adapters import adapter_layers, is_adapted, is_adapter_weight, outputs_at
 from llmrec.backbones.cache import AppendCache
+from llmrec.backbones.packed_attention import packed_attention
 from llmrec.backbones.packing import Packed, unpack
 
 if TYPE_CHECKING:
@@ -199,18 +200,23 @@ class Backbone(nn.Module):
     def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Appends tokens to the cache and computes their hidden states (decoding only).
 
+        If the cache has slots (`AppendCache.append_at`), the tokens of all its rows are packed into one sequence.
+
         Args:
             cache: The cache, which is extended in place.
-            tokens: int64 `[rows, new]`.
-            positions: Position ids of the tokens, int64 `[rows or 1, new]`.
-            visible: Columns that each new token attends to, bool `[rows or 1, new, cached + new]`. None is causal
-                attention, which is correct only for an empty cache.
+            tokens: int64 `[rows, new]`; packed: `[1, tokens]`.
+            positions: Position ids of the tokens, int64 `[rows or 1, new]`; packed: `[1, tokens]`.
+            visible: Columns that each new token attends to, bool `[rows or 1, new, cached + new]`; packed:
+                `[rows with tokens, width, columns]`, see `Slots`. None is causal attention, which is correct only for
+                an empty cache.
 
         Returns:
-            `[rows, new, hidden size]`.
+            `[rows, new, hidden size]`; packed: `[1, tokens, hidden size]`.
         """
         mask = None if visible is None else self.attention_mask(visible)
-        with self.autocast():
+        slots = cache.slots
+        attention = nullcontext() if slots is None else packed_attention(self.causal_lm.config.get_text_config(), slots)
+        with self.autocast(), attention:
             return (
                 self.causal_lm.get_decoder()(
                     input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.cache import AppendCache
@@ -70,8 +71,8 @@ class SharedPrefix:
 class CachedSession:
     """A session with a key-value cache in which all beams of a prompt share one row.
 
-    A prompt is run once, not once per beam. The tokens of its beams follow it in the row, and masks determine which of
-    them each beam sees.
+    A prompt is run once, not once per beam. The tokens of its beams follow it in the row, in the order in which they
+    are appended, and masks determine which of them each beam sees.
     """
 
     def __init__(self, backbone: Backbone, shared: SharedPrefix, prompts: Sequence[np.ndarray], columns: int) -> None:
@@ -85,10 +86,11 @@ class CachedSession:
         """
         self.backbone, self.shared, self.prompts = backbone, shared, prompts
         device = backbone.device
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        width = int(lengths.max())
+        width = max(map(len, prompts))
+        self.length = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        """Number of cached tokens of each row, int64 `[rows]`."""
         self.cache = AppendCache(layer_count(backbone), len(prompts), width + columns, shared.cache)
-        self.visible = (torch.arange(width, device=device) < lengths[:, None])[:, None]
+        self.visible = (torch.arange(width, device=device) < self.length[:, None])[:, None]
         """Cached columns that each branch's next token sees, bool `[rows, branches, columns]`."""
         self.rows = torch.arange(len(prompts), device=device)[:, None]
 
@@ -102,40 +104,38 @@ class CachedSession:
         columns = torch.arange(self.visible.shape[2], device=tokens.device)
         causal = None if begin == 0 else (columns <= columns[begin:, None])[None]
         hidden = self.backbone.extend(self.cache, tokens, columns[None, begin:], causal)
-        lengths = self.visible.sum(2)
-        last_columns = lengths - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
+        last_columns = self.length[:, None] - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
         self.hidden = hidden[self.rows, last_columns].flatten(0, 1)
         return self.rows * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        beams, longest = tokens.shape[1:]
-        inherited = self.visible[self.rows, branch]
-        # Rows without new tokens are not run through the model.
-        active = torch.nonzero(lengths.sum(1))[:, 0]
-        tokens, visible, count = tokens[active], inherited[active], lengths[active]
-        rows = self.rows[: len(active)]
-        end = count.cumsum(1)
-        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(active), -1).contiguous()
-        # The columns after a row's last branch are padding, with `beams` as their owner. They attend to the padding
-        # before them and to what the last branch sees; their states are not used.
-        owner = torch.searchsorted(end, column, right=True)
-        beam = owner.clamp(max=beams - 1)
-        within = column - (end - count).gather(1, beam)
-        same_branch = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
-        self.cache.append_to(None if len(active) == len(branch) else active)
-        hidden = self.backbone.extend(
-            self.cache,
-            tokens[rows, beam, within.clamp(max=longest - 1)],
-            visible.sum(2).gather(1, beam) + within,
-            torch.cat([visible[rows, beam], same_branch], dim=2),
+        new = lengths.sum(1)
+        length = self.length + new
+        sizes = torch.stack([new.sum(), new.max(), (new > 0).sum(), length.where(new > 0, 0).max()])
+        total, width, active, columns = sizes.tolist()
+        # The new tokens of all rows and branches, one after another.
+        end = lengths.flatten().cumsum(0)
+        owner = torch.repeat_interleave(
+            torch.arange(len(end), device=end.device), lengths.flatten(), output_size=total
         )
-        appended = inherited.new_zeros((*branch.shape, column.shape[1]))
-        appended[active] = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
-        self.visible = torch.cat([inherited, appended], dim=2)
-        index = torch.zeros_like(branch)
-        index[active] = len(self.hidden) + rows * column.shape[1] + end - count
-        self.hidden = torch.cat([self.hidden, hidden.flatten(0, 1)])
-        return index
+        within = torch.arange(total, device=end.device) - (end - lengths.flatten())[owner]
+        row, beam = owner // branch.shape[1], owner % branch.shape[1]
+        column = self.length[row] + torch.arange(total, device=end.device) - (new.cumsum(0) - new)[row]
+        inherited = self.visible[self.rows, branch]
+        self.visible = pad(inherited, (0, max(columns - inherited.shape[2], 0)))
+        self.visible[row, beam, column] = True
+        # A branch's columns ascend with its tokens, so a token sees those of its branch up to its own.
+        seen = self.visible[row, beam, :columns] & (torch.arange(columns, device=end.device) <= column[:, None])
+        slots = self.cache.append_at(row, column, active, width, columns)
+        visible = slots.pad(seen)
+        # The outputs of padding are dropped, but without anything to attend to they would not be numbers.
+        visible[:, :, 0] = True
+        hidden = self.backbone.extend(
+            self.cache, tokens.flatten(0, 1)[owner, within][None], seen.sum(1)[None] - 1, visible
+        )
+        first = len(self.hidden) + end.view_as(lengths) - lengths
+        self.hidden, self.length = torch.cat([self.hidden, hidden[0]]), length
+        return first
 
 
 class PlainSession:
