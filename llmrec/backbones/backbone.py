@@ -21,6 +21,9 @@ from llmrec.backbones.packing import Packed, unpack
 if TYPE_CHECKING:
     from peft import PeftModel
 
+CHUNK_STATES = 256
+"""Number of states whose logits are normalized at once: 128 MiB of float32 logits with a vocabulary of 128,000."""
+
 
 @dataclass(frozen=True)
 class Encoded:
@@ -62,6 +65,15 @@ class Encoded:
         assert self.hidden is not None
         return self.head(self.hidden, tokens)
 
+    def log_normalizers(self, temperature: float = 1.0) -> Tensor:
+        """Returns the logsumexp of the logits of all tokens, divided by a temperature, float32 `[N]`.
+
+        Logits are computed for a few states at a time and are not kept.
+        """
+        chunks = [self[start : start + CHUNK_STATES] for start in range(0, len(self), CHUNK_STATES)]
+        logits = (chunk.logits() for chunk in chunks)
+        return torch.cat([(each if temperature == 1 else each / temperature).logsumexp(-1) for each in logits])
+
 
 class Head:
     """A causal LM's output projection with the scaling and soft-capping of its config, for all tokens or a few."""
@@ -83,7 +95,9 @@ class Head:
     def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
         with self.autocast:
             logits = self.linear(hidden) if tokens is None else outputs_at(self.linear, hidden, tokens)
-        logits = logits.float() * self.scale
+        logits = logits.float()
+        if self.scale != 1:
+            logits = logits * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 

@@ -29,15 +29,22 @@ class Slots:
     query_column: Tensor
     shape: tuple[int, int]
 
+    @property
+    def is_dense(self) -> bool:
+        """Whether all rows with tokens have equally many, so that there is no padding."""
+        return len(self.row) == self.shape[0] * self.shape[1]
+
     def pad(self, packed: Tensor) -> Tensor:
         """Lays out values of the tokens (`[tokens, ...]`) as one row for each attended row, `[n, width, ...]`."""
+        if self.is_dense:
+            return packed.unflatten(0, self.shape)
         padded = packed.new_zeros((*self.shape, *packed.shape[1:]))
         padded[self.query_row, self.query_column] = packed
         return padded
 
     def unpad(self, padded: Tensor) -> Tensor:
         """Inverts `pad`."""
-        return padded[self.query_row, self.query_column]
+        return padded.flatten(0, 1) if self.is_dense else padded[self.query_row, self.query_column]
 
 
 class AppendLayer(DynamicLayer):
@@ -164,7 +171,7 @@ class AppendCache(Cache):
         count = torch.zeros(self.append_layers[0].rows, dtype=torch.long, device=row.device)
         count = count.scatter_add(0, row, torch.ones_like(row))
         number = (count > 0).cumsum(0) - 1
-        # Rows without tokens stand last in a stable sort. Unlike nonzero, it needs no wait for the number of the others.
+        # Rows without tokens are last in a stable sort, which, unlike nonzero, does not make the host wait for a GPU.
         attended = None if rows == len(count) else (count == 0).int().argsort(stable=True)[:rows]
         before = torch.arange(len(row), device=row.device) - (count.cumsum(0) - count)[row]
         self.slots = Slots(row, column, columns, attended, number[row], before, (rows, width))

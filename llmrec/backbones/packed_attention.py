@@ -20,6 +20,8 @@ from llmrec.backbones.cache import Slots
 
 NAME = "llmrec_packed"
 """Name under which the attention is registered while a packed call runs."""
+ALIGNMENT = 16
+"""Number of columns of which the rows of a mask have a multiple."""
 
 
 @contextmanager
@@ -88,13 +90,16 @@ class _PackedAttention:
         if self.grouped_mask is None:
             # Made once for all layers. The kernel would convert a bool mask in each of them.
             repeated = mask.expand(-1, groups, -1, -1).reshape(rows, 1, groups * width, -1)
-            self.grouped_mask = torch.zeros_like(repeated, dtype=query.dtype).masked_fill_(~repeated, -torch.inf)
+            columns = repeated.shape[-1]
+            # Kernels on a GPU need aligned rows and would copy others in each layer.
+            aligned = query.new_zeros((rows, 1, groups * width, -(-columns // ALIGNMENT) * ALIGNMENT))
+            self.grouped_mask = aligned[..., :columns].masked_fill_(~repeated, -torch.inf)
         grouped = query.reshape(rows, key.shape[1], groups * width, size)
         result = scaled_dot_product_attention(grouped, key, value, attn_mask=self.grouped_mask, scale=scaling)
         return result.reshape(rows, heads, width, -1).transpose(1, 2)
 
     def _own_kernel(self, module: nn.Module) -> Callable[..., tuple[Tensor, Tensor | None]]:
-        """Returns what the model would call without us; "eager" is a function of the module that defines the model."""
-        eager = getattr(sys.modules[type(module).__module__], "eager_attention_forward", None)
+        """Returns the model's own kernel; the one called "eager" is a function in the file that defines the model."""
+        eager = sys.modules[type(module).__module__].eager_attention_forward
         kernel: Callable[..., tuple[Tensor, Tensor | None]] = ALL_ATTENTION_FUNCTIONS.get_interface(self.kernel, eager)
         return kernel

@@ -125,9 +125,10 @@ def search(
         branched = _step(state, session, trie, settings, excluded, generated, seeds, assistance)
         if on_step is not None:
             on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
-        if bool(state.done.all()):
+        is_done, is_longer = torch.stack([state.done.all(), branched.any()]).tolist()
+        if is_done:
             return state.leaf, state.final
-        if bool(branched.any()):
+        if is_longer:
             _extend_branches(state, session, trie, branched)
 
 

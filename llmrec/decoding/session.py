@@ -25,6 +25,13 @@ class Session(Protocol):
         """Returns the states with the given indices, int64 `[N]`."""
         ...
 
+    def log_normalizers(self, index: Tensor, temperature: float) -> Tensor:
+        """Returns `Encoded.log_normalizers` of the states with the given indices, float32 `[N]`.
+
+        They are computed once for all states, many at a time. All calls must have the same temperature.
+        """
+        ...
+
     def start(self, last_tokens: int) -> Tensor:
         """Runs the prompts through the model.
 
@@ -51,6 +58,24 @@ class Session(Protocol):
         ...
 
 
+class _States:
+    """The states of a session, `encoded`, and their normalizers."""
+
+    encoded: Encoded
+    """All states, which are only ever appended to."""
+    _normalizers: Tensor | None = None
+
+    def states(self, index: Tensor) -> Encoded:
+        return self.encoded[index]
+
+    def log_normalizers(self, index: Tensor, temperature: float) -> Tensor:
+        known = self._normalizers
+        if known is None or len(known) < len(self.encoded):
+            new = self.encoded[0 if known is None else len(known) :].log_normalizers(temperature)
+            self._normalizers = known = new if known is None else torch.cat([known, new])
+        return known[index]
+
+
 class SharedPrefix:
     """The tokens that all prompts begin with, and their keys and values, computed once for all users.
 
@@ -68,7 +93,7 @@ class SharedPrefix:
             backbone.extend(self.cache, ids, torch.arange(len(tokens), device=backbone.device)[None], None)
 
 
-class CachedSession:
+class CachedSession(_States):
     """A session with a key-value cache in which all beams of a prompt share one row.
 
     A prompt is run once, not once per beam. The tokens of its beams follow it in the row, in the order in which they
@@ -94,9 +119,6 @@ class CachedSession:
         """Cached columns that each branch's next token sees, bool `[rows, branches, columns]`."""
         self.rows = torch.arange(len(prompts), device=device)[:, None]
 
-    def states(self, index: Tensor) -> Encoded:
-        return Encoded(self.backbone.head, self.hidden[index])
-
     def start(self, last_tokens: int) -> Tensor:
         begin = len(self.shared.tokens)
         rest = [torch.from_numpy(prompt[begin:].astype(np.int64)) for prompt in self.prompts]
@@ -105,7 +127,7 @@ class CachedSession:
         causal = None if begin == 0 else (columns <= columns[begin:, None])[None]
         hidden = self.backbone.extend(self.cache, tokens, columns[None, begin:], causal)
         last_columns = self.length[:, None] - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
-        self.hidden = hidden[self.rows, last_columns].flatten(0, 1)
+        self.encoded = Encoded(self.backbone.head, hidden[self.rows, last_columns].flatten(0, 1))
         return self.rows * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -115,15 +137,13 @@ class CachedSession:
         total, width, active, columns = sizes.tolist()
         # The new tokens of all rows and branches, one after another.
         end = lengths.flatten().cumsum(0)
-        owner = torch.repeat_interleave(
-            torch.arange(len(end), device=end.device), lengths.flatten(), output_size=total
-        )
+        owner = torch.repeat_interleave(torch.arange(len(end), device=end.device), lengths.flatten(), output_size=total)
         within = torch.arange(total, device=end.device) - (end - lengths.flatten())[owner]
         row, beam = owner // branch.shape[1], owner % branch.shape[1]
         column = self.length[row] + torch.arange(total, device=end.device) - (new.cumsum(0) - new)[row]
         inherited = self.visible[self.rows, branch]
         self.visible = pad(inherited, (0, max(columns - inherited.shape[2], 0)))
-        self.visible[row, beam, column] = True
+        self.visible[row, beam, column] = torch.ones_like(row, dtype=torch.bool)
         # A branch's columns ascend with its tokens, so a token sees those of its branch up to its own.
         seen = self.visible[row, beam, :columns] & (torch.arange(columns, device=end.device) <= column[:, None])
         slots = self.cache.append_at(row, column, active, width, columns)
@@ -133,25 +153,24 @@ class CachedSession:
         hidden = self.backbone.extend(
             self.cache, tokens.flatten(0, 1)[owner, within][None], seen.sum(1)[None] - 1, visible
         )
-        first = len(self.hidden) + end.view_as(lengths) - lengths
-        self.hidden, self.length = torch.cat([self.hidden, hidden[0]]), length
+        first = len(self.encoded) + end.view_as(lengths) - lengths
+        self.encoded = Encoded(self.backbone.head, torch.cat([self.encoded.states, hidden[0]]))
+        self.length = length
         return first
 
 
-class PlainSession:
+class PlainSession(_States):
     """A session for a backbone on the plain path: no cache, every branch is run again from the start of its prompt."""
 
     def __init__(self, backbone: Backbone, prompts: Sequence[np.ndarray]) -> None:
         self.backbone, self.prompts = backbone, prompts
         self.branches = [[prompt[:0]] for prompt in prompts]
 
-    def states(self, index: Tensor) -> Encoded:
-        return Encoded(self.backbone.head, None, self.logits[index])
-
     def start(self, last_tokens: int) -> Tensor:
         packed, _ = pack(self.prompts, [[] for _ in self.prompts])
         ends = np.arange(len(self.prompts)) * packed.tokens.shape[1] + [len(prompt) for prompt in self.prompts]
-        self.logits = self._run(packed, (ends[:, None] - last_tokens + np.arange(last_tokens)).flatten())
+        logits = self._run(packed, (ends[:, None] - last_tokens + np.arange(last_tokens)).flatten())
+        self.encoded = Encoded(self.backbone.head, None, logits)
         return torch.arange(len(self.prompts), device=self.backbone.device)[:, None] * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -174,8 +193,9 @@ class PlainSession:
             for row in zip(starts, grown, strict=True)
             for start, (tokens_so_far, count) in zip(*row, strict=True)
         ]
-        end = len(self.logits) + lengths.flatten().cumsum(0).view_as(lengths)
-        self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(positions))])
+        end = len(self.encoded) + lengths.flatten().cumsum(0).view_as(lengths)
+        logits = torch.cat([self.encoded.states, self._run(packed, np.concatenate(positions))])
+        self.encoded = Encoded(self.backbone.head, None, logits)
         return end - lengths
 
     def _run(self, packed: Packed, positions: np.ndarray) -> Tensor:
