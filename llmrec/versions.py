@@ -194,7 +194,7 @@ VERIFIED: dict[str, str] = {
     "decoding/beam_search.py": "769eae4713cf9233",
     "decoding/candidates_decoder.py": "a4c9342ae5f0d82e",
     "decoding/catalogue_decoder.py": "fcbdf1fb505e47ed",
-    "decoding/catalogue_scores.py": "15f03bcd09ab0cd0",
+    "decoding/catalogue_scores.py": "c4474518dadce102",
     "decoding/continuations.py": "3808430121742032",
     "decoding/d3_decoder.py": "6524f6dc7ab126c0",
     "decoding/decoder.py": "7dd1c7462eb1014b",

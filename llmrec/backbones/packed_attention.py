@@ -8,6 +8,7 @@ result again.
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from llmrec.backbones.cache import Slots
 
 NAME = "llmrec_packed"
-"""Name under which the attention is registered while a packed call runs."""
+"""Name under which the attention is registered."""
 ALIGNMENT = 16
 """Number of columns of which the rows of a mask have a multiple."""
 
@@ -33,16 +34,17 @@ def packed_attention(config: PretrainedConfig, slots: Slots) -> Iterator[None]:
         slots: Where the tokens belong.
     """
     kernel = config._attn_implementation
-    AttentionInterface.register(NAME, _PackedAttention(kernel, slots))
+    before = _CURRENT.set(_PackedAttention(kernel, slots))
     config._attn_implementation = NAME
     try:
         yield
     finally:
         config._attn_implementation = kernel
+        _CURRENT.reset(before)
 
 
 class _PackedAttention:
-    """The function that transformers calls in every layer."""
+    """The attention of one packed call, in all layers."""
 
     def __init__(self, kernel: str, slots: Slots) -> None:
         self.kernel, self.slots = kernel, slots
@@ -103,3 +105,8 @@ class _PackedAttention:
         eager = sys.modules[type(module).__module__].eager_attention_forward
         kernel: Callable[..., tuple[Tensor, Tensor | None]] = ALL_ATTENTION_FUNCTIONS.get_interface(self.kernel, eager)
         return kernel
+
+
+_CURRENT: ContextVar[_PackedAttention] = ContextVar("packed_attention")
+"""The attention of the packed call that runs in this thread. Servers decode with several models at the same time."""
+AttentionInterface.register(NAME, lambda *arguments, **settings: _CURRENT.get()(*arguments, **settings))

@@ -55,17 +55,19 @@ class Trie:
     @cached_property
     def parent(self) -> Tensor:
         """The node that each edge leaves, int64 `[edges]`."""
-        return torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+        nodes = torch.arange(len(self.fan_out), device=self.fan_out.device)
+        return torch.repeat_interleave(nodes, self.fan_out, output_size=len(self.edge_token))
 
     @cached_property
     def depth(self) -> Tensor:
         """Number of tokens before each node, int64 `[nodes]`."""
-        depth = torch.zeros(len(self.fan_out), dtype=torch.long, device=self.fan_out.device)
-        reached = torch.zeros(1, dtype=torch.long, device=depth.device)
-        while len(reached):
-            _, edge = self.children(reached)
-            depth[edge + 1] = depth[self.parent[edge]] + 1
-            reached = edge + 1
+        # A node above each node, the root above itself, and the number of tokens between them.
+        above = torch.cat([self.parent.new_zeros(1), self.parent])
+        depth = torch.ones_like(above)
+        depth[:1] = 0
+        for _ in range(self.max_length.bit_length()):
+            # Each round doubles the distance.
+            depth, above = depth + depth[above], above[above]
         return depth
 
     @cached_property

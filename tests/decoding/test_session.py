@@ -1,5 +1,7 @@
 """Sessions return the states of plain sequences, however branches are forked and extended."""
 
+from threading import Thread
+
 import numpy as np
 import pytest
 import torch
@@ -61,3 +63,28 @@ def test_normalizers_are_those_of_the_states(kind: str, monkeypatch: pytest.Monk
         expected = (session.states(index).logits() / 2.5).logsumexp(1)
         torch.testing.assert_close(session.log_normalizers(index, temperature=2.5), expected)
         index = session.extend(torch.zeros_like(one), 5 * one[:, :, None], one).flatten()
+
+
+@torch.inference_mode()
+def test_another_model_may_decode_in_another_thread() -> None:
+    one = torch.ones((4, 2), dtype=torch.long)
+    forks, tokens, lengths = torch.zeros_like(one), 5 + torch.arange(24).view(4, 2, 3), one + torch.arange(2)
+    alone, session, other = opened("roomy"), opened("roomy"), opened("eager")
+    for each in (alone, session, other):
+        each.start(1)
+    expected = alone.states(alone.extend(forks, tokens, lengths).flatten()).logits()
+
+    def decode_with_the_other() -> None:
+        with torch.inference_mode():
+            other.extend(forks, tokens, 3 * one)
+
+    def between_layers(*_: object) -> None:
+        thread = Thread(target=decode_with_the_other)
+        thread.start()
+        thread.join()
+
+    hook = BACKBONE.causal_lm.get_decoder().layers[0].register_forward_hook(between_layers)
+    found = session.states(session.extend(forks, tokens, lengths).flatten()).logits()
+    hook.remove()
+    assert len(other.encoded) == 4 + 24
+    torch.testing.assert_close(found, expected)
