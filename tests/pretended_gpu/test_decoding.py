@@ -16,10 +16,10 @@ from tests.pretended_gpu.device import Waits, pretended_gpu
 TRIE, _ = build_trie(random_titles(200, seed=0, quote=None))
 PROMPTS = Prompts.joined(random_prompts() * 2)
 SETTINGS = {"trie": BeamSearch(10, "trie"), "vocab": BeamSearch(10, "vocab", length_penalty=1.0)}
-WAITS = {("trie", False): (23, 2), ("trie", True): (23, 3), ("vocab", False): (52, 2), ("vocab", True): (52, 3)}
+WAITS = {("trie", False): (20, 2), ("trie", True): (20, 3), ("vocab", False): (40, 2), ("vocab", True): (40, 3)}
 """Syncs and uploads of a batch of titles at most, by scores and by whether titles are excluded.
 
-A step of the search takes 3 syncs, running the model 2 more.
+A step of the search takes 2 syncs, running the model 2 more.
 """
 LIST_WAITS = (8, 2)
 """Syncs and uploads of a batch of lists at most; one sync for each slot that the model runs for."""
