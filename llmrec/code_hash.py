@@ -4,22 +4,29 @@ Uses the standard library only.
 """
 
 import ast
+import atexit
 import hashlib
 import json
+import os
 import sys
 import sysconfig
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.machinery import ModuleSpec
 from importlib.metadata import distributions
 from importlib.util import resolve_name
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from llmrec.errors import InputError
 
 PACKAGE = Path(__file__).resolve().parent
+PARSED = PACKAGE / "__pycache__" / "parsed.json"
+"""The results of parsing, see `_parsed`."""
+MAX_PARSED = 2_000
+"""Most files whose results are kept; the package has about 300."""
 STANDARD_LIBRARY = Path(sysconfig.get_path("stdlib")).resolve()
 INSTALLED = {"site-packages", "dist-packages"}
 """Names of the folders that packages are installed in, also those of another environment on PYTHONPATH. Other folders,
@@ -180,48 +187,100 @@ def _imported_names(module: Module) -> set[str]:
     """Returns the absolute names that a module imports with their parent packages; some are values, not modules."""
     package = module.name if module.is_package else module.name.rpartition(".")[0]
     names: set[str] = set()
-    for statement in _read(module.file).imports if module.file else ():
-        names.update(_absolute(statement, package))
+    for imported in _read(module.file).imports if module.file else ():
+        names.update(imported.absolute(package))
     return {part for name in names for part in _with_parents(name)}
 
 
-def _absolute(statement: ast.Import | ast.ImportFrom, package: str) -> list[str]:
-    if isinstance(statement, ast.Import):
-        return [alias.name for alias in statement.names]
-    try:
-        base = resolve_name("." * statement.level + (statement.module or ""), package)
-    except ImportError:
-        # A relative import beyond the top-level package is left out, since it also fails at run time.
-        return []
-    return [base, *(f"{base}.{alias.name}" for alias in statement.names)]
+class _Import(NamedTuple):
+    """An import statement.
+
+    Attributes:
+        base: What names are imported from, with the leading dots of a relative import; None for `import a, b`.
+        names: The imported names.
+    """
+
+    base: str | None
+    names: list[str]
+
+    def absolute(self, package: str) -> list[str]:
+        """Returns the absolute names of everything that it may import."""
+        if self.base is None:
+            return self.names
+        try:
+            base = resolve_name(self.base, package)
+        except ImportError:
+            # A relative import beyond the top-level package is left out, since it also fails at run time.
+            return []
+        return [base, *(f"{base}.{name}" for name in self.names)]
 
 
-@dataclass(frozen=True)
-class _Code:
+class _Code(NamedTuple):
     """The hash of a file's code and its import statements."""
 
     digest: str
-    imports: tuple[ast.Import | ast.ImportFrom, ...]
+    imports: list[_Import]
 
 
 @cache
 def _read(file: Path) -> _Code:
     content = file.read_bytes()
     if file.suffix != ".py":
-        return _Code(_short(content), ())
+        return _Code(_short(content), [])
+    known, key = _parsed(), hashlib.sha256(content).hexdigest()
+    if key not in known:
+        known[key] = _parse(content, file)
+    return known[key]
+
+
+def _parse(content: bytes, file: Path) -> _Code:
     try:
         syntax = ast.parse(content)
     except (SyntaxError, ValueError) as error:
         raise InputError(f"{file} cannot be parsed as Python: {error}. Correct it, or remove its import") from error
-    imports = tuple(statement for node in ast.walk(syntax) for statement in _imports(node))
+    imports = [imported for node in ast.walk(syntax) for imported in _imports(node)]
     outline = json.dumps(_outline(_WithoutTexts().visit(syntax)))
     return _Code(_short(outline.encode()), imports)
 
 
-def _imports(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
+@cache
+def _parsed() -> dict[str, _Code]:
+    """Returns the code of parsed files by the hash of their content, and has it saved when the process ends.
+
+    Parsing all files of the package takes a second. As compiled files, the results are kept in __pycache__.
+    """
+    known: dict[str, _Code] = {}
+    with suppress(OSError, ValueError, TypeError, KeyError):
+        saved = json.loads(PARSED.read_text(encoding="utf-8"))
+        # What this module computes may have changed.
+        for key, digest, imports in saved["files"] if saved["by"] == _own_hash() else ():
+            known[key] = _Code(digest, [_Import(*imported) for imported in imports])
+    atexit.register(_save, known, len(known))
+    return known
+
+
+def _save(known: dict[str, _Code], saved: int) -> None:
+    if len(known) == saved or sys.dont_write_bytecode:
+        return
+    files = [[key, *code] for key, code in known.items()][-MAX_PARSED:]
+    # The package may be installed where this user cannot write.
+    with suppress(OSError):
+        PARSED.parent.mkdir(exist_ok=True)
+        temporary = PARSED.with_suffix(f".{os.getpid()}")
+        temporary.write_text(json.dumps({"by": _own_hash(), "files": files}), encoding="utf-8")
+        os.replace(temporary, PARSED)
+
+
+def _own_hash() -> str:
+    return _short(Path(__file__).read_bytes())
+
+
+def _imports(node: ast.AST) -> list[_Import]:
     """Returns the import that a node is: a statement, or a call of `import_module` or `__import__` with a text."""
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [node]
+    if isinstance(node, ast.Import):
+        return [_Import(None, [alias.name for alias in node.names])]
+    if isinstance(node, ast.ImportFrom):
+        return [_Import("." * node.level + (node.module or ""), [alias.name for alias in node.names])]
     called = getattr(node, "func", None)
     if getattr(called, "attr", getattr(called, "id", None)) not in ("import_module", "__import__"):
         return []
@@ -229,11 +288,9 @@ def _imports(node: ast.AST) -> list[ast.Import | ast.ImportFrom]:
     return [_imported(name) for name in names if isinstance(name, str)]
 
 
-def _imported(name: str) -> ast.Import | ast.ImportFrom:
+def _imported(name: str) -> _Import:
     absolute = name.lstrip(".")
-    if absolute == name:
-        return ast.Import([ast.alias(name)])
-    return ast.ImportFrom(None, [ast.alias(absolute)], len(name) - len(absolute))
+    return _Import(None, [name]) if absolute == name else _Import(name[: len(name) - len(absolute)], [absolute])
 
 
 def _short(content: bytes) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from llmrec import code_hash
 from llmrec.code_hash import PACKAGE, file_digest, imported_files
 from llmrec.errors import InputError
 from tests.code_changes import users_package
@@ -113,3 +114,50 @@ def test_installed_and_absent_modules_are_not_followed(tmp_path: Path, monkeypat
 def test_modules_of_llmrec_are_followed(statement: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     users_package(tmp_path, monkeypatch, statement)
     assert PACKAGE / "objectives" / "msl.py" in imported_files(["mine.objective"])
+
+
+MODULE = "llmrec.objectives.gdrt"
+
+
+def read_anew() -> tuple[set[Path], dict[Path, str]]:
+    """What is imported and its digests, as a new process finds them."""
+    code_hash._read.cache_clear()
+    code_hash._parsed.cache_clear()
+    files = imported_files([MODULE])
+    return files, {file: file_digest(file) for file in files}
+
+
+def test_saved_results_of_parsing_are_those_of_parsing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_hash, "PARSED", tmp_path / "cache/parsed.json")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    parsed = read_anew()
+    code_hash._save(code_hash._parsed(), 0)
+    monkeypatch.setattr(code_hash, "_parse", lambda *_: pytest.fail("parsed again"))
+    assert read_anew() == parsed
+
+
+@pytest.mark.parametrize("damage", ["cut short", "another form", "other code"])
+def test_saved_results_that_cannot_be_used_are_not(
+    damage: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_hash, "PARSED", tmp_path / "parsed.json")
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    parsed = read_anew()
+    code_hash._save({key: code_hash._Code("wrong", []) for key in code_hash._parsed()}, 0)
+    if damage == "cut short":
+        code_hash.PARSED.write_text(code_hash.PARSED.read_text()[:-3])
+    elif damage == "another form":
+        code_hash.PARSED.write_text("[1]")
+    else:
+        monkeypatch.setattr(code_hash, "_own_hash", lambda: "another")
+    assert read_anew() == parsed
+
+
+def test_a_package_that_cannot_be_written_to_is_parsed_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(code_hash, "PARSED", tmp_path / "file/parsed.json")
+    parsed = read_anew()
+    code_hash._save(code_hash._parsed(), 0)
+    assert read_anew() == parsed

@@ -25,7 +25,8 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "rejected": (1, [[]]),
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
-    "metrics": (1, [[]]),
+    "metrics": (1, [["100000"], ["1000000"]]),
+    "significance": (1, [[]]),
     "relevance": (3, [[]]),
     "prepare": (
         1,

@@ -117,8 +117,7 @@ def repeated_targets(rows: Rows) -> int:
 
 def identical_rows(rows: Rows) -> int:
     """Counts the rows that repeat an earlier row of the split: same user, items and timestamp."""
-    user = rows.user if rows.user.dtype.kind == "i" else np.unique(rows.user, return_inverse=True)[1]
-    possible = rows.take(candidates(user, rows.timestamp, rows.target))
+    possible = rows.take(candidates(rows.user_number, rows.timestamp, rows.target))
     return len(possible) - len(set(row_keys(possible)))
 
 

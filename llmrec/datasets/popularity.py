@@ -1,12 +1,16 @@
 """Popularity of titles in a set of rows, and the ranking by popularity."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from llmrec.catalogue.items import Items
-from llmrec.datasets.dataset import Rows
+
+if TYPE_CHECKING:
+    from llmrec.datasets.dataset import Rows
 
 
-def title_popularity(train: Rows, items: Items) -> np.ndarray:
+def title_popularity(train: "Rows", items: Items) -> np.ndarray:
     """Counts the users who have each title in train, as a target or in a history.
 
     Targets alone, which the popularity baseline counts, leave two thirds of the titles of a sampled train file at 0.
@@ -14,14 +18,15 @@ def title_popularity(train: Rows, items: Items) -> np.ndarray:
     Returns:
         int64 [distinct titles].
     """
-    user = np.unique(train.user, return_inverse=True)[1]
-    users = np.concatenate([user, user[train.history_row]])
+    users = np.concatenate([train.user_number, train.user_number[train.history_row]])
     titles = items.title_of[np.concatenate([train.target, train.history])]
-    pairs = np.unique(users.astype(np.int64) * len(items.distinct_titles) + titles)
-    return np.bincount(pairs % len(items.distinct_titles), minlength=len(items.distinct_titles))
+    # np.unique takes five times as long for millions of pairs.
+    pairs = np.sort(users.astype(np.int64) * len(items.distinct_titles) + titles)
+    distinct = pairs[np.diff(pairs, prepend=-1) > 0]
+    return np.bincount(distinct % len(items.distinct_titles), minlength=len(items.distinct_titles))
 
 
-def target_counts(train: Rows, items: Items) -> np.ndarray:
+def target_counts(train: "Rows", items: Items) -> np.ndarray:
     """Counts the rows that have each title as their target, int64 [distinct titles].
 
     The counts of items that share a title are summed.
@@ -29,12 +34,12 @@ def target_counts(train: Rows, items: Items) -> np.ndarray:
     return np.bincount(items.title_of[train.target], minlength=len(items.distinct_titles))
 
 
-def recommend_popular(rows: Rows, train: Rows, items: Items, k: int, exclude_history: bool) -> np.ndarray:
+def recommend_popular(rows: "Rows", train: "Rows", items: Items, k: int, exclude_history: bool) -> np.ndarray:
     """Ranks titles by how often they are a target in train (see `rank_by_count`)."""
     return rank_by_count(rows, target_counts(train, items), items, k, exclude_history)
 
 
-def rank_by_count(rows: Rows, count: np.ndarray, items: Items, k: int, exclude_history: bool) -> np.ndarray:
+def rank_by_count(rows: "Rows", count: np.ndarray, items: Items, k: int, exclude_history: bool) -> np.ndarray:
     """Ranks titles by a count that is the same for every row.
 
     Args:

@@ -4,7 +4,7 @@ import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.errors import InputError
-from llmrec.evaluation.significance import clustered_standard_error
+from llmrec.evaluation.significance import clustered_standard_error, has_several
 
 NDCG_CUTOFFS = (5, 10)
 HR_CUTOFFS = (1, 5, 10)
@@ -39,10 +39,12 @@ def item_ranks(recommended: np.ndarray, target: np.ndarray, items: Items) -> np.
         int32 [rows], 1-based; 0 = absent. Never better than the rank by title.
     """
     ranks = title_ranks(recommended, items.title_of[target])
+    hits = ranks > 0
     items_of_title = np.bincount(items.title_of, minlength=len(items.distinct_titles))
-    before = np.arange(recommended.shape[1]) < ranks[:, None] - 1
-    items_before = np.where(before, items_of_title[recommended], 0).sum(axis=1)
-    return np.where(ranks > 0, items_before + _position_in_title(items)[target], 0).astype(np.int32)
+    before = np.arange(recommended.shape[1]) < ranks[hits, None] - 1
+    items_before = np.where(before, items_of_title[recommended[hits]], 0).sum(axis=1)
+    ranks[hits] = items_before + _position_in_title(items)[target[hits]]
+    return ranks
 
 
 def ndcg(ranks: np.ndarray, k: int) -> np.ndarray:
@@ -81,7 +83,7 @@ def accuracy(ranks: np.ndarray, users: np.ndarray, list_length: int) -> dict[str
     if len(ranks) == 0:
         raise InputError("Cannot average metrics: there are no rows. Evaluate a split that has rows.")
     means = {f"ndcg@{k}": ndcg(ranks, k).mean() for k in NDCG_CUTOFFS if k <= list_length}
-    if list_length >= 10 and len(np.unique(users)) > 1:
+    if list_length >= 10 and has_several(users):
         means["ndcg@10_se"] = clustered_standard_error(ndcg(ranks, 10), users)
     means |= {f"hr@{k}": hit(ranks, k).mean() for k in HR_CUTOFFS if k <= list_length}
     means |= {f"mrr@{k}": reciprocal_rank(ranks, k).mean() for k in MRR_CUTOFFS if k <= list_length}

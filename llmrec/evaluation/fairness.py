@@ -10,7 +10,6 @@ import numpy as np
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
-from llmrec.datasets.popularity import title_popularity
 from llmrec.errors import InputError
 
 PARITY_CUTOFFS = (5, 10)
@@ -50,7 +49,7 @@ class Groups:
 
 
 def fairness(
-    recommended: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None
+    recommended: np.ndarray, rows: Rows, items: Items, popularity: np.ndarray, relevance: np.ndarray | None
 ) -> dict[str, Any]:
     """Computes exposure metrics of recommendations.
 
@@ -62,8 +61,8 @@ def fairness(
         recommended: Distinct titles, best first, int32 [users, K]; -1 = no more. Empty positions (-1) are not counted,
             neither as exposure nor in a denominator.
         rows: The rows that the lists are for.
-        train: The training rows, which determine popularity; see `title_popularity`.
         items: The catalogue.
+        popularity: Number of training users who have each title, int [distinct titles]; see `title_popularity`.
         relevance: Log-probability of each distinct title after the prompt without history, under the dataset's
             reference model, float [distinct titles]; None = not measured.
 
@@ -83,7 +82,6 @@ def fairness(
     exposure = exposure_counts(recommended, titles)
     if not exposure.any():
         return {}
-    popularity = title_popularity(train, items)
     measured: dict[str, Any] = dict(exposure_metrics(exposure, popularity, relevance))
     if recommended.shape[1] >= min(PARITY_CUTOFFS) and len(rows.history):
         for name, groups in groupings(items, popularity, relevance).items():
@@ -163,7 +161,7 @@ def group_parity(recommended: np.ndarray, rows: Rows, items: Items, groups: Grou
 
 
 def row_counts(
-    recommended: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None
+    recommended: np.ndarray, rows: Rows, items: Items, popularity: np.ndarray, relevance: np.ndarray | None
 ) -> dict[str, np.ndarray]:
     """Returns the per-row counts that metrics by bins are computed from, for bootstrap resampling of users.
 
@@ -175,17 +173,23 @@ def row_counts(
         the recommendations of the top K, for K = 5 and 10; NAME.exposure, those of the whole list; NAME.history, the
         entries of the history. {} if the catalogue has fewer titles than bins.
     """
-    values = {"popularity": title_popularity(train, items)} | ({} if relevance is None else {"relevance": relevance})
+    values = {"popularity": popularity} | ({} if relevance is None else {"relevance": relevance})
     counts = {}
     for name, value in values.items() if len(items.distinct_titles) >= BINS else ():
         # An empty position is -1, which selects the last row, the zeros.
         shares = np.vstack([bin_shares(value), np.zeros(BINS)])
-        for k in PARITY_CUTOFFS:
-            counts[f"{name}.exposure@{k}"] = shares[recommended[:, :k]].sum(axis=1)
-        counts[f"{name}.exposure"] = shares[recommended].sum(axis=1)
-        history_shares = shares[items.title_of[rows.history]].T
-        entries = [np.bincount(rows.history_row, weights=share, minlength=len(rows)) for share in history_shares]
-        counts[f"{name}.history"] = np.stack(entries, axis=1)
+        exposure = np.zeros((len(recommended), BINS))
+        for length, titles in enumerate(recommended.T, start=1):
+            exposure += shares[titles]
+            for k in PARITY_CUTOFFS:
+                if length == min(k, recommended.shape[1]):
+                    counts[f"{name}.exposure@{k}"] = exposure.copy()
+        counts[f"{name}.exposure"] = exposure
+        history, has_history = np.zeros((len(rows), BINS)), np.diff(rows.offsets) > 0
+        title = items.title_of[rows.history]
+        for number, share in enumerate(shares.T):
+            history[has_history, number] = np.add.reduceat(share[title], rows.offsets[:-1][has_history])
+        counts[f"{name}.history"] = history
     return counts
 
 

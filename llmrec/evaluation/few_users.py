@@ -19,8 +19,8 @@ def user_counts(users: np.ndarray) -> dict[str, Any]:
     """Returns the entries of a record about its users: their number and, if they are few, a warning.
 
     Args:
-        users: The user of each row, str [rows].
+        users: The user of each row, numbered as in `Rows.user_number`, int [rows].
     """
-    count = len(np.unique(users))
+    count = int(np.count_nonzero(np.bincount(users)))
     warning = few_users_warning(count)
     return {"users": count} if warning is None else {"users": count, "warning": warning}

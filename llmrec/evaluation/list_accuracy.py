@@ -7,7 +7,7 @@ from llmrec.datasets.fitted_rows import fitted_rows
 from llmrec.datasets.lists import Lists
 from llmrec.datasets.popularity import target_counts
 from llmrec.evaluation.graded import graded_ndcg, order_by_scores
-from llmrec.evaluation.significance import clustered_standard_error
+from llmrec.evaluation.significance import clustered_standard_error, has_several
 
 CUTOFFS = (1, 3, 5, 10)
 
@@ -19,8 +19,9 @@ def list_accuracy(order: np.ndarray, lists: Lists) -> dict[str, float]:
     """
     values = {f"ndcg@{k}": graded_ndcg(order, lists.gains, k) for k in CUTOFFS}
     means = {name: float(value.mean()) for name, value in values.items()}
-    if len(np.unique(lists.rows.user)) > 1:
-        means |= {f"{k}_se": clustered_standard_error(values[k], lists.rows.user) for k in ("ndcg@1", "ndcg@10")}
+    users = lists.rows.user_number
+    if has_several(users):
+        means |= {f"{k}_se": clustered_standard_error(values[k], users) for k in ("ndcg@1", "ndcg@10")}
     return means
 
 

@@ -4,8 +4,9 @@ The sampling unit is the user: rows of one user are not independent.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -15,7 +16,12 @@ INTERVAL = (2.5, 97.5)
 """Percentiles of the bootstrap distribution that bound the 95 % confidence interval."""
 
 DRAWS_AT_ONCE = 2**21
-"""User draws held in memory at a time; at 16 bytes each, they take about 34 MB."""
+"""User draws used at a time; at 16 bytes each, they take about 34 MB."""
+DRAWS_KEPT = 2**24
+"""Most user draws that are kept for the next comparison of as many users: 50 MB."""
+
+Parts = Iterable[np.ndarray]
+"""Samples of users in parts that are small enough for memory, int [samples, users] each."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,11 @@ class Comparison:
     p_value: float
     users: int
     rows: int
+
+
+def has_several(users: np.ndarray) -> bool:
+    """Whether the rows are of more than one user, so that there is a standard error."""
+    return bool((users != users[0]).any())
 
 
 def clustered_standard_error(values: np.ndarray, users: np.ndarray) -> float:
@@ -85,14 +96,14 @@ def compare(
         )
     differences = np.asarray(first, dtype=np.float64) - second
     sums, counts = _by_user(differences, users)
-    rng = np.random.default_rng(seed)
-    low, high = np.percentile(_bootstrap_means(sums, counts, rng, samples), INTERVAL)
+    drawn, signs = _resamples(len(sums), samples, seed)
+    low, high = np.percentile(_bootstrap_means(sums, counts, drawn), INTERVAL)
     return Comparison(
         difference=float(differences.mean()),
         standard_error=clustered_standard_error(differences, users),
         low=float(low),
         high=float(high),
-        p_value=_sign_flip_p(sums, len(differences), rng, samples),
+        p_value=_sign_flip_p(sums, len(differences), signs),
         users=len(sums),
         rows=len(differences),
     )
@@ -192,11 +203,7 @@ def _bootstrap(statistic: Callable[[np.ndarray], np.ndarray], users: int, sample
     Raises:
         InputError: If fewer than two samples have a defined statistic.
     """
-    rng, parts = np.random.default_rng(seed), []
-    for size in _chunks(samples, users):
-        draws = rng.integers(users, size=(size, users)) + users * np.arange(size)[:, None]
-        counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
-        parts.append(statistic(counts.astype(np.float64)))
+    parts = [statistic(counts.astype(np.float64)) for counts in _resamples(users, samples, seed)[0]]
     found = np.concatenate(parts)
     found = found[np.isfinite(found)]
     if len(found) < 2:
@@ -248,28 +255,48 @@ def _sums_by_user(rows: np.ndarray, user: np.ndarray) -> np.ndarray:
     return np.stack([np.bincount(user, weights=part) for part in rows.T], axis=1)
 
 
-def _bootstrap_means(sums: np.ndarray, counts: np.ndarray, rng: np.random.Generator, samples: int) -> np.ndarray:
+def _bootstrap_means(sums: np.ndarray, rows: np.ndarray, drawn: Parts) -> np.ndarray:
     """Returns bootstrap means over rows, with users drawn with replacement, float64 [samples]."""
-    means = []
-    for size in _chunks(samples, len(sums)):
-        drawn = rng.integers(len(sums), size=(size, len(sums)))
-        means.append(sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1))
-    return np.concatenate(means)
+    both = np.stack([sums, rows], axis=1)
+    total, number = np.concatenate([counts @ both for counts in drawn]).T
+    means: np.ndarray = total / number
+    return means
 
 
-def _sign_flip_p(sums: np.ndarray, rows: int, rng: np.random.Generator, samples: int) -> float:
+def _sign_flip_p(sums: np.ndarray, rows: int, drawn: Parts) -> float:
     """Returns the share of sign flips whose mean is at least as far from 0 as the observed one, which also counts."""
     # The tolerance covers rounding errors of flips that leave the mean unchanged.
     observed = abs(sums.sum()) / rows - 1e-12
-    extreme = 0
-    for size in _chunks(samples, len(sums)):
-        signs = 2 * rng.integers(2, size=(size, len(sums)), dtype=np.int8) - 1
-        extreme += int((np.abs(signs @ sums) / rows >= observed).sum())
-    return (1 + extreme) / (1 + samples)
+    is_extreme = np.concatenate([np.abs(signs @ sums) / rows >= observed for signs in drawn])
+    return (1 + int(is_extreme.sum())) / (1 + len(is_extreme))
 
 
-def _chunks(samples: int, users: int) -> Iterator[int]:
-    """Yields sizes of chunks of samples, `samples` in sum, each small enough for memory."""
-    largest = max(1, DRAWS_AT_ONCE // users)
-    for start in range(0, samples, largest):
-        yield min(largest, samples - start)
+def _resamples(users: int, samples: int, seed: int) -> tuple[Parts, Parts]:
+    """Draws users with replacement, and signs.
+
+    Tables compare many runs on the same users, for which all draws are the same, so those of few users are kept.
+
+    Returns:
+        counts: How often each user is drawn, with as many draws as users.
+        signs: 1 or -1 for each user. To be read after `counts`.
+    """
+    return (_drawn if users * samples > DRAWS_KEPT else _kept)(users, samples, seed)
+
+
+@lru_cache(maxsize=1)
+def _kept(users: int, samples: int, seed: int) -> tuple[Parts, Parts]:
+    counts, signs = _drawn(users, samples, seed)
+    return list(counts), list(signs)
+
+
+def _drawn(users: int, samples: int, seed: int) -> tuple[Parts, Parts]:
+    rng, largest = np.random.default_rng(seed), max(1, DRAWS_AT_ONCE // users)
+    sizes = [min(largest, samples - start) for start in range(0, samples, largest)]
+    counts = (_bootstrap_counts(rng, size, users) for size in sizes)
+    return counts, (2 * rng.integers(2, size=(size, users), dtype=np.int8) - 1 for size in sizes)
+
+
+def _bootstrap_counts(rng: np.random.Generator, samples: int, users: int) -> np.ndarray:
+    draws = rng.integers(users, size=(samples, users)) + users * np.arange(samples)[:, None]
+    counts = np.bincount(draws.ravel(), minlength=draws.size).reshape(draws.shape)
+    return counts.astype(np.min_scalar_type(users))

@@ -45,7 +45,7 @@ def by_slice(
 
     Args:
         ranks: int [rows], 1-based; 0 = absent.
-        users: The user of each row, str [rows].
+        users: The user of each row, numbered as in `Rows.user_number`, int [rows].
         masks: bool [rows] by name.
         list_length: Number of titles recommended for each row.
     """
@@ -53,7 +53,7 @@ def by_slice(
 
 
 def _slice_metrics(ranks: np.ndarray, users: np.ndarray, list_length: int) -> dict[str, Any]:
-    counts = {"rows": len(ranks), "users": len(np.unique(users))}
+    counts = {"rows": len(ranks), "users": int(np.count_nonzero(np.bincount(users)))}
     return counts | accuracy(ranks, users, list_length) if len(ranks) else counts
 
 

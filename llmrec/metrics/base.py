@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from llmrec.evaluation.significance import clustered_standard_error
+from llmrec.evaluation.significance import clustered_standard_error, has_several
 
 Measure = Callable[[np.ndarray], np.ndarray]
 """Computes a figure from sums over rows: float `[..., parts]` to `[...]`."""
@@ -97,6 +97,6 @@ class RowMetric(Metric):
     def record(self, ranking: Any, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         values = rows["mean"]
         found = {"mean": float(values.mean())}
-        if len(np.unique(ranking.users)) > 1:
+        if has_several(ranking.users):
             found["se"] = clustered_standard_error(values, ranking.users)
         return found

@@ -80,8 +80,10 @@ class Fairness(Metric):
 
     def rows(self, ranking: CatalogueRanking) -> dict[str, np.ndarray]:
         dataset = ranking.dataset
-        return row_counts(ranking.titles, ranking.rows, dataset.train, dataset.items, ranking.features.relevance)
+        popularity, relevance = dataset.title_popularity, ranking.features.relevance
+        return row_counts(ranking.titles, ranking.rows, dataset.items, popularity, relevance)
 
     def record(self, ranking: CatalogueRanking, rows: Mapping[str, np.ndarray]) -> dict[str, Any]:
         dataset = ranking.dataset
-        return fairness(ranking.titles, ranking.rows, dataset.train, dataset.items, ranking.features.relevance)
+        popularity, relevance = dataset.title_popularity, ranking.features.relevance
+        return fairness(ranking.titles, ranking.rows, dataset.items, popularity, relevance)

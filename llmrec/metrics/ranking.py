@@ -39,8 +39,8 @@ class CatalogueRanking:
 
     @property
     def users(self) -> np.ndarray:
-        """The user of each row, str [rows]."""
-        return self.rows.user
+        """The user of each row as a number, int [rows]; `rows.user` has the IDs."""
+        return self.rows.user_number
 
 
 @dataclass(frozen=True)
@@ -79,5 +79,5 @@ class ListRanking:
 
     @property
     def users(self) -> np.ndarray:
-        """The user of each list, str [lists]."""
-        return self.lists.rows.user
+        """The user of each list as a number, int [lists]; `lists.rows.user` has the IDs."""
+        return self.lists.rows.user_number

@@ -8,8 +8,10 @@ import pytest
 
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Rows
+from llmrec.datasets.popularity import title_popularity
 from llmrec.errors import InputError
-from llmrec.evaluation.fairness import bin_shares, fairness, gini, title_popularity, top20
+from llmrec.evaluation import fairness as module
+from llmrec.evaluation.fairness import bin_shares, gini, top20
 from tests.evaluation.small import ITEMS, RELEVANCE, TRAIN, rows_of
 
 # Distinct titles: 0 Anno (items a and d), 1 Braid, 2 Civ, 3 Doom, 4 Elite.
@@ -29,6 +31,10 @@ LETTERS_TRAIN = rows_of(*[([0], title) for title in range(10) for _ in range(10 
 
 def grouped() -> Items:
     return replace(ITEMS, categories=CATEGORIES)
+
+
+def fairness(lists: np.ndarray, rows: Rows, train: Rows, items: Items, relevance: np.ndarray | None) -> dict:
+    return module.fairness(lists, rows, items, title_popularity(train, items), relevance)
 
 
 def ten_letters(rows: Rows, *lists: list[int]) -> dict:

@@ -147,6 +147,7 @@ def test_one_seed_gives_one_result() -> None:
 def test_samples_drawn_in_chunks_are_all_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     differences, users = np.random.default_rng(0).normal(size=60), np.repeat(np.arange(20), 3)
     parallel_trials = against_zero(differences, users, samples=1001)
+    monkeypatch.setattr(significance, "DRAWS_KEPT", 0)
     # Of 20 users 5 samples, of which the last chunk has one; and fewer draws than users.
     for draws in (100, 7):
         monkeypatch.setattr(significance, "DRAWS_AT_ONCE", draws)
@@ -154,6 +155,20 @@ def test_samples_drawn_in_chunks_are_all_drawn(monkeypatch: pytest.MonkeyPatch) 
         assert in_chunks.low == pytest.approx(parallel_trials.low, abs=0.1)
         assert in_chunks.p_value == pytest.approx(parallel_trials.p_value, abs=0.1)
         assert against_zero(floats(1, -1), np.arange(2), samples=1001).p_value == 1
+
+
+def test_draws_that_are_kept_are_those_that_would_be_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    differences, users = np.random.default_rng(0).normal(size=60), np.repeat(np.arange(20), 3)
+    parts = [[np.stack([values, np.ones(60)], axis=1)] for values in (differences, differences**2)]
+
+    def results() -> list[Comparison]:
+        other = against_zero(-differences, users, seed=3)
+        return [other, against_zero(differences, users), compare_measures(*parts, users, ratio)]
+
+    significance._kept.cache_clear()
+    first, again = results(), results()
+    monkeypatch.setattr(significance, "DRAWS_KEPT", 0)
+    assert first == again == results()
 
 
 def ratio(parts: np.ndarray) -> np.ndarray:

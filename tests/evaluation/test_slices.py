@@ -46,7 +46,7 @@ def test_bins_meet_without_gap_or_overlap() -> None:
 
 def test_an_empty_slice_has_a_count_and_no_metrics() -> None:
     masks = {"all": np.array([True, True]), "none": np.array([False, False])}
-    measured = by_slice(np.array([1, 0]), np.array(["a", "a"]), masks, list_length=10)
+    measured = by_slice(np.array([1, 0]), np.array([0, 0]), masks, list_length=10)
     assert measured["none"] == {"rows": 0, "users": 0}
     assert (measured["all"]["rows"], measured["all"]["users"]) == (2, 1)
     assert measured["all"]["hr@1"] == 1 / 2

@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from llmrec.datasets.popularity import title_popularity
 from llmrec.objectives.preparation import Preparation
 from llmrec.objectives.rejected.base import (
     Rejected,
@@ -49,8 +48,7 @@ class Popularity(Rejected):
         """
         data = preparation.catalogue
         first_equal = first_equal_titles(data)
-        users = title_popularity(data.dataset.train, data.dataset.items)
-        users = np.bincount(first_equal, weights=users, minlength=len(first_equal))
+        users = np.bincount(first_equal, weights=data.dataset.title_popularity, minlength=len(first_equal))
         return np.where(first_equal == np.arange(len(first_equal)), users**self.alpha, 0).astype(np.float32)
 
 
