@@ -15,10 +15,14 @@ from transformers import DynamicCache, PreTrainedModel, PreTrainedTokenizerBase
 
 from llmrec.backbones.adapters import adapter_layers, is_adapted, is_adapter_weight, outputs_at
 from llmrec.backbones.cache import AppendCache
+from llmrec.backbones.packed_attention import packed_attention
 from llmrec.backbones.packing import Packed, unpack
 
 if TYPE_CHECKING:
     from peft import PeftModel
+
+CHUNK_STATES = 256
+"""Number of states whose logits are normalized at once: 128 MiB of float32 logits with a vocabulary of 128,000."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,15 @@ class Encoded:
         assert self.hidden is not None
         return self.head(self.hidden, tokens)
 
+    def log_normalizers(self, temperature: float = 1.0) -> Tensor:
+        """Returns the logsumexp of the logits of all tokens, divided by a temperature, float32 `[N]`.
+
+        Logits are computed for a few states at a time and are not kept.
+        """
+        chunks = [self[start : start + CHUNK_STATES] for start in range(0, len(self), CHUNK_STATES)]
+        logits = (chunk.logits() for chunk in chunks)
+        return torch.cat([(each if temperature == 1 else each / temperature).logsumexp(-1) for each in logits])
+
 
 class Head:
     """A causal LM's output projection with the scaling and soft-capping of its config, for all tokens or a few."""
@@ -82,7 +95,9 @@ class Head:
     def __call__(self, hidden: Tensor, tokens: Tensor | None) -> Tensor:
         with self.autocast:
             logits = self.linear(hidden) if tokens is None else outputs_at(self.linear, hidden, tokens)
-        logits = logits.float() * self.scale
+        logits = logits.float()
+        if self.scale != 1:
+            logits = logits * self.scale
         return logits if self.softcap is None else self.softcap * torch.tanh(logits / self.softcap)
 
 
@@ -199,18 +214,23 @@ class Backbone(nn.Module):
     def extend(self, cache: AppendCache, tokens: Tensor, positions: Tensor, visible: Tensor | None) -> Tensor:
         """Appends tokens to the cache and computes their hidden states (decoding only).
 
+        If the cache has slots (`AppendCache.append_at`), the tokens of all its rows are packed into one sequence.
+
         Args:
             cache: The cache, which is extended in place.
-            tokens: int64 `[rows, new]`.
-            positions: Position ids of the tokens, int64 `[rows or 1, new]`.
-            visible: Columns that each new token attends to, bool `[rows or 1, new, cached + new]`. None is causal
-                attention, which is correct only for an empty cache.
+            tokens: int64 `[rows, new]`; packed: `[1, tokens]`.
+            positions: Position ids of the tokens, int64 `[rows or 1, new]`; packed: `[1, tokens]`.
+            visible: Columns that each new token attends to, bool `[rows or 1, new, cached + new]`; packed:
+                `[rows with tokens, width, columns]`, see `Slots`. None is causal attention, which is correct only for
+                an empty cache.
 
         Returns:
-            `[rows, new, hidden size]`.
+            `[rows, new, hidden size]`; packed: `[1, tokens, hidden size]`.
         """
         mask = None if visible is None else self.attention_mask(visible)
-        with self.autocast():
+        slots = cache.slots
+        attention = nullcontext() if slots is None else packed_attention(self.causal_lm.config.get_text_config(), slots)
+        with self.autocast(), attention:
             return (
                 self.causal_lm.get_decoder()(
                     input_ids=tokens, position_ids=positions, attention_mask=mask, past_key_values=cache, use_cache=True

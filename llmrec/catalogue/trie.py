@@ -37,7 +37,9 @@ class Trie:
     title_leaf: Tensor
 
     def to(self, device: torch.device | str) -> "Trie":
-        """Returns a copy on another device."""
+        """Returns a copy on another device, or the trie itself, with what it has computed, if it is there already."""
+        if self.first_edge.device == torch.device(device):
+            return self
         return replace(self, **{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
     @cached_property
@@ -53,17 +55,19 @@ class Trie:
     @cached_property
     def parent(self) -> Tensor:
         """The node that each edge leaves, int64 `[edges]`."""
-        return torch.repeat_interleave(torch.arange(len(self.fan_out), device=self.fan_out.device), self.fan_out)
+        nodes = torch.arange(len(self.fan_out), device=self.fan_out.device)
+        return torch.repeat_interleave(nodes, self.fan_out, output_size=len(self.edge_token))
 
     @cached_property
     def depth(self) -> Tensor:
         """Number of tokens before each node, int64 `[nodes]`."""
-        depth = torch.zeros(len(self.fan_out), dtype=torch.long, device=self.fan_out.device)
-        reached = torch.zeros(1, dtype=torch.long, device=depth.device)
-        while len(reached):
-            _, edge = self.children(reached)
-            depth[edge + 1] = depth[self.parent[edge]] + 1
-            reached = edge + 1
+        # A node above each node, the root above itself, and the number of tokens between them.
+        above = torch.cat([self.parent.new_zeros(1), self.parent])
+        depth = torch.ones_like(above)
+        depth[:1] = 0
+        for _ in range(self.max_length.bit_length()):
+            # Each round doubles the distance.
+            depth, above = depth + depth[above], above[above]
         return depth
 
     @cached_property
@@ -102,29 +106,38 @@ class Trie:
             nodes: int64 `[n]`.
 
         Returns:
-            tokens: int64 `[n, max_length]`; entries beyond a node's count are meaningless.
+            tokens: int64 `[n, longest]`; entries beyond a node's count are meaningless.
             lengths: Number of forced tokens after each node, int64 `[n]`.
         """
-        tokens: list[Tensor] = []
-        lengths = torch.zeros_like(nodes)
-        while True:
-            following = torch.where(self.fan_out[nodes] == 1, self.first_edge[nodes].long() + 1, nodes)
-            advances = (following != nodes) & (self.fan_out[following] > 0)
-            if not bool(advances.any()):
-                return torch.stack([*tokens, torch.zeros_like(nodes)], dim=1)[:, :-1], lengths
-            tokens.append(self.edge_token[following - 1].long())
-            lengths += advances
-            nodes = torch.where(advances, following, nodes)
+        token, place = self._chains
+        lengths = self.depth[self.next_choice[nodes]] - self.depth[nodes]
+        column = 1 + torch.arange(int(lengths.max()), device=nodes.device)
+        return token[(place[nodes][:, None] + column).clamp(max=len(token) - 1)].long(), lengths
 
-    def children(self, nodes: Tensor) -> tuple[Tensor, Tensor]:
+    @cached_property
+    def _chains(self) -> tuple[Tensor, Tensor]:
+        """The tokens before all nodes, those of nodes with the same next choice one after another, int32 `[nodes]`.
+
+        Also the place of each node in this order, int64 `[nodes]`. The nodes that share a next choice are a chain.
+        """
+        order = (self.next_choice * (self.max_length + 1) + self.depth).argsort()
+        place = torch.empty_like(order).scatter_(0, order, torch.arange(len(order), device=order.device))
+        # Edge e leads to node e + 1. No token leads to the root, which begins its chain, so its entry is not read.
+        return self.edge_token[(order - 1).clamp(min=0)], place
+
+    def children(self, nodes: Tensor, edges: int | None = None) -> tuple[Tensor, Tensor]:
         """Lists the edges of all `nodes` (int64 `[n]`), node by node.
+
+        Args:
+            nodes: int64 `[n]`.
+            edges: Their number of edges, if it is known. Otherwise a GPU has to be waited for.
 
         Returns:
             owner: Index into `nodes` of the node that each edge leaves, int64 `[edges]`, ascending.
             edge: The edges, int64 `[edges]`.
         """
         counts = self.fan_out[nodes].long()
-        owner = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), counts)
+        owner = torch.repeat_interleave(torch.arange(len(nodes), device=nodes.device), counts, output_size=edges)
         within = torch.arange(len(owner), device=nodes.device) - (counts.cumsum(0) - counts)[owner]
         return owner, self.first_edge[nodes].long()[owner] + within
 

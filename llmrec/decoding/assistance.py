@@ -45,12 +45,13 @@ class Assistance:
             log_mass[row, excluded[row, column]] = NEGATIVE_INFINITY
         return Assistance(log_mass, alpha)
 
-    def mixed(self, score: Tensor, owner: Tensor, edge: Tensor, row: Tensor, trie: Trie) -> Tensor:
+    def mixed(self, score: Tensor, owner: Tensor, nodes: int, edge: Tensor, row: Tensor, trie: Trie) -> Tensor:
         """Mixes the assistant's log-probabilities of edges into those of the language model.
 
         Args:
             score: The language model's, float32 `[edges]`; -inf for excluded edges, which stay excluded.
             owner: Index of the node that each edge leaves, int64 `[edges]`, as `Trie.children` returns it.
+            nodes: Number of these nodes, including those without edges.
             edge: All edges of these nodes, int64 `[edges]`.
             row: The row that each edge belongs to, int64 `[edges]`.
             trie: The trie.
@@ -59,7 +60,7 @@ class Assistance:
             float32 `[edges]`.
         """
         below = self._mass_below(edge + 1, row, trie)
-        step = below - segment_logsumexp(below, owner, len(edge))[owner]
+        step = below - segment_logsumexp(below, owner, nodes)[owner]
         mixed = self.alpha * score + (1 - self.alpha) * step
         return mixed.masked_fill(score == NEGATIVE_INFINITY, NEGATIVE_INFINITY)
 

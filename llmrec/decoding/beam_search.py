@@ -11,7 +11,7 @@ from torch import Tensor
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
 from llmrec.decoding.assistance import Assistance
-from llmrec.decoding.continuations import continuations, tokens_to_choice
+from llmrec.decoding.continuations import continuation_counts, continuations, tokens_to_choice
 from llmrec.decoding.edge_scores import NEGATIVE_INFINITY
 from llmrec.decoding.gumbel_noise import perturbed
 from llmrec.decoding.session import Session, SharedPrefix, open_session
@@ -119,15 +119,18 @@ def search(
     """
     session, state_index = open_session(backbone, trie, prompts, shared, settings.appended_tokens(trie))
     state = _start(state_index, settings)
-    generated = 0
+    generated, counts = 0, None
     while True:
         generated += 1
-        branched = _step(state, session, trie, settings, excluded, generated, seeds, assistance)
+        branched = _step(state, session, trie, settings, excluded, generated, seeds, assistance, counts)
         if on_step is not None:
             on_step(generated, state.node.masked_fill(~state.alive, -1), state.leaf)
-        if bool(state.done.all()):
+        # The host waits for a GPU once for all that it needs to know.
+        flags = torch.stack([state.done.all(), branched.any()]).long()
+        is_done, is_longer, *counts = torch.cat([flags, continuation_counts(trie, state.node, state.alive)]).tolist()
+        if is_done:
             return state.leaf, state.final
-        if bool(branched.any()):
+        if is_longer:
             _extend_branches(state, session, trie, branched)
 
 
@@ -148,6 +151,7 @@ def _step(
     generated: int,
     seeds: Tensor | None,
     assistance: Assistance | None,
+    counts: Sequence[int] | None,
 ) -> Tensor:
     """Advances all beams by one token.
 
@@ -165,6 +169,7 @@ def _step(
         settings.temperature,
         excluded,
         assistance,
+        counts,
     )
     score = total if seeds is None else perturbed(total, child, parent, state.score, seeds)
     if settings.scores == "vocab":

@@ -19,6 +19,7 @@ def edge_scores(
     scores: Literal["trie", "vocab"],
     excluded: Tensor | None,
     temperature: float = 1.0,
+    log_normalizers: Tensor | None = None,
 ) -> Tensor:
     """Computes the log-probability of each edge.
 
@@ -30,20 +31,21 @@ def edge_scores(
         scores: "vocab" normalizes over the whole vocabulary, "trie" over the valid tokens of the node.
         excluded: Edges that must not be taken, bool `[edges]`; None excludes none.
         temperature: Divides the logits before they are normalized.
+        log_normalizers: For "vocab", `encoded.log_normalizers(temperature)` if it is known already, float32 `[N]`.
 
     Returns:
         float32 `[edges]`. Excluded edges get -inf, and "trie" leaves them out of the normalization.
     """
     token = trie.edge_token[edge].long()
-    if scores == "vocab":
-        logits = encoded.logits() / temperature
-        score = logits[owner, token] - logits.logsumexp(-1)[owner]
-        return score if excluded is None else score.masked_fill(excluded, NEGATIVE_INFINITY)
     distinct_tokens, column = torch.unique(token, return_inverse=True)
     score = encoded.logits(distinct_tokens)[owner, column] / temperature
     if excluded is not None:
         score = score.masked_fill(excluded, NEGATIVE_INFINITY)
-    return score - segment_logsumexp(score, owner, len(encoded))[owner]
+    if scores == "trie":
+        return score - segment_logsumexp(score, owner, len(encoded))[owner]
+    if log_normalizers is None:
+        log_normalizers = encoded.log_normalizers(temperature)
+    return score - log_normalizers[owner]
 
 
 def all_excluded(trie: Trie, node: Tensor, leaves: Tensor) -> Tensor:

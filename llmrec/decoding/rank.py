@@ -183,6 +183,7 @@ def _fits(rows: np.ndarray, run: Callable[[np.ndarray], None]) -> bool:
 
 def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -> int:
     config = backbone.causal_lm.config.get_text_config()
+    query_width, key_width = attention_widths(config)
     size = (backbone.autocast_dtype or backbone.causal_lm.dtype).itemsize
     width = max(config.hidden_size, getattr(config, "intermediate_size", None) or 0)
     if backbone.uses_plain_path:
@@ -190,9 +191,11 @@ def _rows_that_fit(length: int, backbone: Backbone, beams: int, appended: int) -
         row_bytes = beams * (length + appended // beams) * (8 * width + size * config.vocab_size)
         return max(1, int(_memory_bytes(backbone.device) // row_bytes))
     columns = length + appended
-    cache_bytes = 2 * layer_count(backbone) * attention_widths(config)[1] * columns * size
-    # The widest activations; the mask as bool and as float; float32 logits and their log-softmax for every beam.
-    step_bytes = 8 * max(length, appended) * width + 5 * appended * columns + 3 * 4 * beams * config.vocab_size
+    cache_bytes = 2 * layer_count(backbone) * key_width * columns * size
+    # The widest activations; the mask as bool, and as float for each query head of a key head; float32 logits and their
+    # log-softmax for every beam.
+    mask_bytes = (2 + size * query_width // max(key_width, 1)) * appended * columns
+    step_bytes = 8 * max(length, appended) * width + mask_bytes + 3 * 4 * beams * config.vocab_size
     return max(1, int(_memory_bytes(backbone.device) // (cache_bytes + step_bytes)))
 
 

@@ -6,6 +6,7 @@ from typing import Protocol
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 from llmrec.backbones.backbone import Backbone, Encoded
 from llmrec.backbones.cache import AppendCache
@@ -22,6 +23,13 @@ class Session(Protocol):
 
     def states(self, index: Tensor) -> Encoded:
         """Returns the states with the given indices, int64 `[N]`."""
+        ...
+
+    def log_normalizers(self, index: Tensor, temperature: float) -> Tensor:
+        """Returns `Encoded.log_normalizers` of the states with the given indices, float32 `[N]`.
+
+        They are computed once for all states, many at a time. All calls must have the same temperature.
+        """
         ...
 
     def start(self, last_tokens: int) -> Tensor:
@@ -50,6 +58,24 @@ class Session(Protocol):
         ...
 
 
+class _States:
+    """The states of a session, `encoded`, and their normalizers."""
+
+    encoded: Encoded
+    """All states, which are only ever appended to."""
+    _normalizers: Tensor | None = None
+
+    def states(self, index: Tensor) -> Encoded:
+        return self.encoded[index]
+
+    def log_normalizers(self, index: Tensor, temperature: float) -> Tensor:
+        known = self._normalizers
+        if known is None or len(known) < len(self.encoded):
+            new = self.encoded[0 if known is None else len(known) :].log_normalizers(temperature)
+            self._normalizers = known = new if known is None else torch.cat([known, new])
+        return known[index]
+
+
 class SharedPrefix:
     """The tokens that all prompts begin with, and their keys and values, computed once for all users.
 
@@ -67,11 +93,11 @@ class SharedPrefix:
             backbone.extend(self.cache, ids, torch.arange(len(tokens), device=backbone.device)[None], None)
 
 
-class CachedSession:
+class CachedSession(_States):
     """A session with a key-value cache in which all beams of a prompt share one row.
 
-    A prompt is run once, not once per beam. The tokens of its beams follow it in the row, and masks determine which of
-    them each beam sees.
+    A prompt is run once, not once per beam. The tokens of its beams follow it in the row, in the order in which they
+    are appended, and masks determine which of them each beam sees.
     """
 
     def __init__(self, backbone: Backbone, shared: SharedPrefix, prompts: Sequence[np.ndarray], columns: int) -> None:
@@ -85,15 +111,13 @@ class CachedSession:
         """
         self.backbone, self.shared, self.prompts = backbone, shared, prompts
         device = backbone.device
-        lengths = torch.tensor([len(prompt) for prompt in prompts], device=device)
-        width = int(lengths.max())
+        width = max(map(len, prompts))
+        self.length = torch.tensor([len(prompt) for prompt in prompts], device=device)
+        """Number of cached tokens of each row, int64 `[rows]`."""
         self.cache = AppendCache(layer_count(backbone), len(prompts), width + columns, shared.cache)
-        self.visible = (torch.arange(width, device=device) < lengths[:, None])[:, None]
+        self.visible = (torch.arange(width, device=device) < self.length[:, None])[:, None]
         """Cached columns that each branch's next token sees, bool `[rows, branches, columns]`."""
         self.rows = torch.arange(len(prompts), device=device)[:, None]
-
-    def states(self, index: Tensor) -> Encoded:
-        return Encoded(self.backbone.head, self.hidden[index])
 
     def start(self, last_tokens: int) -> Tensor:
         begin = len(self.shared.tokens)
@@ -102,56 +126,51 @@ class CachedSession:
         columns = torch.arange(self.visible.shape[2], device=tokens.device)
         causal = None if begin == 0 else (columns <= columns[begin:, None])[None]
         hidden = self.backbone.extend(self.cache, tokens, columns[None, begin:], causal)
-        lengths = self.visible.sum(2)
-        last_columns = lengths - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
-        self.hidden = hidden[self.rows, last_columns].flatten(0, 1)
+        last_columns = self.length[:, None] - begin - last_tokens + torch.arange(last_tokens, device=tokens.device)
+        self.encoded = Encoded(self.backbone.head, hidden[self.rows, last_columns].flatten(0, 1))
         return self.rows * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
-        beams, longest = tokens.shape[1:]
+        new = lengths.sum(1)
+        length = self.length + new
+        sizes = torch.stack([new.sum(), new.max(), (new > 0).sum(), length.where(new > 0, 0).max()])
+        total, width, active, columns = sizes.tolist()
+        # The new tokens of all rows and branches, one after another.
+        end = lengths.flatten().cumsum(0)
+        owner = torch.repeat_interleave(torch.arange(len(end), device=end.device), lengths.flatten(), output_size=total)
+        within = torch.arange(total, device=end.device) - (end - lengths.flatten())[owner]
+        row, beam = owner // branch.shape[1], owner % branch.shape[1]
+        column = self.length[row] + torch.arange(total, device=end.device) - (new.cumsum(0) - new)[row]
         inherited = self.visible[self.rows, branch]
-        # Rows without new tokens are not run through the model.
-        active = torch.nonzero(lengths.sum(1))[:, 0]
-        tokens, visible, count = tokens[active], inherited[active], lengths[active]
-        rows = self.rows[: len(active)]
-        end = count.cumsum(1)
-        column = torch.arange(int(end[:, -1].max()), device=tokens.device).expand(len(active), -1).contiguous()
-        # The columns after a row's last branch are padding, with `beams` as their owner. They attend to the padding
-        # before them and to what the last branch sees; their states are not used.
-        owner = torch.searchsorted(end, column, right=True)
-        beam = owner.clamp(max=beams - 1)
-        within = column - (end - count).gather(1, beam)
-        same_branch = (owner[:, :, None] == owner[:, None]) & (column[:, None] <= column[:, :, None])
-        self.cache.append_to(None if len(active) == len(branch) else active)
+        self.visible = pad(inherited, (0, max(columns - inherited.shape[2], 0)))
+        self.visible[row, beam, column] = torch.ones_like(row, dtype=torch.bool)
+        # A branch's columns ascend with its tokens, so a token sees those of its branch up to its own.
+        seen = self.visible[row, beam, :columns] & (torch.arange(columns, device=end.device) <= column[:, None])
+        slots = self.cache.append_at(row, column, active, width, columns)
+        visible = slots.pad(seen)
+        # The outputs of padding are dropped, but without anything to attend to they would not be numbers.
+        visible[:, :, 0] = True
         hidden = self.backbone.extend(
-            self.cache,
-            tokens[rows, beam, within.clamp(max=longest - 1)],
-            visible.sum(2).gather(1, beam) + within,
-            torch.cat([visible[rows, beam], same_branch], dim=2),
+            self.cache, tokens.flatten(0, 1)[owner, within][None], seen.sum(1)[None] - 1, visible
         )
-        appended = inherited.new_zeros((*branch.shape, column.shape[1]))
-        appended[active] = owner[:, None] == torch.arange(beams, device=owner.device)[:, None]
-        self.visible = torch.cat([inherited, appended], dim=2)
-        index = torch.zeros_like(branch)
-        index[active] = len(self.hidden) + rows * column.shape[1] + end - count
-        self.hidden = torch.cat([self.hidden, hidden.flatten(0, 1)])
-        return index
+        first = len(self.encoded) + end.view_as(lengths) - lengths
+        self.encoded = Encoded(self.backbone.head, torch.cat([self.encoded.states, hidden[0]]))
+        self.length = length
+        return first
 
 
-class PlainSession:
+class PlainSession(_States):
     """A session for a backbone on the plain path: no cache, every branch is run again from the start of its prompt."""
 
     def __init__(self, backbone: Backbone, prompts: Sequence[np.ndarray]) -> None:
         self.backbone, self.prompts = backbone, prompts
         self.branches = [[prompt[:0]] for prompt in prompts]
 
-    def states(self, index: Tensor) -> Encoded:
-        return Encoded(self.backbone.head, None, self.logits[index])
-
     def start(self, last_tokens: int) -> Tensor:
         packed, _ = pack(self.prompts, [[] for _ in self.prompts])
         ends = np.arange(len(self.prompts)) * packed.tokens.shape[1] + [len(prompt) for prompt in self.prompts]
-        self.logits = self._run(packed, (ends[:, None] - last_tokens + np.arange(last_tokens)).flatten())
+        logits = self._run(packed, (ends[:, None] - last_tokens + np.arange(last_tokens)).flatten())
+        self.encoded = Encoded(self.backbone.head, None, logits)
         return torch.arange(len(self.prompts), device=self.backbone.device)[:, None] * last_tokens
 
     def extend(self, branch: Tensor, tokens: Tensor, lengths: Tensor) -> Tensor:
@@ -174,8 +193,9 @@ class PlainSession:
             for row in zip(starts, grown, strict=True)
             for start, (tokens_so_far, count) in zip(*row, strict=True)
         ]
-        end = len(self.logits) + lengths.flatten().cumsum(0).view_as(lengths)
-        self.logits = torch.cat([self.logits, self._run(packed, np.concatenate(positions))])
+        end = len(self.encoded) + lengths.flatten().cumsum(0).view_as(lengths)
+        logits = torch.cat([self.encoded.states, self._run(packed, np.concatenate(positions))])
+        self.encoded = Encoded(self.backbone.head, None, logits)
         return end - lengths
 
     def _run(self, packed: Packed, positions: np.ndarray) -> Tensor:

@@ -23,6 +23,22 @@ def test_appended_states_stand_one_after_another(capacity: int) -> None:
     assert layer.get_seq_length() == 8
 
 
+@pytest.mark.parametrize("capacity", [2, 3, 100])
+def test_packed_states_stand_where_their_slots_are(capacity: int) -> None:
+    cache = AppendCache(layers=1, rows=3, capacity=capacity)
+    cache.update(states(3, 2, 0), states(3, 2, 50), 0)
+    # Row 0 has one token in the cache and gets two, row 2 has two and gets one; row 1 is left out.
+    slots = cache.append_at(torch.tensor([0, 0, 2]), torch.tensor([1, 2, 2]), rows=2, width=2, columns=3)
+    new = states(1, 3, 100)
+    keys, values = cache.update(new, -new, 0)
+    assert keys.shape == (2, 2, 3, 3)
+    assert torch.equal(keys[0], torch.cat([states(3, 2, 0)[0, :, :1], new[0, :, :2]], dim=1))
+    assert torch.equal(keys[1], torch.cat([states(3, 2, 0)[2], new[0, :, 2:]], dim=1))
+    assert torch.equal(values[1, :, 2], -new[0, :, 2])
+    assert torch.equal(slots.pad(torch.tensor([7, 8, 9])), torch.tensor([[7, 8], [9, 0]]))
+    assert torch.equal(slots.unpad(torch.tensor([[7, 8], [9, 0]])), torch.tensor([7, 8, 9]))
+
+
 def test_every_row_begins_with_the_prefix() -> None:
     once = AppendCache(layers=2, rows=1, capacity=2)
     for number in range(2):

@@ -86,7 +86,7 @@ def test_mass_is_divided_among_the_tokens_that_continue_a_prefix_by_hand() -> No
     row, quarter = torch.zeros(4, dtype=torch.long), torch.full((4,), 0.25).log()
     # Below the token 3: .75 log .25 + .25 log(.5 / .8) and + .25 log(.3 / .8).
     expected = [-1.095507, -1.442081, -1.157222, -1.284928]
-    assert assistance.mixed(quarter, owner, edge, row, trie).tolist() == pytest.approx(expected, abs=1e-6)
+    assert assistance.mixed(quarter, owner, 2, edge, row, trie).tolist() == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("scores", ["trie", "vocab"])

@@ -16,13 +16,13 @@ from tests.pretended_gpu.device import Waits, pretended_gpu
 TRIE, _ = build_trie(random_titles(200, seed=0, quote=None))
 PROMPTS = Prompts.joined(random_prompts() * 2)
 SETTINGS = {"trie": BeamSearch(10, "trie"), "vocab": BeamSearch(10, "vocab", length_penalty=1.0)}
-WAITS = {("trie", False): (53, 2), ("trie", True): (52, 3), ("vocab", False): (128, 2), ("vocab", True): (128, 3)}
+WAITS = {("trie", False): (20, 2), ("trie", True): (20, 3), ("vocab", False): (40, 2), ("vocab", True): (40, 3)}
 """Syncs and uploads of a batch of titles at most, by scores and by whether titles are excluded.
 
-A step of the search takes 6 syncs, with trie scores 7; running the model 5 more and 1 for each token that is forced.
+A step of the search takes 2 syncs, running the model 2 more.
 """
-LIST_WAITS = (16, 2)
-"""Syncs and uploads of a batch of lists at most; two syncs for each slot that the model runs for."""
+LIST_WAITS = (8, 2)
+"""Syncs and uploads of a batch of lists at most; one sync for each slot that the model runs for."""
 
 
 @pytest.fixture(autouse=True)
