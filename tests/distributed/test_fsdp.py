@@ -67,7 +67,7 @@ def root(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     return root
 
 
-@pytest.mark.parametrize("case", rest_slow(["gdrt", "grpo", "bare"]))
+@pytest.mark.parametrize("case", rest_slow(["gdrt", "grpo", "bare"], kept=0))
 def test_two_ranks_that_were_killed_end_as_one_that_was_not(case: str, root: Path) -> None:
     assert_same(root / "two" / case, root / "one" / case)
 

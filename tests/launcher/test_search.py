@@ -30,6 +30,7 @@ def records(place: Workplace) -> list[Path]:
     return [file.parent for file in place.runs.rglob("metrics.json")]
 
 
+@pytest.mark.slow
 def test_trials_never_see_test(searched: tuple[Workplace, Done]) -> None:
     place, done = searched
     assert done.status == 0, done.output
@@ -39,6 +40,7 @@ def test_trials_never_see_test(searched: tuple[Workplace, Done]) -> None:
         assert not (record / "users_test.parquet").exists()
 
 
+@pytest.mark.slow
 def test_the_best_on_validation_is_named(searched: tuple[Workplace, Done]) -> None:
     place, done = searched
     listed = re.findall(r"^([* ]) (0\.\d{4})  (objective\.temperature=\S+)$", done.output, re.MULTILINE)
@@ -52,6 +54,7 @@ def test_the_best_on_validation_is_named(searched: tuple[Workplace, Done]) -> No
     assert best == max(scores.values())
 
 
+@pytest.mark.slow
 def test_the_same_search_again_trains_nothing(searched: tuple[Workplace, Done]) -> None:
     place, done = searched
     again = place.run(*SEARCH)
