@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+FOLDERS = {name: value for name, value in os.environ.items() if name.startswith("LLMREC_")}
+"""The folders that the environment names when the session starts."""
 PROCESSES = ("distributed", "launcher", "cli", "serve", "tables")
 """Folders whose tests start processes; their files take longest."""
 
@@ -16,7 +18,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test marked `real_data("books")`, `llama3_tokenizer` or `gpu` where that is absent."""
+    """Skips a test marked `real_data("books")`, `llama3_tokenizer` or `gpu` where that is absent.
+
+    A fixture that leaves the folders of its own tests in the environment would have those of real data skip.
+    """
+    assert {name: value for name, value in os.environ.items() if name.startswith("LLMREC_")} == FOLDERS
     for mark in item.iter_markers("real_data"):
         for name in mark.args:
             _skip_without("LLMREC_DATA", name)

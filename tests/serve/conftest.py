@@ -20,13 +20,24 @@ K = 5
 
 
 @pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A folder with data, cache and runs of its own, where opened runs look for them."""
-    root = tmp_path_factory.mktemp("serve")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with data, cache and runs of its own."""
+    return tmp_path_factory.mktemp("serve")
+
+
+@contextmanager
+def environment(workplace: Path) -> Iterator[None]:
+    """Has opened runs look for data, cache and other runs in the workplace."""
     with pytest.MonkeyPatch.context() as patch:
         for name in ("data", "cache", "runs"):
-            patch.setenv(f"LLMREC_{name.upper()}", str(root / name))
-        yield root
+            patch.setenv(f"LLMREC_{name.upper()}", str(workplace / name))
+        yield
+
+
+@pytest.fixture(autouse=True)
+def in_workplace(workplace: Path) -> Iterator[None]:
+    with environment(workplace):
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -34,17 +45,18 @@ def folders(workplace: Path) -> list[Path]:
     """The folders of the runs: MSL, then the popularity baseline."""
     found = []
     for method in ("objective=msl", "baseline=popularity"):
-        with composed(workplace, method, "trainer.epochs=1") as config:
+        with environment(workplace), composed(workplace, method, "trainer.epochs=1") as config:
             run_configuration(config)
             found.append(workplace / "runs" / run_path(config))
     return found
 
 
 @pytest.fixture(scope="session")
-def runs(folders: list[Path]) -> list[ServedRun]:
+def runs(workplace: Path, folders: list[Path]) -> list[ServedRun]:
     """The opened runs, with room for 40 waiting requests each."""
     settings = Settings.read({"run": ",".join(map(str, folders)), "k": str(K)})
-    return [ServedRun(config, RunFolder(folder), 40) for folder, config in run_configs(settings, [], None).items()]
+    with environment(workplace):
+        return [ServedRun(config, RunFolder(folder), 40) for folder, config in run_configs(settings, [], None).items()]
 
 
 @pytest.fixture
