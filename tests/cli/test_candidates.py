@@ -73,6 +73,7 @@ def test_another_number_of_candidates_is_another_protocol(games: Workplace, sft:
     assert splits(ten)["test"]["random_order"]["hr@1"] == pytest.approx(0.1)
 
 
+@pytest.mark.slow
 def test_a_report_mixes_neither_tasks_nor_numbers_of_candidates(sft: Done, ten: Done, games: Workplace) -> None:
     next_item = games.train("baseline=random", "dataset=games", *NARROW, "evaluation.users=15")
     runs = ",".join(str(done.run()) for done in (sft, ten, next_item))

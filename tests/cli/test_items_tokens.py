@@ -58,6 +58,7 @@ def test_one_file_trains_and_recommends_titles(objective: str, place: Workplace,
     assert len(listed) == 3
 
 
+@pytest.mark.slow
 def test_an_adapter_holds_the_rows_of_the_new_tokens(place: Workplace, items: Items) -> None:
     write_ids(place, items)
     done = place.train("objective=msl", *SHORT, *TOKENS, "adapter=lora")

@@ -36,6 +36,7 @@ def test_own_objective_trains(followed: Workplace) -> None:
     assert done.run().parent == followed.runs / "games-sim" / "next_item" / "tiny" / "smoothed"
 
 
+@pytest.mark.slow
 def test_own_token_loss_goes_under_gdrt(followed: Workplace) -> None:
     done = followed.run("llmrec.run", *arguments("objective/token_loss=smoothed"), *DEBUG, "logger=csv")
     assert done.status == 0, done.output
@@ -53,6 +54,7 @@ def test_own_prompt_is_one_file_and_trains(task: str, followed: Workplace) -> No
     assert RunFolder(done.run()).config().prompt.name == "recent"
 
 
+@pytest.mark.slow
 def test_own_objective_with_a_history_free_branch_trains(followed: Workplace) -> None:
     assert files_that_name("with_history") == {"mine/with_history.py", "mine/conf/objective/with_history.yaml"}
     done = followed.run("llmrec.run", *arguments("objective=with_history"), *DEBUG, "logger=csv")

@@ -138,6 +138,7 @@ def test_a_baseline_ranks_the_same_lists(baseline: str, alro: Done, movies: Work
         assert (measured["position"]["kendall_tau"] == 1) == (baseline != "random")
 
 
+@pytest.mark.slow
 def test_a_stage_is_the_sft_run_of_the_same_lists(sft: Done, movies: Workplace) -> None:
     before = trained_files(sft)
     staged = movies.train(*ALRO, "stage=sft", "evaluation.orders=1")
@@ -147,6 +148,7 @@ def test_a_stage_is_the_sft_run_of_the_same_lists(sft: Done, movies: Workplace) 
     assert "position" not in splits(staged)["test"]
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Workplace) -> None:
     before = trained_files(sft)
     asked = ("decoding.bootstrap=3", "evaluation.orders=2", "evaluation.unconstrained=true", "trainer.progress=false")

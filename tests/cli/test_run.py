@@ -101,6 +101,7 @@ def test_stage_is_run_first_as_a_run_of_its_own_and_then_reused(place: Workplace
     assert written(stage) == before
 
 
+@pytest.mark.slow
 def test_saved_huggingface_model_with_lora_and_a_fixed_temperature(place: Workplace) -> None:
     saved = save_random_llama(place.root / "llama", tokenizer_of=place.cache)
     done = place.train("backbone=hf", f"backbone.path={saved}", "adapter=lora", "objective.temperature=4.5")

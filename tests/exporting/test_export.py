@@ -204,6 +204,7 @@ def hub_cache(folder: Path, cache: Path, name: str, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
 
 
+@pytest.mark.slow
 def test_item_tokens_are_exported(
     workplace: Path, adapted: RunFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

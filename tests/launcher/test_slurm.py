@@ -109,6 +109,7 @@ def test_a_device_is_a_task(cluster: Path) -> None:
     assert {file.name for file in job.run.folder.glob("*.log")} == {"job.log", "rank-1.log"}
 
 
+@pytest.mark.slow
 def test_a_failure_is_named_with_its_logs_and_takes_what_builds_on_it(cluster: Path) -> None:
     broken = job_of(cluster, "broken", "fails=no_such_model")
     above, other = job_of(cluster, "above", stages=(broken,)), job_of(cluster, "other")

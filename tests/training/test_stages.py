@@ -107,6 +107,7 @@ def test_quotes_in_the_overrides_of_earlier_rounds_are_kept(tmp_path: Path) -> N
         assert config.hydra.runtime.choices.objective == "sft"
 
 
+@pytest.mark.slow
 def test_the_first_round_equals_dpo_with_greedy_titles(tmp_path: Path, cache: Path) -> None:
     rounds = ("objective=sprec", "stage.rounds=1")
     dpo = ("objective=dpo", "objective/rejected=self_greedy", "objective.max_epochs=1",
