@@ -159,7 +159,7 @@ class RowDecoder(CatalogueDecoder):
     ) -> tuple[np.ndarray, np.ndarray]:
         """Raises an InputError, since prompts are not enough."""
         raise InputError(
-            f"decoding={type(self).__name__} needs rows, of which this command has only the prompts: add decoding=trie"
+            f"the decoder {type(self).__name__} needs rows, of which there are only the prompts: add decoding=trie"
         )
 
 

@@ -150,7 +150,7 @@ def _check(config: DictConfig) -> None:
     decoder = build_decoder(config.decoding, config.task.name)
     if isinstance(decoder, RowDecoder):
         raise InputError(
-            f"decoding={type(decoder).__name__} ranks by more than prompts, which is not diagnosed: add decoding=trie"
+            f"the decoder {type(decoder).__name__} ranks by more than prompts and is not diagnosed: add decoding=trie"
         )
 
 

@@ -140,6 +140,7 @@ def test_beam_search_is_diagnosed_beside_the_exact_lists(trained: tuple[Workplac
     [
         (["run={run}", "beam=true", "decoding=vocab"], "beam=true compares a beam search under trie scores"),
         (["run={run}", "beam=true", "decoding=exact"], "beam=true compares a beam search under trie scores"),
+        (["run={run}", "decoding=d3"], "the decoder D3Decoder ranks by more than prompts and is not diagnosed"),
         (["run={run}", "beam=maybe"], "beam=maybe: give true or false"),
         (["run={run}", "users=0"], "users=0: give a whole number of at least 1"),
         (["run={run}", "users=some"], "users=some: give a whole number"),
