@@ -19,7 +19,9 @@ from typing import Any
 
 import numpy as np
 
-USERS, REPEATS, MANY = 30, 3, 64
+USERS, REPEATS = 30, 3
+MANY = {"tiny": 64, "smollm2": 16}
+"""Number of users who are given recommendations together."""
 SETTINGS = {
     "tiny": ["dataset.train_samples=320", "backbone.pretraining.rows=2000", "trainer.epochs=1"],
     "smollm2": ["backbone=smollm2-135m-instruct-q4_1", "dataset.train_samples=32", "trainer.epochs=0"],
@@ -71,8 +73,8 @@ def main(arm: str) -> None:
     loaded = time.perf_counter()
 
     dataset, ranker = recommender.dataset, recommender.ranker
-    titles, rows = dataset.items.titles, dataset.test.take(np.arange(MANY))
-    histories = [[titles[item] for item in rows.history_of(row)] for row in range(MANY)]
+    titles, rows = dataset.items.titles, dataset.test.take(np.arange(max(USERS, MANY[arm])))
+    histories = [[titles[item] for item in rows.history_of(row)] for row in range(len(rows))]
     prompts = ranker.data.split(rows).prompts
     decoder = ranker.backbone.causal_lm.get_decoder()
     one, plain, many, evaluated = [], [], [], []
@@ -83,8 +85,9 @@ def main(arm: str) -> None:
         with torch.inference_mode():
             plain.append(measured(partial(decoder, input_ids=tokens, use_cache=False)))
     for _ in range(REPEATS):
-        many.append(MANY / measured(partial(recommender.recommend, histories)))
-        evaluated.append(MANY / measured(partial(ranker.rank, rows, "test", lambda done: None)))
+        count = MANY[arm]
+        many.append(count / measured(partial(recommender.recommend, histories[:count])))
+        evaluated.append(count / measured(partial(ranker.rank, rows.take(np.arange(count)), "test", lambda done: None)))
     figures = {
         "import_seconds": imported - started,
         "load_seconds": loaded - imported,
@@ -92,6 +95,7 @@ def main(arm: str) -> None:
         "first_seconds": first,
         "one_seconds": median(one),
         "plain_seconds": median(plain),
+        "one_to_plain": median(np.divide(one, plain)),
         "many_a_second": median(many),
         "evaluated_a_second": median(evaluated),
         "prompt_tokens": int(median(prompts.lengths)),

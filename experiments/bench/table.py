@@ -23,6 +23,7 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         _decoding(raw),
         _catalogue(raw),
         _metrics(raw),
+        _recommend(raw),
         prepare_table(raw),
     ]
     head = (
@@ -176,6 +177,31 @@ def _metrics(raw: Raw) -> str:
     seconds = _of(raw["significance"], "seconds")
     tests = f"\nTests and intervals of a table of 100 runs on 1,000 users: {seconds:.1f} s (wanted: 10).\n"
     return "\n".join([*lines, "\nWanted for a million users: 2 s and 1,000 MB.", tests])
+
+
+def _recommend(raw: Raw) -> str:
+    arms = {arm: raw[f"recommend {arm}"] for arm in ("tiny", "smollm2") if f"recommend {arm}" in raw}
+    figures = arms["tiny"][0]
+    lines = [
+        f"## Recommendations, 10 beams ({figures['data']}, {figures['titles']:,} titles)\n",
+        "Opening: catalogue, trie and weights, without imports. One user: seconds of one history, and as a multiple of "
+        "one plain forward pass of its prompt. Many: histories a second in a batch, beside evaluation's.\n",
+        _row("backbone", "imports s", "opening s", "one user s", "times plain pass", "many a second", "evaluation"),
+        _rule(7),
+        *(
+            _row(
+                arm,
+                f"{_of(rounds, 'import_seconds'):.1f}",
+                f"{_of(rounds, 'load_seconds'):.1f} (wanted: 3)",
+                f"{_of(rounds, 'one_seconds'):.3f}" + (" (wanted: 0.05)" if arm == "tiny" else ""),
+                f"{_of(rounds, 'one_to_plain'):.2f}" + (" (wanted: 1.5)" if arm == "smollm2" else ""),
+                *(f"{_of(rounds, key):.1f}" for key in ("many_a_second", "evaluated_a_second")),
+            )
+            for arm, rounds in arms.items()
+        ),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def prepare_table(raw: Raw) -> str:
