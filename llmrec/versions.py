@@ -317,11 +317,11 @@ VERIFIED: dict[str, str] = {
     "training/early_stopping.py": "31ae4b88c3fa7760",
     "training/fit_baseline.py": "d2e74ab6dc946efd",
     "training/memory.py": "916d7a8ee86903f3",
-    "training/module.py": "860de608f2075324",
+    "training/module.py": "4b066a612e968d88",
     "training/open_dataset.py": "2ad09b02f6cfb576",
     "training/preparation.py": "b85a6ab5200b9f3f",
     "training/progress_bar.py": "faf19f7e28de342c",
-    "training/sharded.py": "152d8da30acd6ac8",
+    "training/sharded.py": "ae8696f7fee14749",
     "training/train.py": "1ac0618e4adfa2ce",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""
