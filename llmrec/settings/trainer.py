@@ -23,6 +23,7 @@ class Trainer:
     weight_decay: NonNegativeFloat
     clip: PositiveFloat
     progress: bool
+    nodes: PositiveInt = 1
 
 
 @dataclass
