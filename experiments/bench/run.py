@@ -35,6 +35,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
             *([arm, "3"] for arm in ("branches", "sequences", "published")),
         ],
     ),
+    "objective_costs": (1, [[]]),
     "alro_step": (2, [["branches"], ["sequences"], ["sft"]]),
     "rejected": (1, [[]]),
     "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
