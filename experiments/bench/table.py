@@ -18,6 +18,7 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         *training,
         _trainer(raw),
         *preference,
+        _objectives(raw),
         _alro(raw),
         _rejected(raw),
         _relevance(raw),
@@ -79,6 +80,23 @@ def _steps(arms: dict[str, list[dict[str, Any]]]) -> list[str]:
 def _differing_losses(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
     difference = np.abs(np.array(ours[0]["losses"]) - theirs[0]["losses"]).max()
     return f"\nLargest difference of the losses of {len(ours[0]['losses'])} steps: {difference:.1e} (wanted: 1e-5)\n"
+
+
+def _objectives(raw: Raw) -> str:
+    (measured,) = raw["objective_costs"]
+    parts = list(measured["objectives"]["SFT"]["seconds"])
+    lines = [
+        "## Optimizer step of each objective (office, 64 rows, shape of tiny)\n",
+        f"Median of {measured['rounds']} rounds in which all objectives take a step in turn; seconds. Without what "
+        "objectives prepare once.\n",
+        _row("", *parts, "step", "relative to SFT"),
+        _rule(len(parts) + 3),
+    ]
+    for name, figures in measured["objectives"].items():
+        seconds = figures["seconds"]
+        cells = (f"{seconds[part]:.2f}" for part in parts)
+        lines.append(_row(name, *cells, f"{sum(seconds.values()):.2f}", f"{figures['relative']:.2f}"))
+    return "\n".join([*lines, ""])
 
 
 def _alro(raw: Raw) -> str:
