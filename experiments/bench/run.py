@@ -28,6 +28,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "metrics": (1, [["100000"], ["1000000"]]),
     "significance": (1, [[]]),
     "relevance": (3, [[]]),
+    "startup": (3, [["logger=wandb"], ["logger=csv"]]),
     "prepare": (
         1,
         [
