@@ -25,6 +25,7 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         _decoding(raw),
         _catalogue(raw),
         _metrics(raw),
+        _ranking_parts(raw),
         _recommend(raw),
         prepare_table(raw),
     ]
@@ -255,6 +256,20 @@ def _recommend(raw: Raw) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _ranking_parts(raw: Raw) -> str:
+    lines = [
+        "## Rankings kept in parts, lists of ten, without a model\n",
+        "Peak memory of the process: data loaded, ranking written, ranking read for its metrics.\n",
+        _row("users", "s", "data MB", "written MB", "read MB"),
+        _rule(5),
+    ]
+    for users in (10_000, 1_000_000):
+        (measured,) = raw[f"ranking_parts {users}"]
+        memory = (f"{measured[key]:,.0f}" for key in ("loaded_mb", "ranked_mb", "read_mb"))
+        lines.append(_row(f"{users:,}", f"{measured['seconds']:.1f}", *memory))
+    return "\n".join([*lines, ""])
 
 
 def prepare_table(raw: Raw) -> str:
