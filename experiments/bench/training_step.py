@@ -1,7 +1,9 @@
-"""Bench arm: one MSL training step (forward, backward, AdamW) on Books with the Llama-3 vocabulary, batch 8.
+"""Bench arm: one MSL or SFT step (forward, backward, AdamW) on Books with the Llama-3 vocabulary, batch 8.
 
-python experiments/bench/training_step.py ours|published lora|full
+python experiments/bench/training_step.py ours|published|sft|trainer|floor lora|full
 
+ours, published: MSL; sft: llmrec's SFT; trainer: SFT with Hugging Face's Trainer; floor: a plain forward and backward
+pass of the fewest tokens that MSL needs, row by row without padding and without a head.
 lora: rank 8 on q_proj and v_proj as in the paper (dropout 0, so that losses compare); full: all weights.
 """
 
@@ -16,6 +18,8 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 from torch.nn import functional
+from trainers import StepClock, settings
+from transformers import Trainer, TrainingArguments
 from workload import (
     BATCH,
     LLAMA3_VOCABULARY,
@@ -29,14 +33,16 @@ from workload import (
 from llmrec.backbones.adapters import add_adapter
 from llmrec.backbones.backbone import Backbone
 from llmrec.examples.next_item import NextItemData
+from llmrec.objectives.base import TokenLoss
 from llmrec.objectives.msl import MSL
+from llmrec.objectives.sft import SFT
 
 TAU, WARMUP, STEPS = 1.5, 1, 3
 LORA = {"name": "lora", "eight_bit": False, "rank": 8, "alpha": 16, "dropout": 0.0, "modules": ["q_proj", "v_proj"]}
 
 
-def prepared(adapter: str) -> tuple[Backbone, NextItemData, MSL]:
-    """The model in training mode, the data with its positions chosen, the objective with its trie."""
+def prepared(adapter: str, objective: TokenLoss) -> tuple[Backbone, NextItemData]:
+    """The model in training mode, the data with its positions chosen; the objective is given its trie."""
     dataset, config = dataset_and_config("books")
     model = add_adapter(
         random_llama(LLAMA3_VOCABULARY), OmegaConf.create(LORA if adapter == "lora" else {"name": "none"})
@@ -44,20 +50,19 @@ def prepared(adapter: str) -> tuple[Backbone, NextItemData, MSL]:
     backbone = Backbone(model, llama3_tokenizer(dataset, config)).train()
     cache_dir = Path(config.paths.cache)
     data = NextItemData(dataset, backbone, config, cache_dir)
-    objective = MSL(temperature=TAU)
     objective.prepare(preparation(backbone, data, cache_dir))
     data.setup_training(objective, dataset.valid.take(np.arange(BATCH)))
-    return backbone, data, objective
+    return backbone, data
 
 
-def ours(backbone: Backbone, data: NextItemData, objective: MSL, rows: np.ndarray) -> Callable[[], Tensor]:
-    """llmrec: logits of valid tokens at branching positions only, nothing fed after the last of them."""
+def ours(backbone: Backbone, data: NextItemData, objective: TokenLoss, rows: np.ndarray) -> Callable[[], Tensor]:
+    """llmrec; for MSL logits of valid tokens at branching positions only, nothing fed after the last of them."""
     batch = data.batch(rows)
     totals = objective.totals(batch)
     return lambda: objective(backbone.encode(batch.packed, batch.state_index), batch, totals).loss
 
 
-def published(backbone: Backbone, data: NextItemData, _: MSL, rows: np.ndarray) -> Callable[[], Tensor]:
+def published(backbone: Backbone, data: NextItemData, _: TokenLoss, rows: np.ndarray) -> Callable[[], Tensor]:
     """The published way: logits [rows, length, vocabulary], a mask [response tokens, vocabulary], masked softmax."""
     prompts = [data.sample.prompts.of(row) for row in rows]
     titles = data.sample_titles[rows]
@@ -85,13 +90,26 @@ def published(backbone: Backbone, data: NextItemData, _: MSL, rows: np.ndarray) 
     return loss
 
 
-def main(arm: str, adapter: str) -> None:
-    """Prints one JSON line: median seconds a step, the loss of the first step, peak memory and its growth."""
-    backbone, data, objective = prepared(adapter)
-    way = ours if arm == "ours" else published
-    steps = [way(backbone, data, objective, np.arange(BATCH) + BATCH * step) for step in range(WARMUP + STEPS)]
+def floor(backbone: Backbone, data: NextItemData, _: TokenLoss, rows: np.ndarray) -> Callable[[], Tensor]:
+    """A plain pass over what all prompts share, once, and over the rest of each row; the sum of the hidden states."""
+    packed = data.batch(rows).packed
+    shared = packed.shared_columns
+    rows_alone = [row[branch >= 0][None, shared:] for row, branch in zip(packed.tokens, packed.branch, strict=True)]
+    texts = [packed.tokens[:1, :shared], *rows_alone]
+    decoder = backbone.causal_lm.get_decoder()
+
+    def loss() -> Tensor:
+        for text in texts[:-1]:
+            decoder(input_ids=text, use_cache=False).last_hidden_state.sum().backward()
+        return decoder(input_ids=texts[-1], use_cache=False).last_hidden_state.sum()
+
+    return loss
+
+
+def take_steps(backbone: Backbone, steps: list[Callable[[], Tensor]]) -> tuple[list[float], list[float]]:
+    """Returns the seconds and the loss of each step: forward, backward, AdamW."""
     optimizer = torch.optim.AdamW([weight for weight in backbone.parameters() if weight.requires_grad], lr=1e-4)
-    loaded, seconds, losses = peak_megabytes(), [], []
+    seconds, losses = [], []
     for step in steps:
         start = time.perf_counter()
         loss = step()
@@ -100,6 +118,47 @@ def main(arm: str, adapter: str) -> None:
         optimizer.zero_grad()
         losses.append(loss.item())
         seconds.append(time.perf_counter() - start)
+    return seconds, losses
+
+
+def take_trainer_steps(backbone: Backbone, data: NextItemData) -> tuple[list[float], list[float]]:
+    """Returns the seconds and the loss of each step of Hugging Face's Trainer."""
+    rows = []
+    for row in range(BATCH * (WARMUP + STEPS)):
+        prompt, title = data.sample.prompts.of(row).tolist(), data.titles.of(data.sample_titles[row]).tolist()
+        rows.append({"input_ids": prompt + title, "labels": [-100] * len(prompt) + title})
+    clock = StepClock()
+    trainer = Trainer(
+        backbone.model, TrainingArguments(**settings(BATCH, WARMUP + STEPS), remove_unused_columns=False),
+        data_collator=padded, train_dataset=rows, callbacks=[clock],
+    )  # fmt: skip
+    trainer.train()
+    return clock.seconds, [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+def padded(rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+    """Returns a batch of the Trainer."""
+    columns = {
+        key: torch.nn.utils.rnn.pad_sequence(
+            [torch.tensor(row[key]) for row in rows], batch_first=True, padding_value=padding
+        )
+        for key, padding in (("input_ids", 0), ("labels", -100))
+    }
+    real = torch.nn.utils.rnn.pad_sequence([torch.ones(len(row["labels"])) for row in rows], batch_first=True)
+    return columns | {"attention_mask": real.long()}
+
+
+def main(arm: str, adapter: str) -> None:
+    """Prints one JSON line: median seconds a step, the losses, peak memory and its growth."""
+    objective = SFT() if arm in ("sft", "trainer") else MSL(temperature=TAU)
+    backbone, data = prepared(adapter, objective)
+    loaded = peak_megabytes()
+    if arm == "trainer":
+        seconds, losses = take_trainer_steps(backbone, data)
+    else:
+        way = {"ours": ours, "sft": ours, "published": published, "floor": floor}[arm]
+        rows = [np.arange(BATCH) + BATCH * step for step in range(WARMUP + STEPS)]
+        seconds, losses = take_steps(backbone, [way(backbone, data, objective, batch) for batch in rows])
     figures = {
         "seconds": float(np.median(seconds[WARMUP:])),
         "losses": losses,

@@ -1,30 +1,40 @@
 """Opens a run's backbone for training or with trained weights, adds the adapter and runs the load-time checks."""
 
 from collections.abc import Callable, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from omegaconf import DictConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import cached_file
+from transformers.utils import cached_file as hub_file
 
 from llmrec.atomic import locked
 from llmrec.backbones.adapters import add_adapter, cast_adapter, load_adapter, prepared_for_8_bit
 from llmrec.backbones.added_tokens import add_rows, add_tokens, token_ids
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
+from llmrec.backbones.device import (
+    autocast_dtype,
+    limit_shared_memory,
+    run_device,
+    set_float32_precision,
+    weights_dtype,
+)
 from llmrec.backbones.gguf import dequantize, package_folder
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
 from llmrec.backbones.probe import probe
 from llmrec.backbones.saved_files import local_folder, refuse_damaged_files
 from llmrec.backbones.tiny import tiny_folder
+from llmrec.cached_files import cached_file, is_cached
 from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
+from llmrec.components import code, digest
 from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.file_hash import files_hash
 from llmrec.manifest import folder_manifest, retrain
+from llmrec.plain import plain
 from llmrec.prompts.pretraining import PretrainingTexts
 
 if TYPE_CHECKING:
@@ -62,6 +72,7 @@ def open_backbone(
         folder_manifest(weights.parent).check(retrain(weights.parent), weights.name)
     device = run_device(config.trainer)
     set_float32_precision()
+    limit_shared_memory(device)
     if weights is not None and config.adapter.name == "none":
         backbone = Backbone(*_open_on(device, str(weights), config))
     else:
@@ -71,9 +82,14 @@ def open_backbone(
     if trainable:
         check_positions(backbone.causal_lm, config.backbone.max_length)
     backbone.autocast_dtype = autocast_dtype(config.trainer, device)
-    window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
-    probe(backbone, longest=config.backbone.max_length, window=window)
-    check(backbone)
+    passed = None if weights is None or trainable else _passed_checks(backbone, config, weights, cache_dir)
+    if passed is None or not is_cached(passed):
+        window = getattr(backbone.causal_lm.config.get_text_config(), "sliding_window", None)
+        probe(backbone, longest=config.backbone.max_length, window=window)
+        check(backbone)
+        if passed is not None and not backbone.uses_plain_path:
+            with cached_file(passed) as temporary:
+                temporary.write_text("The checks of llmrec.backbones.probe and llmrec.decoding.probe passed.\n")
     # All ranks must use the same path.
     backbone.uses_plain_path = not all_ranks_agree(not backbone.uses_plain_path)
     if backbone.autocast_dtype is not None and backbone.has_adapter and not trainable:
@@ -85,6 +101,26 @@ def open_backbone(
 def save_trained(backbone: Backbone, folder: Path) -> None:
     """Saves the trained weights (the adapter, or the whole model) as safetensors, and the tokenizer."""
     save_model(backbone.model, backbone.tokenizer, folder)
+
+
+def _passed_checks(backbone: Backbone, config: DictConfig, weights: Path, cache_dir: Path) -> Path | None:
+    """Returns the file that exists if a trained model has passed the checks before, with the same packages and device.
+
+    The checks take longer than opening the model. A model that fails them is checked again, so that it is named in a
+    warning each time. None for a model with code of its own, which may change unnoticed.
+    """
+    if config.backbone.trust_remote_code:
+        return None
+    device = backbone.device
+    key = digest(
+        code(["backbones", "decoding.catalogue_decoder"]),
+        [backbone.base_weights, files_hash(weights, ("*.safetensors", "*config.json"), cache_dir)],
+        [backbone.causal_lm.config.to_json_string(), plain(config.backbone), plain(config.adapter)],
+        [str(backbone.causal_lm.dtype), str(backbone.autocast_dtype), device.type],
+        torch.cuda.get_device_name(device) if device.type == "cuda" else torch.backends.cpu.get_cpu_capability(),
+        [version(package) for package in ("torch", "transformers", "peft")],
+    )
+    return cache_dir / "checked" / f"{key}.txt"
 
 
 def _open_on(device: torch.device, path: str, config: DictConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -186,7 +222,7 @@ def weights_hash(path: str, cache_dir: Path) -> str:
         path: A folder, or the hub name of a model that was opened before.
         cache_dir: llmrec's cache folder.
     """
-    folder = Path(path) if Path(path).is_dir() else Path(str(cached_file(path, "config.json"))).parent
+    folder = Path(path) if Path(path).is_dir() else Path(str(hub_file(path, "config.json"))).parent
     return files_hash(folder, ("*.safetensors", "*.bin"), cache_dir)
 
 

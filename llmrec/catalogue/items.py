@@ -44,6 +44,11 @@ class Items:
         """The text that represents each distinct title in prompts and responses: the title itself, or its tokens."""
         return self.distinct_titles if self.tokens is None else ["".join(tokens) for tokens in self.tokens.sequences]
 
+    @cached_property
+    def first_item(self) -> dict[str, int]:
+        """The first item of each distinct title."""
+        return {title: item for item, title in reversed(list(enumerate(self.titles)))}
+
     def shown(self, text: str) -> str:
         """Returns one of `texts` in the form used in prompts and responses: a title in double quotes, tokens as is."""
         return quote(text) if self.tokens is None else text

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from transformers import PreTrainedTokenizerBase
@@ -52,10 +53,15 @@ class TitleTokens:
 def tokenizer_hash(tokenizer: PreTrainedTokenizerBase) -> str:
     """Returns a content hash of a tokenizer: its vocabulary, rules and special tokens."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
-    rules = json.loads(backend.to_str()) if backend is not None else dict(sorted(tokenizer.get_vocab().items()))
+    rules = backend.to_str() if backend is not None else json.dumps(dict(sorted(tokenizer.get_vocab().items())))
+    return _rules_hash(rules, tokenizer.bos_token_id, tokenizer.eos_token_id, type(tokenizer).__name__)
+
+
+@lru_cache(maxsize=1)
+def _rules_hash(rules_json: str, *special: int | str | None) -> str:
+    rules = json.loads(rules_json)
     # Truncation and padding are state left by the latest call, not properties of the tokenizer. `encode` disables both.
     rules |= {"truncation": None, "padding": None}
-    special = [tokenizer.bos_token_id, tokenizer.eos_token_id, type(tokenizer).__name__]
     return hashlib.sha256(json.dumps([rules, special]).encode()).hexdigest()
 
 

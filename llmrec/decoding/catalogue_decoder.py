@@ -7,8 +7,9 @@ import numpy as np
 from llmrec.backbones.backbone import Backbone
 from llmrec.catalogue.trie import Trie
 from llmrec.decoding.beam_search import BeamSearch
-from llmrec.decoding.decoder import CatalogueDecoder, Progress
+from llmrec.decoding.decoder import CatalogueDecoder, DecoderPreparation, Progress
 from llmrec.decoding.rank import rank_titles
+from llmrec.decoding.session import SharedPrefix
 from llmrec.prompts.prompts import Prompts
 from llmrec.settings.types import LengthPenalty, PositiveFloat, PositiveInt
 
@@ -35,6 +36,10 @@ class BeamSearchDecoder(CatalogueDecoder):
     ) -> None:
         self.settings = BeamSearch(beams, scores, length_penalty, 1.0 if temperature == "training" else temperature)
         self.list_length, self.exclude_history = beams, exclude_history
+        self.start: SharedPrefix | None = None
+
+    def prepare(self, preparation: DecoderPreparation) -> None:
+        self.start = SharedPrefix(preparation.backbone, preparation.prompt_start)
 
     def rank(
         self,
@@ -44,4 +49,4 @@ class BeamSearchDecoder(CatalogueDecoder):
         excluded: np.ndarray | None = None,
         progress: Progress = lambda done: None,
     ) -> tuple[np.ndarray, np.ndarray]:
-        return rank_titles(backbone, trie, prompts, self.settings, excluded, progress)
+        return rank_titles(backbone, trie, prompts, self.settings, excluded, progress, start=self.start)

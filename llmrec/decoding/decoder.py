@@ -39,6 +39,10 @@ class DecoderPreparation(Protocol):
     def texts(self) -> Sequence[str]:
         """The distinct titles."""
 
+    @property
+    def prompt_start(self) -> np.ndarray:
+        """The tokens that prompts begin with whatever their history is, int `[length]`; some may begin otherwise."""
+
     def open_assistant(self) -> Baseline:
         """Opens the fitted baseline that `decoding.assistant` names."""
 

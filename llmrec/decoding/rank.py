@@ -39,6 +39,7 @@ def rank_titles(
     excluded: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda done: None,
     seeds: np.ndarray | None = None,
+    start: SharedPrefix | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Ranks the full catalogue for each prompt with constrained beam search, or samples titles from it.
 
@@ -50,6 +51,7 @@ def rank_titles(
         excluded: Leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
         progress: Called with the number of rows of each finished batch.
         seeds: Seeds of the prompts, int64 `[prompts]`, to sample titles without replacement; see `search`.
+        start: See `search_in_batches`.
 
     Returns:
         titles: Indices of distinct titles, best first, int32 `[prompts, beams]`, -1 = no further title. Of several
@@ -66,7 +68,8 @@ def rank_titles(
         return search(backbone, trie, batch, shared, settings, left_out, seeds=row_seeds)
 
     appended = settings.appended_tokens(trie)
-    search_in_batches(backbone, trie, prompts, settings.beams, appended, run, [titles, scores], excluded, progress)
+    into = [titles, scores]
+    search_in_batches(backbone, trie, prompts, settings.beams, appended, run, into, excluded, progress, start)
     return titles, scores
 
 
@@ -80,6 +83,7 @@ def search_in_batches(
     found: Sequence[np.ndarray],
     excluded: np.ndarray | None,
     progress: Callable[[int], None],
+    start: SharedPrefix | None = None,
 ) -> None:
     """Runs a search for all prompts, in batches.
 
@@ -93,14 +97,14 @@ def search_in_batches(
         found: Arrays `[prompts, ...]` to write the results to, the titles first.
         excluded: Leaves that a prompt must not be given, int64 `[prompts, n]`, -1 = padding.
         progress: Called with the number of rows of each finished batch.
+        start: Tokens that most prompts begin with, whose keys and values are kept from call to call.
     """
     backbone.eval()
     if len(prompts) == 0:
         return
     trie = trie.to(backbone.device)
     leaf_title = torch.cat([trie.leaf_title, trie.leaf_title.new_tensor([-1])])
-    with torch.inference_mode():
-        shared = SharedPrefix(backbone, prompts.shared_prefix())
+    shared = _shared_prefix(backbone, prompts, start)
 
     def run_rows(rows: np.ndarray) -> None:
         row_excluded = None if excluded is None else torch.from_numpy(excluded[rows]).to(backbone.device)
@@ -112,6 +116,17 @@ def search_in_batches(
     # Within one autocast context, weights that need a cast are cast only once.
     with backbone.autocast():
         run_in_batches(prompts.lengths, backbone, beams, appended, run_rows)
+
+
+def _shared_prefix(backbone: Backbone, prompts: Prompts, start: SharedPrefix | None) -> SharedPrefix:
+    """Returns what all prompts begin with: `start` if it is that, so that its keys and values are not computed again.
+
+    A lone prompt shares nothing with others, so it is not divided in two except after `start`.
+    """
+    if len(prompts) == 1:
+        return start if start and start.begins(prompts.of(0)) else SharedPrefix(backbone, prompts.of(0)[:0])
+    tokens = prompts.shared_prefix()
+    return start if start and np.array_equal(start.tokens, tokens) else SharedPrefix(backbone, tokens)
 
 
 def history_leaves(rows: Rows, items: Items, trie: Trie) -> np.ndarray:

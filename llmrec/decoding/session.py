@@ -1,6 +1,7 @@
 """Decoding sessions: incremental model states for a batch of prompts whose beams fork and grow."""
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -80,17 +81,29 @@ class SharedPrefix:
     """The tokens that all prompts begin with, and their keys and values, computed once for all users.
 
     Attributes:
+        backbone: The model, whose weights must not change.
         tokens: int `[length]`, may be empty.
-        cache: Keys and values of the tokens; None if there are no tokens, or on the plain path.
     """
 
     def __init__(self, backbone: Backbone, tokens: np.ndarray) -> None:
-        self.tokens = tokens
-        self.cache: AppendCache | None = None
-        if len(tokens) and not backbone.uses_plain_path:
-            self.cache = AppendCache(layer_count(backbone), rows=1, capacity=len(tokens))
-            ids = torch.from_numpy(tokens.astype(np.int64))[None].to(backbone.device)
-            backbone.extend(self.cache, ids, torch.arange(len(tokens), device=backbone.device)[None], None)
+        self.backbone, self.tokens = backbone, tokens
+
+    @cached_property
+    @torch.inference_mode()
+    def cache(self) -> AppendCache | None:
+        """Keys and values of the tokens, None if there are no tokens, or on the plain path. Computed on first use."""
+        backbone, length = self.backbone, len(self.tokens)
+        if length == 0 or backbone.uses_plain_path:
+            return None
+        cache = AppendCache(layer_count(backbone), rows=1, capacity=length)
+        ids = torch.from_numpy(self.tokens.astype(np.int64))[None].to(backbone.device)
+        backbone.extend(cache, ids, torch.arange(length, device=backbone.device)[None], None)
+        return cache
+
+    def begins(self, prompt: np.ndarray) -> bool:
+        """Returns whether a prompt (int `[length]`) begins with the tokens and goes on after them."""
+        length = len(self.tokens)
+        return length < len(prompt) and np.array_equal(prompt[:length], self.tokens)
 
 
 class CachedSession(_States):

@@ -3,6 +3,7 @@
 The exposure of a title is the number of times it is recommended.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,19 +80,21 @@ def fairness(
             f"Expected relevance to be one number for each of {titles} distinct titles, got shape {relevance.shape} "
             f"with {np.isnan(relevance).sum()} NaN. Measure it on this catalogue."
         )
-    exposure = exposure_counts(recommended, titles)
-    if not exposure.any():
+    length = recommended.shape[1]
+    cutoffs = [k for k in PARITY_CUTOFFS if k <= length]
+    exposures = {k: exposure_counts(recommended[:, :k], titles) for k in {*cutoffs, length}}
+    if not exposures[length].any():
         return {}
-    measured: dict[str, Any] = dict(exposure_metrics(exposure, popularity, relevance))
-    if recommended.shape[1] >= min(PARITY_CUTOFFS) and len(rows.history):
+    measured: dict[str, Any] = dict(exposure_metrics(exposures[length], popularity, relevance))
+    if cutoffs and len(rows.history):
         for name, groups in groupings(items, popularity, relevance).items():
-            measured[name] = group_parity(recommended, rows, items, groups)
+            measured[name] = group_parity({k: exposures[k] for k in cutoffs}, rows, items, groups)
     return measured
 
 
 def exposure_counts(recommended: np.ndarray, titles: int) -> np.ndarray:
     """Counts how often each title is recommended, int64 [titles]; empty positions (-1) are not counted."""
-    return np.bincount(recommended[recommended >= 0], minlength=titles)
+    return np.bincount(recommended.ravel() + 1, minlength=titles + 1)[1:]
 
 
 def exposure_metrics(exposure: np.ndarray, popularity: np.ndarray, relevance: np.ndarray | None) -> dict[str, float]:
@@ -128,36 +131,34 @@ def gini(counts: np.ndarray) -> float:
     return float(weights @ np.sort(counts) / (n * counts.sum()))
 
 
-def group_parity(recommended: np.ndarray, rows: Rows, items: Items, groups: Groups) -> dict[str, Any]:
+def group_parity(exposures: Mapping[int, np.ndarray], rows: Rows, items: Items, groups: Groups) -> dict[str, Any]:
     """Compares the share of each group in the recommendations (GP) with its share in the histories (GH).
 
     GU = GP - GH. GP counts the recommendations of the top K, GH the entries of the histories of `rows`, both over all
     users together. Source: IFairLRS, arXiv 2402.15215, WWW 2024.
 
     Args:
-        recommended: As in `fairness`, at least 5 columns, not all empty.
+        exposures: By cut-off K, ascending: how often each title is in the top K, int [distinct titles], not all 0.
         rows: The rows that the lists are for, not all with empty histories.
         items: The catalogue.
         groups: The groups.
 
     Returns:
-        groups: Number of groups. For K = 5 and 10, unless K exceeds the list length: mgu@K, the mean of |GU| over all
-        groups, and dgu@K, the largest GU minus the smallest. For the largest K: gp@K and gh of bins, floats [groups],
-        or gp_gh@K of named groups, name -> [GP, GH].
+        groups: Number of groups. For each K: mgu@K, the mean of |GU| over all groups, and dgu@K, the largest GU minus
+        the smallest. For the largest K: gp@K and gh of bins, floats [groups], or gp_gh@K of named groups,
+        name -> [GP, GH].
     """
     gh = groups.shares(np.bincount(rows.history, minlength=len(items)))
     measured: dict[str, Any] = {"groups": groups.count}
-    cutoffs = [k for k in PARITY_CUTOFFS if k <= recommended.shape[1]]
-    for k in cutoffs:
-        exposure = exposure_counts(recommended[:, :k], len(items.distinct_titles))
+    for k, exposure in exposures.items():
         gp = groups.shares(exposure_by_item(exposure, items))
         gu = gp - gh
         measured |= {f"mgu@{k}": float(np.abs(gu).mean()), f"dgu@{k}": float(gu.max() - gu.min())}
     # The last iteration had the largest cut-off, whose gp is recorded.
     if groups.names is None:
-        return measured | {f"gp@{cutoffs[-1]}": gp.tolist(), "gh": gh.tolist()}
+        return measured | {f"gp@{k}": gp.tolist(), "gh": gh.tolist()}
     both = np.stack([gp, gh], axis=1).tolist()
-    return measured | {f"gp_gh@{cutoffs[-1]}": dict(zip(groups.names, both, strict=True))}
+    return measured | {f"gp_gh@{k}": dict(zip(groups.names, both, strict=True))}
 
 
 def row_counts(

@@ -69,6 +69,10 @@ class Metric(ABC):
             rows: The result of `rows`.
         """
 
+    def baseline_record(self, baseline: Any) -> dict[str, Any]:
+        """Returns the figures of the popularity baseline's ranking, whose per-row values are not kept."""
+        return self.record(baseline, self.rows(baseline))
+
 
 class RowMetric(Metric):
     """Base of metrics that are the mean of one value per row, the simplest kind of a user's own metric.

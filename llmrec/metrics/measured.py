@@ -30,7 +30,7 @@ def measured(metrics: Sequence[Metric], ranking: Any, baseline: Any) -> tuple[di
         columns |= {f"{metric.name}.{column}": values for column, values in rows.items()}
         _keep(records, metric, metric.record(ranking, rows))
         if metric.compares_baseline:
-            _keep(of_baseline, metric, metric.record(baseline, metric.rows(baseline)))
+            _keep(of_baseline, metric, metric.baseline_record(baseline))
     return records | {"popularity_baseline": of_baseline}, columns
 
 

@@ -125,6 +125,13 @@ class PromptTokenizer:
         _ = self._frame
         return self._prompts([[]]).of(0)
 
+    def start(self) -> np.ndarray:
+        """Returns the tokens that prompts begin with whatever their history is, int32 [length].
+
+        They are found from two sample histories, so the prompt of a history may begin otherwise.
+        """
+        return self._tokenized([[entry] for entry in SAMPLES]).shared_prefix()
+
     def titles_alone(self, histories: Sequence[Sequence[str]]) -> Prompts:
         """Tokenizes the template's text of the histories without the task text; drops the titles `histories` drops.
 
@@ -166,15 +173,10 @@ class PromptTokenizer:
 
     def _entries(self, titles: Sequence[str]) -> list[Entry]:
         """Returns what the template sees of titles."""
-        found = [(title, self._first_items.get(title)) for title in titles]
+        found = [(title, self.items.first_item.get(title)) for title in titles]
         if self.items.tokens is not None:
             found = [(title, item) for title, item in found if item is not None]
         return [{"title": title} if item is None else entry_of(self.items, item) for title, item in found]
-
-    @cached_property
-    def _first_items(self) -> dict[str, int]:
-        """The first item of each title."""
-        return {title: item for item, title in reversed(list(enumerate(self.items.titles)))}
 
     def _prompts(self, histories: Entries, candidates: Entries | None = None) -> Prompts:
         """Tokenizes prompts, or reads them from the cache; arguments as for `_fit`."""

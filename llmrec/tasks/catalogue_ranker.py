@@ -28,6 +28,7 @@ class RankerPreparation:
         backbone: The model.
         titles: The tokens of the distinct titles.
         texts: The distinct titles.
+        prompt_start: The tokens that prompts begin with.
         text_embedder: Opens a model that embeds texts.
         open_assistant: Opens the decoder's assistant.
     """
@@ -35,6 +36,7 @@ class RankerPreparation:
     backbone: Backbone
     titles: TitleTokens
     texts: Sequence[str]
+    prompt_start: np.ndarray
     text_embedder: Callable[[str], TextEmbedder]
     open_assistant: Callable[[], Baseline]
 
@@ -73,9 +75,11 @@ class ModelRanker:
         Args:
             open_assistant: Opens the fitted baseline that the decoder's setting `assistant` names.
         """
+        data = self.data
         self.preparation = RankerPreparation(
-            self.backbone, self.data.titles, self.data.dataset.items.distinct_titles, self.text_embedder, open_assistant
-        )
+            self.backbone, data.titles, data.dataset.items.distinct_titles, data.prompt_tokenizer.start(),
+            self.text_embedder, open_assistant,
+        )  # fmt: skip
         self.decoder.prepare(self.preparation)
 
     def with_decoder(self, decoder: CatalogueDecoder) -> "ModelRanker":
@@ -122,10 +126,11 @@ class ModelRanker:
 
     def leaves(self, histories: Sequence[Sequence[str]]) -> np.ndarray:
         """Returns the trie leaves of each history's known titles, padded by `pad_leaves`, int64 [histories, length]."""
-        index = {title: number for number, title in enumerate(self.data.dataset.items.distinct_titles)}
-        known = [(row, index[title]) for row, history in enumerate(histories) for title in history if title in index]
-        row, title = np.array(known, dtype=np.int64).reshape(-1, 2).T
-        return pad_leaves(row, self.data.trie.title_leaf.numpy()[title], len(histories))
+        items = self.data.dataset.items
+        first = items.first_item
+        known = [(row, first[title]) for row, history in enumerate(histories) for title in history if title in first]
+        row, item = np.array(known, dtype=np.int64).reshape(-1, 2).T
+        return pad_leaves(row, self.data.trie.title_leaf.numpy()[items.title_of[item]], len(histories))
 
 
 class BaselineRanker:
@@ -159,7 +164,7 @@ class BaselineRanker:
 
 def _rows(histories: Sequence[Sequence[str]], items: Items) -> Rows:
     """Returns rows with the first item of each known title; targets and timestamps are placeholders."""
-    first = {title: item for item, title in reversed(list(enumerate(items.titles)))}
+    first = items.first_item
     known = [[first[title] for title in history if title in first] for history in histories]
     count = len(known)
     return Rows(

@@ -95,7 +95,9 @@ class Recommender(LightningModule):
         settings = self.config.trainer
         weights = [weight for weight in self.parameters() if weight.requires_grad]
         learning_rate = settings.learning_rate * self.objective.learning_rate_factor
-        optimizer = ShardedAdamW(weights, lr=learning_rate, weight_decay=settings.weight_decay)
+        # The fused kernel updates all weights at once; torch uses it only on request.
+        fused = True if weights[0].device.type == "cuda" else None
+        optimizer = ShardedAdamW(weights, lr=learning_rate, weight_decay=settings.weight_decay, fused=fused)
         total = epochs_of(self.objective, self.config) * self.data.steps_per_epoch
         warmup = settings.warmup_steps
 

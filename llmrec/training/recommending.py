@@ -45,7 +45,6 @@ class Recommender:
         self.max_history = int(config.dataset.max_history)
         self.ranker = open_ranker(config, self.dataset, run, build_task(config))
         self.ids = _ids_of_titles(self.dataset.items)
-        self.known = set(self.dataset.items.distinct_titles)
         self.warned: set[str] = set()
 
     def recommend(
@@ -77,16 +76,16 @@ class Recommender:
         Raises:
             InputError: A title is not in the catalogue.
         """
-        index = {title: number for number, title in enumerate(self.dataset.items.distinct_titles)}
+        items = self.dataset.items
         for title in titles:
-            if title not in index:
+            if title not in items.first_item:
                 raise InputError(
                     f"{shortened(title)!r} is not in the catalogue of {self.dataset.name}{self._near(title)}"
                 )
         newest, data, decoder = self._newest([history]), self.ranker.data, self.ranker.decoder
         prompt = data.prompt_tokenizer.histories(newest, cached=False).of(0)
         excluded = self.ranker.leaves(newest)[0] if decoder.exclude_history else None
-        chosen = np.array([index[title] for title in titles], dtype=np.int64)
+        chosen = items.title_of[[items.first_item[title] for title in titles]].astype(np.int64)
         scores, temperature = decoder.settings.scores, decoder.settings.temperature
         return title_log_probabilities(
             self.ranker.backbone, data.trie, data.titles, prompt, chosen, scores, excluded, temperature
@@ -112,7 +111,8 @@ class Recommender:
 
     def _warn_unknown(self, histories: Sequence[Sequence[str]]) -> None:
         """Warns of titles that are not in the catalogue: of each once, and by name only of the first ones."""
-        for title in dict.fromkeys(title for history in histories for title in history if title not in self.known):
+        known = self.dataset.items.first_item
+        for title in dict.fromkeys(title for history in histories for title in history if title not in known):
             if title in self.warned or len(self.warned) > NAMED_TITLES:
                 continue
             self.warned.add(title)

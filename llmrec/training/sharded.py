@@ -62,8 +62,8 @@ class ShardedAdamW(torch.optim.AdamW):
         """Takes one step; sharded and whole weights are updated as separate groups."""
         groups = self.param_groups
         self.param_groups = [
-            # Without foreach=True, torch would update sharded weights one by one.
-            group | {"params": weights, "foreach": True if is_sharded else group["foreach"]}
+            # Without foreach or fused, torch would update sharded weights one by one.
+            group | {"params": weights, "foreach": True if is_sharded and not group["fused"] else group["foreach"]}
             for group in groups
             for is_sharded, weights in zip((True, False), _split_sharded(group["params"]), strict=True)
         ]

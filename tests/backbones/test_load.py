@@ -7,6 +7,7 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from llmrec.backbones import load
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.load import WEIGHTS, save_trained
 from llmrec.backbones.packing import pack
@@ -82,6 +83,36 @@ def test_a_cells_weights_are_taken_up_again(tmp_path: Path, base: Path, adapter:
     assert not torch.allclose(expected, logits(build(config)), atol=0.1)
     assert torch.equal(logits(trained_backbone(config, DATASET, TEXTS, Path(), cell)), expected)
     assert torch.equal(logits(build(config, start=cell)), expected)
+
+
+@pytest.mark.parametrize("adapter", [NONE, PAPER], ids=["whole", "lora"])
+def test_trained_weights_that_passed_the_checks_are_not_checked_again(
+    tmp_path: Path, base: Path, adapter: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, run, checks = run_config(base, adapter), tmp_path / "run", list[int]()
+    monkeypatch.setattr(load, "probe", lambda *arguments, **settings: checks.append(1))
+    backbone = build(config)
+    save_trained(backbone, run / WEIGHTS)
+    first, second = (trained_backbone(config, DATASET, TEXTS, Path(), run) for _ in range(2))
+    assert torch.equal(logits(first), logits(second))
+    assert len(checks) == 2
+    save_trained(moved(backbone), run / WEIGHTS)
+    trained_backbone(config, DATASET, TEXTS, Path(), run)
+    trained_backbone(run_config(base, adapter, attention="eager"), DATASET, TEXTS, Path(), run)
+    trained_backbone(run_config(base, adapter, trust_remote_code=True), DATASET, TEXTS, Path(), run)
+    build(config, start=run)
+    assert len(checks) == 6
+
+
+def test_trained_weights_that_fail_the_checks_are_named_each_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = short_window()
+    model.resize_token_embeddings(len(characters()))
+    save_model(model, characters(), tmp_path / "run" / WEIGHTS)
+    for opened in (1, 2):
+        assert trained_backbone(run_config(None, NONE), DATASET, TEXTS, Path(), tmp_path / "run").uses_plain_path
+        assert len(caplog.records) == opened
 
 
 def test_an_adapters_run_holds_no_copy_of_the_model(tmp_path: Path, base: Path) -> None:

@@ -41,6 +41,7 @@ class Popularity(Baseline):
 
 
 Popularity.__abstractmethods__ = frozenset()
+START = np.zeros(0, dtype=np.int32)
 
 
 def embed(texts: Sequence[str]) -> np.ndarray:
@@ -53,7 +54,7 @@ def ranked(
     """Titles and scores for a model that generates some texts."""
     monkeypatch.setattr(module, "generate_texts", lambda *arguments: [(text, True) for text in generated])
     backbone = without_tokenizer(seed=1)
-    decoder.prepare(RankerPreparation(backbone, TITLES, TEXTS, lambda model: embed, Popularity))
+    decoder.prepare(RankerPreparation(backbone, TITLES, TEXTS, START, lambda model: embed, Popularity))
     prompts, rows = Prompts.joined(random_prompts()[: len(generated)]), ROWS.take(np.arange(len(generated)))
     titles, scores, _ = decoder.rank_rows(backbone, TRIE, prompts, rows, "test", excluded)
     return titles.tolist(), scores.tolist()
@@ -102,7 +103,7 @@ def test_a_text_that_is_a_title_finds_it(lora: bool, tmp_path: Path, monkeypatch
     said = [texts.index(text) for text in ("Celeste", 'Doom" Box', "Doom", "Fez")]
     monkeypatch.setattr(module, "generate_texts", lambda *arguments: [(f'"{texts[title]}"', True) for title in said])
     decoder, rows = GroundingDecoder(k=3), ROWS.take(np.arange(len(said)))
-    decoder.prepare(RankerPreparation(own, data.titles, texts, lambda model: embed, Popularity))
+    decoder.prepare(RankerPreparation(own, data.titles, texts, START, lambda model: embed, Popularity))
     titles, scores, _ = decoder.rank_rows(own, data.trie, data.split(rows).prompts, rows, "test")
     assert titles[:, 0].tolist() == said
     assert (scores[:, 0] == 0).all()

@@ -1,5 +1,7 @@
 """Ranking for many prompts: batches, order of rows, excluded histories."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,9 @@ from llmrec.catalogue.trie import build_trie
 from llmrec.datasets.dataset import Rows
 from llmrec.decoding import rank
 from llmrec.decoding.beam_search import BeamSearch
+from llmrec.decoding.catalogue_decoder import BeamSearchDecoder
 from llmrec.decoding.rank import history_leaves, rank_titles
+from llmrec.decoding.session import SharedPrefix
 from llmrec.prompts.prompts import Prompts
 from tests.decoding.small import EOS, found, random_backbone, random_prompts, random_titles, token_titles
 
@@ -43,6 +47,31 @@ def test_batches_of_the_plain_path_are_sized_by_its_sequences(monkeypatch: pytes
     monkeypatch.setattr(rank, "CPU_MEMORY_BYTES", 3 * 5 * tokens * (8 * 64 + 4 * 32))
     rank_titles(backbone, TRIE, as_prompts(prompts), SETTINGS, progress=sizes.append)
     assert sizes == [3, 3, 2]
+
+
+@pytest.mark.parametrize("kept", [slice(0, 4), slice(0, 3), slice(1, 5), slice(0, 0), slice(0, 50)])
+def test_a_kept_start_changes_no_results(kept: slice) -> None:
+    """With the tokens that all prompts begin with, fewer of them, others, none, and a whole prompt."""
+    backbone, prompts = random_backbone(seed=2), random_prompts()
+    start = SharedPrefix(backbone, prompts[3][kept])
+    for some in (prompts, prompts[3:], prompts[:1], prompts[:2]):
+        titles, scores = rank_titles(backbone, TRIE, as_prompts(some), SETTINGS)
+        again, points = rank_titles(backbone, TRIE, as_prompts(some), SETTINGS, start=start)
+        assert again.tolist() == titles.tolist()
+        np.testing.assert_allclose(points, scores, rtol=1e-6)
+
+
+def test_a_prepared_decoder_runs_what_prompts_begin_with_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, prompts, run = random_backbone(seed=2), random_prompts(), list[int]()
+    extend = backbone.extend
+    monkeypatch.setattr(backbone, "extend", lambda *given: (run.append(given[1].numel()), extend(*given))[1])
+    decoder = BeamSearchDecoder(beams=5)
+    decoder.prepare(SimpleNamespace(backbone=backbone, prompt_start=prompts[0][:4]))  # type: ignore[arg-type]
+    first, second = [decoder.rank(backbone, TRIE, as_prompts([prompt]))[0] for prompt in prompts[:2]]
+    assert run[:2] == [4, 3]
+    assert run.count(9) == 1
+    titles, _ = rank_titles(backbone, TRIE, as_prompts(prompts[:2]), SETTINGS)
+    assert np.concatenate([first, second]).tolist() == titles.tolist()
 
 
 def test_no_prompts() -> None:

@@ -90,6 +90,7 @@ def train(preparation: RunPreparation, objective: Objective, micro_batches: int,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
     )  # fmt: skip
     trainer.fit(recommender, data)
+    assert all(group["fused"] for optimizer in trainer.optimizers for group in optimizer.param_groups)
     return last_step.waits
 
 

@@ -62,6 +62,14 @@ def length(history: Sequence[str]) -> int:
     return len(render(WORDING, history))
 
 
+def test_prompts_begin_with_the_start(tmp_path: Path) -> None:
+    tokenizer = characters()
+    start = tokenised(tokenizer, tmp_path).start()
+    prompts = tokenised(tokenizer, tmp_path).histories([["Go"], ["Chess", "Go"], ["unknown"]])
+    assert start.tolist() == prompts.shared_prefix().tolist()
+    assert "".join(spell(tokenizer, start)).endswith('games before: "')
+
+
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_prompt_byte_for_byte(name: str) -> None:
     instruction, history = PUBLISHED[name]
