@@ -9,7 +9,7 @@ STAMP := .venv/installed
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-llm weights encoder test test-fast test-all golden checks docs serve-docs reproduce-tables list-tables bench clean force
+.PHONY: help setup demo demo-llm weights encoder test test-fast test-all test-slurm golden checks docs serve-docs reproduce-tables list-tables bench clean force
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ test-fast: $(STAMP)  ## run the tests that neither train a run nor start a proce
 
 test-all: weights encoder  ## run the suite with what is slow or needs a model to be installed
 	$(PYTEST) $(ARGS)
+
+test-slurm: $(STAMP)  ## run the tests that start a SLURM cluster of two nodes on this machine; they need its programs, munge and root
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 1 -m slurm tests/slurm $(ARGS)
 
 golden: $(STAMP)  ## verify edited code by its golden values; ARGS=all runs all components, ARGS="training prompts" some
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.golden.update $(ARGS)

@@ -1,6 +1,7 @@
-"""Marks that skip, visibly, what this machine cannot run: real data, the Llama-3 tokenizer, a GPU."""
+"""Marks that skip, visibly, what this machine cannot run: real data, the Llama-3 tokenizer, a GPU, SLURM."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skips a test marked `real_data("books")`, `llama3_tokenizer` or `gpu` where that is absent.
+    """Skips a test marked `real_data("books")`, `llama3_tokenizer`, `gpu` or `slurm` where that is absent.
 
     A fixture that leaves the folders of its own tests in the environment would have those of real data skip.
     """
@@ -30,6 +31,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         _skip_without("LLMREC_TOKENIZERS", "llama3")
     if item.get_closest_marker("gpu"):
         _skip_without_gpu()
+    if item.get_closest_marker("slurm"):
+        _skip_without_slurm()
 
 
 def _skip_without(variable: str, name: str) -> None:
@@ -44,3 +47,11 @@ def _skip_without_gpu() -> None:
 
     if not torch.cuda.is_available():
         pytest.skip("needs a GPU")
+
+
+def _skip_without_slurm() -> None:
+    missing = [name for name in ("slurmctld", "slurmd", "sbatch", "munged") if shutil.which(name) is None]
+    if missing:
+        pytest.skip(f"needs {', '.join(missing)} (apt-get install slurmctld slurmd slurm-client munge)")
+    if os.geteuid() != 0 or not os.access("/etc/hosts", os.W_OK):
+        pytest.skip("needs root, who starts SLURM's daemons and names its nodes in /etc/hosts")

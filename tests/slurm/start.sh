@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Starts a SLURM cluster of two nodes on this machine, as root: start.sh FOLDER. See stop.sh.
+# Starts a SLURM cluster of two nodes on this machine, as root: start.sh FOLDER. stop.sh FOLDER ends it.
+# Debian: apt-get install --no-install-recommends slurmctld slurmd slurm-client munge
 set -euo pipefail
 folder=$(mkdir -p "$1" && cd "$1" && pwd)
 host=$(hostname)
 # Ranks look up the first node by its name.
 for node in llmrec1 llmrec2; do
-    grep -qw "$node" /etc/hosts || echo "127.0.0.1 $node" >> /etc/hosts
+    grep -qw "$node" /etc/hosts || echo "127.0.0.1 $node # tests/slurm" >> /etc/hosts
 done
 mkdir -p "$folder/state" "$folder/log" /run/munge
 chown munge /run/munge
@@ -15,6 +16,8 @@ ClusterName=llmrec
 SlurmctldHost=$host(127.0.0.1)
 SlurmctldPort=16917
 AuthType=auth/munge
+# A requeued job starts no earlier than its credential has expired.
+AuthInfo=cred_expire=5
 SlurmUser=root
 StateSaveLocation=$folder/state
 SlurmdSpoolDir=$folder/spool.%n
@@ -29,9 +32,9 @@ TaskPlugin=task/none
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core
 MpiDefault=none
-ReturnToService=2
-# A node that does not answer is down after 10 s, and a job that does not end is killed after 5 s.
-SlurmdTimeout=10
+# A node that is set down stays down.
+ReturnToService=0
+# A job that does not end is killed after 5 s.
 KillWait=5
 SchedulerParameters=sched_interval=1,batch_sched_delay=1
 JobAcctGatherType=jobacct_gather/none

@@ -1,0 +1,22 @@
+"""A SLURM cluster of two nodes on this machine."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import shared, trained  # noqa: F401
+
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment variables by which SLURM's commands find the cluster."""
+    folder = tmp_path_factory.mktemp("slurm")
+    subprocess.run([HERE / "start.sh", folder], check=True)
+    # sacct is the one beside this file.
+    yield {"SLURM_CONF": str(folder / "slurm.conf"), "PATH": f"{HERE}:{os.environ['PATH']}"}
+    subprocess.run([HERE / "stop.sh", folder], check=True)
