@@ -15,6 +15,8 @@ KEY = "llmrec_key"
 """Entry of a checkpoint with the key of its training."""
 CHECKPOINTS = "checkpoints"
 """Folder of a run with the checkpoints from which an interrupted training resumes."""
+LAST = "last.ckpt"
+"""The checkpoint from which it resumes, written at the end of each epoch and inside it."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -33,7 +35,7 @@ def last_checkpoint(folder: Path, key: str) -> Path | None:
         folder: Folder of the checkpoints.
         key: Key of the training.
     """
-    last = folder / "last.ckpt"
+    last = folder / LAST
     if not last.exists():
         return None
     folder_manifest(folder).check(restart(folder), last.name)
