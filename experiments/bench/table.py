@@ -18,12 +18,14 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         *training,
         _trainer(raw),
         *preference,
+        _objectives(raw),
         _alro(raw),
         _rejected(raw),
         _relevance(raw),
         _decoding(raw),
         _catalogue(raw),
         _metrics(raw),
+        _ranking_parts(raw),
         _recommend(raw),
         prepare_table(raw),
     ]
@@ -79,6 +81,23 @@ def _steps(arms: dict[str, list[dict[str, Any]]]) -> list[str]:
 def _differing_losses(ours: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> str:
     difference = np.abs(np.array(ours[0]["losses"]) - theirs[0]["losses"]).max()
     return f"\nLargest difference of the losses of {len(ours[0]['losses'])} steps: {difference:.1e} (wanted: 1e-5)\n"
+
+
+def _objectives(raw: Raw) -> str:
+    (measured,) = raw["objective_costs"]
+    parts = list(measured["objectives"]["SFT"]["seconds"])
+    lines = [
+        "## Optimizer step of each objective (office, 64 rows, shape of tiny)\n",
+        f"Median of {measured['rounds']} rounds in which all objectives take a step in turn; seconds. Without what "
+        "objectives prepare once.\n",
+        _row("", *parts, "step", "relative to SFT"),
+        _rule(len(parts) + 3),
+    ]
+    for name, figures in measured["objectives"].items():
+        seconds = figures["seconds"]
+        cells = (f"{seconds[part]:.2f}" for part in parts)
+        lines.append(_row(name, *cells, f"{sum(seconds.values()):.2f}", f"{figures['relative']:.2f}"))
+    return "\n".join([*lines, ""])
 
 
 def _alro(raw: Raw) -> str:
@@ -237,6 +256,20 @@ def _recommend(raw: Raw) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _ranking_parts(raw: Raw) -> str:
+    lines = [
+        "## Rankings kept in parts, lists of ten, without a model\n",
+        "Peak memory of the process: data loaded, ranking written, ranking read for its metrics.\n",
+        _row("users", "s", "data MB", "written MB", "read MB"),
+        _rule(5),
+    ]
+    for users in (10_000, 1_000_000):
+        (measured,) = raw[f"ranking_parts {users}"]
+        memory = (f"{measured[key]:,.0f}" for key in ("loaded_mb", "ranked_mb", "read_mb"))
+        lines.append(_row(f"{users:,}", f"{measured['seconds']:.1f}", *memory))
+    return "\n".join([*lines, ""])
 
 
 def prepare_table(raw: Raw) -> str:

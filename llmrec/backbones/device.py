@@ -6,6 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from llmrec.errors import InputError
+from llmrec.processes.slots import sharing_jobs
 
 ACCELERATORS = ("auto", "gpu", "cuda", "cpu")
 PRECISIONS = ("auto", "bf16-mixed", "32-true")
@@ -103,6 +104,15 @@ def check_trained_dtype(config: DictConfig) -> None:
 def set_float32_precision() -> None:
     """Disables TF32 for float32 matrix products; precision is traded for speed with bf16-mixed instead."""
     torch.set_float32_matmul_precision("highest")
+
+
+def limit_shared_memory(device: torch.device) -> None:
+    """Limits this process to its share of a GPU that several jobs use.
+
+    A job that needs more then runs out of memory itself, and does not take that of the others.
+    """
+    if device.type == "cuda" and sharing_jobs() > 1:
+        torch.cuda.set_per_process_memory_fraction(1 / sharing_jobs())
 
 
 def precision_record(config: DictConfig) -> dict[str, Any]:

@@ -14,7 +14,13 @@ from llmrec.atomic import locked
 from llmrec.backbones.adapters import add_adapter, cast_adapter, load_adapter, prepared_for_8_bit
 from llmrec.backbones.added_tokens import add_rows, add_tokens, token_ids
 from llmrec.backbones.backbone import Backbone
-from llmrec.backbones.device import autocast_dtype, run_device, set_float32_precision, weights_dtype
+from llmrec.backbones.device import (
+    autocast_dtype,
+    limit_shared_memory,
+    run_device,
+    set_float32_precision,
+    weights_dtype,
+)
 from llmrec.backbones.gguf import dequantize, package_folder
 from llmrec.backbones.positions import check_positions
 from llmrec.backbones.pretrained import open_pretrained, refuse_non_finite, save_model
@@ -66,6 +72,7 @@ def open_backbone(
         folder_manifest(weights.parent).check(retrain(weights.parent), weights.name)
     device = run_device(config.trainer)
     set_float32_precision()
+    limit_shared_memory(device)
     if weights is not None and config.adapter.name == "none":
         backbone = Backbone(*_open_on(device, str(weights), config))
     else:

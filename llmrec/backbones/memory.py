@@ -7,7 +7,7 @@ from transformers import PretrainedConfig
 
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.probe import layer_count
-from llmrec.processes.slots import SHARING_JOBS
+from llmrec.processes.slots import sharing_jobs
 
 MAX_TOKENS = {"cpu": 4_096, "cuda": 32_768}
 """Largest number of tokens in a micro-batch; more do not make a step faster."""
@@ -30,7 +30,7 @@ def free_bytes(device: torch.device) -> int:
     several jobs per device, it is at most this job's share of the device, because otherwise all jobs would plan with
     the memory that is free when they start.
     """
-    jobs = int(os.environ.get(SHARING_JOBS, "1"))
+    jobs = sharing_jobs()
     if device.type != "cuda":
         return int(CPU_MEMORY_FRACTION * os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / jobs)
     free, total = torch.cuda.mem_get_info(device)

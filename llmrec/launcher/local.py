@@ -25,9 +25,9 @@ class LocalLauncher(Launcher):
     # Hydra takes plugins from this package only.
     __module__ = "hydra_plugins.llmrec"
 
-    def __init__(self, jobs: int, gpus: Sequence[int] | Literal["all"] | None, group: str | None) -> None:
+    def __init__(self, jobs: int, gpus: Sequence[int] | Literal["all"] | None, per_gpu: int, group: str | None) -> None:
         """See conf/launcher."""
-        self.jobs, self.gpus, self.group = jobs, gpus, group
+        self.jobs, self.gpus, self.per_gpu, self.group = jobs, gpus, per_gpu, group
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes the sweep's config (Hydra's interface)."""
@@ -44,4 +44,4 @@ class LocalLauncher(Launcher):
     def _slots(self) -> list[dict[str, str]]:
         if self.gpus is None:
             return shared_slots(self.jobs)
-        return slots_on_gpus(self.gpus, self.config.trainer.devices)
+        return slots_on_gpus(self.gpus, self.config.trainer.devices, self.per_gpu)

@@ -86,7 +86,7 @@ class Pool:
 
         An interruption stops the running jobs; the same jobs resume when they are given again.
         """
-        waiting = _with_stages(jobs)
+        waiting = with_stages(jobs)
         self.names = names_apart(waiting)
         try:
             while waiting or self.running:
@@ -196,12 +196,12 @@ class Pool:
         print(f"[{len(self.outcomes)}/{len(self.names)}] {self.names[job.record]}: {message}", flush=True)
 
 
-def _with_stages(jobs: Sequence[Job]) -> list[Job]:
+def with_stages(jobs: Sequence[Job]) -> list[Job]:
     """Returns each job once, with the stages that are missing before the jobs that depend on them."""
     ordered: dict[Path, Job] = {}
     for job in jobs:
         missing = [] if job.done else [stage for stage in job.needed if not stage.run.trained]
-        ordered |= {stage.record: stage for stage in _with_stages(missing) if stage.record not in ordered}
+        ordered |= {stage.record: stage for stage in with_stages(missing) if stage.record not in ordered}
         ordered.setdefault(job.record, job)
     return list(ordered.values())
 

@@ -26,16 +26,22 @@ def shared_slots(jobs: int) -> list[dict[str, str]]:
     return [{"OMP_NUM_THREADS": threads, SHARING_JOBS: str(jobs)} for _ in range(jobs)]
 
 
-def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[str, str]]:
-    """Returns slots that have GPUs of their own.
+def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int, per_gpu: int = 1) -> list[dict[str, str]]:
+    """Returns slots that have GPUs of their own, or share them.
 
     Args:
         gpus: Numbers of the GPUs, or "all" that this process may use.
         each: Number of GPUs per slot.
+        per_gpu: Number of slots that share a GPU; each may use as large a share of its memory.
 
     Raises:
-        InputError: There are too few GPUs for one job.
+        InputError: There are too few GPUs for one job, or jobs with several GPUs would share them.
     """
+    if per_gpu > 1 and each > 1:
+        raise InputError(
+            f"launcher.per_gpu={per_gpu} with trainer.devices={each}: only jobs with one GPU can share it. Set one of "
+            "them to 1"
+        )
     numbers = visible_gpus() if gpus == "all" else [str(number) for number in gpus]
     slots = [numbers[start : start + each] for start in range(0, len(numbers) - each + 1, each)]
     if not slots:
@@ -43,7 +49,13 @@ def slots_on_gpus(gpus: Sequence[int] | Literal["all"], each: int) -> list[dict[
             f"launcher=gpus found {len(numbers)} GPUs, a job needs {each} (trainer.devices). Use launcher=local, or "
             "name the GPUs with launcher.gpus=[0,1]"
         )
-    return [{"CUDA_VISIBLE_DEVICES": ",".join(slot)} for slot in slots]
+    # The first jobs are spread over all GPUs.
+    return [{"CUDA_VISIBLE_DEVICES": ",".join(slot), SHARING_JOBS: str(per_gpu)} for slot in slots * per_gpu]
+
+
+def sharing_jobs() -> int:
+    """Returns the number of jobs that share this process's device, itself included."""
+    return int(os.environ.get(SHARING_JOBS, "1"))
 
 
 def visible_gpus() -> list[str]:

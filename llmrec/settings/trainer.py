@@ -43,6 +43,7 @@ class Launcher:
 
     jobs: PositiveInt = 1
     gpus: Literal["all"] | NonNegativeInt | list[NonNegativeInt] | None = None
+    per_gpu: PositiveInt = 1
     group: Text | None = None
     partition: Text | None = None
     account: Text | None = None

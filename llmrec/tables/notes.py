@@ -25,6 +25,7 @@ def notes(filled: FilledTable) -> list[str]:
         _other_rows,
         _other_seeds,
         _left_out,
+        _shared_devices,
     )
     return [*(note for kind in kinds for note in kind(filled)), *filled.table.notes]
 
@@ -144,4 +145,17 @@ def _left_out(filled: FilledTable) -> list[str]:
         f"Left out: {metric} of {row} on {filled.labels[dataset]}: runs have different reference models "
         f"({', '.join(models)})."
         for (metric, row, dataset), models in filled.left_out.items()
+    ]
+
+
+def _shared_devices(filled: FilledTable) -> list[str]:
+    costs = [metric.name for metric in filled.table.metrics if metric.metric_path.startswith("cost.")]
+    shared = dict.fromkeys(
+        row for (row, _), arm in filled.arms.items() if any(run.shared_device for run in arm.runs.values())
+    )
+    if not costs or not shared:
+        return []
+    rows = "all runs" if len(shared) == len(filled.table.rows) else ", ".join(shared)
+    return [
+        f"Measured while other jobs used the same GPU or cores, which slows runs down ({', '.join(costs)}): {rows}."
     ]

@@ -44,6 +44,14 @@ class Run:
         return dict(self.record["splits"]["test"])
 
     @property
+    def shared_device(self) -> bool:
+        """Whether other jobs ran on the same GPU, or on the same cores, while the run was trained."""
+        hardware = self.training["provenance"]["hardware"]
+        # Older records do not distinguish jobs that share a device from jobs that run at the same time.
+        older = 1 if hardware["gpus"] else hardware.get("jobs_at_once", 1)
+        return int(hardware.get("jobs_per_device", older)) > 1
+
+    @property
     def task(self) -> str:
         """The task, "next_item", "candidates" or "rerank"."""
         return str(self.record["task"]["name"])

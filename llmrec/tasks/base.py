@@ -161,7 +161,7 @@ class Task(ABC):
 
     @abstractmethod
     def rank(
-        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, folder: Path, progress: Progress
     ) -> pa.Table:
         """Ranks the rows of a split.
 
@@ -171,6 +171,7 @@ class Task(ABC):
             dataset: The dataset.
             split: "valid" or "test".
             config: The resolved run config (groups decoding and evaluation).
+            folder: Takes finished parts of the ranking, from which an interrupted one may go on.
             progress: Called with numbers of finished rows; see `passes`.
 
         Returns:

@@ -89,11 +89,11 @@ class Candidates(NextItem):
         return BaselineCandidateRanker(name, baseline, dataset, self._candidate_decoder(config))
 
     def rank(
-        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, folder: Path, progress: Progress
     ) -> pa.Table:
         if part == UNCONSTRAINED:
-            return answers_table(ranker, dataset, split, config, progress)
-        return ranking_table(part, ranker, dataset, split, config, progress)
+            return answers_table(ranker, dataset, split, config, folder, progress)
+        return ranking_table(part, ranker, dataset, split, config, folder, progress)
 
     def record(
         self,

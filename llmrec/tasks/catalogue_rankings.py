@@ -1,5 +1,6 @@
 """Rankings of titles as tables: ranked titles, and texts that are generated without constraints."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,13 +10,14 @@ from omegaconf import DictConfig
 from llmrec.datasets.dataset import Dataset, Rows, draw
 from llmrec.errors import InputError
 from llmrec.tasks.base import Progress
+from llmrec.tasks.parts import ranked_in_parts
 
 UNCONSTRAINED = "unconstrained"
 """The part with the texts that the model generates without constraints."""
 
 
 def ranking_table(
-    part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+    part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, folder: Path, progress: Progress
 ) -> pa.Table:
     """Ranks the rows of a split; arguments as for `Task.rank`.
 
@@ -25,25 +27,38 @@ def ranking_table(
         `exclude_history`, whether titles of the history were left out; and the decoder's details. For generated texts
         `text` and `is_title`.
     """
-    rows = evaluated_rows(dataset, split, config)
-    identity = row_identity(rows, dataset)
-    if part == UNCONSTRAINED:
+    names = pa.array(dataset.items.distinct_titles, pa.string())
+
+    def generate(rows: Rows) -> pa.Table:
         texts, is_title = ranker.unconstrained_texts(rows, progress)
-        return pa.table({**identity, "text": pa.array(texts, pa.string()), "is_title": is_title})
-    titles, scores, details = ranker.rank(rows, split, progress)
-    names, is_given = pa.array(dataset.items.distinct_titles, pa.string()), titles >= 0
-    offsets = np.concatenate([[0], np.cumsum(is_given.sum(axis=1))]).astype(np.int32)
-    return pa.table(
-        {
-            **identity,
-            "target_title": names.take(pa.array(ranker.target_titles(rows))),
-            "titles": pa.ListArray.from_arrays(offsets, names.take(pa.array(titles[is_given]))),
-            "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[is_given].astype(np.float32))),
-            "list_length": np.full(len(rows), titles.shape[1], dtype=np.int32),
-            "exclude_history": np.full(len(rows), ranker.decoder.exclude_history),
-            **details,
-        }
-    )
+        return pa.table({"text": pa.array(texts, pa.string()), "is_title": is_title})
+
+    def rank(rows: Rows) -> pa.Table:
+        titles, scores, details = ranker.rank(rows, split, progress)
+        is_given = titles >= 0
+        offsets = np.concatenate([[0], np.cumsum(is_given.sum(axis=1))]).astype(np.int32)
+        return pa.table(
+            {
+                "target_title": names.take(pa.array(ranker.target_titles(rows))),
+                "titles": pa.ListArray.from_arrays(offsets, names.take(pa.array(titles[is_given]))),
+                "scores": pa.ListArray.from_arrays(offsets, pa.array(scores[is_given].astype(np.float32))),
+                "list_length": np.full(len(rows), titles.shape[1], dtype=np.int32),
+                "exclude_history": np.full(len(rows), ranker.decoder.exclude_history),
+                **details,
+            }
+        )
+
+    rows = evaluated_rows(dataset, split, config)
+    if config.baseline.name != "none":
+        # It takes seconds, and the random one draws its numbers row by row.
+        return with_identity(rank(rows), rows, dataset)
+    make = generate if part == UNCONSTRAINED else rank
+    return with_identity(ranked_in_parts(rows, folder, make, progress), rows, dataset)
+
+
+def with_identity(table: pa.Table, rows: Rows, dataset: Dataset) -> pa.Table:
+    """Returns a table of rows with the columns of `row_identity` before its own."""
+    return pa.table({**row_identity(rows, dataset), **dict(zip(table.column_names, table.columns, strict=True))})
 
 
 def evaluated_rows(dataset: Dataset, split: str, config: DictConfig) -> Rows:

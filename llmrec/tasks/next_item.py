@@ -96,9 +96,9 @@ class NextItem(Task):
         return len(evaluated_rows(dataset, split, config))
 
     def rank(
-        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, folder: Path, progress: Progress
     ) -> pa.Table:
-        return ranking_table(part, ranker, dataset, split, config, progress)
+        return ranking_table(part, ranker, dataset, split, config, folder, progress)
 
     def record(
         self,

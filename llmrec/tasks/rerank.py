@@ -128,7 +128,7 @@ class Rerank(Task):
         return lists * per_order * (1 if part == RANKING else int(config.evaluation.orders) - 1)
 
     def rank(
-        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, progress: Progress
+        self, part: str, ranker: Any, dataset: Dataset, split: str, config: DictConfig, folder: Path, progress: Progress
     ) -> pa.Table:
         return ranking_table(part, ranker, dataset, split, config, progress)
 

@@ -1,5 +1,6 @@
 """Evaluates a trained run: ranks the requested splits, unless that is done, and computes the metrics."""
 
+import shutil
 import time
 from dataclasses import asdict
 from pathlib import Path
@@ -22,6 +23,8 @@ from llmrec.tasks.base import RANKING, Task, build_metrics, build_task
 from llmrec.training.open_run import open_ranker
 from llmrec.training.run_folder import MEASURED_BY, RunFolder, is_baseline, measuring_key_of, run_code
 
+PARTS = "parts"
+"""Folder with the parts of a ranking that is not finished."""
 Rankings = dict[str, dict[str, pa.Table]]
 """Tables by part and split."""
 
@@ -149,12 +152,14 @@ def _rankings(task: Task, config: DictConfig, dataset: Dataset, run: RunFolder, 
             started = time.perf_counter()
             name = split if part == RANKING else f"{split}, {part}"
             with _bar(config, name, task.passes(part, dataset, split, config), task.unit) as bar:
-                rankings[part][split] = task.rank(part, ranker, dataset, split, config, bar.update)
+                parts = folder / PARTS / f"{part}-{split}"
+                rankings[part][split] = task.rank(part, ranker, dataset, split, config, parts, bar.update)
             facts["seconds"][name] = time.perf_counter() - started
         facts |= {"decoding": plain(config.decoding), "evaluation": plain(config.evaluation)}
         if is_rank_zero():
             write_part(folder, part, rankings[part])
             write_facts(folder, facts)
+            shutil.rmtree(folder / PARTS, ignore_errors=True)
     # All ranks read the facts.
     barrier()
     return rankings

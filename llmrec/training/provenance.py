@@ -11,6 +11,7 @@ import torch
 from torch import distributed
 
 import llmrec
+from llmrec.processes.slots import sharing_jobs
 
 PACKAGES = (
     "torch", "transformers", "peft", "pytorch-lightning", "tokenizers", "numpy", "hydra-core", "omegaconf",
@@ -32,6 +33,7 @@ def provenance() -> dict[str, Any]:
             "threads": torch.get_num_threads(),
             "ranks": distributed.get_world_size() if distributed.is_initialized() else 1,
             "jobs_at_once": int(os.environ.get("LLMREC_JOBS", "1")),
+            "jobs_per_device": sharing_jobs(),
             "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         },
     }

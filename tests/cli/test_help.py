@@ -44,6 +44,7 @@ def test_help_names_the_other_two_commands(page: str) -> None:
 
 COMMANDS = (
     "run",
+    "plan",
     "evaluate",
     "recommend",
     "diagnose",

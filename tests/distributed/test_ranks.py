@@ -7,6 +7,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -14,8 +15,10 @@ from torch import Tensor, distributed
 
 from llmrec import collectives
 from llmrec.collectives import all_ranks_agree, all_reduce_gradients, map_across_ranks
+from llmrec.datasets.dataset import Rows
 from llmrec.decoding.open_backbone import build_backbone
 from llmrec.objectives.rejected.self_hard import SelfHard
+from llmrec.tasks import parts
 from tests.backbones.test_load import NONE
 from tests.backbones.test_tiny import TEXTS, settings
 from tests.distributed.process_group import RANKS, run_in_group
@@ -51,6 +54,9 @@ def test_two_ranks_find_what_one_finds(tmp_path: Path) -> None:
         assert found["self_hard"].tolist() == expected.tolist()
         assert found["rows_searched"] == [4, 4][rank]
         assert found["tiny"] == 400 * 16
+        # Of the parts of three rows the second is gone, so that the ranks rank it again.
+        assert found["parts"] == [[item**2 for item in ROWS.target]] * 2
+        assert found["ranked"] == [[3, 3, 2], [3]]
 
 
 def _reduced_gradients(rank: int) -> dict[str, Any]:
@@ -81,6 +87,7 @@ def _rank(rank: int, folder: Path) -> None:
     sampler = _Counting()
     found["self_hard"] = sampler.sample(preparation_of(folder / f"cache-{rank}"), np.arange(len(ROWS)), 2)
     found["rows_searched"] = sampler.searched
+    found |= _ranked_in_parts(folder)
     if rank == 0:
         # The other one comes first, which must not be the one that saves.
         time.sleep(1)
@@ -90,6 +97,26 @@ def _rank(rank: int, folder: Path) -> None:
     backbone = build_backbone(tiny, small_dataset(), TEXTS, folder / "shared")
     found["tiny"] = backbone.causal_lm.get_input_embeddings().weight.numel()
     (folder / f"{rank}.pickle").write_bytes(pickle.dumps(found))
+
+
+def _ranked_in_parts(folder: Path) -> dict[str, Any]:
+    """A ranking in parts, then one that finds all but the second part, with the sizes of the parts that were ranked."""
+    found: dict[str, Any] = {"parts": [], "ranked": []}
+    for _ in range(2):
+        sizes: list[int] = []
+
+        def rank(rows: Rows, sizes: list[int] = sizes) -> pa.Table:
+            sizes.append(len(rows))
+            return pa.table({"square": map_across_ranks(len(rows), lambda part: rows.target[part] ** 2)})
+
+        with mock.patch.object(parts, "PART_ROWS", 3):
+            table = parts.ranked_in_parts(ROWS, folder / "parts", rank, lambda done: None)
+        found["parts"].append(table["square"].to_pylist())
+        found["ranked"].append(sizes)
+        distributed.barrier()
+        (folder / "parts" / "3.parquet").unlink(missing_ok=True)
+        distributed.barrier()
+    return found
 
 
 class _Counting(SelfHard):

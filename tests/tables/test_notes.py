@@ -1,5 +1,6 @@
 """The notes below a table: what qualifies its values."""
 
+import json
 from pathlib import Path
 
 from llmrec.tables.markdown import markdown
@@ -65,3 +66,19 @@ def test_edited_code_is_named(root: Path) -> None:
     report = report_data([table], "smoke")
     assert "Made with edited code: decoding/rank.py." in report["tables"][0]["notes"]
     assert [run["edited"] for run in report["runs"].values()] == [["decoding/rank.py"]]
+
+
+def test_costs_of_runs_that_shared_a_device_are_qualified(root: Path) -> None:
+    table = small_table(root / "tables")
+    jobs = jobs_of(table)
+    for row, facts in (
+        ("SFT", {"gpus": ["H100"], "jobs_at_once": 2, "jobs_per_device": 1}),
+        ("MSL", {"gpus": ["H100"], "jobs_at_once": 8, "jobs_per_device": 4}),
+        ("popularity", {"gpus": [], "jobs_at_once": 1}),
+    ):
+        file = write_run(jobs[row, "games", 1], hits(1)).job.run.folder / "training.json"
+        training = json.loads(file.read_text())
+        training["provenance"]["hardware"] |= facts
+        file.write_text(json.dumps(training))
+    note = "Measured while other jobs used the same GPU or cores, which slows runs down (epoch): MSL."
+    assert note in report_data([table], "smoke")["tables"][0]["notes"]

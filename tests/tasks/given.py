@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
@@ -147,7 +148,10 @@ def ranked_parts(ranker: Any, dataset: Dataset, split: str, config: DictConfig) 
     task = build_task(config)
     if isinstance(ranker, GivenTitles):
         ranker.decoder = SimpleNamespace(exclude_history=config.decoding.exclude_history)
-    return {part: task.rank(part, ranker, dataset, split, config, lambda done: None) for part in task.parts(config)}
+    return {
+        part: task.rank(part, ranker, dataset, split, config, Path("parts"), lambda done: None)
+        for part in task.parts(config)
+    }
 
 
 def record_of_parts(

@@ -91,7 +91,7 @@ def test_progress_of_each_kind_ends_at_its_number_of_passes(task: str) -> None:
     built = build_task(config)
     for part in built.parts(config):
         finished: list[int] = []
-        built.rank(part, ranker, BOTH, "test", config, finished.append)
+        built.rank(part, ranker, BOTH, "test", config, Path("parts"), finished.append)
         assert sum(finished) == built.passes(part, BOTH, "test", config)
 
 

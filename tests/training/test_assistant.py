@@ -8,7 +8,7 @@ from llmrec.compose import compose_run, shipped_config
 from llmrec.decoding.decoder import assistant_settings
 from llmrec.errors import InputError
 from llmrec.exporting.export_run import export_run
-from llmrec.launcher.pool import _with_stages
+from llmrec.launcher.pool import with_stages
 from llmrec.plain import plain
 from llmrec.training.assistant import assistant_config, assistant_run, open_assistant
 from llmrec.training.open_dataset import read_dataset
@@ -80,10 +80,10 @@ def test_a_sweep_runs_it_first_and_once_even_for_a_trained_run(tmp_path: Path) -
     assert fitted is not None
     (assistant,) = jobs[0].assistants
     assert assistant.run == assistant_run(fitted)
-    assert [job.run for job in _with_stages(jobs)] == [assistant.run, jobs[0].run, jobs[1].run]
+    assert [job.run for job in with_stages(jobs)] == [assistant.run, jobs[0].run, jobs[1].run]
     jobs[0].run.folder.mkdir(parents=True)
     (jobs[0].run.folder / "training.json").touch()
-    assert [job.run for job in _with_stages(jobs)] == [assistant.run, jobs[0].run, jobs[1].run]
+    assert [job.run for job in with_stages(jobs)] == [assistant.run, jobs[0].run, jobs[1].run]
     assert jobs[0].run == jobs[1].run
 
 

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from llmrec.backbones.load import WEIGHTS
 from llmrec.compose import shipped_config
 from llmrec.errors import InputError
-from llmrec.launcher.pool import _with_stages
+from llmrec.launcher.pool import with_stages
 from llmrec.training.plan import Job, plan_job
 from llmrec.training.run_configuration import run_configuration
 from llmrec.training.run_folder import RunFolder, run_path
@@ -59,7 +59,7 @@ def test_more_rounds_start_from_the_runs_of_fewer(root: Path) -> None:
 
 def test_a_sweep_over_rounds_trains_each_run_once_and_after_its_stages(root: Path) -> None:
     jobs = [planned(root, *SPREC, f"stage.rounds={rounds}") for rounds in (3, 1, 2)]
-    ordered = _with_stages(jobs)
+    ordered = with_stages(jobs)
     assert names(ordered) == ["sft", *["sprec_sft", "sprec-uniform"] * 3]
     position = {job.record: index for index, job in enumerate(ordered)}
     assert all(position[stage.record] < position[job.record] for job in ordered for stage in job.stages)
