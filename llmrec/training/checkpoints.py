@@ -9,14 +9,11 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from llmrec.atomic import atomic_file
 from llmrec.manifest import folder_manifest
+from llmrec.training.run_folder import LAST
 
 logger = logging.getLogger(__name__)
 KEY = "llmrec_key"
 """Entry of a checkpoint with the key of its training."""
-CHECKPOINTS = "checkpoints"
-"""Folder of a run with the checkpoints from which an interrupted training resumes."""
-LAST = "last.ckpt"
-"""The checkpoint from which it resumes, written at the end of each epoch and inside it."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:

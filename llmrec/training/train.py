@@ -35,7 +35,7 @@ from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
-from llmrec.training.checkpoints import CHECKPOINTS, LAST, AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
+from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
 from llmrec.training.cluster import cluster_environment
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
@@ -44,6 +44,7 @@ from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.open_run import identity
 from llmrec.training.preparation import RunPreparation
 from llmrec.training.progress_bar import TrainingProgress
+from llmrec.training.run_folder import CHECKPOINTS, LAST
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START, Stage
 from llmrec.training.step_checkpoints import StepCheckpoints
@@ -220,7 +221,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
     config, settings = module.config, module.config.trainer
     best = ModelCheckpoint(
         folder / CHECKPOINTS, filename="best-{epoch}", monitor=SELECTION_METRIC, mode="max", save_top_k=1,
-        save_on_train_epoch_end=False, auto_insert_metric_name=False,
+        save_on_train_epoch_end=False, auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
     # With save_top_k=0 and save_last=True, Lightning would save nothing before the training ends.
     last = ModelCheckpoint(
