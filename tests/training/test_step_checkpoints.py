@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from llmrec.examples.training_data import Step, StepLoader
-from llmrec.training.checkpoints import read_checkpoint
+from llmrec.training.checkpoints import AtomicCheckpointIO, read_checkpoint
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 from llmrec.training.stages import ORACLE, Stage
@@ -127,10 +128,37 @@ def test_at_most_two_checkpoints_are_kept(tmp_path: Path, cache: Path) -> None:
         kill_at_step(patch, 10)
         with pytest.raises(Killed):
             trained(tmp_path / "run", config)
-    assert sorted(file.name for file in (tmp_path / "run" / "checkpoints").glob("*.ckpt")) == [
-        "best-0.ckpt",
-        "last.ckpt",
-    ]
+    assert checkpoints(tmp_path / "run") == ["best-0.ckpt", "last.ckpt"]
+
+
+def test_a_kill_between_the_best_and_the_last_checkpoint_of_an_epoch_leaves_no_third(
+    tmp_path: Path, cache: Path
+) -> None:
+    config = resolved(tmp_path, f"paths.cache={cache}", *SETTINGS, "objective=sft", "trainer.checkpoint_steps=4")
+    save = AtomicCheckpointIO.save_checkpoint
+
+    def save_or_end(io: AtomicCheckpointIO, checkpoint: dict[str, Any], path: str | Path, **given: Any) -> None:
+        if Path(path).name == "last.ckpt" and checkpoint["global_step"] == 12:
+            raise Killed
+        save(io, checkpoint, path, **given)
+
+    with validated(RISING):
+        expected = trained(tmp_path / "whole", config)
+    with validated(RISING) as patch:
+        patch.setattr(AtomicCheckpointIO, "save_checkpoint", save_or_end)
+        with pytest.raises(Killed):
+            trained(tmp_path / "resumed", config)
+    assert checkpoints(tmp_path / "resumed") == ["best-1.ckpt", "last.ckpt"]
+    with validated(RISING):
+        resumed = trained(tmp_path / "resumed", config)
+    assert checkpoints(tmp_path / "resumed") == ["best-1.ckpt", "last.ckpt"]
+    assert resumed["chosen_epoch"] == expected["chosen_epoch"] == 1
+    assert_same_files(tmp_path / "resumed", tmp_path / "whole")
+
+
+def checkpoints(run: Path) -> list[str]:
+    """The names of a run's checkpoints."""
+    return sorted(file.name for file in (run / "checkpoints").glob("*.ckpt"))
 
 
 class Ended(Exception):
