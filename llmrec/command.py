@@ -1,6 +1,7 @@
 """Shared parts of all commands: arguments, help text, --config-dir, error messages and exit status."""
 
 import argparse
+import gc
 import io
 import os
 import re
@@ -103,6 +104,21 @@ def _end(number: int, frame: FrameType | None) -> None:
     # Not by print: the signal may have interrupted it.
     os.write(2, f"{name}: ended by {signal.Signals(number).name}; the same command goes on from here\n".encode())
     raise SystemExit(TERMINATED)
+
+
+@contextmanager
+def garbage_collection_paused() -> Iterator[None]:
+    """Turns garbage collection off while the block imports packages, and excludes what it has imported for good.
+
+    The collector would traverse half a million imported objects, which are never freed, again and again: a quarter of
+    the time that importing torch, transformers and Lightning takes, and 0.2 seconds whenever it runs later.
+    """
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def print_any_text() -> None:

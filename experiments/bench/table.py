@@ -28,6 +28,7 @@ def render(raw: Raw, machine: dict[str, Any]) -> str:
         _ranking_parts(raw),
         _recommend(raw),
         prepare_table(raw),
+        _startup(raw),
     ]
     head = (
         f"# Speed and memory\n\n`{machine['command']}` ({settings})\n\n{facts}; load: mean of the 5 minutes before.\n"
@@ -312,6 +313,30 @@ def _relevance(raw: Raw) -> str:
         wanted = " (wanted: 10%)" if key == "seconds" else ""
         share = f"{_of(rounds, key) / epoch:.1%}{wanted}"
         lines.append(_row(name, f"{rounds[0][count]:,}", f"{_of(rounds, key):.1f}", share))
+    return "\n".join([*lines, ""])
+
+
+def _startup(raw: Raw) -> str:
+    arms = {arm: raw[f"startup {arm}"] for arm in ("logger=wandb", "logger=csv")}
+    lines = [
+        "## `python -m llmrec.run scale=debug` until its first training step\n",
+        "Simulated games, tiny backbone, W&B offline. With an empty cache the backbone is pretrained, too.\n",
+        _row("", "processor s, empty cache", "processor s, filled cache", "modules"),
+        _rule(4),
+        *(
+            _row(
+                arm,
+                *(f"{_of(rounds, key):.1f} (wanted: 6)" for key in ("empty_cache", "filled_cache")),
+                f"{_of(rounds, 'modules'):,.0f}",
+            )
+            for arm, rounds in arms.items()
+        ),
+        "",
+        _row("imports alone", "processor s"),
+        _rule(2),
+    ]
+    imports = [figures["imports"] for rounds in arms.values() for figures in rounds]
+    lines += [_row(modules, f"{_of(imports, modules):.1f}") for modules in imports[0]]
     return "\n".join([*lines, ""])
 
 
