@@ -90,8 +90,9 @@ def kill_many(command: list[str], folder: Path, count: int, generator: random.Ra
         wait_for_training(process, run)
         try:
             # Short, so that a run is killed several times before it completes.
-            after_s = generator.uniform(0, training_s / 5) if kills.phases.total() < count else None
-            assert process.wait(after_s) == 0
+            after_s = generator.uniform(0, training_s / 5)
+            is_last = kills.phases.total() == count or (run / "training.json").exists()
+            assert process.wait(None if is_last else after_s) == 0
         except subprocess.TimeoutExpired:
             kill(process, alone=False)
             kills.phases[moment(runs)] += 1
