@@ -143,11 +143,12 @@ NO_RESULT = {
     "llmrec.tasks.console": "prints",
     "llmrec.tasks.list_record": "a part of the component metrics",
     "llmrec.tasks.list_tables": "prints",
-    "llmrec.training.cluster": "starts ranks",
+    "llmrec.training.cluster": "finds out by what a rank was started",
     "llmrec.training.curves": "writes what was logged",
     "llmrec.training.logged_recommendations": "writes what was logged",
     "llmrec.training.open_run": "opens what a key of its own identifies",
     "llmrec.training.quiet": "silences libraries",
+    "llmrec.training.rendezvous": "connects ranks",
     "llmrec.training.run_folder": "names and locks folders",
     "llmrec.training.stages": "finds stages, which have keys of their own",
 }

@@ -36,6 +36,7 @@ from llmrec.settings.composition import (
     refuse_unknown_flags,
     refuse_unknown_hydra_keys,
 )
+from llmrec.training.cluster import LaunchedRank, launched_rank
 from llmrec.training.run_folder import resolved_config, run_path
 from llmrec.training.stages import PLANNED
 
@@ -109,12 +110,21 @@ def _run(config: DictConfig) -> None:
         _exit_with(full)
 
 
-def _follow() -> None:
-    """Runs a SLURM task other than the first, which composes no config and writes no results."""
+def _run_as_rank(me: LaunchedRank) -> None:
+    """Runs one of the processes that a launcher has started; only rank 0 composes the config and writes results."""
+    if {"-m", "--multirun"} & set(sys.argv[1:]):
+        raise InputError(
+            f"WORLD_SIZE is {me.world_size}, but a sweep (-m) is started as one process. Start it without torchrun or "
+            "srun; with launcher=slurm each of its runs is a job"
+        )
     with garbage_collection_paused():
-        from llmrec.training.ranks import follow_coordinator
+        from llmrec.training.ranks import coordinator, follow_coordinator
 
-    follow_coordinator()
+    if me.rank:
+        follow_coordinator(me)
+        return
+    with coordinator(me):
+        _run()
 
 
 def main() -> None:
@@ -140,10 +150,11 @@ def _main() -> None:
         refuse_renamed_overrides(sys.argv[1:])
         refuse_unknown_hydra_keys(sys.argv[1:])
         refuse_group_values(sys.argv[1:], folders)
-        if os.environ.get("SLURM_PROCID", "0") == "0":
+        me = launched_rank()
+        if me is None:
             _run()
         else:
-            _follow()
+            _run_as_rank(me)
     except InputError as error:
         _exit_with(error)
     except (*COMPOSITION_ERRORS, *UNRESOLVED) as error:

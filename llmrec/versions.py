@@ -317,13 +317,13 @@ VERIFIED: dict[str, str] = {
     "training/checkpoints.py": "814a7c9dcf12d509",
     "training/early_stopping.py": "31ae4b88c3fa7760",
     "training/fit_baseline.py": "191663fb9f64f39e",
-    "training/memory.py": "916d7a8ee86903f3",
+    "training/memory.py": "31face52c3e62c28",
     "training/module.py": "9d622a684b5177a1",
     "training/open_dataset.py": "2ad09b02f6cfb576",
     "training/preparation.py": "b85a6ab5200b9f3f",
     "training/progress_bar.py": "faf19f7e28de342c",
-    "training/sharded.py": "ae8696f7fee14749",
+    "training/sharded.py": "8515efd4b17bbdac",
     "training/step_checkpoints.py": "7796dd06220a085b",
-    "training/train.py": "435761126963c67e",
+    "training/train.py": "39d5fcbffd1e7a54",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""

@@ -25,6 +25,7 @@ class Trainer:
     progress: bool
     checkpoint_minutes: PositiveFloat | None = 10.0
     checkpoint_steps: PositiveInt | None = None
+    nodes: PositiveInt = 1
 
 
 @dataclass

@@ -8,6 +8,7 @@ from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.memory import SENSIBLE_TOKENS, fitting_tokens, needs_checkpointing
 from llmrec.collectives import all_ranks_agree, min_across_ranks
 from llmrec.examples.training_data import TrainingData
+from llmrec.training.sharded import mesh_shape
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ def fit_into_memory(backbone: Backbone, data: TrainingData) -> None:
     """
     setting, rows = data.config.backbone.gradient_checkpointing, np.arange(len(data.sample_prompts))
     trainer = data.config.trainer
-    shards = trainer.devices if trainer.strategy == "fsdp" else 1
+    shards = mesh_shape(trainer.get("nodes", 1), trainer.devices)[-1] if trainer.strategy == "fsdp" else 1
     if setting == "auto":
         tokens = data.micro_batch_rows(rows) * data.max_row_tokens(rows)
         if trainer.micro_batch_size == "auto" and not data.objective.needs_whole_step:

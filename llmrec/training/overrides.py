@@ -32,6 +32,7 @@ FREE = (
     "paths",
     "trainer.accelerator",
     "trainer.devices",
+    "trainer.nodes",
     "trainer.progress",
 )
 """Settings that may differ from those of the training."""

@@ -18,6 +18,8 @@ def silence_libraries() -> None:
     warnings.filterwarnings("ignore", message=".*does not have many workers.*")
     # Logged values have been summed over the ranks already.
     warnings.filterwarnings("ignore", message=".*sync_dist=True.*")
+    # A run on a node of a cluster may be started by torchrun or as one process.
+    warnings.filterwarnings("ignore", message=".*The `srun` command is available on your system but is not used.*")
     # The oldest supported version of transformers does not have the new names yet.
     warnings.filterwarnings("ignore", message=".*gradient_checkpointing.* is deprecated")
     warnings.filterwarnings("ignore", message=".*Checkpoint directory .* exists and is not empty.*")

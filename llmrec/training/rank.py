@@ -6,7 +6,9 @@ from pathlib import Path
 
 from torch import distributed
 
-from llmrec.training.ranks import RANK_TIMEOUT, run_worker
+from llmrec.errors import InputError
+from llmrec.training.ranks import exit_at_once, run_worker
+from llmrec.training.rendezvous import RANK_TIMEOUT
 from llmrec.training.work import Work
 
 
@@ -16,7 +18,10 @@ def main() -> None:
     work = Work.from_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
     address, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     store = distributed.TCPStore(address, port, is_master=False, timeout=RANK_TIMEOUT)
-    run_worker(work, rank, ranks, device, store)
+    try:
+        run_worker(work, rank, ranks, device, store)
+    except InputError as error:
+        exit_at_once(error)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Distributed runs: the ranks are processes that the coordinator starts, or tasks that SLURM has started.
+"""Distributed runs: the ranks are processes that the coordinator starts, or that a launcher has started with it.
 
 Only the coordinator, which holds the lock of the run's folder, plans the work and checks what is done already.
 """
@@ -8,14 +8,15 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from contextvars import ContextVar
 from pathlib import Path
+from typing import NoReturn
 
 import torch
 from omegaconf import DictConfig
-from pytorch_lightning.plugins.environments import SLURMEnvironment
 from torch import distributed
 
 from llmrec.backbones.device import run_device
@@ -23,40 +24,36 @@ from llmrec.datasets.dataset import Dataset
 from llmrec.errors import InputError
 from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import Process, stop_processes
-from llmrec.training.cluster import slurm_environment, slurm_tasks
+from llmrec.training.cluster import LaunchedRank, world_size
 from llmrec.training.quiet import silence_libraries
+from llmrec.training.rendezvous import RANK_TIMEOUT, Rendezvous
 from llmrec.training.run_folder import is_baseline
 from llmrec.training.work import Work, do_work
 
-RANK_TIMEOUT = timedelta(days=7)
-"""Long, because ranks may wait for rank 0 for hours; a rank that dies ends the others without this timeout."""
-START_TIMEOUT = timedelta(minutes=10)
-"""SLURM starts all tasks at about the same time: a coordinator that cannot be reached by then has already exited."""
 FAILURE_GRACE_S = 5
 """Time for the other ranks to exit by themselves after one has failed."""
-WORK, HEARD = "work", "heard"
-"""Keys of SLURM's store: the coordinator's work, and the number of tasks that have read it."""
+_launched: ContextVar[Rendezvous | None] = ContextVar("_launched", default=None)
+"""The other ranks, where a launcher has started this process as their coordinator."""
 
 
-def run_on_ranks(work: Work, dataset: Dataset, tasks: distributed.Store | None) -> None:
+def run_on_ranks(work: Work, dataset: Dataset) -> None:
     """Does the work with as many ranks as the config asks for; with one, in this process.
 
     Args:
         work: What there is to do.
         dataset: The opened dataset of the work.
-        tasks: The store that `coordinator` yields.
 
     Raises:
         SystemExit: A rank failed; with its status.
     """
-    ranks = ranks_of(work.config)
+    ranks, others = ranks_of(work.config), _launched.get()
     if ranks == 1:
         do_work(work, dataset)
-    elif tasks is None:
+    elif others is None:
         _by_processes(work, ranks)
     else:
-        _publish(tasks, work.to_json())
-        with process_group(work.config, 0, ranks, 0, tasks):
+        others.publish(work.to_json())
+        with process_group(work.config, 0, ranks, others.me.local_rank, others.store):
             do_work(work, dataset)
 
 
@@ -64,9 +61,10 @@ def ranks_of(config: DictConfig) -> int:
     """Returns the world size of a run.
 
     Raises:
-        InputError: The number of devices or the strategy cannot be used.
+        InputError: The number of devices or the strategy cannot be used, or does not fit the processes that a launcher
+            has started.
     """
-    devices, strategy = config.trainer.devices, config.trainer.strategy
+    devices, strategy, others = config.trainer.devices, config.trainer.strategy, _launched.get()
     if type(devices) is not int or devices < 1:
         raise InputError(f"trainer.devices={devices}: give the number of processes, a whole number of at least 1")
     gpus = torch.cuda.device_count() if config.trainer.accelerator != "cpu" else 0
@@ -74,42 +72,78 @@ def ranks_of(config: DictConfig) -> int:
         raise InputError(f"trainer.devices={devices}, but only {gpus} GPUs are visible. Set it to at most {gpus}")
     if strategy not in ("auto", "ddp", "fsdp"):
         raise InputError(f"trainer.strategy={strategy}: choose auto, ddp or fsdp (trainer=single, ddp, fsdp)")
-    ranks = 1 if is_baseline(config) else devices
-    if ranks != slurm_tasks() and ranks > 1 and slurm_tasks() > 1:
+    if is_baseline(config):
+        return 1
+    nodes, ranks = config.trainer.get("nodes", 1), world_size(config.trainer)
+    if others is None and nodes > 1:
         raise InputError(
-            f"trainer.devices={ranks}, but SLURM started {slurm_tasks()} tasks. Request one task per device "
-            "(--ntasks-per-node), or use launcher=slurm, which does"
+            f"trainer.nodes={nodes}, but this process was started alone. Start one process per device on each node "
+            "with torchrun or srun, or the run with launcher=slurm; trainer.nodes=1 uses this node only"
+        )
+    if others is not None and ranks != others.me.world_size:
+        raise InputError(
+            f"trainer.nodes={nodes} and trainer.devices={devices} need {ranks} processes, but the launcher has started "
+            f"{others.me.world_size} (WORLD_SIZE, or the tasks of srun). Set trainer.nodes to the number of nodes and "
+            "trainer.devices to the processes per node, with trainer=ddp or fsdp"
         )
     return ranks
 
 
 @contextmanager
-def coordinator() -> Iterator[distributed.Store | None]:
-    """Makes SLURM's first task the coordinator of the others, which call `follow_coordinator`.
+def coordinator(me: LaunchedRank) -> Iterator[None]:
+    """Makes this process, rank 0, the coordinator of the other ranks, which call `follow_coordinator`.
 
-    Yields:
-        The store that passes the work to the other tasks; None outside SLURM.
+    Args:
+        me: This process's place among the ranks.
+
+    Raises:
+        SystemExit: Another rank has failed.
     """
-    if slurm_tasks() == 1:
-        yield None
-        return
-    store = _store(slurm_environment())
+    me.export()
+    others = Rendezvous(me)
+    _launched.set(others)
     try:
-        yield store
-    finally:
-        if not store.check([WORK]):
-            _publish(store, "")
+        yield
+    except BaseException as error:
+        cause = others.fail(error)
+        if cause is None:
+            raise
+        print(f"llmrec: {cause}", file=sys.stderr)
+        raise SystemExit(1) from None
+    others.finish()
 
 
-def follow_coordinator() -> None:
-    """Waits for the coordinator and does this SLURM task's part of the work, if there is any."""
-    environment = slurm_environment()
-    store = _store(environment)
-    text = store.get(WORK).decode()
-    store.add(HEARD, 1)
-    if text:
-        ranks = environment.world_size()
-        run_worker(Work.from_json(text), environment.global_rank(), ranks, environment.local_rank(), store)
+def follow_coordinator(me: LaunchedRank) -> None:
+    """Waits for the coordinator and does this rank's part of the work, if there is any.
+
+    Args:
+        me: This process's place among the ranks.
+    """
+    me.export()
+    others = Rendezvous(me)
+    try:
+        text = others.receive()
+        if text:
+            run_worker(Work.from_json(text), me.rank, me.world_size, me.local_rank, others.store)
+    except BaseException as error:
+        exit_at_once(error, others.fail(error))
+    others.finish()
+
+
+def exit_at_once(error: BaseException, cause: str | None = None) -> NoReturn:
+    """Ends a rank that has failed. A normal exit would wait for ranks that may still be in a collective operation.
+
+    Args:
+        error: The exception of this rank.
+        cause: The failure of another rank of which it is a consequence; printed instead.
+    """
+    if cause is not None or isinstance(error, InputError):
+        print(f"llmrec: {cause or error}", file=sys.stderr)
+    elif not isinstance(error, SystemExit):
+        traceback.print_exception(error)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(2 if isinstance(error, InputError) else 1)
 
 
 def run_worker(work: Work, rank: int, ranks: int, device: int, store: distributed.Store) -> None:
@@ -126,31 +160,8 @@ def run_worker(work: Work, rank: int, ranks: int, device: int, store: distribute
     level = logging.WARNING if rank else logging.INFO
     logging.basicConfig(level=level, format="%(message)s", stream=sys.stdout, force=True)
     work.config.trainer.progress = work.config.trainer.progress and rank == 0
-    try:
-        with process_group(work.config, rank, ranks, device, store):
-            do_work(work)
-    except InputError as error:
-        print(f"llmrec: {error}", file=sys.stderr)
-        # A normal exit would wait for other ranks, which may still be in a collective operation.
-        sys.stderr.flush()
-        os._exit(2)
-
-
-def _publish(tasks: distributed.Store, text: str) -> None:
-    """Passes the work, or an empty text for none, to SLURM's other tasks."""
-    tasks.set(WORK, text)
-    # The store ends with this process, so all tasks must have read it before.
-    while tasks.add(HEARD, 0) < slurm_tasks() - 1:
-        time.sleep(0.01)
-
-
-def _store(environment: SLURMEnvironment) -> distributed.TCPStore:
-    store = distributed.TCPStore(
-        environment.main_address, environment.main_port, environment.world_size(),
-        is_master=environment.global_rank() == 0, timeout=START_TIMEOUT, wait_for_workers=False,
-    )  # fmt: skip
-    store.set_timeout(RANK_TIMEOUT)
-    return store
+    with process_group(work.config, rank, ranks, device, store):
+        do_work(work)
 
 
 @contextmanager

@@ -18,12 +18,12 @@ from llmrec.settings.check import check_classes
 from llmrec.tasks.base import build_metrics, build_task
 from llmrec.tasks.console import print_record
 from llmrec.training.assistant import assistant_config, assistant_run
-from llmrec.training.cluster import slurm_tasks
+from llmrec.training.cluster import launched_rank
 from llmrec.training.evaluate_run import check_evaluation
 from llmrec.training.loggers import run_label
 from llmrec.training.open_dataset import log_data_source, open_dataset
 from llmrec.training.quiet import silence_libraries
-from llmrec.training.ranks import coordinator, ranks_of, run_on_ranks
+from llmrec.training.ranks import ranks_of, run_on_ranks
 from llmrec.training.run_folder import RunFolder, is_baseline, resolved_config, run_code, run_path
 from llmrec.training.stages import Stage, run_stage, stage_configs, stage_overrides
 from llmrec.training.train import build_objective
@@ -56,30 +56,28 @@ def complete(config: DictConfig) -> tuple[RunFolder, DictConfig]:
     run = RunFolder(Path(config.paths.runs) / run_path(config))
     plain = OmegaConf.create(resolved_config(config))
     folder = run.ranking(plain)
-    # Before any check may fail: SLURM's other tasks wait for the coordinator, even if there is nothing to do.
-    with coordinator() as tasks:
-        check_evaluation(config)
-        check_device(config)
-        ranks_of(config)
-        log_data_source(config)
-        _announce_edited(plain)
-        with run.lock():
-            remove_leftovers(run.folder)
-            remove_leftovers(Path(config.paths.cache))
-            if not run.is_evaluated(plain):
-                if not run.trained:
-                    check_trained_dtype(config)
-                    if is_baseline(plain):
-                        build_baseline(plain.baseline)
-                    else:
-                        build_objective(plain, stage_overrides(config))
-                        check_model_files(plain.backbone)
-                dataset = open_dataset(plain)
-                stages = {} if run.trained else _finished_stages(config, plain, dataset)
-                _fit_assistant(plain)
-                run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset, tasks)
-            else:
-                logger.info("this run is done already: reading its record from %s", folder)
+    check_evaluation(config)
+    check_device(config)
+    ranks_of(config)
+    log_data_source(config)
+    _announce_edited(plain)
+    with run.lock():
+        remove_leftovers(run.folder)
+        remove_leftovers(Path(config.paths.cache))
+        if not run.is_evaluated(plain):
+            if not run.trained:
+                check_trained_dtype(config)
+                if is_baseline(plain):
+                    build_baseline(plain.baseline)
+                else:
+                    build_objective(plain, stage_overrides(config))
+                    check_model_files(plain.backbone)
+            dataset = open_dataset(plain)
+            stages = {} if run.trained else _finished_stages(config, plain, dataset)
+            _fit_assistant(plain)
+            run_on_ranks(Work(plain, run, folder, stages, run_label(config)), dataset)
+        else:
+            logger.info("this run is done already: reading its record from %s", folder)
     return run, plain
 
 
@@ -113,7 +111,7 @@ def evaluate_again(run: RunFolder, config: DictConfig) -> None:
         folder = run.ranking(config)
         if not run.is_evaluated(config):
             _fit_assistant(config)
-            run_on_ranks(Work(config, run, folder, {}, None), open_dataset(config), None)
+            run_on_ranks(Work(config, run, folder, {}, None), open_dataset(config))
     print_run(run, config, folder)
 
 
@@ -141,10 +139,11 @@ def _finished_stages(config: DictConfig, plain: DictConfig, dataset: Dataset) ->
     for name, stage in stage_configs(config).items():
         run = RunFolder(Path(stage.paths.runs) / run_path(stage))
         if not run.trained:
-            if slurm_tasks() > 1:
+            if launched_rank() is not None:
                 raise InputError(
-                    f"the stage {run.folder} is not trained, and srun's tasks cannot train it. Run it first (python "
-                    f"-m llmrec.run {shlex.join(overrides[name])}), or use launcher=slurm, which does"
+                    f"the stage {run.folder} is not trained, and processes of torchrun or srun train one run only. "
+                    f"Start it first, in the same way (llmrec.run {shlex.join(overrides[name])}), or use "
+                    "launcher=slurm, which does"
                 )
             run_stage(overrides[name], config)
         run.check_trained_on(dataset)

@@ -2,8 +2,9 @@
 
 Each rank holds a shard of every weight, of its gradient and of its optimizer state. Only the head, whose rows
 objectives read, and embeddings tied to it are whole on every rank. A micro-batch gathers each layer's weights twice,
-for the forward and the backward pass, and reduces its gradients once. Where ranks work independently between steps,
-all weights are gathered once (see `unsharded`).
+for the forward and the backward pass, and reduces its gradients once. On several nodes, each node holds all shards
+(HSDP): weights are gathered within a node, and gradients are summed over nodes too. Where ranks work independently
+between steps, all weights are gathered once (see `unsharded`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 import torch
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
-from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn import Parameter
@@ -36,7 +37,7 @@ class ShardedStrategy(DDPStrategy):
         assert self.lightning_module is not None
         backbone = self.lightning_module.backbone
         assert isinstance(backbone, Backbone)
-        shard(backbone, self.root_device)
+        shard(backbone, self.root_device, mesh_shape(self.num_nodes, self.num_processes))
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
         """Returns the whole weights on rank 0, and an empty dict on the others."""
@@ -72,9 +73,23 @@ class ShardedAdamW(torch.optim.AdamW):
         return loss
 
 
-def shard(backbone: Backbone, device: torch.device) -> None:
-    """Shards the weights of a fully trained backbone across all ranks, layer by layer."""
-    mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
+def mesh_shape(nodes: int, devices: int) -> tuple[int, ...]:
+    """Returns the shape of the mesh of ranks: (nodes, devices per node), of which the last dimension shards weights.
+
+    One dimension is enough where either is 1.
+    """
+    return (nodes, devices) if nodes > 1 and devices > 1 else (nodes * devices,)
+
+
+def shard(backbone: Backbone, device: torch.device, shape: tuple[int, ...]) -> None:
+    """Shards the weights of a fully trained backbone, layer by layer.
+
+    Args:
+        backbone: The model, with all weights on this rank.
+        device: This rank's device.
+        shape: See `mesh_shape`.
+    """
+    mesh = init_device_mesh(device.type, shape, mesh_dim_names=("nodes", "devices")[-len(shape) :])
     model, decoder = backbone.causal_lm, backbone.causal_lm.get_decoder()
     layers = [module for module in decoder.modules() if type(module).__name__ in (model._no_split_modules or ())]
     # Trained weights stay in float32. Layers are gathered and run in lower precision; embeddings and the last norm are
@@ -137,7 +152,9 @@ def gradient_norm(weights: Sequence[Parameter]) -> Tensor:
     if not shards:
         return norm
     square = get_total_norm([_local(weight.grad) for weight in shards if weight.grad is not None]).square()
-    distributed.all_reduce(square)
+    # With HSDP the other nodes hold the same shards.
+    mesh = _mesh_of(shards[0])
+    distributed.all_reduce(square, group=mesh.get_group(mesh.ndim - 1))
     return (square + norm.square()).sqrt()
 
 
@@ -156,6 +173,11 @@ def clip_gradients(weights: Sequence[Parameter], max_norm: float, norm: Tensor) 
 def _local(gradient: Tensor) -> Tensor:
     """Returns this rank's shard of a gradient, or the gradient if it is whole."""
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient
+
+
+def _mesh_of(shard: Tensor) -> DeviceMesh:
+    assert isinstance(shard, DTensor)
+    return shard.device_mesh
 
 
 def _split_sharded(weights: Sequence[Parameter]) -> tuple[list[Parameter], list[Parameter]]:

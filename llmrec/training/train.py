@@ -36,7 +36,7 @@ from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
 from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
-from llmrec.training.cluster import cluster_environment
+from llmrec.training.cluster import cluster_environment, world_size
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
 from llmrec.training.memory import fit_into_memory
@@ -195,7 +195,7 @@ def _fit_oracle(stage: Stage | None, seed: int, device: str, dataset: Dataset) -
 
 def _check(objective: Objective, config: DictConfig) -> None:
     settings = config.trainer
-    if settings.strategy == "fsdp" and settings.devices > 1 and config.adapter.name != "none":
+    if settings.strategy == "fsdp" and world_size(settings) > 1 and config.adapter.name != "none":
         raise InputError(
             "trainer=fsdp shards weights, gradients and optimizer state. With adapter="
             f"{config.adapter.name} it would only transfer frozen weights, since an adapter's gradients are small: "
@@ -238,6 +238,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
         callbacks.append(TrainingProgress(refresh_rate=5))
     trainer = Trainer(
         accelerator="cpu" if run_device(settings).type == "cpu" else "gpu", devices=settings.devices,
+        num_nodes=settings.get("nodes", 1),
         # The backbone sets its own autocast, in training as in every other command.
         strategy=_strategy(settings), precision="32-true", max_epochs=epochs_of(module.objective, config),
         check_val_every_n_epoch=config.validation.every,
@@ -249,7 +250,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
 
 
 def _strategy(settings: DictConfig) -> str | Strategy:
-    if settings.devices == 1:
+    if world_size(settings) == 1:
         return "auto"
     # The module reduces gradients itself, and its buffers are equal on all ranks.
     return ShardedStrategy() if settings.strategy == "fsdp" else DDPStrategy(broadcast_buffers=False)

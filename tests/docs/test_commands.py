@@ -9,6 +9,7 @@ REASONS = {
     "needs a GPU",
     "needs several GPUs",
     "needs a SLURM cluster",
+    "needs two nodes",
     "needs the hub",
     "needs a W&B account",
     "needs a database",
