@@ -48,6 +48,29 @@ def min_across_ranks(value: int) -> int:
     return min(values)
 
 
+def any_across_ranks(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """Returns for each flag whether it is set on any rank.
+
+    Args:
+        flags: As many on every rank.
+        device: The training device, on which the ranks communicate.
+    """
+    if not _is_distributed():
+        return list(flags)
+    counts = torch.tensor(flags, dtype=torch.int32, device=device)
+    distributed.all_reduce(counts)
+    return [count > 0 for count in counts.tolist()]
+
+
+def gather_across_ranks(value: Any) -> list[Any]:
+    """Returns the values of all ranks, in the order of the ranks, on every rank."""
+    if not _is_distributed():
+        return [value]
+    values: list[Any] = [None] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
 def map_across_ranks(rows: int, compute: Callable[[np.ndarray], Values]) -> Values:
     """Computes a value for each of the rows 0 to `rows - 1`, divided among the ranks, and gathers all values.
 

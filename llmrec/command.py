@@ -30,8 +30,10 @@ FLAGS_WITH_VALUE = (
     "-c",
 )
 """Flags of Hydra's commands that take the next argument."""
+ENDING = (signal.SIGTERM, signal.SIGUSR1)
+"""Signals that end a command; SLURM can send SIGUSR1 some time before SIGTERM."""
 TERMINATED = 128 + signal.SIGTERM
-"""Exit status of a command that SIGTERM has ended."""
+"""Exit status of a command that one of them has ended."""
 
 
 def run_command(help_text: str, run: Callable[[list[str]], None], *, needs_arguments: bool = True) -> None:
@@ -75,7 +77,7 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, needs_argum
 
 @contextmanager
 def cleaning_up_at_sigterm() -> Iterator[None]:
-    """Lets SIGTERM end the process, while the block runs, as an exception does: all `finally` blocks are run.
+    """Lets SIGTERM or SIGUSR1 end the process, while the block runs, as an exception does: `finally` blocks are run.
 
     By them temporary files are removed, locks released and child processes ended. A process that ignores SIGTERM, as
     SLURM's jobs do, goes on ignoring it.
@@ -83,21 +85,24 @@ def cleaning_up_at_sigterm() -> Iterator[None]:
     if signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
         yield
         return
-    signal.signal(signal.SIGTERM, _end)
+    for number in ENDING:
+        signal.signal(number, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _end(number: int, frame: FrameType | None) -> None:
     # A second signal must not interrupt the cleaning up.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for ending in ENDING:
+        signal.signal(ending, signal.SIG_IGN)
     main = sys.modules["__main__"].__spec__
     # Without the arguments, of which one may be the URL of a database with its password.
     name = main.name if main else Path(sys.argv[0]).name
     # Not by print: the signal may have interrupted it.
-    os.write(2, f"{name}: ended by SIGTERM; the same command goes on from here\n".encode())
+    os.write(2, f"{name}: ended by {signal.Signals(number).name}; the same command goes on from here\n".encode())
     raise SystemExit(TERMINATED)
 
 

@@ -36,8 +36,16 @@ RANKED_ROWS = ("splits", "users", "sample_seed")
 NOT_DATA = ("source", "reader", "simulator", "reference")
 """Settings of the dataset group that do not enter the training key: the data's key covers `source`, `reader` and
 `simulator`, and `reference` is used for evaluation."""
-NOT_WEIGHTS = ("accelerator", "devices", "nodes", "strategy", "progress")
-"""Settings of the trainer group that determine where a training runs, not its result."""
+NOT_WEIGHTS = (
+    "accelerator",
+    "devices",
+    "nodes",
+    "strategy",
+    "progress",
+    "checkpoint_minutes",
+    "checkpoint_steps",
+)
+"""Settings of the trainer group that determine where a training runs and how often it is saved, not its result."""
 BASE_MODEL = ("name", "path", "package", "gguf_file")
 """Settings of the backbone group that name a saved model."""
 

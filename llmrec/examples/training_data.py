@@ -56,6 +56,7 @@ class StepLoader:
     """Iterates over the steps of an epoch and builds the batches of each when it is needed, or earlier on request.
 
     On a GPU, the host builds the next step's batches while it would only wait for the current step (`build_next`).
+    Lightning stores `state_dict` in checkpoints, and loads it where a training resumes in the middle of an epoch.
     """
 
     def __init__(self, steps: Iterable[list[np.ndarray]], build: Callable[[list[np.ndarray]], Any]) -> None:
@@ -66,6 +67,7 @@ class StepLoader:
             build: Returns the element of a step.
         """
         self.steps, self.build = list(steps), build
+        self._start = self._taken = 0
         self._remaining: Iterator[list[np.ndarray]] = iter(())
         self._built: list[Any] = []
 
@@ -73,10 +75,21 @@ class StepLoader:
         return len(self.steps)
 
     def __iter__(self) -> Iterator[Any]:
-        self._remaining, self._built = iter(self.steps), []
-        for _ in self.steps:
+        remaining = self.steps[self._start :]
+        self._taken, self._start = self._start, 0
+        self._remaining, self._built = iter(remaining), []
+        for _ in remaining:
             self.build_next()
+            self._taken += 1
             yield self._built.pop()
+
+    def state_dict(self) -> dict[str, int]:
+        """Returns the number of steps that have been taken."""
+        return {"taken": self._taken}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Has the next iteration begin after the steps that had been taken."""
+        self._start = state["taken"]
 
     def build_next(self) -> None:
         """Builds the next step, unless it is built already or the epoch is over."""

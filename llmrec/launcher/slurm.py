@@ -20,13 +20,17 @@ from llmrec.launcher.planned import launch_planned, sweep_group
 from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
 from llmrec.processes.process import start_process
 from llmrec.training.plan import Job
-from llmrec.training.run_folder import METRICS
+from llmrec.training.run_folder import CHECKPOINTS, LAST, METRICS, TRAINING
 from llmrec.training.stages import config_directories
 
 if TYPE_CHECKING:
     import submitit
 
 
+SAVE_TIMEOUT_S = 60
+"""Time for a step and its checkpoint at the end of a job: half of the time that SLURM warns of its end."""
+SAVED_BEFORE_S = 5
+"""Age of a checkpoint that is taken for the one that the signal asked for."""
 RECORD_TIMEOUT_S = 60
 """Time after the end of a job in which a shared file system must show its record."""
 
@@ -87,10 +91,25 @@ class Task:
         return status
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
-        """Returns the task of a requeued job: the same, since an interrupted run resumes by itself."""
+        """Returns the task of a requeued job: the same, since an interrupted run resumes by itself.
+
+        The job ends after this, so it waits for the checkpoint that a run in training saves at the same signal.
+        """
         import submitit
 
+        self._wait_for_checkpoint(time.time())
         return submitit.helpers.DelayedSubmission(self)
+
+    def _wait_for_checkpoint(self, signalled: float) -> None:
+        last = self.folder / CHECKPOINTS / LAST
+        while time.time() < signalled + SAVE_TIMEOUT_S and self._is_training():
+            # It may have been saved shortly before submitit handles the signal.
+            if last.exists() and last.stat().st_mtime > signalled - SAVED_BEFORE_S:
+                return
+            time.sleep(0.1)
+
+    def _is_training(self) -> bool:
+        return (self.folder / "curves.csv").exists() and not (self.folder / TRAINING).exists()
 
 
 @dataclass

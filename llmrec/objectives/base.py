@@ -139,6 +139,14 @@ class Objective(nn.Module, ABC):
     def start_epoch(self, epoch: int) -> None:
         """Updates before each epoch what depends on the current weights. Epoch 0 directly follows `prepare`."""
 
+    def resume_epoch(self, epoch: int) -> None:
+        """Restores what `start_epoch` computed, in a training that resumes in the middle of an epoch.
+
+        By default it is computed again, from the checkpoint's weights. An objective for which it depends on the weights
+        at the start of the epoch keeps it in buffers, which are loaded by now, and overrides this method.
+        """
+        self.start_epoch(epoch)
+
     def sample_responses(self, rows: np.ndarray) -> None:
         """Samples the responses of a step from the current model, if `samples_responses` is set.
 
@@ -241,6 +249,10 @@ class OverTokenLoss(Objective):
 
     def start_epoch(self, epoch: int) -> None:
         self.token_loss.start_epoch(epoch)
+
+    def resume_epoch(self, epoch: int) -> None:
+        """Resumes the token loss's epoch."""
+        self.token_loss.resume_epoch(epoch)
 
     def close_step(self, statistics: Sums) -> None:
         """Updates the state of the token loss."""

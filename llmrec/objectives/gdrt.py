@@ -57,6 +57,7 @@ class GDRT(OverTokenLoss):
 
     group_loss: Tensor
     seen: Tensor
+    relevance: Tensor
 
     def __init__(
         self,
@@ -92,6 +93,12 @@ class GDRT(OverTokenLoss):
         super().start_epoch(epoch)
         if self.reference == "current" and epoch > 0:
             self._assign_groups(self.preparation.backbone)
+
+    def resume_epoch(self, epoch: int) -> None:
+        """Restores the groups of the epoch, which depend on the weights at its start, from their relevance."""
+        super().resume_epoch(epoch)
+        if self.reference == "current":
+            self._group_tokens()
 
     def totals(self, batch: Batch) -> Sums:
         """Returns the token loss's denominators and the number of supervised tokens of each group."""
@@ -169,7 +176,13 @@ class GDRT(OverTokenLoss):
         # Relevance under weights in training is not cached: no other run has the same weights.
         cache_dir = None if self.reference == "current" else self.preparation.cache_dir
         relevance = title_relevance(backbone, prompt, [data.titles.of(title) for title in titles], cache_dir)
-        tokens = supervised_tokens(data, titles, relevance)
+        values = torch.from_numpy(np.concatenate(relevance)).to(self.group_loss.device)
+        self.register_buffer("relevance", values, persistent=self.reference == "current")
+        self._group_tokens()
+
+    def _group_tokens(self) -> None:
+        data = self.preparation.catalogue
+        tokens = supervised_tokens(data, np.unique(data.sample_titles), [self.relevance.cpu().numpy()])
         group = assign_groups(tokens, self.groups, self.group_count, self.preparation.seed)
         of_edge = torch.full((len(data.trie.edge_token),), -1)
         of_edge[torch.from_numpy(tokens.edge)] = torch.from_numpy(group)

@@ -23,6 +23,8 @@ class Trainer:
     weight_decay: NonNegativeFloat
     clip: PositiveFloat
     progress: bool
+    checkpoint_minutes: PositiveFloat | None = 10.0
+    checkpoint_steps: PositiveInt | None = None
     nodes: PositiveInt = 1
 
 

@@ -9,12 +9,11 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from llmrec.atomic import atomic_file
 from llmrec.manifest import folder_manifest
+from llmrec.training.run_folder import LAST
 
 logger = logging.getLogger(__name__)
 KEY = "llmrec_key"
 """Entry of a checkpoint with the key of its training."""
-CHECKPOINTS = "checkpoints"
-"""Folder of a run with the checkpoints from which an interrupted training resumes."""
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Any]:
@@ -33,7 +32,7 @@ def last_checkpoint(folder: Path, key: str) -> Path | None:
         folder: Folder of the checkpoints.
         key: Key of the training.
     """
-    last = folder / "last.ckpt"
+    last = folder / LAST
     if not last.exists():
         return None
     folder_manifest(folder).check(restart(folder), last.name)

@@ -13,8 +13,8 @@ from llmrec.baselines.base import Fitting
 from llmrec.baselines.open import WEIGHTS, build_baseline
 from llmrec.catalogue.cached import catalogue_hash
 from llmrec.datasets.dataset import Dataset
-from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.curves import CurvesLogger
+from llmrec.training.run_folder import CHECKPOINTS
 
 
 def fit_baseline(

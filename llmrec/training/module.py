@@ -110,6 +110,15 @@ class Recommender(LightningModule):
         """Starts the objective's epoch and seeds it, so that a resumed training draws the same dropout masks."""
         with unsharded(self.backbone):
             self.objective.start_epoch(self.current_epoch)
+        self._seed_epoch()
+
+    def resume_epoch(self) -> None:
+        """Resumes the objective's epoch and seeds it, in a training that resumes in the middle of an epoch."""
+        with unsharded(self.backbone):
+            self.objective.resume_epoch(self.current_epoch)
+        self._seed_epoch()
+
+    def _seed_epoch(self) -> None:
         seed = self.config.seed * 1_000_003 + self.current_epoch + self.global_rank
         # NumPy's seeds have 32 bits.
         seed_everything(seed % 2**32, verbose=False)
@@ -231,9 +240,14 @@ class Recommender(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Removes frozen weights from the checkpoint: a resumed training opens the base model again."""
+        checkpoint["largest_micro_batch"] = self.largest_micro_batch
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
         names = {name for name in checkpoint["state_dict"] if name in trained or name.startswith("objective.")}
         checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in names}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restores the size of the largest micro-batch, which checkpoints of older versions lack."""
+        self.largest_micro_batch = checkpoint.get("largest_micro_batch", 0)
 
     def load_state_dict(self, state_dict: Any, strict: bool = False, assign: bool = False) -> Any:
         """Loads the weights of a checkpoint; sharded weights become whole ones, so no training may follow."""

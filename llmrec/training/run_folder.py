@@ -33,6 +33,10 @@ if TYPE_CHECKING:
     from llmrec.datasets.dataset import Dataset
 
 CONFIG, TRAINING, METRICS = "config.yaml", "training.json", "metrics.json"
+CHECKPOINTS = "checkpoints"
+"""Folder of a run with the checkpoints from which an interrupted training resumes."""
+LAST = "last.ckpt"
+"""The checkpoint from which it resumes, written at the end of each epoch and inside it."""
 MEASURED_BY = "measured_by"
 """Entry of METRICS that holds the key of the settings and code that computed it."""
 OLDER_DECODERS = {

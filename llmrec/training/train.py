@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-import signal
 import tempfile
 import time
 from collections.abc import Collection, Mapping
@@ -36,7 +35,7 @@ from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
-from llmrec.training.checkpoints import CHECKPOINTS, AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
+from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
 from llmrec.training.cluster import cluster_environment, world_size
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
@@ -44,9 +43,12 @@ from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.open_run import identity
 from llmrec.training.preparation import RunPreparation
+from llmrec.training.progress import write_progress
 from llmrec.training.progress_bar import TrainingProgress
+from llmrec.training.run_folder import CHECKPOINTS, LAST
 from llmrec.training.sharded import ShardedStrategy
 from llmrec.training.stages import ORACLE, START, Stage
+from llmrec.training.step_checkpoints import StepCheckpoints
 
 logger = logging.getLogger(__name__)
 SELECTION_METRIC = "valid/ndcg@10"
@@ -220,13 +222,17 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
     config, settings = module.config, module.config.trainer
     best = ModelCheckpoint(
         folder / CHECKPOINTS, filename="best-{epoch}", monitor=SELECTION_METRIC, mode="max", save_top_k=1,
-        save_on_train_epoch_end=False, auto_insert_metric_name=False,
+        save_on_train_epoch_end=False, auto_insert_metric_name=False, enable_version_counter=False,
     )  # fmt: skip
     # With save_top_k=0 and save_last=True, Lightning would save nothing before the training ends.
     last = ModelCheckpoint(
-        folder / CHECKPOINTS, filename="last", save_top_k=1, save_on_train_epoch_end=True, enable_version_counter=False
+        folder / CHECKPOINTS, filename=Path(LAST).stem, save_top_k=1, save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )  # fmt: skip
+    steps = StepCheckpoints(
+        folder / CHECKPOINTS / LAST, settings.checkpoint_minutes, settings.checkpoint_steps, _curves(loggers)
     )
-    callbacks: list[Callback] = [best, last, _Announcement(), _DefaultSigterm()]
+    callbacks: list[Callback] = [best, last, _Announcement(folder), steps]
     if settings.patience is not None:
         callbacks.append(ResumableEarlyStopping(SELECTION_METRIC, settings.patience))
     if settings.progress:
@@ -287,36 +293,33 @@ def _validated(data: TrainingData) -> dict[str, int]:
     return {"rows": data.validation_rows, "users": len(np.unique(data.validation_users))}
 
 
-def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: Path) -> tuple[dict[str, Any], int]:
+def _fit(module: Recommender, trainer: Trainer, best: ModelCheckpoint, folder: Path) -> tuple[dict[str, Any], float]:
     """Trains from the last checkpoint, or from the start, and loads the selected weights into the module.
 
     Returns:
-        The selected checkpoint and the number of epochs that this process trained.
+        The selected checkpoint and the number of epochs that this process trained, not whole if it resumed in one.
     """
     resume = last_checkpoint(folder / CHECKPOINTS, folder.name)
-    initial = read_checkpoint(resume) if resume else {"global_step": 0, "epoch": -1}
-    # A killed training may have logged steps after its last checkpoint; they are trained and logged again.
-    curves = next(log for log in trainer.loggers if isinstance(log, CurvesLogger))
-    curves.rewind(int(initial["global_step"]))
+    start = int(read_checkpoint(resume)["global_step"]) if resume else 0
+    # A killed training may have logged steps after its last checkpoint; they are trained and logged again. What is
+    # logged is numbered by batches, of which each may have several optimizer steps.
+    _curves(trainer.loggers).rewind(start // module.objective.inner_steps)
     trainer.fit(module, datamodule=module.data, ckpt_path=resume, weights_only=True)
     folder_manifest(folder / CHECKPOINTS).check(restart(folder / CHECKPOINTS), Path(best.best_model_path).name)
     chosen = read_checkpoint(best.best_model_path)
     module.load_state_dict(chosen["state_dict"])
-    return chosen, trainer.current_epoch - int(initial["epoch"]) - 1
+    return chosen, (trainer.global_step - start) / module.data.steps_per_epoch
 
 
-class _DefaultSigterm(Callback):
-    """Restores the SIGTERM handler: with Lightning's, a terminated training would exit with status 0."""
-
-    def __init__(self) -> None:
-        self.handler = signal.getsignal(signal.SIGTERM)
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        signal.signal(signal.SIGTERM, self.handler)
+def _curves(loggers: list[Logger]) -> CurvesLogger:
+    return next(log for log in loggers if isinstance(log, CurvesLogger))
 
 
 class _Announcement(Callback):
-    """Logs the size of the training when it starts."""
+    """Logs the size of the training when it starts, and writes it to a file for `llmrec.status`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Recommender)
@@ -327,6 +330,9 @@ class _Announcement(Callback):
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
         )  # fmt: skip
+        steps = int(trainer.max_epochs or 0) * len(data.loader)
+        if is_rank_zero():
+            write_progress(self.folder, steps, resumed_at=trainer.fit_loop.total_batch_idx + 1)
 
 
 def _trained_parameters(module: Recommender) -> int:

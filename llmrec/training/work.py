@@ -20,13 +20,12 @@ from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.evaluation.reference_features import reference_features
 from llmrec.manifest import folder_manifest
 from llmrec.plain import plain
-from llmrec.training.checkpoints import CHECKPOINTS
 from llmrec.training.evaluate_run import evaluate_run
 from llmrec.training.fit_baseline import fit_baseline
 from llmrec.training.loggers import RunLabel, log_artifacts, log_summary, open_loggers
 from llmrec.training.open_dataset import open_dataset
 from llmrec.training.provenance import provenance
-from llmrec.training.run_folder import CONFIG, TRAINING, RunFolder, is_baseline, run_code
+from llmrec.training.run_folder import CHECKPOINTS, CONFIG, TRAINING, RunFolder, is_baseline, run_code
 from llmrec.training.stages import Stage
 from llmrec.training.train import train
 

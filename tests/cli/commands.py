@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from llmrec.command import TERMINATED
+from llmrec.command import ENDING, TERMINATED
 from llmrec.processes.fork_server import ForkedProcess, ForkRequest, ForkServer
 
 DEBUG = ("scale=debug", "trainer.progress=false")
@@ -58,7 +58,7 @@ class Started:
             assert self.process.poll() is None, f"ended before it could be killed:\n{self.log.read_text()}"
             time.sleep(0.002)
         os.kill(self.process.pid, by)
-        assert self.process.wait() == (TERMINATED if by == signal.SIGTERM else -by)
+        assert self.process.wait() == (TERMINATED if by in ENDING else -by)
 
     def wait(self) -> Done:
         """Waits for its end."""

@@ -3,14 +3,15 @@
 import json
 import shutil
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 from safetensors.torch import load_file
 
-from tests.cli.commands import DEBUG, Done, Workplace
+from llmrec.training.checkpoints import read_checkpoint
+from tests.cli.commands import DEBUG, Done, Workplace, ended_by_sigterm
 from tests.cli.conftest import SHORT
 from tests.cli.test_rerank import ALRO, alro_run, rerank_place
 from tests.cli.trees import Tree, needs_proc
@@ -116,6 +117,33 @@ def test_killed_alro_goes_on_with_the_orders_that_it_would_have_drawn(shared: Pa
     assert_same(resumed, whole)
 
 
+@pytest.mark.parametrize("by", rest_slow([signal.SIGTERM, signal.SIGUSR1]))
+def test_a_terminated_training_goes_on_from_its_step(
+    by: signal.Signals, trained: tuple[Workplace, Done], place: Workplace
+) -> None:
+    whole = trained[1]
+    run = place.runs / whole.run().relative_to(trained[0].runs)
+    started = place.start(*COMMAND)
+    started.kill_when(lambda: in_the_second_epoch(run), by)
+    assert ended_by_sigterm(started.wait(), "llmrec.run")
+    assert_resumes_from_its_step(place, COMMAND, run, whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGUSR1])
+def test_terminated_ranks_go_on_from_their_step(
+    by: signal.Signals, trained: tuple[Workplace, Done], place: Workplace
+) -> None:
+    ranks = (*COMMAND, "trainer=ddp", "trainer.accelerator=cpu")
+    away = Workplace(place.root / "whole", place.cache)
+    away.root.mkdir()
+    whole = away.run(*ranks)
+    run = place.runs / whole.run().relative_to(away.runs)
+    started = place.start(*ranks)
+    started.kill_when(lambda: in_the_second_epoch(run), by)
+    assert_resumes_from_its_step(place, ranks, run, whole)
+
+
 # Lightning would end at SIGTERM as if the training were done.
 @pytest.mark.parametrize("by", rest_slow([signal.SIGKILL, signal.SIGTERM]))
 def test_killed_training_leaves_no_half_written_file(
@@ -131,6 +159,17 @@ def reached(run: Path, step: int) -> bool:
     """Whether curves.csv has come to an optimizer step."""
     curves = run / "curves.csv"
     return curves.exists() and f"\n{step},train/loss," in curves.read_text()
+
+
+def assert_resumes_from_its_step(place: Workplace, command: Sequence[str], run: Path, whole: Done) -> None:
+    """No step is taken again after a signal in the second epoch, from step 5 to 9; all ends as without it."""
+    saved = read_checkpoint(run / "checkpoints" / "last.ckpt")["global_step"]
+    assert saved > 7
+    assert not reached(run, saved)
+    resumed = place.run(*command)
+    assert resumed.status == 0, resumed.output
+    assert json.loads((run / "training.json").read_text())["timed_epochs"] == (10 - saved) / 5
+    assert_same(resumed, whole)
 
 
 def assert_same(resumed: Done, whole: Done) -> None:

@@ -43,6 +43,8 @@ REFUSED = [
     ("trainer.micro_batch_size=0", "trainer.micro_batch_size=0: give auto, a whole number of at least 1 or null"),
     ("trainer.learning_rate=abc", "trainer.learning_rate=abc: give a number above 0"),
     ("trainer.progress=1", "trainer.progress=1: give true or false"),
+    ("trainer.checkpoint_minutes=0", "trainer.checkpoint_minutes=0: give a number above 0"),
+    ("trainer.checkpoint_steps=0.5", f"trainer.checkpoint_steps=0.5: {WHOLE} of at least 1"),
     ("decoding.exclude_history=maybe", "decoding.exclude_history=maybe: give true or false"),
     ("decoding.beams=0", f"decoding.beams=0: {WHOLE} of at least 1"),
     ("decoding.scores=foo", "decoding.scores=foo: choose one of trie, vocab"),

@@ -1,6 +1,6 @@
 """Trainings of six epochs, of three steps each, whose validation values are given instead of measured."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 from omegaconf import DictConfig
+from pytorch_lightning.loggers import Logger
 
 from llmrec.evaluation.features import ReferenceFeatures
 from llmrec.examples.training_data import Step
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 from llmrec.training.open_dataset import read_dataset
+from llmrec.training.stages import Stage
 from llmrec.training.train import train
 
 SIX_EPOCHS = ("objective=sft", "trainer.epochs=6", "trainer.warmup_steps=2", "trainer.learning_rate=1e-3")
@@ -51,10 +53,11 @@ def kill_at_step(patch: pytest.MonkeyPatch, number: int) -> None:
     patch.setattr(Recommender, "training_step", step_or_end)
 
 
-def trained(folder: Path, config: DictConfig) -> dict[str, Any]:
+def trained(folder: Path, config: DictConfig, stages: Mapping[str, Stage] | None = None) -> dict[str, Any]:
     """Trains in a folder, or goes on there, and returns what training.json would hold."""
     folder.mkdir(parents=True, exist_ok=True)
-    return train(config, read_dataset(config), folder, {}, ReferenceFeatures(), [CurvesLogger(folder / "curves.csv")])
+    loggers: list[Logger] = [CurvesLogger(folder / "curves.csv")]
+    return train(config, read_dataset(config), folder, stages or {}, ReferenceFeatures(), loggers)
 
 
 def curves(folder: Path) -> dict[str, float]:

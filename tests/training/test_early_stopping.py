@@ -71,9 +71,12 @@ def test_steps_of_a_stopped_run_are_those_of_the_whole_training(tmp_path: Path, 
     assert rates == pytest.approx([1e-3 * min(1, (18 - step) / 16) for step in range(1, 13)], abs=1e-9)
 
 
-@pytest.mark.parametrize("killed_at", rest_slow([8, 4, 10]))
-def test_interrupted_training_ends_where_an_uninterrupted_one_does(killed_at: int, tmp_path: Path, cache: Path) -> None:
-    config = resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, "trainer.patience=2")
+@pytest.mark.parametrize(("killed_at", "steps"), rest_slow([(8, 1), (8, "null"), (4, "null"), (10, "null"), (10, 1)]))
+def test_interrupted_training_ends_where_an_uninterrupted_one_does(
+    killed_at: int, steps: int | str, tmp_path: Path, cache: Path
+) -> None:
+    settings = ("trainer.patience=2", f"trainer.checkpoint_steps={steps}")
+    config = resolved(tmp_path, f"paths.cache={cache}", *SIX_EPOCHS, *settings)
     with validated(TIED):
         expected = trained(tmp_path / "whole", config)
     with validated(TIED) as patch:

@@ -55,6 +55,8 @@ def evaluation(nowhere: Path) -> str:
         "trainer.accelerator=gpu",
         "trainer.strategy=ddp",
         "trainer.progress=true",
+        "trainer.checkpoint_minutes=null",
+        "trainer.checkpoint_steps=5",
         "paths.runs=elsewhere",
         "paths.cache=elsewhere",
     ],
