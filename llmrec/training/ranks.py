@@ -106,7 +106,8 @@ def coordinator(me: LaunchedRank) -> Iterator[None]:
         yield
     except BaseException as error:
         cause = others.fail(error)
-        if cause is None:
+        # A process that exits, such as after a signal, has printed why.
+        if cause is None or isinstance(error, SystemExit):
             raise
         print(f"llmrec: {cause}", file=sys.stderr)
         raise SystemExit(1) from None
@@ -137,13 +138,17 @@ def exit_at_once(error: BaseException, cause: str | None = None) -> NoReturn:
         error: The exception of this rank.
         cause: The failure of another rank of which it is a consequence; printed instead.
     """
-    if cause is not None or isinstance(error, InputError):
+    status = 2 if isinstance(error, InputError) else 1
+    if isinstance(error, SystemExit):
+        # It has printed why.
+        status = error.code if isinstance(error.code, int) else status
+    elif cause is not None or isinstance(error, InputError):
         print(f"llmrec: {cause or error}", file=sys.stderr)
-    elif not isinstance(error, SystemExit):
+    else:
         traceback.print_exception(error)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(2 if isinstance(error, InputError) else 1)
+    os._exit(status)
 
 
 def run_worker(work: Work, rank: int, ranks: int, device: int, store: distributed.Store) -> None:

@@ -1,6 +1,7 @@
 """Runs whose processes a launcher has started: two nodes are two addresses of the loopback range."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 from torch import distributed
 
+from llmrec.command import TERMINATED
 from llmrec.errors import InputError
 from llmrec.training import rendezvous
 from llmrec.training.cluster import STANDARD, LaunchedRank, launched_rank
@@ -111,6 +113,24 @@ def test_a_killed_rank_ends_the_run_which_then_resumes(place: Workplace) -> None
     assert done.status == 1
     assert "The same command resumes the run" in done.last_line()
     assert "Traceback" not in done.output
+    resumed = [rank.wait() for rank in start_ranks(place, *overrides)]
+    assert [done.status for done in resumed] == [0, 0]
+    assert "resuming from" in resumed[0].output
+
+
+@pytest.mark.slow
+def test_a_signal_to_all_ranks_saves_a_checkpoint_inside_an_epoch(place: Workplace) -> None:
+    overrides = ("objective=msl", "trainer.epochs=60")
+    ranks = start_ranks(place, *overrides)
+    while not list(place.runs.glob("*/*/*/*/*/checkpoints/last.ckpt")):
+        assert ranks[0].process.poll() is None
+        time.sleep(0.01)
+    for rank in ranks:
+        os.kill(rank.process.pid, signal.SIGTERM)
+    ended = [rank.wait() for rank in ranks]
+    # The rank that ends first ends the others, whose own signal may come later.
+    assert {done.status for done in ended} <= {TERMINATED, 1}
+    assert "Traceback" not in ended[0].output + ended[1].output
     resumed = [rank.wait() for rank in start_ranks(place, *overrides)]
     assert [done.status for done in resumed] == [0, 0]
     assert "resuming from" in resumed[0].output
