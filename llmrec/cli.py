@@ -27,6 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "run": Command("llmrec.run", "train and evaluate a run; with -m, a sweep of runs"),
     "plan": Command("llmrec.plan", "print the commands of a sweep for other schedulers"),
+    "status": Command("llmrec.status", "show how far the runs in a folder are"),
     "evaluate": Command("llmrec.evaluate", "evaluate a trained run with other settings"),
     "measure": Command("llmrec.measure", "compute metrics of existing rankings anew, without a model"),
     "compare": Command("llmrec.compare_runs", "test the difference between two runs on the same users"),

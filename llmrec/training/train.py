@@ -43,6 +43,7 @@ from llmrec.training.memory import fit_into_memory
 from llmrec.training.module import Recommender, epochs_of
 from llmrec.training.open_run import identity
 from llmrec.training.preparation import RunPreparation
+from llmrec.training.progress import write_progress
 from llmrec.training.progress_bar import TrainingProgress
 from llmrec.training.run_folder import CHECKPOINTS, LAST
 from llmrec.training.sharded import ShardedStrategy
@@ -231,7 +232,7 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
     steps = StepCheckpoints(
         folder / CHECKPOINTS / LAST, settings.checkpoint_minutes, settings.checkpoint_steps, _curves(loggers)
     )
-    callbacks: list[Callback] = [best, last, _Announcement(), steps]
+    callbacks: list[Callback] = [best, last, _Announcement(folder), steps]
     if settings.patience is not None:
         callbacks.append(ResumableEarlyStopping(SELECTION_METRIC, settings.patience))
     if settings.progress:
@@ -315,7 +316,10 @@ def _curves(loggers: list[Logger]) -> CurvesLogger:
 
 
 class _Announcement(Callback):
-    """Logs the size of the training when it starts."""
+    """Logs the size of the training when it starts, and writes it to a file for `llmrec.status`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         assert isinstance(pl_module, Recommender)
@@ -326,6 +330,9 @@ class _Announcement(Callback):
             trainer.max_epochs, data.steps_per_epoch, pl_module.device,
             f"; resuming from {trainer.ckpt_path}" if trainer.ckpt_path else "",
         )  # fmt: skip
+        steps = int(trainer.max_epochs or 0) * len(data.loader)
+        if is_rank_zero():
+            write_progress(self.folder, steps, resumed_at=trainer.fit_loop.total_batch_idx + 1)
 
 
 def _trained_parameters(module: Recommender) -> int:

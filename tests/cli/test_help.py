@@ -45,6 +45,7 @@ def test_help_names_the_other_two_commands(page: str) -> None:
 COMMANDS = (
     "run",
     "plan",
+    "status",
     "evaluate",
     "recommend",
     "diagnose",
