@@ -32,20 +32,12 @@ def all_ranks_agree(holds: bool) -> bool:
 
     Ranks that branch on a condition must agree on it; otherwise one would wait forever in a collective call.
     """
-    if not _is_distributed():
-        return holds
-    answers: list[bool | None] = [None] * distributed.get_world_size()
-    distributed.all_gather_object(answers, holds)
-    return all(answers)
+    return all(gather_across_ranks(holds))
 
 
 def min_across_ranks(value: int) -> int:
     """Returns the minimum of the ranks' values."""
-    if not _is_distributed():
-        return value
-    values: list[int] = [value] * distributed.get_world_size()
-    distributed.all_gather_object(values, value)
-    return min(values)
+    return min(gather_across_ranks(value))
 
 
 def any_across_ranks(flags: Sequence[bool], device: torch.device) -> list[bool]:
@@ -85,9 +77,7 @@ def map_across_ranks(rows: int, compute: Callable[[np.ndarray], Values]) -> Valu
     if not _is_distributed():
         return compute(np.arange(rows))
     rank, ranks = distributed.get_rank(), distributed.get_world_size()
-    parts: list[Any] = [None] * ranks
-    distributed.all_gather_object(parts, compute(np.arange(rows)[rank::ranks]))
-    return _in_order(parts, rows)
+    return _in_order(gather_across_ranks(compute(np.arange(rows)[rank::ranks])), rows)
 
 
 def all_reduce_sums(sums: dict[str, Tensor]) -> dict[str, Tensor]:

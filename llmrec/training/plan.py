@@ -24,7 +24,7 @@ from llmrec.training.run_folder import (
 )
 from llmrec.training.stages import assistant_overrides, stage_overrides
 
-NOT_THE_RUN = ("launcher", "logger", "paths", "hydra", "trainer.progress")
+NOT_THE_RUN = ("launcher", "logger", "paths", "hydra", "trainer.progress", "trainer.checkpoint_")
 """Overrides that do not change what a run computes."""
 YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """The loader that is compiled, where PyYAML has it, reads ten times as fast."""

@@ -82,8 +82,10 @@ class StepCheckpoints(Callback):
         """Saves a checkpoint if one is due on any rank, and ends the training if a signal has asked for it."""
         if trainer.is_last_batch:
             return
+        # In this order, because a signal may arrive in between: none ends the training without a checkpoint.
+        ends = self._ends
         is_due = self.received is not None or self._is_due(trainer)
-        is_due, ends = any_across_ranks([is_due, self._ends], pl_module.device)
+        is_due, ends = any_across_ranks([is_due, ends], pl_module.device)
         if is_due:
             self._save(trainer, pl_module)
         if ends:
