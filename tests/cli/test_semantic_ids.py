@@ -28,6 +28,7 @@ def place(cache: Path, tmp_path: Path) -> Workplace:
     return Workplace(tmp_path, cache)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_file_that_fits_the_catalogue(place: Workplace) -> None:
     done = place.typed(MODULE, *DEBUG, "out=made/games.index.json")
     assert done.status == 0, done.output

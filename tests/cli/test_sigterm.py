@@ -16,6 +16,7 @@ WITHIN_S = 60
 would take longer."""
 
 
+@pytest.mark.slow
 @needs_proc
 def test_a_terminated_run_takes_its_stage_with_it_and_goes_on(place: Workplace) -> None:
     command = ("llmrec.run", "objective=msl", "stage=sft", "dataset=games", *DEBUG, "logger=csv")

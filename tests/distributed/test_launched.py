@@ -105,6 +105,7 @@ def test_an_error_of_the_first_rank_is_named_on_all(place: Workplace) -> None:
     assert said in second.last_line()
 
 
+@pytest.mark.slow
 def test_a_killed_rank_ends_the_run_which_then_resumes(place: Workplace) -> None:
     overrides = ("objective=msl", "trainer.epochs=30")
     first, second = start_ranks(place, *overrides)

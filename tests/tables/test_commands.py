@@ -61,6 +61,7 @@ def tables(
     return Tables(place, monkeypatch, capsys)
 
 
+@pytest.mark.slow
 def test_what_is_missing_is_run_and_what_is_done_is_read(tables: Tables) -> None:
     tables.use(TABLE.replace("MSL: [objective=msl]", BROKEN))
     listed = tables.typed(reproduce, "list=true")

@@ -63,7 +63,7 @@ def oracle(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("llmrec.training.train._fit_oracle", lambda *given: fitted_oracle(given[-1])())
 
 
-@pytest.mark.parametrize("case", rest_slow([(case,) for case in CASES], kept=3), ids=map(" ".join, CASES))
+@pytest.mark.parametrize("case", rest_slow([(case,) for case in CASES], kept=2), ids=map(" ".join, CASES))
 def test_training_that_ends_inside_an_epoch_resumes_from_its_step(
     case: tuple[str, ...], tmp_path: Path, cache: Path, oracle: None
 ) -> None:
