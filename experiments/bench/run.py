@@ -89,6 +89,13 @@ def measure_all(scripts: Sequence[str]) -> Raw:
     return raw
 
 
+def forget_titles(raw: Raw) -> None:
+    """Removes what the arms of decoding have found, which only the table compares."""
+    for rounds in raw.values():
+        for figures in rounds:
+            figures.pop("found", None)
+
+
 def machine() -> dict[str, Any]:
     """Where and with what the figures were taken."""
     processor = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
@@ -108,6 +115,7 @@ def main() -> None:
     before = machine()
     if named := sys.argv[1:]:
         raw = measure_all(named)
+        forget_titles(raw)
         kept = json.loads((HERE / "results.json").read_text())
         kept["arms"] |= raw
         (HERE / "results.json").write_text(json.dumps(kept, indent=1) + "\n")
@@ -115,9 +123,7 @@ def main() -> None:
         return
     raw = measure_all(list(FAMILIES))
     table = render(raw, before)
-    for rounds in raw.values():
-        for figures in rounds:
-            figures.pop("found", None)
+    forget_titles(raw)
     (HERE / "results.json").write_text(json.dumps({"machine": before, "arms": raw}, indent=1) + "\n")
     (HERE / "results.md").write_text(table)
     print(table)

@@ -18,7 +18,7 @@ SWEEP = ("launcher=slurm", "launcher.gpus=null", "launcher.cpus=1")
 TWO_NODES = ("trainer=ddp", "trainer.nodes=2", "trainer.devices=1")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster(slurm: dict[str, str], shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """A folder from which commands use the cluster."""
     return Workplace(tmp_path_factory.mktemp("runs"), shared / "cache", slurm | {"PYTHONPATH": ":".join(sys.path)})
