@@ -311,7 +311,7 @@ VERIFIED: dict[str, str] = {
     "tasks/list_record.py": "c2b8cf5937007e48",
     "tasks/list_validation.py": "71f99d7d0d742a48",
     "tasks/next_item.py": "068cbf4d65a59283",
-    "tasks/parts.py": "e93f4a9d7f84a887",
+    "tasks/parts.py": "3b2ac79903f2c773",
     "tasks/rerank.py": "f8769a5e4f49e182",
     "training/__init__.py": "1c6d2a27d7faa8e5",
     "training/checkpoints.py": "814a7c9dcf12d509",

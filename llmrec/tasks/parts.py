@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from llmrec.cached_files import cached_file, is_cached
-from llmrec.collectives import all_ranks_agree, is_rank_zero
+from llmrec.collectives import all_ranks_agree, barrier, is_rank_zero
 from llmrec.datasets.dataset import Rows
 from llmrec.tasks.base import Progress
 
@@ -42,4 +42,6 @@ def ranked_in_parts(rows: Rows, folder: Path, rank: Callable[[Rows], pa.Table], 
         if is_rank_zero():
             with cached_file(file) as temporary:
                 pq.write_table(tables[-1], temporary)
+    # Rank 0 may remove the parts next, which the other ranks must have read.
+    barrier()
     return pa.concat_tables(tables)
