@@ -1,7 +1,6 @@
 """Recommends titles with a trained run: python -m llmrec.recommend run=runs/... history='["A"]' k=10."""
 
 import logging
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,8 +43,6 @@ logger = logging.getLogger(__name__)
 
 def main() -> None:
     """Entry point of `llmrec recommend` and `python -m llmrec.recommend`."""
-    # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_command(HELP, _recommend)
 
 

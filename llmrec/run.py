@@ -129,8 +129,6 @@ def _run_as_rank(me: LaunchedRank) -> None:
 
 def main() -> None:
     """Entry point of `llmrec run` and `python -m llmrec.run`."""
-    # OpenMP threads that wait actively slow down other processes. The variable is read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     # Hydra raises its errors instead of printing them with the advice to add an unknown key.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     OmegaConf.register_new_resolver("llmrec.run_path", _run_folder, replace=True)

@@ -59,7 +59,6 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
 """Script: how many rounds, and the arms of a round as arguments."""
 THREADS = {
     "OMP_NUM_THREADS": "2",
-    "OMP_WAIT_POLICY": "PASSIVE",
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
 }

@@ -165,8 +165,7 @@ def start_preloaded(
     if visible_gpus():
         return start_process(module, arguments, environment, log, death_signal)
     if _server is None or _server.is_lost:
-        # Threads that wait actively would slow down other jobs. torch reads the variable on import.
-        inherit_server(ForkServer.start([RUN_IMPORTS], {**environment, "OMP_WAIT_POLICY": "PASSIVE"}))
+        inherit_server(ForkServer.start([RUN_IMPORTS], environment))
     assert _server is not None
     variables = {**os.environ, **environment}
     return _server.fork(ForkRequest(module, arguments, variables, os.getcwd(), sys.path, death_signal), log)

@@ -4,7 +4,6 @@ Only `main` is imported by the command line; the rest needs the extra `serve`.
 """
 
 import importlib.util
-import os
 
 from llmrec.command import run_command, split_config_dir
 from llmrec.errors import InputError
@@ -46,8 +45,6 @@ PACKAGES = ("fastapi", "uvicorn")
 
 def main() -> None:
     """Entry point of `python -m llmrec.serve`."""
-    # OpenMP threads that wait actively slow down other threads. The variable is read when torch is loaded.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     run_command(HELP, _serve)
 
 
