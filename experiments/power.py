@@ -27,7 +27,7 @@ class Claim:
     Attributes:
         text: What is claimed.
         metric: Path of the metric in a record.
-        gain: The published relative change.
+        gain: The published relative change; None if it is not known to us.
         archive: Name of the archive of records.
         dataset: Name of the dataset.
         model: Folder of the backbone.
@@ -36,7 +36,7 @@ class Claim:
 
     text: str
     metric: str
-    gain: float
+    gain: float | None
     archive: str
     dataset: str
     model: str
@@ -55,6 +55,11 @@ CLAIMS = [
     *(Claim("MSL over SFT", NDCG, 0.42, f"objectives_{name}", name, "tiny", "msl") for name in TEST_ROWS),
     *(Claim("GDRT over SFT", NDCG, 0.24, f"objectives_{name}", name, "tiny", "gdrt-sft") for name in TEST_ROWS),
     *(Claim("GDRT over SFT", MGU, -0.37, f"objectives_{name}", name, "tiny", "gdrt-sft") for name in TEST_ROWS),
+    *(
+        Claim("RosePO over SFT", metric, None, f"objectives_{name}", name, "tiny", "rosepo-sasrec-self_hard")
+        for metric in (NDCG, MGU)
+        for name in TEST_ROWS
+    ),
 ]
 
 
@@ -73,19 +78,21 @@ def described(claim: Claim) -> str:
     value = reference.record["splits"]["test"]
     for key in claim.metric.split("."):
         value = value[key]
-    smallest, claimed = SHOWN * found.standard_error, abs(claim.gain * value)
-    needed = found.rows * (smallest / (claimed / 2)) ** 2
-    whole = TEST_ROWS[claim.dataset]
+    smallest, whole = SHOWN * found.standard_error, TEST_ROWS[claim.dataset]
     with_all = smallest * (found.rows / whole) ** 0.5
+    gain, needed = "not known", ""
+    if claim.gain is not None:
+        rows = found.rows * (smallest / (claim.gain * value / 2)) ** 2
+        gain, needed = f"{claim.gain:+.0%}", f"{rows:,.0f} of {whole:,}"
     cells = [
         claim.text,
         claim.metric,
         f"{claim.dataset}, {claim.model.removesuffix('-lora')}",
         f"{found.rows:,}",
         f"{value:.4f}",
-        f"{claim.gain:+.0%}",
+        gain,
         *(f"{difference:.4f} ({difference / value:.0%})" for difference in (smallest, with_all)),
-        f"{needed:,.0f} of {whole:,}",
+        needed,
     ]
     return f"| {' | '.join(cells)} |"
 
