@@ -324,10 +324,11 @@ VERIFIED: dict[str, str] = {
     "training/module.py": "9d622a684b5177a1",
     "training/open_dataset.py": "2ad09b02f6cfb576",
     "training/preparation.py": "b85a6ab5200b9f3f",
-    "training/progress.py": "957b0d6b8ef60dc8",
+    "training/progress.py": "5378be4499b15cd3",
     "training/progress_bar.py": "faf19f7e28de342c",
     "training/sharded.py": "8515efd4b17bbdac",
     "training/step_checkpoints.py": "4343676b83de7d51",
+    "training/submitted.py": "b758117c4d920bbe",
     "training/train.py": "b930827d935c1320",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""
