@@ -24,7 +24,7 @@ Writes the tables of experiments/ from the records in runs/. Trains nothing.
 scale=SCALE     smoke (simulated data, default), cpu (real data) or paper (the
                 papers' backbones and settings)
 tables=LIST     some of msl_accuracy, gdrt_fairness, rosepo_harm, alro_rerank,
-                msl_ablation, efficiency, objectives; all by default
+                msl_ablation, efficiency, objectives, claims; all by default
 runs=FOLDER     folder of the records; $LLMREC_RUNS or ./runs by default
 out=FOLDER      folder for report.html, report.md, <table>.tex, <table>.csv and
                 plots/; tables/<scale> or, for run=..., tables/runs by default

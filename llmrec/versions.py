@@ -328,7 +328,7 @@ VERIFIED: dict[str, str] = {
     "training/progress_bar.py": "faf19f7e28de342c",
     "training/sharded.py": "8515efd4b17bbdac",
     "training/step_checkpoints.py": "4343676b83de7d51",
-    "training/submitted.py": "b758117c4d920bbe",
+    "training/submitted.py": "5a5175c5840132bc",
     "training/train.py": "b930827d935c1320",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""

@@ -25,6 +25,7 @@ SHIPPED = (
     "msl_ablation",
     "efficiency",
     "objectives",
+    "claims",
 )
 """Names of the tables in the order of a report."""
 SCALES = "scales.yaml"
