@@ -23,7 +23,7 @@ import pyarrow.parquet as pq
 
 SWEEP = (
     "-m", "objective=sft,rosepo", "dataset=games", "dataset.source=simulated", "seed=1,2", "scale=debug", "logger=csv",
-    "launcher.jobs=2",
+    "launcher.jobs=2", "trainer.checkpoint_steps=2",
 )  # fmt: skip
 BY_THE_CLOCK = ("train/tokens_per_second", "train/memory_gib")
 """Logged metrics that differ between equal runs."""

@@ -30,6 +30,7 @@ COMPONENTS = {
         "llmrec.prompts.rerank_pretraining",
     ),
     "baselines": ("llmrec.training.fit_baseline",),
+    "baselines.itemknn": ("llmrec.baselines.itemknn",),
     "baselines.mean_rating": ("llmrec.baselines.mean_rating",),
     "baselines.popularity": ("llmrec.baselines.popularity",),
     "baselines.random": ("llmrec.baselines.random",),

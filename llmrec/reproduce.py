@@ -3,7 +3,7 @@
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from llmrec.command import run_command
@@ -95,10 +95,25 @@ def _records(runs: "list[PlannedRun]") -> list[str]:
 
 
 def _print_runs(runs: "list[PlannedRun]") -> None:
+    from llmrec.training.submitted import queue_of
+
+    queue = queue_of(run.job.run.folder for run in runs if run.job is not None)
     for run in runs:
-        seconds = f"{run.seconds:5.0f} s" if run.seconds and run.state != "cannot run" else "      -"
-        notes = "; ".join(_notes(run))
-        print(f"{run.state:<12}{seconds}  {' '.join(run.overrides)}{f'   ({notes})' if notes else ''}")
+        state, notes = _state(run, queue)
+        seconds = f"{run.seconds:5.0f} s" if run.seconds and state != "cannot run" else "      -"
+        noted = f"   ({'; '.join(notes)})" if notes else ""
+        print(f"{state:<12}{seconds}  {' '.join(run.overrides)}{noted}")
+
+
+def _state(run: "PlannedRun", queue: Mapping[str, str] | None) -> tuple[str, list[str]]:
+    """Returns the state of a run and what there is to say of it."""
+    from llmrec.training.progress import read_progress
+
+    if run.job is not None and run.state not in ("done", "cannot run"):
+        progress = read_progress(run.job.run, queue)
+        if progress.state in (run.state, "running", "queued", "skipped"):
+            return progress.state, [str(progress), *_notes(run)]
+    return run.state, list(_notes(run))
 
 
 def _notes(run: "PlannedRun") -> Iterator[str]:

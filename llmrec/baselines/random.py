@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.baselines.base import Baseline, Fitting
+from llmrec.baselines.ranking import rank_by_scores
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.settings.types import Seed
 
@@ -41,20 +42,7 @@ class Random(Baseline):
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None
     ) -> tuple[np.ndarray, np.ndarray]:
-        titles = np.full((len(rows), k), -1, dtype=np.int32)
-        best_scores = np.full((len(rows), k), -np.inf, dtype=np.float32)
-        done = 0
-        for scores in self.title_scores(rows, split):
-            batch = rows.take(np.arange(done, done + len(scores)))
-            if exclude_history:
-                scores[batch.history_row, self.items.title_of[batch.history]] = -np.inf
-            order = np.argsort(-scores, axis=1)[:, :k]
-            top = np.take_along_axis(scores, order, axis=1)
-            block = np.s_[done : done + len(batch), : order.shape[1]]
-            titles[block], best_scores[block] = np.where(top > -np.inf, order, -1), top
-            done += len(batch)
-            progress(len(batch))
-        return titles, best_scores
+        return rank_by_scores(self.title_scores(rows, split), rows, self.items, k, exclude_history, progress)
 
     def title_scores(self, rows: Rows, split: str) -> Iterator[np.ndarray]:
         for start in range(0, len(rows), SCORING_BATCH_ROWS):

@@ -10,8 +10,7 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from llmrec.errors import InputError
-from llmrec.launcher.planned import plain_errors
+from llmrec.launcher.planned import plain_errors, refuse_search
 from llmrec.launcher.pool import COMMAND, with_stages
 from llmrec.training.plan import Job, plan_job
 from llmrec.training.stages import config_directories
@@ -29,9 +28,7 @@ class PlanLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes the sweep's config (Hydra's interface)."""
-        with plain_errors():
-            if "search" in config:
-                raise InputError("a search chooses each trial by those before, so its runs cannot be planned")
+        refuse_search(config)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:

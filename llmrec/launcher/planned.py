@@ -45,6 +45,13 @@ def sweep_group(config: DictConfig, named: str | None) -> str:
     return (named or " ".join(config.hydra.overrides.task))[:MAX_GROUP_CHARACTERS]
 
 
+def refuse_search(config: DictConfig) -> None:
+    """Ends the process if a sweep is a search; the runs of other sweeps can be planned before the first one ends."""
+    with plain_errors():
+        if "search" in config:
+            raise InputError("a search chooses each trial by those before, so its runs cannot be planned")
+
+
 @contextmanager
 def plain_errors() -> Iterator[None]:
     """Ends the process with an InputError's message only; Hydra would print a traceback."""
@@ -65,8 +72,8 @@ def _plan(overrides: Sequence[str]) -> Job | InputError:
 
 
 def _returned(end: Outcome | InputError, overrides: Sequence[str]) -> JobReturn:
-    if isinstance(end, Outcome) and end.state in ("done", "there"):
-        value = validation_score(end.job)
+    if isinstance(end, Outcome) and end.state in ("done", "there", "submitted"):
+        value = None if end.state == "submitted" else validation_score(end.job)
         return JobReturn(overrides=overrides, status=JobStatus.COMPLETED, _return_value=value)
     reason = end.reason if isinstance(end, Outcome) else str(end)
     # For this exception Hydra prints the message without a traceback and exits with status 1.

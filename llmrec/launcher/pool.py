@@ -12,6 +12,7 @@ from llmrec.errors import BUSY, BusyError
 from llmrec.processes.fork_server import start_preloaded
 from llmrec.processes.process import stop_processes
 from llmrec.training.plan import Job, names_apart
+from llmrec.training.run_folder import RunFolder
 from llmrec.training.stages import PLANNED
 
 JOB_LOG = "job.log"
@@ -48,12 +49,13 @@ class Outcome:
 
     Attributes:
         job: The job.
-        state: `there` if it was done before, `skipped` if a stage it depends on failed.
+        state: `there` if it was done before, `skipped` if a stage it depends on failed, `submitted` if it is left to a
+            queue.
         reason: Why the job is not done; "" if it is.
     """
 
     job: Job
-    state: Literal["done", "there", "failed", "skipped"]
+    state: Literal["done", "there", "failed", "skipped", "submitted"]
     reason: str = ""
 
 
@@ -180,9 +182,8 @@ class Pool:
         self._print(job, self.started)
 
     def _fail(self, job: Job, reason: str) -> None:
-        command = f"python -m llmrec.run {shlex.join([*self.arguments, *job.overrides])}"
-        job.run.failure.write_text(f"{command}\n{reason}\n", encoding="utf-8")
-        self._end(Outcome(job, "failed", reason), f"FAILED: {_last_line(job.run.folder / JOB_LOG)} ({reason})")
+        why = mark_failed(job.run, [*self.arguments, *job.overrides], job.run.folder / JOB_LOG, reason)
+        self._end(Outcome(job, "failed", reason), f"FAILED: {why}")
 
     def _has_failed(self, stage: Job) -> bool:
         outcome = self.outcomes.get(stage.record)
@@ -204,6 +205,13 @@ def with_stages(jobs: Sequence[Job]) -> list[Job]:
         ordered |= {stage.record: stage for stage in with_stages(missing) if stage.record not in ordered}
         ordered.setdefault(job.record, job)
     return list(ordered.values())
+
+
+def mark_failed(run: RunFolder, arguments: Sequence[str], log: Path, reason: str) -> str:
+    """Writes the command of a failed job and why it failed to its run's folder; returns the latter."""
+    why = f"{_last_line(log)} ({reason})"
+    run.failure.write_text(f"python -m {COMMAND} {shlex.join(arguments)}\n{why}\n", encoding="utf-8")
+    return why
 
 
 def _last_line(log: Path) -> str:

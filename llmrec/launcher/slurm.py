@@ -16,7 +16,7 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from llmrec.errors import BUSY, InputError
-from llmrec.launcher.planned import launch_planned, sweep_group
+from llmrec.launcher.planned import launch_planned, refuse_search, sweep_group
 from llmrec.launcher.pool import COMMAND, JOB_LOG, Outcome, Pool
 from llmrec.processes.process import start_process
 from llmrec.training.plan import Job
@@ -36,17 +36,19 @@ RECORD_TIMEOUT_S = 60
 
 
 class SlurmLauncher(Launcher):
-    """Plans the jobs of a sweep, submits them, stages first, and waits until all have ended."""
+    """Plans the jobs of a sweep, submits them, stages first, and waits until all have ended, unless told not to."""
 
     # Hydra takes plugins from this package only.
     __module__ = "hydra_plugins.llmrec"
 
-    def __init__(self, jobs: int, group: str | None, submitit_folder: str, **queue: Any) -> None:
+    def __init__(self, jobs: int, group: str | None, wait: bool, submitit_folder: str, **queue: Any) -> None:
         """See conf/launcher/slurm.yaml; `submitit_folder` and `queue` are those of hydra-submitit-launcher."""
-        self.jobs, self.group, self.folder, self.queue = jobs, group, submitit_folder, queue
+        self.jobs, self.group, self.wait, self.folder, self.queue = jobs, group, wait, submitit_folder, queue
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Takes the sweep's config (Hydra's interface)."""
+        if not self.wait:
+            refuse_search(config)
         self.config = config
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
@@ -58,8 +60,17 @@ class SlurmLauncher(Launcher):
             raise InputError(f"launcher.jobs={self.jobs}: give how many jobs should be queued at a time, at least 1")
         threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self.queue["cpus_per_task"])}
         executor = open_executor(self.folder, {**self.queue, "array_parallelism": self.jobs})
-        group = sweep_group(self.config, self.group)
-        return SlurmPool(executor, [threads] * self.jobs, config_directories(self.config), group).run(jobs)
+        settings = (
+            executor,
+            [threads] * self.jobs,
+            config_directories(self.config),
+            sweep_group(self.config, self.group),
+        )
+        if self.wait:
+            return SlurmPool(*settings).run(jobs)
+        from llmrec.launcher.unattended import UnattendedPool
+
+        return UnattendedPool(*settings, self.queue["additional_parameters"]).run(jobs)
 
 
 @dataclass(frozen=True)
@@ -79,16 +90,20 @@ class Task:
         Raises:
             RuntimeError: The command failed.
         """
-        number = int(os.environ["SLURM_PROCID"])
-        log = self.folder / (f"rank-{number}.log" if number else JOB_LOG)
         # SLURM signals every process of a job when its time is over. submitit handles the signal and may requeue the
         # job; a command that ended at the signal would fail it.
         with _ignored(signal.SIGUSR2, signal.SIGTERM):
-            process = start_process(COMMAND, self.arguments, self.environment, log, signal.SIGKILL)
+            process = start_process(COMMAND, self.arguments, self.environment, self.log, signal.SIGKILL)
         status = process.wait()
         if status not in (0, BUSY):
-            raise RuntimeError(f"exit status {status}; its output: {log}")
+            raise RuntimeError(f"exit status {status}; its output: {self.log}")
         return status
+
+    @property
+    def log(self) -> Path:
+        """The file of the output of the task that this process runs."""
+        number = int(os.environ["SLURM_PROCID"])
+        return self.folder / (f"rank-{number}.log" if number else JOB_LOG)
 
     def checkpoint(self) -> "submitit.helpers.DelayedSubmission":
         """Returns the task of a requeued job: the same, since an interrupted run resumes by itself.

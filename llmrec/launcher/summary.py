@@ -31,7 +31,9 @@ def print_summary(ended: Sequence[Outcome | InputError], overrides: Sequence[Seq
     for end, typed in missing:
         state, reason = (end.state, end.reason) if isinstance(end, Outcome) else ("not started", str(end))
         print(f"  {' '.join(typed)}\n    {state}: {reason}")
-    if missing:
+    if any(isinstance(end, Outcome) and end.state == "submitted" for end, _ in missing):
+        print("python -m llmrec.status shows how far they are. The same command submits only what is missing then.")
+    elif missing:
         print("The same command runs only these; finished jobs are kept.")
 
 

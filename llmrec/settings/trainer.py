@@ -48,6 +48,7 @@ class Launcher:
     group: Text | None = None
     partition: Text | None = None
     account: Text | None = None
+    wait: bool = True
     minutes: PositiveInt | None = None
     cpus: PositiveInt | None = None
     more: dict[str, Any] | None = None

@@ -18,7 +18,7 @@ from llmrec.training.run_folder import METRICS, RunFolder
 NO_SETTING = ("seed", "paths", "logger", "launcher", "search", "experiment", "scale")
 """Groups of a config in which runs of the same recommender may differ."""
 
-DETERMINISTIC = ("mean_rating", "popularity")
+DETERMINISTIC = ("itemknn", "mean_rating", "popularity")
 """Baselines without randomness."""
 
 

@@ -124,7 +124,7 @@ def test_sft_ranks_the_same_lists(alro: Done, sft: Done) -> None:
     assert_same_lists(sft, alro)
 
 
-@pytest.mark.parametrize("baseline", rest_slow(["mean_rating", "random", "popularity", "sasrec"]))
+@pytest.mark.parametrize("baseline", rest_slow(["mean_rating", "random", "popularity", "itemknn", "sasrec"]))
 def test_a_baseline_ranks_the_same_lists(baseline: str, alro: Done, movies: Workplace) -> None:
     few_epochs = ("baseline.max_epochs=2",) if baseline == "sasrec" else ()
     done = movies.train(f"baseline={baseline}", "task=rerank", *MOVIES, *few_epochs)

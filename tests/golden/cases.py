@@ -326,6 +326,8 @@ RUNS: dict[str, dict[str, Case]] = {
     "baselines.popularity": _baseline("baseline=popularity", NEXT_ITEM, RERANK)
     | _baseline("baseline=popularity baseline.rows=sample", NEXT_ITEM),
     "baselines.random": _baseline("baseline=random", NEXT_ITEM, RERANK),
+    "baselines.itemknn": _baseline("baseline=itemknn", NEXT_ITEM, RERANK)
+    | _baseline("baseline=itemknn baseline.rows=sample baseline.neighbours=5 baseline.shrink=10", NEXT_ITEM),
     "baselines.mean_rating": _baseline("baseline=mean_rating", RERANK)
     | _baseline("baseline=mean_rating baseline.rows=full", RERANK),
     "baselines.sasrec": _baseline(_SASREC, NEXT_ITEM, RERANK) | _baseline(f"{_SASREC} baseline.rows=sample", NEXT_ITEM),

@@ -22,7 +22,7 @@ def queue(*overrides: str) -> dict[str, Any]:
         config = compose("config", ["launcher=slurm", "launcher.gpus=null", *overrides], return_hydra_config=True)
     settings = OmegaConf.to_container(config.hydra.launcher, resolve=True)
     assert isinstance(settings, dict)
-    ours = ("_target_", "_convert_", "jobs", "group", "submitit_folder")
+    ours = ("_target_", "_convert_", "jobs", "group", "wait", "submitit_folder")
     return {str(key): value for key, value in settings.items() if key not in ours}
 
 

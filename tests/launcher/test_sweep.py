@@ -52,7 +52,8 @@ def test_what_failed_is_named_and_stops_nothing_else(mixed: tuple[Workplace, Don
     (failure,) = (place.runs / "games-sim" / "next_item" / "tiny" / "sft").glob("*/failed.txt")
     command, why = failure.read_text().splitlines()
     assert "trainer.learning_rate=1e+30" in command
-    assert why == f"exit status 2; its output: {failure.with_name('job.log')}"
+    assert why.startswith("llmrec: ")
+    assert why.endswith(f"(exit status 2; its output: {failure.with_name('job.log')})")
     assert "Try a smaller trainer.learning_rate" in failure.with_name("job.log").read_text()
     assert "FAILED: llmrec: the " in done.output
     # No traceback: what matters is in the job's log.

@@ -39,6 +39,7 @@ VALID = {
     ("zero", "a seed"): ["seed", "*.seed", "*.sample_seed"],
     ("zero", "the untuned model, or one without pretraining"): ["trainer.epochs", "backbone.pretraining.epochs"],
     ("zero", "no warm-up, decay or dropout"): ["trainer.warmup_steps", "*.weight_decay", "*.dropout"],
+    ("zero", "no shrinkage"): ["baseline/itemknn.yaml baseline.shrink"],
     ("zero", "no length penalty"): ["decoding.length_penalty"],
     ("zero", "the assistant alone, or no assistant"): [
         "decoding/d3.yaml decoding.alpha",

@@ -1,5 +1,6 @@
 """Sweeps on a real SLURM cluster, whose jobs run a stand-in for llmrec.run."""
 
+import dataclasses
 import json
 import subprocess
 import time
@@ -11,8 +12,11 @@ import pytest
 
 from llmrec.errors import InputError
 from llmrec.launcher.slurm import SlurmPool, open_executor
+from llmrec.launcher.unattended import UnattendedPool
 from llmrec.training.plan import Job
+from llmrec.training.progress import read_progress
 from llmrec.training.run_folder import RunFolder
+from llmrec.training.submitted import read_queue
 from tests.launcher.test_slurm import queue
 
 FailedJobError = pytest.importorskip("submitit.core.utils").FailedJobError
@@ -201,3 +205,67 @@ def test_a_job_at_its_time_limit_is_requeued(cluster: Path) -> None:
     (outcome,) = pool_of(cluster, "launcher.minutes=2", signal_delay_s=30).run([job])
     assert outcome.state == "done"
     assert "resumed" in (job.run.folder / "job.log").read_text()
+
+
+def unattended_pool_of(cluster: Path) -> UnattendedPool:
+    """As `pool_of`, for jobs that are left to the queue."""
+    pool = pool_of(cluster)
+    return UnattendedPool(pool.executor, pool.slots, [], "a sweep", {})
+
+
+def states(*jobs: Job) -> list[str]:
+    """How far the runs of jobs are."""
+    queue = read_queue()
+    return [read_progress(job.run, queue).state for job in jobs]
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Waits for at most a minute."""
+    end = time.monotonic() + 60
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.3)
+    assert condition()
+
+
+def test_a_sweep_is_left_to_the_queue(cluster: Path) -> None:
+    stage, other = job_of(cluster, "sft", "seconds=5"), job_of(cluster, "msl")
+    above = job_of(cluster, "rosepo", stages=(stage,))
+    ends = unattended_pool_of(cluster).run([above, other])
+    assert [end.state for end in ends] == ["submitted", "submitted"]
+    assert not stage.done
+    assert states(above) == ["queued"]
+    until((stage.run.folder / "begun").exists)
+    # What is in the queue is not submitted again.
+    again = unattended_pool_of(cluster).run([above, other])
+    assert again[0] == ends[0]
+    assert again[1].state in ("submitted", "there")
+    until(lambda: above.done and other.done)
+    assert left_by(above)["WANDB_RUN_GROUP"] == "a sweep"
+    until(lambda: not queued())
+    assert [end.state for end in unattended_pool_of(cluster).run([above, other])] == ["there", "there"]
+    assert not queued()
+
+
+def test_a_failed_stage_takes_what_waits_for_it_out_of_the_queue(cluster: Path) -> None:
+    broken = job_of(cluster, "broken", "fails=no_such_model")
+    above, other = job_of(cluster, "above", stages=(broken,)), job_of(cluster, "other")
+    unattended_pool_of(cluster).run([above, other])
+    until(lambda: not queued())
+    assert states(broken, above) == ["failed", "skipped"]
+    reason = str(read_progress(broken.run, {}))
+    assert reason.startswith("cannot be trained: no_such_model (exit status 1; its output: ")
+    assert other.done
+    # The same sweep again submits only these two.
+    (broken.run.folder / "begun").touch()
+    repaired = dataclasses.replace(broken, overrides=broken.overrides[:1])
+    ends = unattended_pool_of(cluster).run([dataclasses.replace(above, stages=(repaired,)), other])
+    assert [end.state for end in ends] == ["submitted", "there"]
+    until(lambda: above.done)
+    assert not broken.run.failure.exists()
+
+
+def test_what_sbatch_refuses_of_an_unattended_sweep_is_named(cluster: Path) -> None:
+    chosen = pool_of(cluster, "launcher.partition=none-such")
+    pool = UnattendedPool(chosen.executor, chosen.slots, [], "a sweep", {})
+    with pytest.raises(InputError, match=r"(?s)sbatch took none of 1 jobs.*none-such.*; 0 are in the queue"):
+        pool.run([job_of(cluster, "any")])

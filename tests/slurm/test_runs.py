@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -49,6 +50,25 @@ def test_a_sweep_trains_its_stages_first_on_two_nodes(cluster: Workplace, alone:
     (stage,) = cluster.runs.glob("*/*/*/sft/*")
     assert_alike(stage, alone)
     assert len(list(cluster.runs.glob(f"*/*/*/dpo*/*/{TRAINING}"))) == 1
+
+
+def test_a_sweep_runs_after_its_command_has_ended(cluster: Workplace, alone: Path, tmp_path: Path) -> None:
+    place = replace(cluster, root=tmp_path)
+    sweep = ("llmrec.run", "-m", *RUN, *SWEEP, "launcher.wait=false", "objective=sft,dpo")
+    left = place.run(*sweep)
+    assert left.status == 0, left.output
+    assert left.output.count(": submitted as SLURM job ") == 2
+    assert "0 of 2 jobs are done; these are not:" in left.output
+    end = time.monotonic() + 240
+    while "2 done" not in (shown := place.run("llmrec.status", "runs").output) and time.monotonic() < end:
+        time.sleep(1)
+    assert "2 done" in shown
+    (stage,) = place.runs.glob("*/*/*/sft/*")
+    assert_alike(stage, alone)
+    again = place.run(*sweep)
+    assert again.status == 0, again.output
+    assert "2 of 2 jobs are done" in again.output
+    assert "submitted" not in again.output
 
 
 def test_a_job_that_fails_is_named_and_the_others_run(cluster: Workplace, tmp_path: Path) -> None:

@@ -41,13 +41,13 @@ def test_an_interrupted_run_is_in_its_step_until_it_is_done(
         with pytest.raises(Interrupted):
             run(tmp_path, cache)
     (found,) = runs_below(tmp_path / "runs")
-    progress = read_progress(found)
+    progress = read_progress(found, None)
     assert (progress.state, progress.doing, progress.step, progress.steps) == ("interrupted", "training", 4, 6)
     assert progress.seconds_left is None
     run(tmp_path, cache)
     # It went on after the last checkpoint, which is that of the first epoch.
     assert json.loads((found.folder / "progress.json").read_text())["resumed_at"] == 3
-    assert read_progress(found).state == "done"
+    assert read_progress(found, None).state == "done"
     capsys.readouterr()
     _status([str(tmp_path / "runs")])
     output = capsys.readouterr()
@@ -62,7 +62,7 @@ def test_the_expected_end_is_at_the_speed_since_the_start(tmp_path: Path) -> Non
     rows = [f"{step},train/{name},0.5" for step in range(30) for name in ("loss", "gradient_norm")]
     (tmp_path / "curves.csv").write_text("\n".join(["step,metric,value", *rows, "30,train/lo"]))
     with RunFolder(tmp_path).lock():
-        progress = read_progress(RunFolder(tmp_path))
+        progress = read_progress(RunFolder(tmp_path), None)
     assert (progress.state, progress.step, progress.steps) == ("running", 30, 100)
     assert progress.seconds_left == pytest.approx(140, rel=0.05)
 
@@ -70,15 +70,18 @@ def test_the_expected_end_is_at_the_speed_since_the_start(tmp_path: Path) -> Non
 def test_states_before_and_after_training(tmp_path: Path) -> None:
     run_folder = RunFolder(tmp_path)
     with run_folder.lock():
-        assert (read_progress(run_folder).state, read_progress(run_folder).doing) == ("running", "preparing")
+        assert (read_progress(run_folder, None).state, read_progress(run_folder, None).doing) == (
+            "running",
+            "preparing",
+        )
     run_folder.failure.write_text("python -m llmrec.run objective=sft\nexit status 2; its output: job.log\n")
-    assert read_progress(run_folder).reason == "exit status 2; its output: job.log"
+    assert read_progress(run_folder, None).reason == "exit status 2; its output: job.log"
     with run_folder.lock():
         # Another job has started since.
-        assert read_progress(run_folder).state == "running"
+        assert read_progress(run_folder, None).state == "running"
     run_folder.failure.unlink()
     (tmp_path / "training.json").write_text("{}")
-    assert (read_progress(run_folder).state, read_progress(run_folder).doing) == ("interrupted", "ranking")
+    assert (read_progress(run_folder, None).state, read_progress(run_folder, None).doing) == ("interrupted", "ranking")
 
 
 def test_bad_folders_are_refused(tmp_path: Path) -> None:

@@ -251,8 +251,8 @@ def test_an_objective_of_ones_own_is_not_needed_to_measure_a_run(
 
 
 def test_shipped_baselines_are_accepted() -> None:
-    for module, name in (("popularity", "Popularity"), ("sasrec", "SASRec"), ("random", "Random")):
-        assert shipped_class(f"llmrec.baselines.{module}.{name}", Baseline)
+    for name in ("ItemKNN", "Popularity", "Random", "SASRec"):
+        assert shipped_class(f"llmrec.baselines.{name.lower()}.{name}", Baseline)
 
 
 def test_a_reference_model_is_no_path_of_settings(tmp_path: Path) -> None:
