@@ -120,6 +120,11 @@ def test_weights_have_a_larger_tolerance() -> None:
     assert differences({"weights": {"a": [1.0]}}, {"weights": {"a": [1.006]}})
 
 
+def test_the_sign_of_rounding_is_not_compared() -> None:
+    assert not differences({"curves": {"train/preferred": [0.0]}}, {"curves": {"train/preferred": [0.5]}})
+    assert differences({"curves": {"train/margin": [0.0]}}, {"curves": {"train/margin": [0.5]}})
+
+
 def test_numbers_that_are_not_there_differ_from_zero() -> None:
     assert differences({"loss": [0.0]}, {"loss": []})
     assert differences({"loss": 0.0}, {"loss": None})
