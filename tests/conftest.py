@@ -13,7 +13,13 @@ PROCESSES = ("distributed", "launcher", "cli", "serve", "tables")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Has long files run first, or a worker would be left with one at the end and the other with nothing to do."""
+    """Leaves tests of pages in a browser to `make test-all`, and has long files run first.
+
+    Otherwise a worker would be left with a long file at the end and the other with nothing to do.
+    """
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker("slow")
     places = {name: place for place, name in enumerate(PROCESSES)}
     items.sort(key=lambda item: places.get(item.path.parent.name, len(places)))
 

@@ -50,6 +50,7 @@ def test_training_says_which_rows_it_was_fitted_to(fitted: tuple[Workplace, Done
     assert "valid/ndcg@10" in (fitted[1].run() / "curves.csv").read_text()
 
 
+@pytest.mark.slow
 def test_leave_one_out_is_named_wherever_the_run_is(tmp_path: Path) -> None:
     place = Workplace(tmp_path, tmp_path / "cache", {"WANDB_MODE": "offline"})
     popularity = ("baseline=popularity", "dataset=games", *DEBUG, "dataset.reference=null", "evaluation.users=20")

@@ -169,6 +169,7 @@ def test_a_run_is_evaluated_by_several_orders_and_freely(sft: Done, movies: Work
     assert "unconstrained" not in splits(sft)["test"]
 
 
+@pytest.mark.slow
 def test_without_ratings_a_list_holds_the_next_item(movies: Workplace) -> None:
     done = movies.train("objective=alro", "dataset=games", *LISTS, "evaluation.orders=2")
     assert done.run().parent.parts[-4:] == ("games-sim", "rerank", "tiny", "alro")

@@ -86,6 +86,7 @@ def test_finished_run_is_read_and_not_run_again(place: Workplace) -> None:
     assert written(done.run()) == before
 
 
+@pytest.mark.slow
 def test_stage_is_run_first_as_a_run_of_its_own_and_then_reused(place: Workplace) -> None:
     short = ("trainer.epochs=1", "evaluation.users=5")
     staged = place.train("objective=msl", "stage=sft", *short)

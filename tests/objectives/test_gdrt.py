@@ -340,6 +340,7 @@ def tuned(case: Sequence[str], sample: Rows, start: Backbone, tmp_path: Path, st
     return world
 
 
+@pytest.mark.slow
 def test_a_group_that_the_plain_loss_neglects_is_served(tmp_path: Path) -> None:
     # For a base model trained on the majority, the rare title is unlikely with any history, so it is a separate group.
     crowd = TOY.take(TOY.target == CROWD)

@@ -278,6 +278,7 @@ def test_the_browser_has_each_users_first_row(tmp_path: Path) -> None:
     assert line.startswith("Histories are not shown, because the data cannot be read")
 
 
+@pytest.mark.slow
 def test_the_command_compares_a_trained_run_with_its_histories(
     trained: tuple[Workplace, Done], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -80,6 +80,7 @@ def test_runs_and_baselines_of_a_real_set_share_its_reference_and_only_the_first
     assert len(list((tmp_path / "cache" / "reference_features").iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_an_objective_that_takes_the_embeddings_says_whose(tmp_path: Path) -> None:
     def training(*overrides: str) -> dict[str, Any]:
         with composed(tmp_path, *SHORT, *overrides) as config:
