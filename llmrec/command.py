@@ -14,6 +14,7 @@ from types import FrameType
 
 from llmrec.atomic import disk_error
 from llmrec.errors import InputError
+from llmrec.threads import limit_spinning
 
 HOME_PATH = re.compile(r"[\w.@/+]+=['\"]?~(?=/|['\"]?$)")
 """A setting whose value is a path below the home folder, which a shell expands only at the beginning of a word."""
@@ -48,6 +49,7 @@ def run_command(help_text: str, run: Callable[[list[str]], None], *, needs_argum
         needs_arguments: Whether a call without arguments prints the help instead of running the command.
     """
     print_any_text()
+    limit_spinning()
     arguments = expand_home(sys.argv[1:])
     wants_help = {"-h", "--help"} & set(arguments) or (needs_arguments and not arguments)
     try:

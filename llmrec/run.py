@@ -36,6 +36,7 @@ from llmrec.settings.composition import (
     refuse_unknown_flags,
     refuse_unknown_hydra_keys,
 )
+from llmrec.threads import limit_spinning
 from llmrec.training.cluster import LaunchedRank, launched_rank
 from llmrec.training.run_folder import resolved_config, run_path
 from llmrec.training.stages import PLANNED
@@ -129,6 +130,7 @@ def _run_as_rank(me: LaunchedRank) -> None:
 
 def main() -> None:
     """Entry point of `llmrec run` and `python -m llmrec.run`."""
+    limit_spinning()
     # Hydra raises its errors instead of printing them with the advice to add an unknown key.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     OmegaConf.register_new_resolver("llmrec.run_path", _run_folder, replace=True)
