@@ -317,8 +317,7 @@ VERIFIED: dict[str, str] = {
     "tasks/parts.py": "3b2ac79903f2c773",
     "tasks/rerank.py": "f8769a5e4f49e182",
     "training/__init__.py": "1c6d2a27d7faa8e5",
-    "training/checkpoint_io.py": "7c95715343b92906",
-    "training/checkpoints.py": "03c77d08a00116f8",
+    "training/checkpoints.py": "814a7c9dcf12d509",
     "training/early_stopping.py": "31ae4b88c3fa7760",
     "training/fit_baseline.py": "191663fb9f64f39e",
     "training/memory.py": "31face52c3e62c28",
@@ -327,10 +326,9 @@ VERIFIED: dict[str, str] = {
     "training/preparation.py": "b85a6ab5200b9f3f",
     "training/progress.py": "5378be4499b15cd3",
     "training/progress_bar.py": "faf19f7e28de342c",
-    "training/sharded.py": "bf153fa427de2f20",
-    "training/shards.py": "cf23354201c63c5f",
-    "training/step_checkpoints.py": "6b0abac4d0f9d456",
+    "training/sharded.py": "8515efd4b17bbdac",
+    "training/step_checkpoints.py": "4343676b83de7d51",
     "training/submitted.py": "5a5175c5840132bc",
-    "training/train.py": "e1a0e8b84cec6aef",
+    "training/train.py": "b930827d935c1320",
 }
 """The digest of each file when the golden values of its components were last found unchanged."""

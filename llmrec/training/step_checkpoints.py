@@ -99,8 +99,7 @@ class StepCheckpoints(Callback):
             "values": values,
             "random_states": gather_across_ranks(random_state(module.device)),
         }
-        # Without the argument, Lightning prints its default.
-        trainer.save_checkpoint(self.file, weights_only=False)
+        trainer.save_checkpoint(self.file)
         self.place = {}
         if not self._ends:
             self.received = None

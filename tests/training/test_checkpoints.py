@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from llmrec.training.checkpoint_io import AtomicCheckpointIO
-from llmrec.training.checkpoints import last_checkpoint, read_checkpoint
+from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint, read_checkpoint
 
 
 def test_a_checkpoint_of_the_same_key_is_resumed(tmp_path: Path) -> None:
