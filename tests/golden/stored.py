@@ -16,9 +16,11 @@ RELATIVE, ABSOLUTE = 1e-4, 1e-6
 """Tolerances: numbers are equal if they differ by less than either. Processors add float32 numbers in other orders."""
 LOOSE, LOOSE_RELATIVE = "weights", 5e-3
 """Kind of value with a tolerance of its own: small updates of weights are sums of many small numbers."""
-SIGN_OF_ROUNDING = "train/preferred"
-"""A value that is not compared: the share of positive margins. Golden objectives leave the weights as they are, so that
-margins over the reference are zero but for rounding, which depends on the processor."""
+PREFERRED, MARGIN = "train/preferred", "train/margin"
+"""The share of positive margins, and their mean."""
+ROUNDING = 1e-6
+"""Mean of margins that are zero but for rounding: those over a reference from which the weights have not moved. Their
+signs depend on the processor."""
 LEVELS = 3
 """Case, kind of value, name: deeper values share a line."""
 ABSENT = "absent"
@@ -63,7 +65,15 @@ def differences(old: Any, new: Any) -> list[Difference]:
     """Compares nested values: numbers within the tolerances, the rest exactly."""
     stored, found = dict(_leaves(old, "")), dict(_leaves(new, ""))
     pairs = [(name, stored.get(name, ABSENT), found.get(name, ABSENT)) for name in {**stored, **found}]
-    return [Difference(*pair) for pair in pairs if SIGN_OF_ROUNDING not in pair[0].split(" / ") and not _equal(*pair)]
+    return [
+        Difference(*pair) for pair in pairs if not _equal(*pair) and not _is_sign_of_rounding(pair[0], stored, found)
+    ]
+
+
+def _is_sign_of_rounding(name: str, stored: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    """Whether a value is a share of positive margins, and both margins are zero but for rounding."""
+    margin = name.replace(PREFERRED, MARGIN)
+    return margin != name and all(abs(leaves.get(margin, math.inf)) < ROUNDING for leaves in (stored, found))
 
 
 def _equal(name: str, old: Any, new: Any) -> bool:

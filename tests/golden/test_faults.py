@@ -121,8 +121,12 @@ def test_weights_have_a_larger_tolerance() -> None:
 
 
 def test_the_sign_of_rounding_is_not_compared() -> None:
-    assert not differences({"curves": {"train/preferred": [0.0]}}, {"curves": {"train/preferred": [0.5]}})
-    assert differences({"curves": {"train/margin": [0.0]}}, {"curves": {"train/margin": [0.5]}})
+    def curves(preferred: float, margin: float) -> dict[str, list[float]]:
+        return {"train/preferred": [preferred], "train/margin": [margin]}
+
+    assert not differences(curves(0.0, 0.0), curves(0.5, 1e-7))
+    assert [each.name for each in differences(curves(0.4, 0.1), curves(0.5, 0.1))] == ["train/preferred / 0"]
+    assert len(differences(curves(0.0, 0.0), curves(0.5, 0.1))) == 2
 
 
 def test_numbers_that_are_not_there_differ_from_zero() -> None:
