@@ -4,7 +4,7 @@
 
 A difference is shown if a two-sided test at 5 % finds it with a probability of 80 %: it is then 2.80 standard errors of
 the paired difference, clustered by user. The standard error is that of one pair of records and is extrapolated to other
-numbers of rows by their square root. More seeds are not counted, since most of the variance is between users.
+numbers of rows by their square root. It holds for one seed a side; how much smaller it is with more is not estimated.
 """
 
 from dataclasses import dataclass

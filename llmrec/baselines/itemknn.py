@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
 from llmrec.baselines.base import Baseline, Fitting, rows_report
+from llmrec.baselines.fitted_file import reading
 from llmrec.baselines.ranking import rank_by_scores
 from llmrec.catalogue.items import Items
 from llmrec.datasets.dataset import Dataset, Rows
@@ -173,12 +173,8 @@ def _write_neighbours(path: Path, neighbours: Neighbours) -> None:
 
 def _read_neighbours(path: Path, titles: int) -> Neighbours:
     """Reads what `_write_neighbours` wrote. Raises InputError if it is unreadable or of another number of titles."""
-    try:
+    with reading(path):
         stored = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"cannot read {path}: {error}. Fit it again: delete the folder of its run and repeat its command"
-        ) from error
     sizes = stored["sizes"]
     if len(sizes) != titles:
         raise InputError(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from llmrec.baselines.base import Baseline, Fitting, RowsSetting
+from llmrec.baselines.fitted_file import reading
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.errors import InputError
 from llmrec.settings.types import PositiveFloat
@@ -53,7 +54,9 @@ class MeanRating(Baseline):
         (folder / "means.json").write_text(json.dumps(self.mean.tolist()), encoding="utf-8")
 
     def load(self, folder: Path, dataset: Dataset) -> None:
-        self.mean = np.array(json.loads((folder / "means.json").read_text(encoding="utf-8")))
+        path = folder / "means.json"
+        with reading(path):
+            self.mean = np.array(json.loads(path.read_text(encoding="utf-8")))
 
     def rank(
         self, rows: Rows, split: str, k: int, exclude_history: bool, progress: Callable[[int], None] = lambda done: None

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from llmrec.baselines.base import Baseline, Fitting, rows_report
+from llmrec.baselines.fitted_file import reading
 from llmrec.datasets.dataset import Dataset, Rows
 from llmrec.datasets.fitted_rows import RowsSetting, fitted_rows
 from llmrec.datasets.popularity import rank_by_count, target_counts
-from llmrec.errors import InputError
 
 
 class Popularity(Baseline):
@@ -66,9 +66,5 @@ class Popularity(Baseline):
 
 
 def _read_counts(path: Path) -> np.ndarray:
-    try:
+    with reading(path):
         return np.array(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise InputError(
-            f"cannot read {path}: {error}. Fit it again: delete the folder of its run and repeat its command"
-        ) from error

@@ -16,12 +16,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from tqdm import tqdm
 
 from llmrec.baselines.base import Baseline, Fitting, rows_report
+from llmrec.baselines.fitted_file import reading
 from llmrec.baselines.sasrec_network import Network
 from llmrec.baselines.sasrec_training import FitState, Training, seeded
 from llmrec.catalogue.items import Items
@@ -257,12 +257,8 @@ def _seen_titles(rows: Rows, items: Items) -> np.ndarray:
 
 def _read_weights(path: Path, template: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Reads the tensors of a file. Raises InputError if it is unreadable or its shapes are not those of `template`."""
-    try:
+    with reading(path):
         weights = load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise InputError(
-            f"cannot read {path}: {error}. Fit it again: delete the folder of its run and repeat its command"
-        ) from error
     shapes, expected = ({name: tuple(weight.shape) for name, weight in each.items()} for each in (weights, template))
     if shapes != expected:
         differing = sorted(name for name in shapes.keys() | expected.keys() if shapes.get(name) != expected.get(name))

@@ -60,17 +60,16 @@ class SlurmLauncher(Launcher):
             raise InputError(f"launcher.jobs={self.jobs}: give how many jobs should be queued at a time, at least 1")
         threads = {} if "OMP_NUM_THREADS" in os.environ else {"OMP_NUM_THREADS": str(self.queue["cpus_per_task"])}
         executor = open_executor(self.folder, {**self.queue, "array_parallelism": self.jobs})
-        settings = (
-            executor,
-            [threads] * self.jobs,
-            config_directories(self.config),
-            sweep_group(self.config, self.group),
-        )
+        group = sweep_group(self.config, self.group)
+        return self._pool()(executor, [threads] * self.jobs, config_directories(self.config), group).run(jobs)
+
+    def _pool(self) -> "type[SlurmPool]":
         if self.wait:
-            return SlurmPool(*settings).run(jobs)
+            return SlurmPool
+        # It imports this module.
         from llmrec.launcher.unattended import UnattendedPool
 
-        return UnattendedPool(*settings, self.queue["additional_parameters"]).run(jobs)
+        return UnattendedPool
 
 
 @dataclass(frozen=True)
@@ -259,7 +258,9 @@ def open_executor(folder: str, queue: Mapping[str, Any]) -> "submitit.Executor":
     common = {field.name for field in fields(BaseQueueConf)}
     named = {name if name in common else f"slurm_{name}": value for name, value in queue.items()}
     executor = submitit.AutoExecutor(folder, cluster="slurm", slurm_max_num_timeout=named.pop("slurm_max_num_timeout"))
-    executor.update_parameters(**named)
+    # A job that waits for one that failed would otherwise stay in the queue.
+    options = {"kill-on-invalid-dep": "yes", **named.pop("slurm_additional_parameters")}
+    executor.update_parameters(**named, slurm_additional_parameters=options)
     return executor
 
 

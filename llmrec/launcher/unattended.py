@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
 
 from llmrec.errors import BUSY, InputError
 from llmrec.launcher.plan import waits_for
@@ -14,9 +13,6 @@ from llmrec.training.plan import Job, names_apart
 from llmrec.training.run_folder import RunFolder
 from llmrec.training.stages import PLANNED
 from llmrec.training.submitted import RUNNING, WAITING, Submission, read_queue, read_submissions, write_submission
-
-if TYPE_CHECKING:
-    import submitit
 
 
 @dataclass(frozen=True)
@@ -44,25 +40,7 @@ class UnattendedPool(SlurmPool):
 
     Jobs that wait for the same ones are an array, of which at most as many run at a time as there are slots. SLURM
     removes the jobs that wait for one that failed.
-
-    Args:
-        executor: Submits tasks.
-        slots: See `Pool`.
-        arguments: See `Pool`.
-        group: See `Pool`.
-        options: sbatch's options that are not settings of the executor.
     """
-
-    def __init__(
-        self,
-        executor: "submitit.Executor",
-        slots: Sequence[Mapping[str, str]],
-        arguments: Sequence[str],
-        group: str,
-        options: Mapping[str, Any],
-    ) -> None:
-        super().__init__(executor, slots, arguments, group)
-        self.options = options
 
     def run(self, jobs: Sequence[Job]) -> list[Outcome]:
         """Submits jobs and the stages that they depend on, and returns the jobs' outcomes in the same order.
@@ -103,8 +81,9 @@ class UnattendedPool(SlurmPool):
             return []
         for job in jobs:
             job.run.failure.unlink(missing_ok=True)
-        waits = {"dependency": "afterok:" + ":".join(after.values()), "kill-on-invalid-dep": "yes"} if after else {}
-        self.executor.update_parameters(slurm_additional_parameters={**self.options, **waits})
+        if after:
+            # The first array, of the jobs that wait for none, has been submitted before.
+            self.executor.update_parameters(slurm_dependency="afterok:" + ":".join(after.values()))
         try:
             submitted = self.executor.submit_array([self._task(job) for job in jobs])
         except FailedJobError as error:

@@ -77,6 +77,13 @@ def test_sets_without_ratings_are_refused(lists: dict[str, Lists], tmp_path: Pat
         fitted(replace(RATED, lists=lists), tmp_path)
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    baseline, _ = fitted(RATED, tmp_path)
+    (tmp_path / "means.json").write_text("[1.0,")
+    with pytest.raises(InputError, match=r"cannot read .*means\.json.*Fit it again"):
+        baseline.load(tmp_path, RATED)
+
+
 def test_it_does_not_rank_the_catalogue(tmp_path: Path) -> None:
     baseline, _ = fitted(RATED, tmp_path)
     with pytest.raises(InputError, match="not the catalogue: set task=rerank"):

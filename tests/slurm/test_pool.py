@@ -207,10 +207,10 @@ def test_a_job_at_its_time_limit_is_requeued(cluster: Path) -> None:
     assert "resumed" in (job.run.folder / "job.log").read_text()
 
 
-def unattended_pool_of(cluster: Path) -> UnattendedPool:
+def unattended_pool_of(cluster: Path, *overrides: str) -> UnattendedPool:
     """As `pool_of`, for jobs that are left to the queue."""
-    pool = pool_of(cluster)
-    return UnattendedPool(pool.executor, pool.slots, [], "a sweep", {})
+    pool = pool_of(cluster, *overrides)
+    return UnattendedPool(pool.executor, pool.slots, [], "a sweep")
 
 
 def states(*jobs: Job) -> list[str]:
@@ -265,7 +265,6 @@ def test_a_failed_stage_takes_what_waits_for_it_out_of_the_queue(cluster: Path) 
 
 
 def test_what_sbatch_refuses_of_an_unattended_sweep_is_named(cluster: Path) -> None:
-    chosen = pool_of(cluster, "launcher.partition=none-such")
-    pool = UnattendedPool(chosen.executor, chosen.slots, [], "a sweep", {})
+    pool = unattended_pool_of(cluster, "launcher.partition=none-such")
     with pytest.raises(InputError, match=r"(?s)sbatch took none of 1 jobs.*none-such.*; 0 are in the queue"):
         pool.run([job_of(cluster, "any")])
