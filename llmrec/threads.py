@@ -3,9 +3,9 @@
 import os
 
 SPIN_COUNT = "10000"
-"""Rounds of active waiting before a thread sleeps, some tens of microseconds. GCC's default of 300,000 is no faster on
-free cores, and much slower where other processes use them, too; without active waiting, small models take up to twice
-as long (experiments/bench/notes.md)."""
+"""Rounds of active waiting before a thread sleeps. GCC's default is no faster on free cores, and much slower where other
+processes use them, too; without active waiting, short passes of small models take two to three times as long
+(experiments/bench/notes.md)."""
 
 
 def limit_spinning() -> None:

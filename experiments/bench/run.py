@@ -18,6 +18,7 @@ from typing import Any
 from table import prepare_table, render
 
 from llmrec.installed import installed_folder
+from llmrec.threads import SPIN_COUNT
 
 HERE = Path(__file__).parent
 FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
@@ -59,6 +60,7 @@ FAMILIES: dict[str, tuple[int, list[list[str]]]] = {
 """Script: how many rounds, and the arms of a round as arguments."""
 THREADS = {
     "OMP_NUM_THREADS": "2",
+    "GOMP_SPINCOUNT": SPIN_COUNT,
     "HF_HUB_OFFLINE": "1",
     "TOKENIZERS_PARALLELISM": "true",
 }

@@ -1,8 +1,9 @@
 """Times a model of the shape of tiny with several limits of OpenMP's active waiting, one process each.
 
-python experiments/bench/waiting.py
+python experiments/bench/waiting.py [busy]
 
-Prints milliseconds of a forward pass of 16 tokens, as in decoding, and of a training pass of 1,600 tokens.
+Prints milliseconds of a forward pass of 16 tokens, as in decoding, and of a training pass of 1,600 tokens. With `busy`,
+two other processes use the cores all the time.
 """
 
 import os
@@ -45,14 +46,23 @@ def milliseconds(call: Callable[[], object], times: int) -> float:
     return (time.perf_counter() - started) / times * 1e3
 
 
-def main() -> None:
-    """Prints the table in Markdown."""
-    print("| rounds | forward, ms | training, ms |\n|---|---|---|")
-    for name, variables in LIMITS.items():
-        command = [sys.executable, __file__, "measure"]
-        done = subprocess.run(command, env=os.environ | variables, stdout=subprocess.PIPE, text=True, check=True)
-        print(f"| {name} | {done.stdout.strip()} |", flush=True)
+def main(others: int) -> None:
+    """Prints the table in Markdown, measured beside `others` processes that never wait."""
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(others)]
+    try:
+        print("| rounds | forward, ms | training, ms |\n|---|---|---|")
+        for name, variables in LIMITS.items():
+            command = [sys.executable, __file__, "measure"]
+            done = subprocess.run(command, env=os.environ | variables, stdout=subprocess.PIPE, text=True, check=True)
+            print(f"| {name} | {done.stdout.strip()} |", flush=True)
+    finally:
+        for process in busy:
+            process.kill()
 
 
 if __name__ == "__main__":
-    measure() if sys.argv[1:] else main()
+    match sys.argv[1:]:
+        case ["measure"]:
+            measure()
+        case arguments:
+            main(others=2 if arguments == ["busy"] else 0)
