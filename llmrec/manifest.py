@@ -48,9 +48,21 @@ class Manifest:
         if self.file.exists():
             self._write(others)
         yield
-        files = [file for name in names for file in _files(self.folder / name)]
-        new = {file.relative_to(self.folder).as_posix(): _entry(file) for file in files}
+        new = self.entries(*names)
         self._write({name: entry for name, entry in others.items() if (self.folder / name).is_file()} | new)
+
+    def entries(self, *names: str) -> dict[str, Entry]:
+        """Computes the checksums of files, for `add`.
+
+        Args:
+            names: Names of files or of folders below the manifest's folder.
+        """
+        files = [file for name in names for file in _files(self.folder / name)]
+        return {file.relative_to(self.folder).as_posix(): _entry(file) for file in files}
+
+    def add(self, entries: dict[str, Entry]) -> None:
+        """Records files whose checksums have been computed, by any process, with `entries`."""
+        self._write(self._kept() | entries)
 
     def damage(self, *names: str) -> tuple[Path, str] | None:
         """Returns the first damaged file and what is wrong with it; None if all are as they were written.

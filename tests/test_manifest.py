@@ -52,6 +52,18 @@ def test_files_that_are_written_again_have_no_checksum_in_between(folder: Path) 
     assert list(json.loads((folder / CHECKSUMS).read_text())["files"]) == ["weights/w.bin"]
 
 
+def test_checksums_of_several_processes_are_added(folder: Path) -> None:
+    for name in ("shards/1", "shards/2"):
+        write(folder / name, name)
+    parts = [folder_manifest(folder).entries(name) for name in ("shards/1", "shards/2")]
+    folder_manifest(folder).add(parts[0] | parts[1])
+    assert folder_manifest(folder).damage() is None
+    for name in ("shards/2", "a.json"):
+        write(folder / name, "changed")
+        with pytest.raises(InputError, match=f"{folder / name} is damaged"):
+            folder_manifest(folder).check("Do this.", name.partition("/")[0])
+
+
 def test_a_folder_without_checksums_is_read_with_a_note(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("INFO")
     assert [folder_manifest(tmp_path).damage() for _ in range(2)] == [None, None]

@@ -239,11 +239,17 @@ class Recommender(LightningModule):
         self.means.reset()
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Removes frozen weights from the checkpoint: a resumed training opens the base model again."""
+        """Removes frozen weights from the checkpoint: a resumed training opens the base model again.
+
+        The others stay in the model's order, in which all ranks gather the sharded ones.
+        """
         checkpoint["largest_micro_batch"] = self.largest_micro_batch
         trained = {name for name, weight in self.named_parameters() if weight.requires_grad}
-        names = {name for name in checkpoint["state_dict"] if name in trained or name.startswith("objective.")}
-        checkpoint["state_dict"] = {name: checkpoint["state_dict"][name] for name in names}
+        checkpoint["state_dict"] = {
+            name: value
+            for name, value in checkpoint["state_dict"].items()
+            if name in trained or name.startswith("objective.")
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the size of the largest micro-batch, which checkpoints of older versions lack."""

@@ -10,6 +10,7 @@ between steps, all weights are gathered once (see `unsharded`).
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -24,12 +25,15 @@ from torch.nn.utils import clip_grads_with_norm_, get_total_norm
 from llmrec.backbones.backbone import Backbone
 from llmrec.backbones.packing import Packed
 from llmrec.collectives import is_rank_zero
+from llmrec.training.checkpoints import read_checkpoint
+from llmrec.training.shards import by_weight, read_shards, write_shards
 
 
 class ShardedStrategy(DDPStrategy):
     """A DDP strategy that shards the backbone after the objective has prepared and a checkpoint has been loaded.
 
-    Checkpoints hold whole tensors in the order of a single process, so that any number of ranks can resume from them.
+    A checkpoint of the training's state holds each rank's shards, from which any number of ranks can resume. One of
+    weights alone holds whole tensors.
     """
 
     def configure_ddp(self) -> None:
@@ -39,21 +43,43 @@ class ShardedStrategy(DDPStrategy):
         assert isinstance(backbone, Backbone)
         shard(backbone, self.root_device, mesh_shape(self.num_nodes, self.num_processes))
 
-    def lightning_module_state_dict(self) -> dict[str, Any]:
-        """Returns the whole weights on rank 0, and an empty dict on the others."""
-        return _whole(super().lightning_module_state_dict())
+    def save_checkpoint(self, checkpoint: dict[str, Any], filepath: str | Path, storage_options: Any = None) -> None:
+        """Writes a checkpoint."""
+        if "optimizer_states" in checkpoint:
+            checkpoint = write_shards(checkpoint, Path(filepath))
+        else:
+            checkpoint["state_dict"] = _whole(checkpoint["state_dict"])
+        super().save_checkpoint(checkpoint, filepath, storage_options)
 
-    def optimizer_state(self, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-        """Returns the optimizer's state as whole tensors, which only rank 0 holds."""
-        state: dict[str, Any] = super().optimizer_state(optimizer)
-        return state | {"state": {index: _whole(tensors) for index, tensors in state["state"].items()}}
+    def load_checkpoint(self, checkpoint_path: str | Path, weights_only: bool | None = None) -> dict[str, Any]:
+        """Reads a checkpoint but for its shards.
+
+        Lightning loads the weights before the model is sharded and the optimizer's state after it, so their shards are
+        read at different times.
+        """
+        return read_checkpoint(checkpoint_path)
+
+    def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
+        """Loads the weights into the model, which is not sharded yet."""
+        assert self.lightning_module is not None
+        weights = self.lightning_module.state_dict()
+        loaded = read_shards(checkpoint, checkpoint["state_dict"], weights.__getitem__)
+        super().load_model_state_dict({"state_dict": loaded}, strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
-        """Loads this rank's shards of the state that `optimizer_state` returned."""
+        """Loads this rank's shards of the optimizer's state."""
         (optimizer,), (saved,) = self.optimizers, checkpoint["optimizer_states"]
         weights = [weight for group in optimizer.param_groups for weight in group["params"]]
-        shards = {index: _shards(tensors, weights[index]) for index, tensors in saved["state"].items()}
-        optimizer.load_state_dict(saved | {"state": shards})
+
+        def weight_of(name: str) -> Tensor:
+            return weights[int(name.partition(".")[0])]
+
+        tensors = read_shards(checkpoint, by_weight(saved["state"]), lambda name: torch.zeros_like(weight_of(name)))
+        state = {
+            index: {name: _sharded_as(tensors[f"{index}.{name}"], weights[index]) for name in names}
+            for index, names in saved["state"].items()
+        }
+        optimizer.load_state_dict(saved | {"state": state})
 
 
 class ShardedAdamW(torch.optim.AdamW):
@@ -198,12 +224,8 @@ def _whole(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return whole
 
 
-def _shards(tensors: Mapping[str, Tensor], weight: Parameter) -> dict[str, Tensor]:
-    """Shards the tensors that have the weight's shape as the weight is sharded; the step count stays whole."""
-    if not isinstance(weight, DTensor):
-        return dict(tensors)
-    return {
-        name: distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)
-        if tensor.shape == weight.shape else tensor
-        for name, tensor in tensors.items()
-    }  # fmt: skip
+def _sharded_as(tensor: Tensor, weight: Tensor) -> Tensor:
+    """Shards a tensor of the weight's shape as the weight is sharded; others, such as the step count, stay whole."""
+    if isinstance(tensor, DTensor) or not isinstance(weight, DTensor) or tensor.shape != weight.shape:
+        return tensor
+    return distribute_tensor(tensor, weight.device_mesh, weight.placements, src_data_rank=None)

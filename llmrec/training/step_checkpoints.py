@@ -99,7 +99,8 @@ class StepCheckpoints(Callback):
             "values": values,
             "random_states": gather_across_ranks(random_state(module.device)),
         }
-        trainer.save_checkpoint(self.file)
+        # Without the argument, Lightning prints its default.
+        trainer.save_checkpoint(self.file, weights_only=False)
         self.place = {}
         if not self._ends:
             self.received = None

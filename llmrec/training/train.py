@@ -35,7 +35,8 @@ from llmrec.objectives.base import Objective
 from llmrec.plain import plain
 from llmrec.settings.objects import build
 from llmrec.tasks.base import build_task
-from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint, read_checkpoint, restart
+from llmrec.training.checkpoint_io import AtomicCheckpointIO
+from llmrec.training.checkpoints import last_checkpoint, read_checkpoint, restart
 from llmrec.training.cluster import cluster_environment, world_size
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.early_stopping import ResumableEarlyStopping
@@ -222,7 +223,8 @@ def _trainer(module: Recommender, folder: Path, loggers: list[Logger]) -> tuple[
     config, settings = module.config, module.config.trainer
     best = ModelCheckpoint(
         folder / CHECKPOINTS, filename="best-{epoch}", monitor=SELECTION_METRIC, mode="max", save_top_k=1,
-        save_on_train_epoch_end=False, auto_insert_metric_name=False, enable_version_counter=False,
+        save_weights_only=True, save_on_train_epoch_end=False, auto_insert_metric_name=False,
+        enable_version_counter=False,
     )  # fmt: skip
     # With save_top_k=0 and save_last=True, Lightning would save nothing before the training ends.
     last = ModelCheckpoint(

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from llmrec.errors import InputError
 from llmrec.evaluation.record import read_metrics
 from llmrec.tables.runs import Run
-from llmrec.training.checkpoints import AtomicCheckpointIO, last_checkpoint
+from llmrec.training.checkpoint_io import AtomicCheckpointIO
+from llmrec.training.checkpoints import last_checkpoint
 from llmrec.training.measure_again import measure_again
 from llmrec.training.run_configuration import evaluate_again, run_configuration
 from llmrec.training.run_folder import RunFolder

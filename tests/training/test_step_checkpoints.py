@@ -13,7 +13,8 @@ import torch
 from safetensors.torch import load_file
 
 from llmrec.examples.training_data import Step, StepLoader
-from llmrec.training.checkpoints import AtomicCheckpointIO, read_checkpoint
+from llmrec.training.checkpoint_io import AtomicCheckpointIO
+from llmrec.training.checkpoints import read_checkpoint
 from llmrec.training.curves import CurvesLogger
 from llmrec.training.module import Recommender
 from llmrec.training.stages import ORACLE, Stage
@@ -129,6 +130,8 @@ def test_at_most_two_checkpoints_are_kept(tmp_path: Path, cache: Path) -> None:
         with pytest.raises(Killed):
             trained(tmp_path / "run", config)
     assert checkpoints(tmp_path / "run") == ["best-0.ckpt", "last.ckpt"]
+    # Nothing resumes from the best epoch.
+    assert "optimizer_states" not in read_checkpoint(tmp_path / "run" / "checkpoints" / "best-0.ckpt")
 
 
 def test_a_kill_between_the_best_and_the_last_checkpoint_of_an_epoch_leaves_no_third(
