@@ -60,6 +60,16 @@ CLAIMS = [
         for metric in (NDCG, MGU)
         for name in TEST_ROWS
     ),
+    *(
+        Claim(text, metric, gain, "claims_games", "games", "tiny", objective)
+        for text, metric, gain, objective in (
+            ("MSL over SFT", NDCG, 0.42, "msl"),
+            ("GDRT over SFT", NDCG, 0.24, "gdrt-sft"),
+            ("GDRT over SFT", MGU, -0.37, "gdrt-sft"),
+            ("RosePO over SFT", NDCG, None, "rosepo-sasrec-self_hard"),
+            ("RosePO over SFT", MGU, None, "rosepo-sasrec-self_hard"),
+        )
+    ),
 ]
 
 
