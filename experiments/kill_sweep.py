@@ -77,6 +77,7 @@ def kill_many(cache: Path, runs: Path, kills: int, longest: float, generator: ra
             moments[phase] += 1
             print(f"kill {sum(moments.values())}: {phase}", flush=True)
         else:
+            assert process.returncode == 0, f"the sweep failed: see {runs}"
             print("the sweep completed; starting it from scratch", flush=True)
             shutil.rmtree(runs)
     assert sweep(cache, runs).wait() == 0, "the sweep failed"
