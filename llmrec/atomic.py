@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import fnmatch
 import os
 import shutil
 import tempfile
@@ -162,8 +163,10 @@ def _locked_temporary(path: Path) -> tuple[Path, int]:
 
 def remove_leftovers(folder: Path) -> None:
     """Removes what killed processes have left anywhere below a folder: temporary folders that no process holds."""
-    for leftover in list(folder.rglob(f".*{LEFTOVER}")):
-        _remove_unheld(leftover)
+    # Other processes create and remove folders meanwhile. os.walk skips those that vanish; Path.rglob would fail.
+    for parent, names, _ in os.walk(folder):
+        for name in fnmatch.filter(names, f".*{LEFTOVER}"):
+            _remove_unheld(Path(parent, name))
 
 
 @cache

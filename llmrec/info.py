@@ -132,9 +132,12 @@ def _clean(folder: Path) -> None:
 
 def _size(path: Path) -> int:
     """Returns the size of a file, or of all files in a folder, in bytes; a link counts for itself."""
-    if path.is_symlink() or not path.is_dir():
-        return path.lstat().st_size
-    return sum(_size(entry) for entry in path.iterdir())
+    try:
+        if path.is_symlink() or not path.is_dir():
+            return path.lstat().st_size
+        return sum(_size(entry) for entry in path.iterdir())
+    except FileNotFoundError:
+        return 0  # Another process has removed it meanwhile.
 
 
 def _megabytes(size: int) -> str:

@@ -2,11 +2,13 @@
 
 import errno
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars
@@ -111,6 +113,24 @@ def test_the_leftovers_of_a_whole_tree_are_removed_but_for_those_that_are_held(t
         remove_leftovers(tmp_path)
         assert held.is_dir()
         assert not left.exists()
+
+
+def test_folders_that_other_processes_remove_meanwhile_are_skipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / "tiny" / f".base.1{LEFTOVER}"
+    left.mkdir(parents=True)
+    (tmp_path / "gone").mkdir()
+    scandir = os.scandir
+
+    def vanishing(path: Any) -> Any:
+        if not isinstance(path, int) and Path(path).name == "gone":
+            raise FileNotFoundError(path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", vanishing)
+    remove_leftovers(tmp_path)
+    assert not left.exists()
 
 
 def test_other_errors_stay_what_they_are(tmp_path: Path) -> None:
