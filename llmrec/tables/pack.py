@@ -19,6 +19,7 @@ from llmrec.errors import InputError
 from llmrec.evaluation.record import ROWS_FILE
 from llmrec.manifest import folder_manifest
 from llmrec.tables.records import OVERRIDES, RUN_FILES, SUFFIX
+from llmrec.tables.row_identity import without_identifiers
 from llmrec.training.plan import read_overrides, run_overrides
 from llmrec.training.run_folder import CONFIG, METRICS, TRAINING
 
@@ -44,7 +45,8 @@ class Packed:
 def pack_records(runs: Path, out: Path) -> Packed:
     """Writes an archive of the records of all finished runs. Equal records give equal bytes.
 
-    The archive holds what tables are made from. It has no weights, logs, recommended titles or paths of this machine.
+    The archive holds what tables are made from. It has no weights, logs, recommended titles, identifiers of users and
+    items or paths of this machine.
 
     Args:
         runs: The runs folder, with runs in <dataset>/<task>/<backbone>/<objective>/<key>/.
@@ -125,7 +127,7 @@ def _yaml(config: DictConfig | ListConfig) -> bytes:
 
 def _rows(file: Path) -> bytes:
     packed = pa.BufferOutputStream()
-    pq.write_table(pq.read_table(file), packed, compression="zstd")
+    pq.write_table(without_identifiers(pq.read_table(file)), packed, compression="zstd")
     return bytes(packed.getvalue().to_pybytes())
 
 

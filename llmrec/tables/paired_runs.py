@@ -13,6 +13,7 @@ from llmrec.evaluation.record import ROWS_FILE, SPLIT, read_metrics
 from llmrec.evaluation.significance import Comparison, compare, compare_measures
 from llmrec.manifest import damage_named, folder_manifest, measure_again
 from llmrec.tables.measures import has_sums, sums, values
+from llmrec.tables.row_identity import ranked_rows
 from llmrec.training.run_folder import RunFolder
 
 
@@ -35,9 +36,9 @@ class Evaluation:
     rows: pa.Table
 
     @property
-    def identity(self) -> pa.Table:
-        """The columns that identify a row; values of metrics have a name with a dot."""
-        return self.rows.select([name for name in self.rows.column_names if "." not in name])
+    def ranked_rows(self) -> str:
+        """Identifies the rows and their order."""
+        return ranked_rows(self.rows, self.split)
 
 
 def read_evaluation(folder: Path, ranking: Path, split: str) -> Evaluation:
@@ -88,7 +89,7 @@ def _check_same_rows(first: Evaluation, second: Evaluation) -> None:
             "Give two runs on the same data"
         )
     # Under other settings of the task, lists with equal numbers have different candidates.
-    if first.record["task"] != second.record["task"] or not first.identity.equals(second.identity):
+    if first.record["task"] != second.record["task"] or first.ranked_rows != second.ranked_rows:
         raise InputError(
             f"{first.ranking} ({len(first.rows):,} rows) and {second.ranking} ({len(second.rows):,} rows) did not rank "
             "the same rows. Evaluate one of them again with the other's evaluation.users, sample_seed and task"

@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 
 from llmrec.evaluation.record import ROWS_FILE, SPLIT, read_metrics
 from llmrec.manifest import damage_named, folder_manifest, measure_again, retrain
+from llmrec.tables.row_identity import ranked_rows
 from llmrec.training.plan import Job
 
 CURVES = "curves.csv"
@@ -104,12 +105,10 @@ class Run:
 
     def ranks_rows_of(self, other: "Run") -> bool:
         """Whether both runs ranked the same rows or lists in the same order."""
-        # Values of metrics have a name with a dot.
-        columns = [name for name in self.users.column_names if "." not in name]
         # Under other settings of the task, lists with equal numbers have different candidates.
         if self.record["task"] != other.record["task"]:
             return False
-        return bool(self.users.select(columns).equals(other.users.select(columns)))
+        return ranked_rows(self.users, "test") == ranked_rows(other.users, "test")
 
     @property
     def wall_seconds(self) -> float:

@@ -143,7 +143,7 @@ def test_training_brings_the_targets_to_the_top(rollout: str, tmp_path: Path) ->
     torch.manual_seed(0)
     case = ("grpo", f"objective.rollout={rollout}", "objective.add_target=true", "objective.inner_steps=2")
     world = build_world(case, tmp_path)
-    # With 3e-3 all targets are at the top after 20 epochs, but some leave it again, which ones depends on rounding.
+    # With 3e-3 all targets are at the top after 30 epochs, but some leave it again. Which ones depends on rounding.
     optimizer = torch.optim.AdamW(world.backbone.parameters(), lr=1e-3, weight_decay=0.0)
     target = grpo(world).target[:, None]
     before = (best_titles(world, count=2) == target).any(axis=1)

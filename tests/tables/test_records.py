@@ -134,7 +134,7 @@ def test_only_records_travel_and_nothing_names_the_machine(root: Path, ran: Mapp
     assert training["stages"] == {"start": RUN}
     (columns, *_) = [pq.read_schema(io.BytesIO(packed[name])).names for name in packed if name.endswith(".parquet")]
     assert {"split", "user", "by_title.ndcg@10"} <= set(columns)
-    assert not {"titles", "scores", "text", "target_title"} & set(columns)
+    assert not {"target", "titles", "scores", "text", "target_title"} & set(columns)
 
 
 def below(folder: Path, parts: int) -> str:
